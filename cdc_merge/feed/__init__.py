@@ -1,0 +1,1 @@
+"""From stored objects to typed change rows: list, fetch, frame, decode."""

@@ -1,0 +1,139 @@
+"""The nouns of the project: sources, targets, columns, objects, batches. Frozen values, no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+Path = tuple[str | int, ...]
+"""A way into an item: attribute name, then map keys (str) and list indexes (int)."""
+
+
+class Kind(StrEnum):
+    """The types a column can be given; what each becomes on an engine is a fact of its dialect."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMERIC = "numeric"
+    DOUBLE = "double"
+    BOOLEAN = "boolean"
+    TIMESTAMP = "timestamp"
+    DATE = "date"
+    JSON = "json"
+    BINARY = "binary"
+
+
+class TimeUnit(StrEnum):
+    """The unit of an epoch number."""
+
+    SECONDS = "s"
+    MILLISECONDS = "ms"
+    MICROSECONDS = "us"
+
+
+class Ordering(StrEnum):
+    """What orders the changes of one key; a source has one kind."""
+
+    SEQUENCE = "sequence"
+    TIME = "time"
+
+
+@dataclass(frozen=True)
+class ColumnType:
+    """A column's type: `precision` and `scale` for numeric only (both or none), `unit` for timestamps."""
+
+    kind: Kind
+    precision: int | None = None
+    scale: int | None = None
+    unit: TimeUnit | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column the user asked for. `type` None: the attribute's own type decides."""
+
+    name: str
+    path: Path
+    type: ColumnType | None = None
+
+
+Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One line of a target's `where`. Exactly one of the three is set.
+
+    `any_of`: the value equals one of these (text compares with S, numbers with N, booleans with BOOL).
+    `prefix`: the value is an S that begins so. `exists`: the attribute is there (True) or is not (False).
+    """
+
+    path: Path
+    any_of: tuple[Scalar, ...] | None = None
+    prefix: str | None = None
+    exists: bool | None = None
+
+
+class Evolve(StrEnum):
+    """What a new attribute does: becomes a column, goes to _cdc_rescued, or stops the source."""
+
+    ADD = "add"
+    FREEZE = "freeze"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One table. `columns` None: every attribute becomes a column."""
+
+    table: str
+    where: tuple[Condition, ...] = ()
+    columns: tuple[Column, ...] | None = None
+    evolve: Evolve = Evolve.ADD
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """The most one merge takes: uncompressed bytes, and objects."""
+
+    bytes: int = 512 * 1000**2
+    objects: int = 1000
+
+
+@dataclass(frozen=True)
+class Source:
+    """One DynamoDB table and its feed. `changes` is `s3://bucket/prefix` or `file:///absolute/dir`."""
+
+    name: str
+    changes: str
+    key: tuple[str, ...]
+    targets: tuple[Target, ...]
+    poll: float = 5.0  # seconds
+    batch: BatchLimits = field(default_factory=BatchLimits)
+    memory: int = 1000**3  # bytes
+    ordering: Ordering | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A whole configuration, checked. `warehouse` is a URL with an absolute path where it names a file."""
+
+    warehouse: str
+    schema: str | None
+    metadata_schema: str
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, order=True)
+class ObjectRef:
+    """One version of one object, as listed. `version` is the ETag (S3) or size-mtime (directories)."""
+
+    key: str  # the whole key below the bucket, or the path relative to the directory
+    version: str
+    size: int = field(compare=False)  # bytes as stored
+    modified: datetime = field(compare=False)  # UTC
+
+
+Outcome = Literal["applied", "superseded", "stale", "ignored", "quarantined"]
