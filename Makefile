@@ -1,0 +1,84 @@
+# Each target sets up what it needs: a machine with Python 3.11 or newer and make will do.
+# Options: PYTHON=python3.13 (the interpreter of .venv), ARGS="-k name" (passed on to pytest and the benches).
+
+PYTHON ?= python3
+ARGS ?=
+PYTEST_WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := requirements-dev.lock
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
+
+# Stamps: a step is done again only when what it depends on is newer.
+MADE := $(VENV)/.made
+RUN := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-long check format golden bench lock clean
+
+help: ## show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: $(RUN) ## merge the sample feed into DuckDB and show the tables (no cloud, no server)
+	rm -f example/warehouse.duckdb example/warehouse.duckdb.wal
+	$(BIN)/cdc-merge run --once --config example/cdc-merge.yaml
+	$(BIN)/cdc-merge status --config example/cdc-merge.yaml
+	$(BIN)/python example/show.py
+
+test: $(DEV) ## run the tests, all but the long ones
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m "not long" $(ARGS)
+
+test-long: $(DEV) ## run the tests that take minutes
+	$(BIN)/python -m pytest -m long $(ARGS)
+
+check: $(DEV) ## format, lint and types, changing nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@if [ -x $(BIN)/hadolint ]; then echo $(BIN)/hadolint Dockerfile; $(BIN)/hadolint Dockerfile; \
+	else echo "hadolint has no release for this machine: Dockerfile not linted"; fi
+
+format: $(DEV) ## put the code in form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+golden: $(DEV) ## write the golden files of the SQL anew; review them as a diff
+	CDC_MERGE_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/merge/test_golden.py $(ARGS)
+
+bench: $(DEV) ## measure (see bench/)
+	$(BIN)/python -m bench $(ARGS)
+
+lock: ## renew requirements-dev.lock with today's releases
+	rm -rf .make/lock
+	$(PYTHON) -m venv .make/lock
+	.make/lock/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.make/lock/bin/python -m pip install --quiet ".[all]" --group dev
+	head -n 1 $(CONSTRAINTS) > .make/new.lock
+	.make/lock/bin/python -m pip freeze --exclude cdc-merge --exclude pip --exclude setuptools >> .make/new.lock
+	mv .make/new.lock $(CONSTRAINTS)
+	rm -rf .make/lock
+
+clean: ## remove everything that make made, .venv too
+	rm -rf $(VENV) .make build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f example/warehouse.duckdb example/warehouse.duckdb.wal
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "cdc-merge needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Name another one: make PYTHON=python3.13 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "$(PYTHON) cannot make a virtual environment (Debian, Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	@# `pip install --group` came with 25.1: https://pip.pypa.io/en/stable/news/#v25-1
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@touch $@
+
+$(RUN): $(MADE) pyproject.toml $(CONSTRAINTS)
+	$(INSTALL) --editable .
+	@touch $@
+
+$(DEV): $(MADE) pyproject.toml $(CONSTRAINTS)
+	$(INSTALL) --editable ".[all]" --group dev
+	@touch $(RUN) $@

@@ -1,0 +1,61 @@
+"""Prints what the example merged: the first rows of each table, and what is in quarantine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import duckdb
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WAREHOUSE = Path(__file__).resolve().parent / "warehouse.duckdb"
+ROWS = 5
+HIDDEN = ("_cdc_position", "_cdc_merged_at")  # the same kind of thing in every row
+
+
+def show(warehouse: duckdb.DuckDBPyConnection, console: Console) -> None:
+    """Every table of the schema main, then the quarantine."""
+    warehouse.execute("SET TimeZone = 'UTC'")
+    tables = warehouse.execute(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'main' ORDER BY table_name"
+    ).fetchall()
+    for (table,) in tables:
+        show_query(warehouse, console, table, f'SELECT * FROM "{table}" ORDER BY ALL')
+    show_query(
+        warehouse,
+        console,
+        "quarantine",
+        "SELECT object_key, record, reason, detail FROM cdc_merge.quarantine ORDER BY ALL",
+    )
+
+
+def show_query(warehouse: duckdb.DuckDBPyConnection, console: Console, name: str, query: str) -> None:
+    """The first rows of a query; columns without a value are left out."""
+    found = warehouse.execute(query)
+    columns = [column[0] for column in found.description or ()]
+    rows = found.fetchall()
+    shown = [
+        i
+        for i, column in enumerate(columns)
+        if column not in HIDDEN and any(row[i] is not None for row in rows[:ROWS])
+    ]
+    table = Table(title=f"{name}: {len(rows)} rows", title_justify="left")
+    for i in shown:
+        table.add_column(columns[i], no_wrap=True, overflow="ellipsis", max_width=36)
+    for row in rows[:ROWS]:
+        table.add_row(*(Text("" if row[i] is None else str(row[i])) for i in shown))
+    console.print(table if rows else table.title)
+
+
+def main() -> None:
+    """The command."""
+    if not WAREHOUSE.exists():
+        sys.exit(f"{WAREHOUSE} is not there yet; run: make demo")
+    with duckdb.connect(WAREHOUSE, read_only=True) as warehouse:
+        show(warehouse, Console(width=None if sys.stdout.isatty() else 160))
+
+
+if __name__ == "__main__":
+    main()
