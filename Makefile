@@ -8,7 +8,7 @@ PYTEST_WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := requirements-dev.lock
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 # Stamps: a step is done again only when what it depends on is newer.
 MADE := $(VENV)/.made
@@ -54,8 +54,8 @@ bench: $(DEV) ## measure (see bench/)
 lock: ## renew requirements-dev.lock with today's releases
 	rm -rf .make/lock
 	$(PYTHON) -m venv .make/lock
-	.make/lock/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	.make/lock/bin/python -m pip install --quiet ".[all]" --group dev
+	.make/lock/bin/python -m pip install -qq --upgrade "pip>=25.1"
+	.make/lock/bin/python -m pip install -qq ".[all]" --group dev
 	head -n 1 $(CONSTRAINTS) > .make/new.lock
 	.make/lock/bin/python -m pip freeze --exclude cdc-merge --exclude pip --exclude setuptools >> .make/new.lock
 	mv .make/new.lock $(CONSTRAINTS)
@@ -72,7 +72,7 @@ $(MADE):
 	@$(PYTHON) -m venv $(VENV) || { \
 	  echo "$(PYTHON) cannot make a virtual environment (Debian, Ubuntu: apt install python3-venv)." >&2; exit 1; }
 	@# `pip install --group` came with 25.1: https://pip.pypa.io/en/stable/news/#v25-1
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade "pip>=25.1"
 	@touch $@
 
 $(RUN): $(MADE) pyproject.toml $(CONSTRAINTS)
