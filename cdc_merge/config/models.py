@@ -1,0 +1,229 @@
+"""The shape of the file, key by key, as pydantic models; their descriptions are the editor's help."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
+
+from cdc_merge.config import values
+from cdc_merge.config.places import changes_url, warehouse_url
+from cdc_merge.model import ColumnType
+
+_NUMBER = r"^\s*[0-9]+(\.[0-9]+)?\s*"
+_PLAIN_TYPES = "text|integer|numeric|double|boolean|timestamp|date|json|binary"
+_TYPE_PATTERN = rf"^\s*({_PLAIN_TYPES}|numeric\s*\(\s*[0-9]+\s*(,\s*[0-9]+\s*)?\))\s*$"
+
+
+def _checked_path(text: str) -> str:
+    values.item_path(text)
+    return text
+
+
+Duration = Annotated[
+    float,
+    PlainValidator(values.duration),
+    WithJsonSchema({"type": "string", "pattern": _NUMBER + r"(ms|s|m|h|d)\s*$"}),
+]
+Size = Annotated[
+    int,
+    PlainValidator(values.size),
+    WithJsonSchema({"type": "string", "pattern": _NUMBER + r"([kKmMgGtT][iI]?)?[bB]\s*$"}),
+]
+Count = Annotated[int, PlainValidator(values.whole_number), WithJsonSchema({"type": "integer", "minimum": 1})]
+Flag = Annotated[bool, PlainValidator(values.yes_or_no), WithJsonSchema({"type": "boolean"})]
+Scalar = Annotated[
+    str | int | float | bool,
+    PlainValidator(values.scalar),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]
+Name = Annotated[str, Field(min_length=1)]
+ItemPath = Annotated[
+    tuple[str | int, ...],
+    PlainValidator(values.item_path),
+    WithJsonSchema({"type": "string", "minLength": 1}),
+]
+PathKey = Annotated[str, AfterValidator(_checked_path)]
+Type = Annotated[
+    ColumnType,
+    PlainValidator(values.column_type),
+    WithJsonSchema({"type": "string", "pattern": _TYPE_PATTERN}),
+]
+
+
+class Model(BaseModel):
+    """What all of them share: unknown keys are mistakes, values do not change and stay out of errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class BatchModel(Model):
+    bytes: Size | None = Field(
+        default=None, description="Uncompressed bytes, at most.", json_schema_extra={"default": "512MB"}
+    )
+    objects: Count | None = Field(
+        default=None, description="Objects, at most.", json_schema_extra={"default": 1000}
+    )
+
+
+class DefaultsModel(Model):
+    poll: Duration | None = Field(
+        default=None, description="How often run looks for new objects.", json_schema_extra={"default": "5s"}
+    )
+    batch: BatchModel | None = Field(default=None, description="The most one merge takes.")
+    memory: Size | None = Field(
+        default=None,
+        description="What decoding may use before it spills to disk.",
+        json_schema_extra={"default": "1GB"},
+    )
+    load: Literal["worker"] | None = Field(
+        default=None, description="Who decodes the objects.", json_schema_extra={"default": "worker"}
+    )
+
+
+class MatcherModel(Model):
+    prefix: str | None = Field(default=None, description="The attribute is text that begins so.")
+    exists: Flag | None = Field(default=None, description="The attribute is there (true) or is not (false).")
+
+    @model_validator(mode="after")
+    def _has_one(self) -> MatcherModel:
+        if (self.prefix is None) == (self.exists is None):
+            raise values.Mistake(
+                "takes either `prefix` or `exists`", 'write {prefix: "ORDER#"} or {exists: true}'
+            )
+        return self
+
+
+def _where_tag(value: Any) -> str:
+    if isinstance(value, dict | MatcherModel):
+        return "<matcher>"
+    return "<list>" if isinstance(value, list | tuple) else "<scalar>"
+
+
+WhereValue = Annotated[
+    Annotated[Scalar, Tag("<scalar>")]
+    | Annotated[list[Scalar], Field(min_length=1), Tag("<list>")]
+    | Annotated[MatcherModel, Tag("<matcher>")],
+    Discriminator(_where_tag),
+]
+
+
+class ColumnModel(Model):
+    from_: ItemPath = Field(
+        alias="from", description="The attribute, or a path into it: Address.City, Lines[0].Sku."
+    )
+    type: Type | None = Field(
+        default=None, description="The column's type; without it the attribute's own type decides."
+    )
+    unit: Literal["s", "ms", "us"] | None = Field(
+        default=None,
+        description="The unit of epoch numbers, for timestamp.",
+        json_schema_extra={"default": "s"},
+    )
+
+
+def _column_tag(value: Any) -> str:
+    return "<column>" if isinstance(value, dict | ColumnModel) else "<path>"
+
+
+ColumnValue = Annotated[
+    Annotated[ItemPath, Tag("<path>")] | Annotated[ColumnModel, Tag("<column>")], Discriminator(_column_tag)
+]
+
+TAGS = frozenset({"<scalar>", "<list>", "<matcher>", "<path>", "<column>"})
+"""Steps that pydantic puts into the place of an error and the file does not have."""
+
+
+class TargetModel(Model):
+    table: Name = Field(description="The table's name.", examples=["customers"])
+    where: dict[PathKey, WhereValue] | None = Field(
+        default=None,
+        description="Which items become rows; all lines must hold.",
+        examples=["{Type: Customer}"],
+    )
+    columns: dict[Name, ColumnValue] | None = Field(
+        default=None,
+        description="column: attribute. Without it every attribute becomes a column.",
+        examples=["{city: Address.City}"],
+    )
+    evolve: Literal["add", "freeze", "fail"] | None = Field(
+        default=None, description="What a new attribute does. Default: add without columns, else freeze."
+    )
+    deletes: Literal["hard"] | None = Field(
+        default=None,
+        description="What a REMOVE does: hard takes the row away.",
+        json_schema_extra={"default": "hard"},
+    )
+    expired: Literal["delete"] | None = Field(
+        default=None,
+        description="What a TTL expiry does: as deletes says.",
+        json_schema_extra={"default": "delete"},
+    )
+
+
+class SourceModel(DefaultsModel):
+    name: Name = Field(description="The source's name in commands and metadata.", examples=["ecommerce"])
+    changes: Annotated[str, BeforeValidator(changes_url)] = Field(
+        description="Where the change objects are: s3://bucket/prefix/, a relative directory, or file:///…",
+        examples=["s3://bucket/prefix/"],
+    )
+    key: list[Name] = Field(
+        min_length=1,
+        max_length=2,
+        description="The partition key attribute, then the sort key attribute if there is one.",
+        examples=["[PK, SK]"],
+    )
+    targets: list[TargetModel] | None = Field(
+        default=None,
+        min_length=1,
+        description="The tables. Without it one target named after the source, every attribute a column.",
+        examples=["[{table: customers}]"],
+    )
+    ordering: Literal["sequence", "time"] | None = Field(
+        default=None, description="What orders the changes of one key. Default: told from the records."
+    )
+
+
+class ConfigModel(Model):
+    """The configuration of cdc-merge."""
+
+    warehouse: Annotated[
+        str,
+        BeforeValidator(warehouse_url),
+        WithJsonSchema({"type": "string", "pattern": "^(duckdb:///|postgres(ql)?://)"}),
+    ] = Field(
+        description="duckdb:///file (three slashes: relative to this file, four: absolute) or postgresql://…",
+        examples=["duckdb:///warehouse.duckdb"],
+    )
+    # `schema` is a method of pydantic's own, so the field has another name.
+    schema_: Name | None = Field(
+        default=None,
+        alias="schema",
+        description="The schema of the targets. Default: the engine's own (DuckDB main, Postgres public).",
+        examples=["analytics"],
+    )
+    metadata_schema: Name | None = Field(
+        default=None,
+        description="The schema of the ledger, tombstones and quarantine.",
+        json_schema_extra={"default": "cdc_merge"},
+        examples=["cdc_merge"],
+    )
+    defaults: DefaultsModel | None = Field(
+        default=None, description="What each source takes unless it says otherwise."
+    )
+    sources: list[SourceModel] = Field(
+        min_length=1,
+        description="DynamoDB tables and their feeds.",
+        examples=["[{name: …, changes: …, key: [PK]}]"],
+    )

@@ -1,0 +1,105 @@
+"""Where things are: which file is the configuration, and what its relative paths and URLs mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cdc_merge.config.values import Mistake
+from cdc_merge.errors import UsageError
+from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES, Dialect
+
+DEFAULT_FILE = "cdc-merge.yaml"
+VARIABLE = "CDC_MERGE_CONFIG"
+
+DIALECTS: Mapping[str, Dialect] = {"duckdb": DUCKDB, "postgresql": POSTGRES, "postgres": POSTGRES}
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_DUCKDB = "duckdb:///"
+
+
+def find_config(option: str | None, *, environ: Mapping[str, str], cwd: Path) -> Path:
+    """The file of `--config`, else of $CDC_MERGE_CONFIG, else ./cdc-merge.yaml, relative to `cwd`.
+
+    Messages name the file as returned here: pass `Path(".")` to keep a relative path short.
+    Raises UsageError if it is not there.
+    """
+    if option is not None:
+        path, chosen_by = cwd / option, "--config"
+    elif environ.get(VARIABLE):
+        path, chosen_by = cwd / environ[VARIABLE], f"${VARIABLE}"
+    else:
+        path, chosen_by = cwd / DEFAULT_FILE, None
+    if path.is_file():
+        return path
+    if chosen_by:
+        raise UsageError(
+            "there is no such file", where=f"{chosen_by} {path}", hint="give the path of the configuration"
+        )
+    raise UsageError(
+        "no configuration was found",
+        where=str(path),
+        hint=f"write one there, or name it: --config PATH, or ${VARIABLE}",
+    )
+
+
+def scheme(url: str) -> str | None:
+    """The scheme of a URL; None for anything else."""
+    match = _SCHEME.match(url)
+    return match[1] if match else None
+
+
+def warehouse_url(value: Any) -> str:
+    """Check a warehouse's URL. Messages never show what follows the scheme: it may be a password."""
+    hint = "write duckdb:///warehouse.duckdb (relative to this file) or postgresql://user@host/database"
+    if not isinstance(value, str):
+        raise Mistake("must be a URL", hint)
+    known = scheme(value)
+    if known is None:
+        raise Mistake("this is not the URL of a warehouse", hint)
+    if known not in DIALECTS:
+        raise Mistake(f"no warehouse is known by {known}://", hint)
+    if DIALECTS[known] is not DUCKDB:
+        return value
+    if not value.startswith(_DUCKDB):
+        raise Mistake(
+            "a duckdb URL has three slashes for a path relative to this file, four for an absolute one", hint
+        )
+    name = value[len(_DUCKDB) :].partition("?")[0]
+    if not name.strip("/"):
+        raise Mistake("the duckdb URL names no file", hint)
+    if name == ":memory:":
+        raise Mistake("a database in memory would be gone after each merge", hint)
+    return value
+
+
+def absolute_warehouse(url: str, base: Path) -> str:
+    """The URL with the path of a file made absolute (`duckdb:////abs/x.duckdb`)."""
+    if DIALECTS[scheme(url) or ""] is not DUCKDB:
+        return url
+    name, mark, options = url[len(_DUCKDB) :].partition("?")
+    return f"{_DUCKDB}{base / name}{mark}{options}"
+
+
+def changes_url(value: Any) -> str:
+    """Check where the change objects are."""
+    hint = "write s3://bucket/prefix/, a directory relative to this file, or file:///absolute/directory"
+    if not isinstance(value, str) or not value.strip():
+        raise Mistake("must be a place", hint)
+    known = scheme(value)
+    if known == "s3" and not value[len("s3://") :].partition("/")[0]:
+        raise Mistake("the URL names no bucket", hint)
+    if known == "file" and not value[len("file://") :].startswith("/"):
+        raise Mistake("a file URL has three slashes and an absolute path", hint)
+    if known is None and re.match(r"(s3|file):", value, re.IGNORECASE):
+        raise Mistake("the URL lacks a slash", hint)
+    if known not in (None, "s3", "file"):
+        raise Mistake(f"change objects cannot be read from {known}://", hint)
+    return value
+
+
+def absolute_changes(place: str, base: Path) -> str:
+    """`s3://…` and `file:///…` as they are; a directory as a file URL, without %-escapes."""
+    return place if scheme(place) else f"file://{base / place}"

@@ -1,0 +1,89 @@
+"""What the file will be able to say and this version does not do yet: refused by name, never ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cdc_merge.config.document import Finding, Loc, Mark, Node
+
+_ANY = "*"
+_SOURCE = ("sources", _ANY)
+_TARGET = (*_SOURCE, "targets", _ANY)
+_COLUMN = (*_TARGET, "columns", _ANY)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A key, or a value of a key (`equals`, `begins`), that a later version will take.
+
+    `path`: keys from the top, `*` for any key or list index.
+    """
+
+    path: tuple[str, ...]
+    name: str
+    hint: str
+    equals: str | None = None
+    begins: str | None = None
+
+    @property
+    def is_key(self) -> bool:
+        """Whether the key itself is what this version does not know."""
+        return self.equals is None and self.begins is None
+
+    def holds(self, node: Node) -> bool:
+        """Whether a value under the key is meant."""
+        text = node.text or ""
+        if self.equals is not None:
+            return text == self.equals
+        return self.begins is None or text.lower().startswith(self.begins)
+
+
+# A line goes when its feature comes.
+NOT_YET = (
+    Promise(
+        ("warehouse",), "a redshift:// warehouse", "write duckdb:/// or postgresql://", begins="redshift"
+    ),
+    Promise(
+        ("warehouse",), "a snowflake:// warehouse", "write duckdb:/// or postgresql://", begins="snowflake"
+    ),
+    Promise(("defaults", "reconcile"), "`reconcile`", "remove it"),
+    Promise(("defaults", "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
+    Promise((*_SOURCE, "exports"), "`exports`", "remove it"),
+    Promise((*_SOURCE, "reconcile"), "`reconcile`", "remove it"),
+    Promise((*_SOURCE, "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
+    Promise((*_TARGET, "each"), "`each`", "remove it; a column of type json can hold the list"),
+    Promise((*_TARGET, "history"), "`history`", "remove it"),
+    Promise(
+        (*_TARGET, "columns"), "`columns: document`", "name the columns, or remove it", equals="document"
+    ),
+    Promise((*_TARGET, "deletes"), "`deletes: soft`", "write deletes: hard", equals="soft"),
+    Promise((*_TARGET, "deletes"), "`deletes: ignore`", "write deletes: hard", equals="ignore"),
+    Promise((*_TARGET, "expired"), "`expired: keep`", "write expired: delete", equals="keep"),
+    Promise((*_COLUMN, "match"), "`match`", "remove it"),
+    Promise((*_COLUMN, "mask"), "`mask`", "remove it, or leave the column out"),
+    Promise(_COLUMN, "`^` (the parent's attribute)", "name an attribute of the item", begins="^"),
+    Promise((*_COLUMN, "from"), "`^` (the parent's attribute)", "name an attribute of the item", begins="^"),
+)
+
+
+def not_yet(root: Node) -> Iterator[tuple[Loc, Finding]]:
+    """Each use of a promise that this version does not keep."""
+    for promise in NOT_YET:
+        for loc, key_mark, node in _matches(root, promise.path, (), root.mark):
+            if promise.holds(node):
+                mark = key_mark if promise.is_key else node.mark
+                yield loc, Finding(mark, f"{promise.name} is not in this version yet", promise.hint)
+
+
+def _matches(node: Node, path: tuple[str, ...], loc: Loc, mark: Mark) -> Iterator[tuple[Loc, Mark, Node]]:
+    if not path:
+        yield loc, mark, node
+        return
+    first, rest = path[0], path[1:]
+    for name, entry in node.fields.items():
+        if first in (_ANY, name):
+            yield from _matches(entry.node, rest, (*loc, name), entry.mark)
+    if first == _ANY:
+        for i, item in enumerate(node.items):
+            yield from _matches(item, rest, (*loc, i), item.mark)

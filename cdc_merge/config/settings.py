@@ -1,0 +1,88 @@
+"""From the checked file to the frozen settings the rest of the project works with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from cdc_merge.config.checks import DEFAULT_METADATA_SCHEMA
+from cdc_merge.config.models import (
+    BatchModel,
+    ColumnModel,
+    ConfigModel,
+    DefaultsModel,
+    MatcherModel,
+    SourceModel,
+    TargetModel,
+)
+from cdc_merge.config.places import absolute_changes, absolute_warehouse
+from cdc_merge.config.values import item_path
+from cdc_merge.model import (
+    BatchLimits,
+    Column,
+    Condition,
+    Evolve,
+    Ordering,
+    Scalar,
+    Settings,
+    Source,
+    Target,
+    TimeUnit,
+)
+from cdc_merge.names import snake_case
+
+
+def build(config: ConfigModel, base: Path) -> Settings:
+    """Settings of a file that has no mistakes; `base` is the absolute directory it stands in."""
+    defaults = config.defaults or DefaultsModel()
+    return Settings(
+        warehouse=absolute_warehouse(config.warehouse, base),
+        schema=config.schema_,
+        metadata_schema=config.metadata_schema or DEFAULT_METADATA_SCHEMA,
+        sources=tuple(_source(source, defaults, base) for source in config.sources),
+    )
+
+
+def _source(source: SourceModel, defaults: DefaultsModel, base: Path) -> Source:
+    own, shared = source.batch or BatchModel(), defaults.batch or BatchModel()
+    targets = source.targets or [TargetModel(table=snake_case(source.name))]
+    return Source(
+        name=source.name,
+        changes=absolute_changes(source.changes, base),
+        key=tuple(source.key),
+        targets=tuple(_target(target) for target in targets),
+        poll=source.poll or defaults.poll or Source.poll,
+        batch=BatchLimits(
+            bytes=own.bytes or shared.bytes or BatchLimits.bytes,
+            objects=own.objects or shared.objects or BatchLimits.objects,
+        ),
+        memory=source.memory or defaults.memory or Source.memory,
+        ordering=Ordering(source.ordering) if source.ordering else None,
+    )
+
+
+def _target(target: TargetModel) -> Target:
+    columns = target.columns
+    unsaid = Evolve.ADD if columns is None else Evolve.FREEZE
+    return Target(
+        table=target.table,
+        where=tuple(_condition(name, value) for name, value in (target.where or {}).items()),
+        columns=None if columns is None else tuple(_column(name, value) for name, value in columns.items()),
+        evolve=Evolve(target.evolve) if target.evolve else unsaid,
+    )
+
+
+def _condition(name: str, value: Scalar | list[Scalar] | MatcherModel) -> Condition:
+    path = item_path(name)
+    if isinstance(value, MatcherModel):
+        return Condition(path, prefix=value.prefix, exists=value.exists)
+    return Condition(path, any_of=tuple(value) if isinstance(value, list) else (value,))
+
+
+def _column(name: str, value: tuple[str | int, ...] | ColumnModel) -> Column:
+    if not isinstance(value, ColumnModel):
+        return Column(name, value)
+    kind = value.type
+    if kind and value.unit:
+        kind = replace(kind, unit=TimeUnit(value.unit))
+    return Column(name, value.from_, kind)

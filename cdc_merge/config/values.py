@@ -1,0 +1,188 @@
+"""How the values of the file are written: durations, sizes, percentages, column types, paths into items."""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from typing import Any
+
+from cdc_merge.model import ColumnType, Kind, Path, Scalar
+
+
+class Mistake(ValueError):
+    """A value that cannot be read, and what to write instead."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+_NUMBER_AND_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)")
+_SECONDS = {
+    "ms": Decimal("0.001"),
+    "s": Decimal(1),
+    "m": Decimal(60),
+    "h": Decimal(3600),
+    "d": Decimal(86400),
+}
+_BYTES = {"b": 1} | {
+    f"{letter}{middle}b": base**power
+    for power, letter in enumerate("kmgt", start=1)
+    for middle, base in (("", 1000), ("i", 1024))
+}
+
+
+def duration(value: Any) -> float:
+    """Seconds of `500ms`, `5s`, `2m`, `24h`, `1d`; more than none."""
+    hint = "write a number and a unit: 500ms, 5s, 2m, 24h or 1d"
+    match = _NUMBER_AND_UNIT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not match or match[2] not in _SECONDS:
+        raise Mistake(f"{_shown(value)} is not a duration", hint)
+    seconds = float(Decimal(match[1]) * _SECONDS[match[2]])
+    if not seconds:
+        raise Mistake("a duration must be more than nothing", hint)
+    return seconds
+
+
+def size(value: Any) -> int:
+    """Bytes of `512MB` (decimal units) or `64MiB` (binary units), in any case; at least one."""
+    hint = "write a number and a unit: 512MB, 1GB or 64MiB"
+    match = _NUMBER_AND_UNIT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not match or match[2].lower() not in _BYTES:
+        raise Mistake(f"{_shown(value)} is not a size", hint)
+    count = int(Decimal(match[1]) * _BYTES[match[2].lower()])
+    if not count:
+        raise Mistake("a size must be at least one byte", hint)
+    return count
+
+
+def percentage(value: Any) -> float:
+    """The fraction of `5%` or `0.5%`: 0 to 1."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*%", value.strip()) if isinstance(value, str) else None
+    if not match or Decimal(match[1]) > 100:
+        raise Mistake(f"{_shown(value)} is not a percentage", "write 0% to 100%, for example 5%")
+    return float(Decimal(match[1]) / 100)
+
+
+def whole_number(value: Any) -> int:
+    """A count, at least 1; digits as text too, since environment variables are text."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise Mistake(
+            f"{_shown(value)} is not a whole number of at least 1", "write digits, for example 1000"
+        )
+    return value
+
+
+def yes_or_no(value: Any) -> bool:
+    """`true` or `false`, as text too."""
+    if isinstance(value, str) and value in ("true", "false"):
+        return value == "true"
+    if not isinstance(value, bool):
+        raise Mistake(f"{_shown(value)} is neither true nor false", "write true or false")
+    return value
+
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
+MAX_DIGITS = 38
+
+
+def scalar(value: Any) -> Scalar:
+    """What `where` compares with: text, an exact number, or a boolean."""
+    if value is None:
+        raise Mistake(
+            "there is no value to compare with", "write {exists: false} for items without the attribute"
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Mistake(f"DynamoDB has no number {value}", "write a finite number, or put text in quotes")
+    if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
+        raise Mistake(f"DynamoDB numbers have at most {MAX_DIGITS} digits", "put text in quotes")
+    if not isinstance(value, str | int | float):
+        raise Mistake("must be text, a number, true or false", "write a list for any of several values")
+    return value
+
+
+_TYPE = re.compile(r"([a-z]+)\s*(?:\(\s*([0-9]{1,4})\s*(?:,\s*([0-9]{1,4})\s*)?\))?")
+MAX_PRECISION = (
+    1000  # Postgres; DuckDB has its own, lower: https://www.postgresql.org/docs/current/datatype-numeric.html
+)
+
+
+def column_type(value: Any) -> ColumnType:
+    """`text`, `numeric(12,2)`, … without the unit, which has a key of its own."""
+    kinds = ", ".join("numeric(p,s)" if k is Kind.NUMERIC else k.value for k in Kind)
+    match = _TYPE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not match or match[1] not in {kind.value for kind in Kind}:
+        raise Mistake(f"{_shown(value)} is not a type", f"write one of {kinds}")
+    kind = Kind(match[1])
+    if match[2] is None:
+        return ColumnType(kind)
+    if kind is not Kind.NUMERIC:
+        raise Mistake(f"{kind.value} takes nothing in brackets", f"write {kind.value}")
+    precision, scale = int(match[2]), int(match[3] or 0)
+    if not 1 <= precision <= MAX_PRECISION or scale > precision:
+        raise Mistake(
+            f"numeric({precision},{scale}) cannot be",
+            "digits in all first, then those after the point, not more: numeric(12,2)",
+        )
+    return ColumnType(kind, precision, scale)
+
+
+_STEP = re.compile(
+    r"""
+    (?P<dot>\.)?
+    (?: "(?P<quoted>(?:[^"]|"")*)"      # "any text", a quote inside written twice
+      | \[(?P<index>[0-9]{1,9})\]       # a list index, which takes no dot before it
+      | (?P<bare>[^."\[\]]+)            # a name without . " [ ]
+    )""",
+    re.VERBOSE,
+)
+_PATH_HINT = (
+    'write Attribute, Address.City or Lines[0].Sku; a name with . [ ] or " in double quotes: \'"a.b".c\''
+)
+
+
+def item_path(value: Any) -> Path:
+    """`Address.City` -> ("Address", "City"), `Lines[0]` -> ("Lines", 0), `"a.b".c` -> ("a.b", "c")."""
+    if not isinstance(value, str):
+        raise Mistake(
+            "must be the name of an attribute",
+            f"put it in quotes: {_quoted(value)}" if value is not None else _PATH_HINT,
+        )
+    if value.startswith("^"):
+        raise Mistake(
+            f"{value!r} begins with ^", "write a name that begins with ^ in double quotes: '\"^name\"'"
+        )
+    steps: list[str | int] = []
+    at = 0
+    while at < len(value):
+        match = _STEP.match(value, at)
+        is_index = match is not None and match["index"] is not None
+        # A dot parts names; none before the first step nor before an index, one before every other name.
+        if not match or bool(match["dot"]) != (bool(steps) and not is_index) or (is_index and not steps):
+            raise Mistake(f"{value!r} is not a path", _PATH_HINT)
+        if is_index:
+            steps.append(int(match["index"]))
+        else:
+            steps.append(match["bare"] if match["bare"] is not None else match["quoted"].replace('""', '"'))
+        at = match.end()
+    if not steps or steps[0] == "":
+        raise Mistake("an attribute has a name", _PATH_HINT)
+    return tuple(steps)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    return _quoted(value) if not isinstance(value, str) else repr(value)
+
+
+def _quoted(value: Any) -> str:
+    return (
+        f'"{str(value).lower() if isinstance(value, bool) else value}"'
+        if not isinstance(value, dict | list)
+        else '"…"'
+    )
