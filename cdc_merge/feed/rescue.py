@@ -1,0 +1,54 @@
+"""What the columns of a row could not hold, as JSON text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+import pyarrow as pa
+
+from cdc_merge.feed.typed import attributes_of, single_base64
+
+_NULL = b'{"NULL":true}'
+
+
+def rescue(
+    images: pa.Array | pa.ChunkedArray,
+    *,
+    held: frozenset[str],
+    failed: pa.ListArray | pa.ChunkedArray | None = None,
+    base64_layers: int = 1,
+) -> pa.StringArray:
+    """For each image the JSON object of the attributes its columns do not hold; NULL if they hold all.
+
+    `images`: JSON text, `{"attribute":{"S":"x"},…}`. `held`: attributes that have a column. `failed`: for
+    each image, the attributes in `held` whose value the column could not take; one of type NULL needs no
+    rescue, it is the column's NULL. Typed values stay exactly as given, in order of the attributes' names,
+    but B and BS come down to one layer of base64. An image that is no JSON object gives NULL.
+    """
+    fitting = failed.to_pylist() if failed is not None else [None] * len(images)
+    rows = zip(images.to_pylist(), fitting, strict=True)
+    return pa.array(
+        [_left_over(image, held, names or (), base64_layers) for image, names in rows], pa.string()
+    )
+
+
+def _left_over(
+    image: str | None, held: frozenset[str], failed: Iterable[str], base64_layers: int
+) -> str | None:
+    attributes = attributes_of(image)
+    left = attributes.keys() - held
+    left |= {name for name in failed if name in attributes and _without_spaces(attributes[name]) != _NULL}
+    if not left:
+        return None
+    text = ",".join(f"{_json(name)}:{attributes[name].decode()}" for name in sorted(left))
+    text = f"{{{text}}}"
+    return single_base64(text) if base64_layers == 2 else text
+
+
+def _json(name: str) -> str:
+    return msgspec.json.encode(name).decode()
+
+
+def _without_spaces(value: bytes) -> bytes:
+    return b"".join(value.split())
