@@ -15,7 +15,7 @@ from cdc_merge.feed.typed import MAX_NUMBER_LENGTH, attributes_of, plain_number,
 from cdc_merge.feed.unwrap import PADDING, unwrap
 
 # Bytes handled at once: the scratch arrays stay in the processor's cache, their pages with the allocator.
-_SLICE_BYTES = 512 * 1024
+_SLICE_BYTES = 256 * 1024
 
 MALFORMED = "?"
 """Stands for the tag of what is no typed value."""

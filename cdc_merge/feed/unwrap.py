@@ -109,13 +109,13 @@ def unwrap(work: Numbers, bounds: Numbers, *, base64_layers: int) -> tuple[Numbe
     if not outside.all():
         edges = np.concatenate(([0], np.cumsum(outside)))[edges]
         tokens, byte, opens = tokens[outside], byte[outside], opens[outside]
-    depth = np.cumsum(_DELTA[byte], dtype=np.int32)
+    depth = np.cumsum(_DELTA.take(byte), dtype=np.int32)
     last = edges[1:] - 1
     good = np.diff(depth[last], prepend=0) == 0
     if not good.all():
         return _unwrap_only(good, work, bounds, base64_layers=base64_layers)
 
-    kind = _CLASS[byte] + ((depth & 1) << 1).astype(np.uint8) + opens
+    kind = _CLASS.take(byte) + ((depth & 1) << 1).astype(np.uint8) + opens
     bad = _misplaced(work, tokens, kind)
     bad |= depth == 0  # the only way back to depth 0 is the end
     bad[last] = False
@@ -155,8 +155,7 @@ def _tokens(work: Numbers, bounds: Numbers) -> tuple[Numbers, Numbers]:
 
 def _misplaced(work: Numbers, tokens: Numbers, kind: Numbers) -> Numbers:
     """Which tokens are followed by one that, in typed JSON, cannot stand there."""
-    pair = kind[:-1].astype(np.int64) * _KINDS + kind[1:]
-    expected = _DISTANCE[pair]
+    expected = _DISTANCE.take(kind[:-1] * np.uint16(_KINDS) + kind[1:])
     bad = np.zeros(len(kind), np.bool_)
     bad[:-1] = (expected != 0) & (expected != np.diff(tokens))
     # In valid JSON, only a bare string in a list can stand where a key should be: no colon follows it.
