@@ -1,0 +1,314 @@
+"""Packs the bytes of many objects into chunks of lines, in reused buffers, as Arrow arrays DuckDB reads without a copy.
+
+A chunk is read twice: once for the envelopes of all records, once more for the images of the winners.
+Reading again costs less than keeping the bytes: isal inflates 3 GB/s into a warm buffer, while fresh
+memory pages cost several times that (docs/decisions/0003-read-twice.md).
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from cdc_merge.errors import UnreadableObject
+from cdc_merge.feed.compression import Reader, open_plain
+from cdc_merge.feed.framing import Piece, is_blank, scan, split
+from cdc_merge.model import ObjectRef
+
+CHUNK_BYTES = 16 * 2**20
+_READ_BYTES = 2**20
+_SPARE_BUFFERS = 2  # besides those in use: one being filled, one waiting
+_ROWS_PER_BATCH = 2048  # DuckDB's vector size: enough slices for every thread
+
+Offsets = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LocalObject:
+    """An object of the batch whose bytes are in a local file. `number` is its place in the batch."""
+
+    number: int
+    ref: ObjectRef
+    path: Path
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The part of a chunk that comes from one object: bytes [start, end) of the chunk."""
+
+    object_number: int
+    start: int
+    end: int
+    offset: int  # of `start` in the uncompressed object
+    first_record: int  # ordinal, in the object, of the segment's first record
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Lines from one or more objects. Valid until `release`: then the buffer is used again.
+
+    `ends[i]` is where line i ends (exclusive) and line i + 1 begins.
+    """
+
+    number: int
+    buffer: npt.NDArray[np.uint8]
+    ends: Offsets
+    segments: tuple[Segment, ...]
+    free: queue.SimpleQueue[npt.NDArray[np.uint8]]
+
+    def release(self) -> None:
+        """Give the buffer back. Arrow arrays made from it must be gone by then."""
+        self.free.put(self.buffer)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def lines(self) -> pa.StringArray:
+        """The lines as one Arrow array over the chunk's buffer, not copied and not checked to be UTF-8."""
+        offsets = np.zeros(len(self.ends) + 1, dtype=np.int32)
+        offsets[1:] = self.ends
+        return pa.StringArray.from_buffers(len(self.ends), pa.py_buffer(offsets), pa.py_buffer(self.buffer))
+
+    def object_numbers(self) -> npt.NDArray[np.int32]:
+        """Which object each line belongs to."""
+        ends = np.array([s.end for s in self.segments], dtype=np.int64)
+        numbers = np.array([s.object_number for s in self.segments], dtype=np.int32)
+        return numbers[np.searchsorted(ends, self.ends - 1, side="right")]
+
+    def place(self, line: int) -> tuple[int, int, int]:
+        """(object number, record ordinal from 1, byte offset in the uncompressed object) of a line."""
+        end = int(self.ends[line])
+        segment = next(s for s in self.segments if s.start < end <= s.end)
+        start = max(int(self.ends[line - 1]) if line else 0, segment.start)
+        first_line = int(np.searchsorted(self.ends, segment.start, side="right"))
+        return (
+            segment.object_number,
+            segment.first_record + line - first_line + 1,
+            segment.offset + start - segment.start,
+        )
+
+    def raw(self, line: int) -> bytes:
+        """The bytes of a line, without white space around them."""
+        start = int(self.ends[line - 1]) if line else 0
+        return self.buffer[start : int(self.ends[line])].tobytes().strip()
+
+
+def table_of(columns: dict[str, pa.Array]) -> pa.Table:
+    """A table in slices of one vector each, so that DuckDB's threads can share it."""
+    whole = pa.table(columns)
+    return pa.Table.from_batches(whole.to_batches(max_chunksize=_ROWS_PER_BATCH), whole.schema)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An object that cannot be read to its end; none of its lines count."""
+
+    object_number: int
+    error: UnreadableObject
+
+
+@dataclass(frozen=True)
+class Unframed:
+    """An object with a record larger than a chunk: only the exact scanner can tell what it holds."""
+
+    object_number: int
+
+
+Event = Chunk | Unreadable | Unframed
+
+
+class _Packer:
+    """Fills buffers with the bytes of objects, cutting at candidate boundaries between records."""
+
+    def __init__(self, size: int, free: queue.SimpleQueue[npt.NDArray[np.uint8]]) -> None:
+        self._size = size
+        self._free = free
+        self._buffer = free.get()
+        self._fill = 0
+        self._segments: list[Segment] = []
+        self._chunks = 0
+
+    def pack(self, obj: LocalObject, limit: int) -> Iterator[Event]:
+        start, offset, records = self._fill, 0, 0
+        try:
+            with open_plain(obj.path, limit=limit) as reader:
+                while True:
+                    if self._fill == self._size:
+                        cut = self._last_boundary(start)
+                        if cut is None and start == 0:
+                            self._fill = 0
+                            yield Unframed(obj.number)
+                            return
+                        if cut is not None:
+                            self._segments.append(Segment(obj.number, start, cut, offset, records))
+                            offset += cut - start
+                        tail = self._buffer[start if cut is None else cut : self._fill]
+                        previous = self._buffer
+                        self._buffer = self._free.get()
+                        self._buffer[: len(tail)] = tail
+                        chunk = self._seal(previous)
+                        if chunk is not None:
+                            records += _count(chunk, obj.number)
+                            yield chunk
+                        start, self._fill = 0, len(tail)
+                    view = memoryview(self._buffer.data)[self._fill : min(self._fill + _READ_BYTES, self._size)]
+                    count = reader.readinto(view)
+                    if not count:
+                        break
+                    self._fill += count
+        except UnreadableObject as error:
+            self._fill = start
+            yield Unreadable(obj.number, error)
+            return
+        if self._fill > start:
+            self._segments.append(Segment(obj.number, start, self._fill, offset, records))
+
+    def flush(self) -> Iterator[Chunk]:
+        previous, self._buffer = self._buffer, np.empty(0, dtype=np.uint8)
+        chunk = self._seal(previous)
+        if chunk is not None:
+            yield chunk
+
+    def _last_boundary(self, start: int) -> int | None:
+        """The end of the last candidate piece at or after `start`; looks at the end of the buffer first."""
+        window = 2**16
+        while True:
+            low = max(start, self._fill - window)
+            ends = split(self._buffer[low : self._fill])
+            if len(ends):
+                return low + int(ends[-1])
+            if low == start:
+                return None
+            window *= 8
+
+    def _seal(self, buffer: npt.NDArray[np.uint8]) -> Chunk | None:
+        segments, self._segments, self._fill = tuple(self._segments), [], 0
+        if not segments:
+            self._free.put(buffer)
+            return None
+        filled = buffer[: segments[-1].end]
+        bounds = np.array([s.end for s in segments], dtype=np.int64)
+        ends = np.union1d(split(filled), bounds)
+        starts = np.concatenate((np.zeros(1, dtype=np.int64), ends[:-1]))
+        # A blank piece joins the line after it (white space before a JSON text is no harm); a blank piece at
+        # the end of an object joins the line before it.
+        blank = is_blank(filled, starts, ends)
+        if blank.any():
+            ends = _without_blanks(ends, blank, bounds)
+        self._chunks += 1
+        return Chunk(self._chunks - 1, buffer, ends, segments, self._free)
+
+
+def _without_blanks(ends: Offsets, blank: npt.NDArray[np.bool_], bounds: Offsets) -> Offsets:
+    kept: Offsets = ends[~blank]
+    segment_of_kept = np.searchsorted(bounds, kept - 1, side="right")
+    for segment, bound in enumerate(bounds.tolist()):
+        inside = np.flatnonzero(segment_of_kept == segment)
+        if len(inside):
+            kept[inside[-1]] = bound
+    return kept
+
+
+def _count(chunk: Chunk, object_number: int) -> int:
+    return int((chunk.object_numbers() == object_number).sum())
+
+
+class ChunkReader:
+    """Reads a fixed list of objects as chunks, the same ones each time, one thread ahead of its users.
+
+    `limit`: the most uncompressed bytes of an object; `users`: how many chunks may be in use at once.
+    """
+
+    def __init__(self, objects: Sequence[LocalObject], *, limit: int, size: int = CHUNK_BYTES, users: int = 1) -> None:
+        self._count = users + _SPARE_BUFFERS
+        self._objects = tuple(objects)
+        self._limit = limit
+        self._size = size
+        self._buffers: list[npt.NDArray[np.uint8]] = []
+
+    def read(self) -> Iterator[Event]:
+        """Every chunk in order, each to be released, and word of every object that cannot be read as lines."""
+        free: queue.SimpleQueue[npt.NDArray[np.uint8]] = queue.SimpleQueue()
+        for number in range(self._count):
+            if len(self._buffers) <= number:
+                self._buffers.append(np.empty(self._size, dtype=np.uint8))
+            free.put(self._buffers[number])
+        ready: queue.Queue[Event | BaseException | None] = queue.Queue(maxsize=1)
+        stop = threading.Event()
+
+        def produce() -> None:
+            try:
+                for event in self._events(free):
+                    if not _put(ready, event, stop):
+                        return
+                _put(ready, None, stop)
+            except BaseException as error:  # noqa: BLE001 - raised again in the thread that reads
+                _put(ready, error, stop)
+
+        thread = threading.Thread(target=produce, name="chunk-reader", daemon=True)
+        thread.start()
+        try:
+            while (event := ready.get()) is not None:
+                if isinstance(event, BaseException):
+                    raise event
+                yield event
+        finally:
+            stop.set()
+            free.put(np.empty(self._size if thread.is_alive() else 0, dtype=np.uint8))
+            thread.join()
+
+    def _events(self, free: queue.SimpleQueue[npt.NDArray[np.uint8]]) -> Iterator[Event]:
+        packer = _Packer(self._size, free)
+        for obj in self._objects:
+            yield from packer.pack(obj, self._limit)
+        yield from packer.flush()
+
+
+def _put(
+    ready: queue.Queue[Event | BaseException | None],
+    event: Event | BaseException | None,
+    stop: threading.Event,
+) -> bool:
+    while not stop.is_set():
+        try:
+            ready.put(event, timeout=0.1)
+        except queue.Full:
+            continue
+        return True
+    return False
+
+
+@dataclass(frozen=True)
+class ExactChunk:
+    """Records found one by one by the exact scanner, and the pieces it could not read."""
+
+    obj: LocalObject
+    pieces: tuple[Piece, ...]
+    first_record: int
+
+
+def read_exactly(obj: LocalObject, *, limit: int, size: int = CHUNK_BYTES) -> Iterator[ExactChunk]:
+    """The pieces of one object, in portions of about `size` bytes. Raises UnreadableObject."""
+    with open_plain(obj.path, limit=limit) as reader:
+        yield from _portions(obj, reader, size)
+
+
+def _portions(obj: LocalObject, reader: Reader, size: int) -> Iterator[ExactChunk]:
+    pieces: list[Piece] = []
+    held, first = 0, 0
+    for piece in scan(reader):
+        pieces.append(piece)
+        held += len(piece.data)
+        if held >= size:
+            yield ExactChunk(obj, tuple(pieces), first)
+            first += len(pieces)
+            pieces, held = [], 0
+    if pieces:
+        yield ExactChunk(obj, tuple(pieces), first)

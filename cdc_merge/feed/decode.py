@@ -1,0 +1,92 @@
+"""Turns the objects of one batch into staged rows: objects → lines → newest change of each key → typed columns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cdc_merge.feed.chunks import LocalObject
+from cdc_merge.feed.envelopes import EnvelopePass, FeedFacts
+from cdc_merge.feed.images import ImagePass
+from cdc_merge.feed.parallel import Crew
+from cdc_merge.feed.portions import Portions
+from cdc_merge.feed.rejects import Rejects
+from cdc_merge.feed.workbench import Workbench
+from cdc_merge.merge.schema import SchemaBook
+from cdc_merge.model import Source
+from cdc_merge.render import render
+from cdc_merge.warehouses.dialect import DUCKDB, Dialect
+
+# An object may be larger than a batch, but not by this much: more is a compression bomb, not a feed.
+# Firehose buffers at most 128 MiB: https://docs.aws.amazon.com/firehose/latest/APIReference/API_BufferingHints.html
+_BOMB_FACTOR = 8
+_MOST_THREADS = 8  # each holds a chunk's buffer
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What decoding found. The rows themselves are in the workbench: `stage_keys`, `stage_rows_<i>`, `rejected`.
+
+    `records` counts every record, and each unreadable object as one; `records_of` is per object number.
+    """
+
+    facts: FeedFacts
+    records: int
+    latest: int
+    quarantined: int
+    records_of: dict[int, int]
+    newest_change_at: datetime | None
+    plain_bytes: int
+
+    @property
+    def superseded(self) -> int:
+        """Records that lost to a newer change, or to themselves, within the batch."""
+        return self.records - self.latest - self.quarantined
+
+
+def decode(
+    workbench: Workbench,
+    objects: Sequence[LocalObject],
+    *,
+    source: Source,
+    facts: FeedFacts,
+    books: Sequence[SchemaBook],
+    dialect: Dialect,
+    check: Callable[[], None] = lambda: None,
+) -> Decoded:
+    """Decode a batch on a fresh workbench; `books` grow by the columns it needs; `check` may raise to stop.
+
+    Raises SourceStopped and its kind when the feed as a whole cannot be used; nothing for a bad record.
+    """
+    crew = Crew(workbench, size=min(os.cpu_count() or 1, _MOST_THREADS))
+    portions = Portions(tuple(objects), limit=source.batch.bytes * _BOMB_FACTOR, users=crew.size, check=check)
+    rejects = Rejects(workbench)
+    envelopes = EnvelopePass(workbench, crew, portions, rejects, source, facts)
+    envelopes.run()
+    plain_bytes = portions.plain_bytes
+    workbench.execute(
+        "CREATE TABLE rejected_early AS SELECT object_number, count(*) AS records FROM rejected GROUP BY ALL"
+    )
+    workbench.execute(render("feed/sql/latest.sql", DUCKDB))
+    images = ImagePass(workbench, crew, portions, rejects, source, envelopes.facts, books, dialect)
+    images.run()
+    # Changes that the second pass rejected are in both tables, so each record is counted where pass one left it.
+    records_of = dict(
+        workbench.rows(
+            "SELECT object_number, CAST(sum(records) AS BIGINT) FROM ("
+            "SELECT object_number, count(*) AS records FROM changes GROUP BY ALL "
+            "UNION ALL SELECT object_number, records FROM rejected_early) GROUP BY ALL"
+        )
+    )
+    latest, newest = workbench.rows("SELECT count(*), max(changed_at) FROM stage_keys")[0]
+    return Decoded(
+        facts=envelopes.facts,
+        records=sum(records_of.values()),
+        latest=latest,
+        quarantined=rejects.count(),
+        records_of=records_of,
+        newest_change_at=newest,
+        plain_bytes=plain_bytes,
+    )

@@ -1,0 +1,11 @@
+-- What orders the records of one chunk: keys and position, nothing of the images. A row without a position is
+-- looked at one by one afterwards.
+INSERT INTO changes
+SELECT
+    {{ chunk }},
+    idx,
+    object_number,
+    {{ partition_key }} AS partition_key,
+    {{ sort_key }} AS sort_key,
+    CASE WHEN {{ partition_key }} <> '' AND {{ sort_key }} IS NOT NULL THEN {{ position }} END
+FROM (SELECT idx, object_number, json_extract_string(line, {{ pointers }}) AS v FROM lines)

@@ -1,0 +1,110 @@
+"""The workbench: an in-memory DuckDB where a batch is decoded, with a memory limit and a folder to spill to."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from cdc_merge.feed.plain import plain_json, plain_numbers
+
+_MACROS = Path(__file__).parent / "sql" / "macros.sql"
+
+
+class Bench:
+    """One connection to the workbench; temporary tables and named Arrow tables are its own."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.connection = connection
+
+    @contextmanager
+    def naming(self, **tables: pa.Table) -> Iterator[None]:
+        """Inside, the Arrow tables can be named in SQL."""
+        for name, table in tables.items():
+            self.connection.register(name, table)
+        try:
+            yield
+        finally:
+            for name in tables:
+                self.connection.unregister(name)
+
+    def execute(self, sql: str) -> None:
+        """Run one statement."""
+        self.connection.execute(sql)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        rows: list[tuple[Any, ...]] = self.connection.execute(sql).fetchall()
+        return rows
+
+    def table(self, sql: str) -> pa.Table:
+        """The result of a query as an Arrow table."""
+        return self.connection.sql(sql).to_arrow_table()
+
+    def reader(self, sql: str) -> pa.RecordBatchReader:
+        """The result of a query as a stream of record batches, on a connection of its own."""
+        return self.connection.cursor().sql(sql).to_arrow_reader(65_536)
+
+
+class Workbench(Bench):
+    """A DuckDB connection with the project's functions. Use as a context manager."""
+
+    def __init__(self, *, memory: int, threads: int | None = None, directory: Path | None = None) -> None:
+        """`memory`: bytes DuckDB may hold before it spills; `directory`: where to (default: the system's)."""
+        self._spill = tempfile.TemporaryDirectory(prefix="cdc-merge-", dir=directory)
+        config: dict[str, Any] = {
+            "memory_limit": f"{memory // 1000}KB",
+            "temp_directory": self._spill.name,
+            # A batch is a set of rows; keeping their order would only cost memory.
+            "preserve_insertion_order": False,
+        }
+        if threads:
+            config["threads"] = threads
+        super().__init__(duckdb.connect(config=config))
+        self.connection.execute("SET TimeZone = 'UTC'")
+        self._register()
+
+    def bench(self) -> Bench:
+        """Another connection, for another thread."""
+        return Bench(self.connection.cursor())
+
+    def _register(self) -> None:
+        text = "VARCHAR"
+        connection = self.connection
+        connection.create_function("plain_json_1", _plain_once, [text], text, type="arrow", null_handling="special")
+        connection.create_function("plain_json_2", _plain_twice, [text], text, type="arrow", null_handling="special")
+        connection.create_function("plain_number", _plain_numbers, [text], text, type="arrow", null_handling="special")
+        for statement in re.split(r";\s*\n", _MACROS.read_text(encoding="utf-8")):
+            if "CREATE" in statement:
+                connection.execute(statement)
+
+    def close(self) -> None:
+        self.connection.close()
+        self._spill.cleanup()
+
+    def __enter__(self) -> Workbench:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _plain_once(values: pa.ChunkedArray) -> pa.Array:
+    return plain_json(values, base64_layers=1)
+
+
+def _plain_twice(values: pa.ChunkedArray) -> pa.Array:
+    return plain_json(values, base64_layers=2)
+
+
+def _plain_numbers(values: pa.ChunkedArray) -> pa.Array:
+    return plain_numbers(values)

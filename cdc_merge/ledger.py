@@ -1,0 +1,109 @@
+"""Reads what the warehouse remembers: merged objects, what sources and targets are, and the books of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pyarrow as pa
+
+from cdc_merge.merge.schema import TargetSchema
+from cdc_merge.model import ObjectRef, Ordering
+from cdc_merge.render import Name
+from cdc_merge.warehouses import Dialect, Session
+
+OUTCOMES = ("applied", "superseded", "stale", "ignored", "quarantined")
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """What earlier batches of a source have settled; `targets` by table name."""
+
+    ordering: Ordering | None = None
+    key_tags: tuple[str, ...] | None = None
+    schemas: Mapping[str, TargetSchema] = field(default_factory=dict)
+    floors: Mapping[str, datetime | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The books of one or more batches. records = applied + superseded + stale + ignored + quarantined."""
+
+    objects: int = 0
+    records: int = 0
+    applied: int = 0
+    superseded: int = 0
+    stale: int = 0
+    ignored: int = 0
+    quarantined: int = 0
+    targets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    newest_change_at: datetime | None = None
+
+    def __add__(self, other: Counts) -> Counts:
+        targets = {t: dict(c) for t, c in self.targets.items()}
+        for target, changes in other.targets.items():
+            mine = targets.setdefault(target, {})
+            for change, count in changes.items():
+                mine[change] = mine.get(change, 0) + count
+        sums = {n: getattr(self, n) + getattr(other, n) for n in ("objects", "records", *OUTCOMES)}
+        moments = [m for m in (self.newest_change_at, other.newest_change_at) if m]
+        return Counts(**sums, targets=targets, newest_change_at=max(moments, default=None))
+
+    def as_dict(self) -> dict[str, object]:
+        numbers: dict[str, object] = {n: getattr(self, n) for n in ("objects", "records", *OUTCOMES)}
+        return {**numbers, "targets": {t: dict(c) for t, c in self.targets.items()}}
+
+
+class Ledger:
+    """Queries on the metadata tables; each method takes an open session."""
+
+    def __init__(self, metadata: Mapping[str, Name], dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._tables = {k: dialect.quote(*v.parts) for k, v in metadata.items()}
+
+    def state(self, session: Session, source: str) -> SourceState:
+        """What is known of a source; all unknown before its first batch."""
+        name = self._dialect.literal(source)
+        learned = session.query(f"SELECT ordering, key_types FROM {self._tables['sources']} WHERE source = {name}")
+        rows = session.query(f"SELECT target, columns, floor_at FROM {self._tables['targets']} WHERE source = {name}")
+        return SourceState(
+            ordering=Ordering(learned[0][0]) if learned else None,
+            key_tags=tuple(learned[0][1].split()) if learned else None,
+            schemas={target: TargetSchema.from_json(columns) for target, columns, _ in rows},
+            floors={target: floor for target, _, floor in rows},
+        )
+
+    def merged(self, session: Session, source: str, bucket: str, refs: Sequence[ObjectRef]) -> set[ObjectRef]:
+        """Which of the object versions are in the ledger."""
+        if not refs:
+            return set()
+        listed = pa.table({"object_key": [r.key for r in refs], "version": [r.version for r in refs]})
+        session.load("stage_listed", listed.to_reader())
+        rows = session.query(
+            f"SELECT o.object_key, o.version FROM {self._tables['objects']} AS o "
+            "JOIN stage_listed AS s ON o.object_key = s.object_key AND o.version = s.version "
+            f"WHERE o.source = {self._dialect.literal(source)} AND o.bucket = {self._dialect.literal(bucket)}"
+        )
+        known = set(rows)
+        return {r for r in refs if (r.key, r.version) in known}
+
+    def counts(self, session: Session, batch_id: str) -> Counts | None:
+        """The books of a batch; None: it did not commit."""
+        number = self._dialect.literal(batch_id)
+        rows = session.query(
+            f"SELECT newest_change_at, objects, records, {', '.join(OUTCOMES)} "
+            f"FROM {self._tables['batches']} WHERE batch_id = {number}"
+        )
+        if not rows:
+            return None
+        targets = session.query(
+            f"SELECT target, inserted, updated, deleted FROM {self._tables['batch_targets']} "
+            f"WHERE batch_id = {number} ORDER BY target"
+        )
+        newest, *numbers = rows[0]
+        return Counts(
+            **dict(zip(("objects", "records", *OUTCOMES), map(int, numbers), strict=True)),
+            newest_change_at=newest,
+            targets={t: {"inserted": i, "updated": u, "deleted": d} for t, i, u, d in targets},
+        )

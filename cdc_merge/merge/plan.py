@@ -1,0 +1,239 @@
+"""Plans the merge of one staged batch: labelled statements, as data, that a warehouse runs in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cdc_merge.merge.schema import SchemaBook, key_column_type
+from cdc_merge.model import ColumnType, Kind, Ordering
+from cdc_merge.render import Name, Sql, name, render
+from cdc_merge.warehouses import Dialect, Statement
+
+
+@dataclass(frozen=True)
+class KeyColumn:
+    """A key column in a statement: `staged` and `resolved` are its value in stage_keys and in resolved."""
+
+    name: Name
+    type: Sql
+    staged: Sql
+    resolved: Sql
+
+
+@dataclass(frozen=True)
+class ValueColumn:
+    name: Name
+    type: Sql
+    staged: Sql
+
+
+@dataclass(frozen=True)
+class PlannedTarget:
+    """A target as the templates see it. `number` is its place among the source's targets."""
+
+    number: int
+    label: str
+    table: Name
+    floor: datetime | None
+    keys: tuple[KeyColumn, ...]
+    columns: tuple[ValueColumn, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The facts of one batch that its statements write down."""
+
+    id: str
+    source: str
+    worker: str
+    merged_at: datetime
+    newest_change_at: datetime | None
+    objects: int
+    records: int
+    superseded: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things are in the warehouse."""
+
+    schema: str
+    metadata_schema: str
+    metadata: dict[str, Name]
+
+
+class MergePlan:
+    """Builds the statements of one batch for one engine; pure, no connection needed."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        layout: Layout,
+        books: Sequence[SchemaBook],
+        floors: Sequence[datetime | None],
+        key_tags: Sequence[str],
+    ) -> None:
+        self._dialect = dialect
+        self._layout = layout
+        self._books = tuple(books)
+        self._key_tags = tuple(key_tags)
+        self._targets = [self._planned(i, b, floor) for i, (b, floor) in enumerate(zip(books, floors, strict=True))]
+
+    def _planned(self, number: int, book: SchemaBook, floor: datetime | None) -> PlannedTarget:
+        return PlannedTarget(
+            number=number,
+            label=book.target.table,
+            table=name(self._layout.schema, book.target.table),
+            floor=floor,
+            keys=tuple(self._key(n, t, c) for n, t, c in self._key_parts(book)),
+            columns=tuple(
+                ValueColumn(
+                    name(c.name),
+                    self._type(c.type),
+                    Sql(f"CAST(s.c{i} AS {self._dialect.type_name(c.type)})"),
+                )
+                for i, c in enumerate(book.schema.columns)
+            ),
+        )
+
+    def _key_parts(self, book: SchemaBook) -> Iterator[tuple[str, str, str]]:
+        return zip(book.schema.key_names, self._key_tags, ("partition_key", "sort_key"), strict=False)
+
+    def _key(self, column: str, tag: str, staged: str) -> KeyColumn:
+        column_type = key_column_type(tag)
+        if column_type.kind is Kind.BINARY:
+            form = self._dialect.decode_base64
+        elif column_type.kind is Kind.TEXT:
+            form = "{}"
+        else:
+            form = "CAST({} AS " + self._dialect.type_name(column_type) + ")"
+        return KeyColumn(
+            name(column),
+            self._type(column_type),
+            Sql(form.format(f"s.{staged}")),
+            Sql(form.format(f"r.{staged}")),
+        )
+
+    def _type(self, column_type: ColumnType) -> Sql:
+        text = self._dialect.type_name(column_type)
+        if column_type.kind is Kind.TEXT:
+            text = f"{text} {self._dialect.byte_order}".strip()
+        return Sql(text)
+
+    def _render(self, template: str, **values: Any) -> str:
+        metadata = self._layout.metadata
+        names = {k: v for k, v in metadata.items() if k not in ("targets", "sources")}
+        return render(
+            f"merge/sql/{template}.sql",
+            self._dialect,
+            **{
+                **names,
+                "targets_table": metadata["targets"],
+                "sources": metadata["sources"],
+                "targets": self._targets,
+                "row_address": Sql(self._dialect.row_address),
+                "metadata_json": Sql(self._dialect.metadata_json),
+                **values,
+            },
+        )
+
+    def ddl(self) -> list[Statement]:
+        """What must be created or altered before rows can go in."""
+        statements: list[Statement] = []
+        position_type = Sql(f"{self._dialect.types[Kind.TEXT]} {self._dialect.byte_order}".strip())
+        timestamp = Sql(self._dialect.types[Kind.TIMESTAMP])
+        if any(b.stored is None for b in self._books):
+            schema = self._dialect.quote(self._layout.schema)
+            statements.append(Statement("create schema", f"CREATE SCHEMA IF NOT EXISTS {schema}"))
+        for book, target in zip(self._books, self._targets, strict=True):
+            if book.stored is None:
+                sql = self._render("create_target", target=target, position_type=position_type, timestamp=timestamp)
+                statements.append(Statement(f"create {target.label}", sql))
+                continue
+            added = {c.name for c in book.new_columns}
+            for column in target.columns:
+                if column.name.parts[0] in added:
+                    sql = self._render("add_column", target=target, column=column)
+                    statements.append(Statement(f"add {target.label}.{column.name.parts[0]}", sql))
+        return statements
+
+    def record_schema(self, source: str) -> list[Statement]:
+        """The metadata rows of targets that are new or have new columns."""
+        statements = []
+        for book, target in zip(self._books, self._targets, strict=True):
+            if book.grew:
+                template = "record_target" if book.stored is None else "update_target"
+                sql = self._render(template, target=target, source=source, columns=book.schema.to_json())
+                statements.append(Statement(f"record columns of {target.label}", sql))
+        return statements
+
+    def record_source(self, source: str, ordering: Ordering) -> Statement:
+        """What is learned from the first batch of a source."""
+        sql = self._render("record_source", source=source, ordering=ordering.value, key_types=" ".join(self._key_tags))
+        return Statement("record source", sql)
+
+    def record_objects(self, batch: Batch, *, again: bool) -> list[Statement]:
+        """The ledger rows; `again`: the objects may be in the ledger already (replay)."""
+        statements = []
+        if again:
+            sql = self._render("forget_objects", source=batch.source)
+            statements.append(Statement("forget objects", sql))
+        sql = self._render("record_objects", source=batch.source, batch_id=batch.id, merged_at=batch.merged_at)
+        return [*statements, Statement("record objects", sql)]
+
+    def release_quarantine(self, ids: Sequence[str]) -> Statement:
+        return Statement("release quarantine", self._render("release_quarantine", ids=list(ids)))
+
+    def record_quarantine(self, batch: Batch) -> Statement:
+        sql = self._render("record_quarantine", source=batch.source, batch_id=batch.id, merged_at=batch.merged_at)
+        return Statement("record quarantine", sql)
+
+    def record_empty(self, batch: Batch) -> Statement:
+        """The books of a batch that had no usable record."""
+        return Statement("record batch", self._render("record_empty_batch", **_books(batch)))
+
+    def merge(self, batch: Batch) -> list[Statement]:
+        """Guard, delete, insert, tombstones and books, from the staging tables."""
+        source = batch.source
+        statements = [
+            Statement("drop resolved", "DROP TABLE IF EXISTS resolved"),
+            Statement("resolve", self._render("resolve", source=source)),
+        ]
+        if self._dialect.analyze_staging:
+            statements.append(Statement("analyze resolved", "ANALYZE resolved"))
+        for target in self._targets:
+            statements += [
+                Statement(f"delete from {target.label}", self._render("delete_rows", target=target)),
+                Statement(
+                    f"insert into {target.label}",
+                    self._render("insert_rows", target=target, merged_at=batch.merged_at),
+                ),
+            ]
+        statements += [
+            Statement("delete tombstones", self._render("delete_tombstones", source=source)),
+            Statement("insert tombstones", self._render("insert_tombstones", source=source)),
+        ]
+        statements.append(Statement("record batch", self._render("record_batch", **_books(batch))))
+        for target in self._targets:
+            sql = self._render("record_batch_target", target=target, batch_id=batch.id)
+            statements.append(Statement(f"record {target.label}", sql))
+        return statements
+
+
+def _books(batch: Batch) -> dict[str, Any]:
+    """What the templates of the books print. `objects` is a count here, elsewhere the ledger's table."""
+    return {
+        "batch_id": batch.id,
+        "source": batch.source,
+        "worker": batch.worker,
+        "merged_at": batch.merged_at,
+        "newest_change_at": batch.newest_change_at,
+        "objects": batch.objects,
+        "records": batch.records,
+        "superseded": batch.superseded,
+        "quarantined": batch.quarantined,
+    }

@@ -1,0 +1,16 @@
+-- A target's table: the item's key, its columns, and what cdc-merge keeps of each row.
+CREATE TABLE {{ target.table }} (
+{% for key in target.keys %}
+    {{ key.name }} {{ key.type }} NOT NULL,
+{% endfor %}
+{% for column in target.columns %}
+    {{ column.name }} {{ column.type }},
+{% endfor %}
+    _cdc_position {{ position_type }} NOT NULL,
+    _cdc_changed_at {{ timestamp }},
+    _cdc_merged_at {{ timestamp }} NOT NULL,
+    _cdc_rescued {{ metadata_json }}
+{% if dialect.indexes_key %}
+    , PRIMARY KEY ({% for key in target.keys %}{{ key.name }}{% if not loop.last %}, {% endif %}{% endfor %})
+{% endif %}
+)

@@ -1,0 +1,8 @@
+-- What was accepted is newer than the key's tombstone, so that one has done its work.
+DELETE FROM {{ tombstones }} AS ts
+USING resolved AS r
+WHERE ts.source = {{ source }}
+    AND ts.partition_key = r.partition_key
+    AND ts.sort_key = r.sort_key
+    AND r.tombstone IS NOT NULL
+    AND ({% for target in targets %}r.accepted_{{ loop.index0 }}{% if not loop.last %} OR {% endif %}{% endfor %})

@@ -1,0 +1,21 @@
+-- The images of accepted changes become rows.
+INSERT INTO {{ target.table }} (
+{% for key in target.keys %}
+    {{ key.name }},
+{% endfor %}
+{% for column in target.columns %}
+    {{ column.name }},
+{% endfor %}
+    _cdc_position, _cdc_changed_at, _cdc_merged_at, _cdc_rescued
+)
+SELECT
+{% for key in target.keys %}
+    {{ key.resolved }},
+{% endfor %}
+{% for column in target.columns %}
+    {{ column.staged }},
+{% endfor %}
+    r.position, r.changed_at, {{ merged_at }}, CAST(s.rescued AS {{ metadata_json }})
+FROM stage_rows_{{ target.number }} AS s
+JOIN resolved AS r ON r.n = s.n
+WHERE r.accepted_{{ target.number }}

@@ -1,0 +1,10 @@
+-- Everything accepted leaves a trace: where no row bears the change's position, a tombstone does. Only a key that
+-- by itself shows that no target could ever take the item needs none.
+INSERT INTO {{ tombstones }} (source, partition_key, sort_key, position, changed_at)
+SELECT {{ source }}, r.partition_key, r.sort_key, r.position, r.changed_at
+FROM resolved AS r
+WHERE r.could
+    AND ({% for target in targets %}r.accepted_{{ loop.index0 }}{% if not loop.last %} OR {% endif %}{% endfor %})
+{% for target in targets %}
+    AND NOT (r.takes_{{ loop.index0 }} AND (r.accepted_{{ loop.index0 }} OR coalesce(r.own_{{ loop.index0 }} = r.position, FALSE)))
+{% endfor %}

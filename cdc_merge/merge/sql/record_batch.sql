@@ -1,0 +1,26 @@
+-- The books of the batch: each newest change by the best that became of it; the rest was counted before.
+INSERT INTO {{ batches }} (
+    batch_id, source, worker, merged_at, newest_change_at, objects, records, applied, superseded, stale, ignored, quarantined
+)
+SELECT
+    {{ batch_id }}, {{ source }}, {{ worker }}, {{ merged_at }}, {{ newest_change_at }}, {{ objects }}, {{ records }},
+    count(*) FILTER (WHERE outcome = 'applied'),
+    {{ superseded }},
+    count(*) FILTER (WHERE outcome = 'stale'),
+    count(*) FILTER (WHERE outcome = 'ignored'),
+    {{ quarantined }}
+FROM (
+    SELECT
+        CASE
+            WHEN r.removed AND NOT r.could THEN 'ignored'
+            WHEN r.removed AND ({% for target in targets %}r.accepted_{{ loop.index0 }}{% if not loop.last %} OR {% endif %}{% endfor %})
+                AND coalesce(r.tombstone < r.position, TRUE) THEN 'applied'
+            WHEN r.removed THEN 'stale'
+{% for target in targets %}
+            WHEN r.accepted_{{ loop.index0 }} AND (r.takes_{{ loop.index0 }} OR r.own_{{ loop.index0 }} IS NOT NULL) THEN 'applied'
+{% endfor %}
+            WHEN {% for target in targets %}r.takes_{{ loop.index0 }}{% if not loop.last %} OR {% endif %}{% endfor %} THEN 'stale'
+            ELSE 'ignored'
+        END AS outcome
+    FROM resolved AS r
+) AS judged

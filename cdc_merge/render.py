@@ -1,0 +1,91 @@
+"""Fills the SQL templates: names become quoted identifiers, values become literals, nothing else gets in.
+
+Templates are Jinja (the form dbt made common). Whatever an expression yields passes `_finalize`, which
+knows six types and refuses the rest, so text can never be pasted into SQL by accident.
+Why Jinja and not an AST: docs/decisions/0002-sql-templates.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from cdc_merge.warehouses.dialect import Dialect
+
+_PACKAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Name:
+    """An identifier in parts: (schema, table), (column,), …"""
+
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sql:
+    """SQL made by the project itself (a type of a dialect, an expression built from quoted parts)."""
+
+    text: str
+
+
+def name(*parts: str) -> Name:
+    """An identifier; templates render it quoted for the dialect."""
+    return Name(parts)
+
+
+def _finalizer(dialect: Dialect) -> Callable[[Any], str]:
+    def finalize(value: Any) -> str:
+        match value:
+            case Name(parts):
+                return dialect.quote(*parts)
+            case Sql(text):
+                return text
+            case bool():
+                return "TRUE" if value else "FALSE"
+            case None:
+                return "NULL"
+            case int():
+                return str(value)
+            case str():
+                return dialect.literal(value)
+            case datetime():
+                moment = value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00:00")
+                return f"CAST('{moment}' AS TIMESTAMP WITH TIME ZONE)"
+            case _:
+                raise TypeError(f"a template may not print a {type(value).__name__}: {value!r}")
+
+    return finalize
+
+
+@lru_cache(maxsize=16)
+def _environment(dialect_name: str, dialect: Dialect) -> jinja2.Environment:
+    return jinja2.Environment(
+        finalize=_finalizer(dialect),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+        keep_trailing_newline=False,
+    )
+
+
+@lru_cache(maxsize=512)
+def _template(path: Path, dialect: Dialect) -> jinja2.Template:
+    return _environment(dialect.name, dialect).from_string(path.read_text(encoding="utf-8"))
+
+
+def render(template: str, dialect: Dialect, **values: Any) -> str:
+    """The SQL of a template (a path below the package, such as `merge/sql/resolve.sql`)."""
+    return _template(_PACKAGE / template, dialect).render(dialect=dialect, **values).strip()
+
+
+def render_file(path: Path, dialect: Dialect, **values: Any) -> str:
+    """The SQL of a template anywhere on disk."""
+    return _template(path, dialect).render(dialect=dialect, **values).strip()

@@ -1,0 +1,180 @@
+"""Gathers what `status` and `check` tell: how fresh each source is, what waits, and what stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cdc_merge.errors import CdcMergeError
+from cdc_merge.feed.discovery import Discovery
+from cdc_merge.feed.store import ObjectStore, open_store
+from cdc_merge.ledger import Ledger
+from cdc_merge.merge.plan import Layout
+from cdc_merge.merge.schema import open_book
+from cdc_merge.migrate import Migrator
+from cdc_merge.model import ObjectRef, Settings, Source
+from cdc_merge.quarantine import Quarantine
+from cdc_merge.warehouses import Session, Warehouse
+from cdc_merge.worker import utc_now
+
+_TOTALS = ("records", "applied", "superseded", "stale", "ignored", "quarantined")
+
+
+@dataclass(frozen=True)
+class TargetStatus:
+    """One target; counts are sums over all batches."""
+
+    table: str
+    exists: bool
+    inserted: int
+    updated: int
+    deleted: int
+    floor: datetime | None
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """One source. `backlog` counts objects that wait, `oldest_waiting` is when the oldest was written."""
+
+    source: str
+    last_merge: datetime | None
+    newest_change: datetime | None
+    objects: int
+    totals: dict[str, int]
+    waiting_in_quarantine: int
+    tombstones: int
+    holder: str | None
+    backlog: int | None
+    oldest_waiting: datetime | None
+    targets: tuple[TargetStatus, ...]
+
+    def is_stale(self, now: datetime, allowed: timedelta) -> bool:
+        """Whether an object has been waiting for longer than allowed."""
+        return self.oldest_waiting is not None and now - self.oldest_waiting > allowed
+
+
+def allowed_delay(source: Source) -> timedelta:
+    """How long an object may wait before `status --check` calls the source stale: 12 polls, at least a minute."""
+    return timedelta(seconds=max(60.0, 12 * source.poll))
+
+
+class StatusReader:
+    """Reads the status of sources through one session."""
+
+    def __init__(self, warehouse: Warehouse, layout: Layout) -> None:
+        self._warehouse = warehouse
+        self._layout = layout
+        self._literal = warehouse.dialect.literal
+        self._tables = {k: warehouse.dialect.quote(*v.parts) for k, v in layout.metadata.items()}
+        self._ledger = Ledger(layout.metadata, warehouse.dialect)
+        self._quarantine = Quarantine(layout.metadata, warehouse.dialect)
+
+    def read(self, session: Session, source: Source, *, count_backlog: bool = True) -> SourceStatus:
+        """The status of one source; counting the backlog lists its whole prefix."""
+        mine = f"source = {self._literal(source.name)}"
+        sums = ", ".join(f"coalesce(sum({n}), 0)" for n in _TOTALS)
+        books = session.query(
+            f"SELECT max(merged_at), max(newest_change_at), {sums} FROM {self._tables['batches']} WHERE {mine}"
+        )[0]
+        waiting = self._backlog(session, source) if count_backlog else None
+        holders = session.query(
+            f"SELECT holder FROM {self._tables['leases']} WHERE {mine} AND expires_at > CURRENT_TIMESTAMP"
+        )
+        return SourceStatus(
+            source=source.name,
+            last_merge=books[0],
+            newest_change=books[1],
+            objects=self._count(session, "objects", mine),
+            totals={n: int(v) for n, v in zip(_TOTALS, books[2:], strict=True)},
+            waiting_in_quarantine=self._quarantine.counts(session).get(source.name, 0),
+            tombstones=self._count(session, "tombstones", mine),
+            holder=holders[0][0] if holders else None,
+            backlog=None if waiting is None else len(waiting),
+            oldest_waiting=min((r.modified for r in waiting), default=None) if waiting else None,
+            targets=self._targets(session, source, mine),
+        )
+
+    def _count(self, session: Session, table: str, condition: str) -> int:
+        return int(session.query(f"SELECT count(*) FROM {self._tables[table]} WHERE {condition}")[0][0])
+
+    def _backlog(self, session: Session, source: Source) -> list[ObjectRef]:
+        store = open_store(source.changes)
+
+        def is_merged(refs: Sequence[ObjectRef]) -> set[ObjectRef]:
+            return self._ledger.merged(session, source.name, store.bucket, refs)
+
+        return [ref for page in Discovery(store, is_merged, utc_now).full() for ref in page]
+
+    def _targets(self, session: Session, source: Source, mine: str) -> tuple[TargetStatus, ...]:
+        state = self._ledger.state(session, source.name)
+        rows = session.query(
+            "SELECT t.target, sum(t.inserted), sum(t.updated), sum(t.deleted) "
+            f"FROM {self._tables['batch_targets']} AS t JOIN {self._tables['batches']} AS b "
+            f"ON b.batch_id = t.batch_id WHERE b.{mine} GROUP BY t.target"
+        )
+        sums = {target: (int(i), int(u), int(d)) for target, i, u, d in rows}
+        return tuple(
+            TargetStatus(
+                t.table,
+                t.table in state.schemas,
+                *sums.get(t.table, (0, 0, 0)),
+                floor=state.floors.get(t.table),
+            )
+            for t in source.targets
+        )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing `check` looked at. `cure` is None when all is well."""
+
+    subject: str
+    message: str
+    cure: str | None = None
+
+    @property
+    def is_problem(self) -> bool:
+        return self.cure is not None
+
+
+def check(settings: Settings, warehouse: Warehouse, layout: Layout) -> list[Finding]:
+    """Try what a run needs, without changing anything: the feeds, the warehouse, its metadata, the targets."""
+    findings = [Finding("configuration", f"{len(settings.sources)} source(s)")]
+    for source in settings.sources:
+        findings.append(_check_feed(source))
+    try:
+        with warehouse.session() as session:
+            findings.append(Finding("warehouse", f"connected to {warehouse.name}"))
+            pending = Migrator(warehouse, layout.metadata_schema).pending(session)
+            if pending:
+                names = ", ".join(str(m.name) for m in pending)
+                findings.append(Finding("metadata", f"not up to date: {names}", "cdc-merge migrate"))
+                return findings
+            findings.append(Finding("metadata", f"schema {layout.metadata_schema} is up to date"))
+            ledger = Ledger(layout.metadata, warehouse.dialect)
+            for source in settings.sources:
+                schemas = ledger.state(session, source.name).schemas
+                for target in source.targets:
+                    subject = f"target {target.table}"
+                    try:
+                        book = open_book(target, source.key, warehouse.dialect, schemas.get(target.table))
+                    except CdcMergeError as error:
+                        findings.append(Finding(subject, error.message, error.hint or "see the configuration"))
+                        continue
+                    known = "is there" if book.stored else "will be created by the first batch"
+                    findings.append(Finding(subject, known))
+    except CdcMergeError as error:
+        findings.append(Finding("warehouse", str(error), error.hint or "check the URL and the server"))
+    return findings
+
+
+def _check_feed(source: Source) -> Finding:
+    subject = f"source {source.name}"
+    try:
+        store: ObjectStore = open_store(source.changes)
+        page = store.list_page(start_after=None, limit=1)
+    except CdcMergeError as error:
+        return Finding(subject, error.message, error.hint or f"see whether {source.changes} can be listed")
+    found = "has objects" if page.objects else "can be listed, but is empty"
+    return Finding(subject, f"{source.changes} {found}")

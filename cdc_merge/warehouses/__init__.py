@@ -1,0 +1,95 @@
+"""What the rest of the project may ask of a warehouse: a few verbs, and a record of facts (`dialect`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+
+from cdc_merge.errors import UsageError
+from cdc_merge.warehouses.dialect import Dialect
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One labelled statement of a plan.
+
+    `expect_rows`: how many rows it must touch; any other number rolls the transaction back and raises
+    what `mismatch` makes (a lost lease, for example).
+    """
+
+    label: str
+    sql: str
+    expect_rows: int | None = None
+    mismatch: Callable[[], Exception] | None = None
+
+
+Observer = Callable[[str, float], None]
+"""Told (label, seconds) after each statement, inside the transaction; may raise to cut the transaction."""
+
+
+class Session(Protocol):
+    """One open connection. Staging tables are temporary and go with it."""
+
+    def load(self, table: str, reader: pa.RecordBatchReader) -> int:
+        """Create the temporary table `table` with the reader's columns and fill it by the engine's bulk path.
+
+        Returns the rows loaded. Runs before the transaction of `run`, on the same connection.
+        """
+
+    def run(self, statements: Sequence[Statement]) -> list[int]:
+        """Run all statements in one transaction; returns the rows each touched (-1 where unknown).
+
+        Raises WarehouseUnavailable (nothing committed as far as known: look at the ledger), or WarehouseRefused.
+        """
+
+    def query(self, sql: str) -> list[Row]:
+        """Rows of one reading statement, in a transaction of its own. Times come back aware, in UTC."""
+
+
+class Warehouse(Protocol):
+    """An engine that holds targets and metadata tables."""
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    @property
+    def name(self) -> str:
+        """The URL without its secrets, for messages."""
+
+    def session(self) -> AbstractContextManager[Session]:
+        """A connection for one piece of work; an embedded engine lets go of its file at the end."""
+
+    def close(self) -> None: ...
+
+
+def open_warehouse(url: str, *, observer: Observer | None = None) -> Warehouse:
+    """The warehouse of a URL: `duckdb:///relative`, `duckdb:////absolute`, `postgresql://…`.
+
+    Raises UsageError for a scheme that is not known or whose driver is not installed.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme == "duckdb":
+        from cdc_merge.warehouses.duckdb import DuckDBWarehouse
+
+        return DuckDBWarehouse(url, observer=observer)
+    if scheme in ("postgresql", "postgres"):
+        try:
+            from cdc_merge.warehouses.postgres import PostgresWarehouse
+        except ImportError as error:
+            raise UsageError(
+                "the Postgres driver is not installed", hint="pip install 'cdc-merge[postgres]'"
+            ) from error
+        return PostgresWarehouse(url, observer=observer)
+    raise UsageError(
+        f"no warehouse is known by the scheme {scheme!r}", hint="use duckdb:///file.duckdb or postgresql://…"
+    )
+
+
+__all__ = ["Dialect", "Iterator", "Observer", "Row", "Session", "Statement", "Warehouse", "open_warehouse"]

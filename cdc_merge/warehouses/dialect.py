@@ -1,0 +1,123 @@
+"""What an engine can do and how it says things, as data: one record per engine, each fact with its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cdc_merge.model import ColumnType, Kind
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """Facts of one engine.
+
+    `types`: SQL name of each kind (numeric without precision = the widest exact decimal).
+    `metadata_json`: the type that keeps JSON text exactly as written.
+    `byte_order`: appended to a text column's type so that it compares byte by byte.
+    `decimal_digits`, `decimal_scale`: what the widest exact decimal holds; None = anything DynamoDB has.
+    `max_key_bytes`: what partition and sort key may take together (UTF-8) before an index refuses them.
+    `holds_nul`: whether text may contain U+0000.
+    `row_address`: the pseudo column that names a stored row within one transaction.
+    `indexes_key`: whether tables get a primary key (a fast index for point look-ups, not for scans).
+    `take_turns`: a statement after which transactions that give the same text ({}) wait for each other;
+        None: a transaction that loses a conflict fails at once.
+    `stages_decimals`: whether the bulk path takes decimals; else they are staged as text and cast in SQL.
+    `analyze_staging`: whether the planner needs ANALYZE after a staging table is loaded.
+    """
+
+    name: str
+    sqlglot: str
+    default_schema: str
+    types: dict[Kind, str] = field(hash=False)
+    metadata_json: str = "json"
+    byte_order: str = ""
+    decimal_digits: int | None = None
+    decimal_scale: int | None = None
+    max_key_bytes: int | None = None
+    max_identifier_bytes: int | None = None
+    reserved_columns: frozenset[str] = frozenset()
+    holds_nul: bool = True
+    row_address: str = "rowid"
+    analyze_staging: bool = False
+    decode_base64: str = "from_base64({})"
+    indexes_key: bool = False
+    stages_decimals: bool = True
+    take_turns: str | None = None
+
+    def quote(self, *parts: str) -> str:
+        """A quoted, possibly qualified identifier."""
+        return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+
+    def literal(self, text: str) -> str:
+        """A quoted text literal."""
+        return "'" + text.replace("'", "''") + "'"
+
+    def type_name(self, column_type: ColumnType) -> str:
+        """The SQL type of a column."""
+        if column_type.kind is Kind.NUMERIC and column_type.precision is not None:
+            return f"NUMERIC({column_type.precision}, {column_type.scale or 0})"
+        return self.types[column_type.kind]
+
+
+# DuckDB: https://duckdb.org/docs/stable/sql/data_types/overview
+# rowid: https://duckdb.org/docs/stable/sql/statements/select#row-ids
+DUCKDB = Dialect(
+    name="duckdb",
+    sqlglot="duckdb",
+    default_schema="main",
+    types={
+        Kind.TEXT: "VARCHAR",
+        Kind.INTEGER: "BIGINT",
+        # 20 whole digits hold every 64-bit id; 18 decimals hold money and rates. What does not fit is rescued.
+        # https://duckdb.org/docs/stable/sql/data_types/numeric#fixed-point-decimals
+        Kind.NUMERIC: "DECIMAL(38, 18)",
+        Kind.DOUBLE: "DOUBLE",
+        Kind.BOOLEAN: "BOOLEAN",
+        Kind.TIMESTAMP: "TIMESTAMP WITH TIME ZONE",
+        Kind.DATE: "DATE",
+        Kind.JSON: "JSON",
+        Kind.BINARY: "BLOB",
+    },
+    metadata_json="JSON",
+    decimal_digits=38,
+    decimal_scale=18,
+    reserved_columns=frozenset({"rowid"}),
+)
+
+# Postgres: https://www.postgresql.org/docs/current/datatype.html
+POSTGRES = Dialect(
+    name="postgres",
+    sqlglot="postgres",
+    default_schema="public",
+    types={
+        Kind.TEXT: "text",
+        Kind.INTEGER: "bigint",
+        # Without precision: up to 131,072 digits before the point, which holds all DynamoDB has.
+        # https://www.postgresql.org/docs/current/datatype-numeric.html
+        Kind.NUMERIC: "numeric",
+        Kind.DOUBLE: "double precision",
+        Kind.BOOLEAN: "boolean",
+        Kind.TIMESTAMP: "timestamp with time zone",
+        Kind.DATE: "date",
+        Kind.JSON: "jsonb",
+        Kind.BINARY: "bytea",
+    },
+    # json keeps the text as it was sent, \u0000 included; jsonb refuses that.
+    # https://www.postgresql.org/docs/current/datatype-json.html
+    metadata_json="json",
+    byte_order='COLLATE "C"',
+    # A btree entry takes at most 2,704 bytes: https://www.postgresql.org/docs/current/btree.html
+    max_key_bytes=2600,
+    max_identifier_bytes=63,
+    # https://www.postgresql.org/docs/current/ddl-system-columns.html
+    reserved_columns=frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}),
+    holds_nul=False,
+    row_address="ctid",
+    # Autovacuum cannot see temporary tables: https://www.postgresql.org/docs/current/routine-vacuuming.html
+    analyze_staging=True,
+    decode_base64="decode({}, 'base64')",
+    indexes_key=True,
+    stages_decimals=False,
+    # https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADVISORY-LOCKS
+    take_turns="SELECT pg_advisory_xact_lock(hashtextextended({}, 0))",
+)

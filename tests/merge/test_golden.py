@@ -1,0 +1,94 @@
+"""The SQL of every engine, committed, so that a change of it is read as SQL. Update with `make golden`."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from cdc_merge.merge.plan import Batch, Layout, MergePlan
+from cdc_merge.merge.schema import SchemaBook, open_book
+from cdc_merge.migrate import metadata_names
+from cdc_merge.model import Column, ColumnType, Condition, Kind, Ordering, Target
+from cdc_merge.warehouses import Dialect, Statement
+from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC)
+KEY = ("PK", "SK")
+
+CUSTOMERS = Target(
+    "customers",
+    where=(Condition(("Type",), any_of=("Customer",)),),
+    columns=(
+        Column("username", ("Username",), ColumnType(Kind.TEXT)),
+        Column("spent", ("TotalSpent",), ColumnType(Kind.NUMERIC, 12, 2)),
+        Column("addresses", ("Addresses",), ColumnType(Kind.JSON)),
+        Column("city", ("Addresses", "Home", "City"), ColumnType(Kind.TEXT)),
+    ),
+)
+ORDERS = Target(
+    "or\"ders'",
+    where=(Condition(("Type",), any_of=("Order",)),),
+    columns=(
+        Column("select", ("select",), ColumnType(Kind.INTEGER)),
+        Column("created_at", ("CreatedAt",), ColumnType(Kind.TIMESTAMP)),
+        Column("paid", ("Paid",), ColumnType(Kind.BOOLEAN)),
+        Column("token", ("Token",), ColumnType(Kind.BINARY)),
+    ),
+)
+
+
+def books(dialect: Dialect, *, stored: bool) -> list[SchemaBook]:
+    fresh = [open_book(t, KEY, dialect, None) for t in (CUSTOMERS, ORDERS)]
+    if not stored:
+        return fresh
+    return [open_book(b.target, KEY, dialect, b.schema) for b in fresh]
+
+
+def statements(dialect: Dialect) -> list[Statement]:
+    layout = Layout("analytics", "cdc_merge", metadata_names("cdc_merge"))
+    batch = Batch("0123456789abcdef", "e'commerce", "host:1", NOW, NOW, 3, 1200, 450, 4)
+    first = MergePlan(dialect, layout, books(dialect, stored=False), [None, None], ("S", "N"))
+    later = MergePlan(dialect, layout, books(dialect, stored=True), [NOW, None], ("S", "B"))
+    return [
+        *first.ddl(),
+        first.record_source(batch.source, Ordering.SEQUENCE),
+        *first.record_schema(batch.source),
+        *first.record_objects(batch, again=True),
+        first.release_quarantine(["00aa", "00bb"]),
+        first.record_quarantine(batch),
+        first.record_empty(batch),
+        *later.merge(batch),
+    ]
+
+
+@pytest.mark.parametrize("dialect", [DUCKDB, POSTGRES], ids=lambda d: d.name)
+def test_the_sql_is_as_committed(dialect: Dialect) -> None:
+    text = "\n\n".join(f"-- [{s.label}]\n{s.sql};" for s in statements(dialect)) + "\n"
+    golden = GOLDEN / f"merge.{dialect.name}.sql"
+    if os.environ.get("CDC_MERGE_UPDATE_GOLDEN"):
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8"), "run `make golden` and read the difference"
+
+
+@pytest.mark.parametrize("dialect", [DUCKDB, POSTGRES], ids=lambda d: d.name)
+def test_a_parser_of_the_engine_understands_every_statement(dialect: Dialect) -> None:
+    for statement in statements(dialect):
+        parsed = sqlglot.parse(statement.sql, read=dialect.sqlglot)
+        assert len(parsed) == 1, statement.label
+        if not statement.label.startswith("analyze"):
+            assert not isinstance(parsed[0], exp.Command), statement.label
+
+
+@pytest.mark.parametrize("dialect", [DUCKDB, POSTGRES], ids=lambda d: d.name)
+def test_hostile_names_and_values_stay_inside_their_quotes(dialect: Dialect) -> None:
+    for statement in statements(dialect):
+        if "ders" in statement.label and statement.label.startswith(("insert", "delete", "create")):
+            tables = {t.name for t in sqlglot.parse_one(statement.sql, read=dialect.sqlglot).find_all(exp.Table)}
+            assert "or\"ders'" in tables, statement.label

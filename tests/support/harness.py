@@ -1,0 +1,189 @@
+"""Runs the real worker on objects in a directory, and reads the tables back as the model sees them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from cdc_merge.ledger import Ledger
+from cdc_merge.merge.schema import TargetSchema
+from cdc_merge.model import Kind, Settings, Source
+from cdc_merge.warehouses import Warehouse, open_warehouse
+from cdc_merge.worker import RunTotals, Worker, layout_of
+
+
+@dataclass
+class Landed:
+    """A target's row as it landed: position, and the item put together again from columns and _cdc_rescued."""
+
+    position: str
+    changed_at: datetime | None
+    item: dict[str, Any]
+
+
+@dataclass
+class Harness:
+    """One source, its directory of objects and a warehouse."""
+
+    url: str
+    source: Source
+    directory: Path
+    clock_start: datetime = field(default_factory=lambda: datetime(2026, 6, 1, tzinfo=UTC))
+    _objects: int = 0
+
+    def __post_init__(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.source = replace(self.source, changes=self.directory.as_uri())
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(warehouse=self.url, schema="analytics", metadata_schema="cdc_merge", sources=(self.source,))
+
+    def put(self, data: bytes, name: str | None = None) -> str:
+        """Write an object; returns its key."""
+        self._objects += 1
+        key = name or f"2026/01/01/00/feed-1-{self._objects:06d}"
+        path = self.directory / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return key
+
+    def put_records(self, records: Sequence[Mapping[str, Any]], name: str | None = None) -> str:
+        return self.put(b"".join(json.dumps(r, ensure_ascii=False).encode() + b"\n" for r in records), name)
+
+    def worker(self, **options: Any) -> Worker:
+        return Worker(self.settings, **options)
+
+    def run(self, **options: Any) -> RunTotals:
+        """`run --once`; the books must balance."""
+        totals = self.worker(**options).run_once()
+        for error in totals.stopped.values():
+            raise error
+        assert_balanced(totals)
+        return totals
+
+    def open(self) -> Warehouse:
+        return open_warehouse(self.url)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        warehouse = self.open()
+        try:
+            with warehouse.session() as session:
+                return session.query(sql)
+        finally:
+            warehouse.close()
+
+    def tables(self) -> dict[str, dict[tuple[str, ...], Landed]]:
+        """Every target's rows, by canonical key."""
+        warehouse = self.open()
+        try:
+            layout = layout_of(self.settings, warehouse)
+            with warehouse.session() as session:
+                state = Ledger(layout.metadata, warehouse.dialect).state(session, self.source.name)
+                found: dict[str, dict[tuple[str, ...], Landed]] = {t.table: {} for t in self.source.targets}
+                for target, schema in state.schemas.items():
+                    names = [*schema.key_names, *(c.name for c in schema.columns)]
+                    columns = ", ".join(warehouse.dialect.quote(n) for n in names)
+                    texts = _as_text(warehouse, schema)
+                    rows = session.query(
+                        f"SELECT _cdc_position, _cdc_changed_at, CAST(_cdc_rescued AS {warehouse.dialect.types[Kind.TEXT]})"
+                        f", {texts or columns} FROM {warehouse.dialect.quote('analytics', target)}"
+                    )
+                    for row in rows:
+                        key, landed = _landed(self.source, schema, row)
+                        assert key not in found[target], f"two rows of {key} in {target}"
+                        found[target][key] = landed
+                return found
+        finally:
+            warehouse.close()
+
+    def tombstones(self) -> dict[tuple[str, ...], str]:
+        rows = self.query("SELECT partition_key, sort_key, position FROM cdc_merge.tombstones")
+        keys = len(self.source.key)
+        return {(p, s)[:keys]: position for p, s, position in rows}
+
+
+def assert_balanced(totals: RunTotals) -> None:
+    c = totals.counts
+    assert c.records == c.applied + c.superseded + c.stale + c.ignored + c.quarantined
+
+
+def _as_text(warehouse: Warehouse, schema: TargetSchema) -> str:
+    """JSON columns are read as text, so that no driver turns a number into a float."""
+    parts = [warehouse.dialect.quote(n) for n in schema.key_names]
+    for column in schema.columns:
+        name = warehouse.dialect.quote(column.name)
+        if column.type.kind is Kind.JSON:
+            name = f"CAST({name} AS {warehouse.dialect.types[Kind.TEXT]})"
+        parts.append(name)
+    return ", ".join(parts)
+
+
+def _landed(source: Source, schema: TargetSchema, row: Sequence[Any]) -> tuple[tuple[str, ...], Landed]:
+    position, changed_at, rescued, *values = row
+    keys = [_plain(v) for v in values[: len(schema.key_names)]]
+    item: dict[str, Any] = dict(zip(source.key, keys, strict=True))
+    for column, value in zip(schema.columns, values[len(schema.key_names) :], strict=True):
+        if value is None:
+            continue
+        plain = _plain(value)
+        if column.type.kind is Kind.JSON:
+            plain = json.loads(value, parse_float=Decimal, parse_int=Decimal)
+        if len(column.path) == 1:
+            item[str(column.path[0])] = plain
+    for attribute, typed in json.loads(rescued or "{}").items():
+        assert attribute not in item, f"{attribute} is in a column and rescued"
+        item[attribute] = untyped(typed)
+    canonical = tuple(key_text(k) for k in keys)
+    return canonical, Landed(position, changed_at, {k: v for k, v in item.items() if v is not None})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, memoryview | bytearray):
+        return bytes(value)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return Decimal(value)
+    return value
+
+
+def key_text(value: Any) -> str:
+    """The canonical text of a key value."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Decimal):
+        text = format(value, "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return str(value)
+
+
+def untyped(typed: Mapping[str, Any]) -> Any:
+    """A typed DynamoDB value as a plain Python value; sets as sorted lists, binary as bytes."""
+    ((tag, payload),) = typed.items()
+    match tag:
+        case "S" | "BOOL":
+            return payload
+        case "N":
+            return Decimal(payload)
+        case "NULL":
+            return None
+        case "B":
+            return base64.b64decode(payload)
+        case "M":
+            return {k: untyped(v) for k, v in payload.items()}
+        case "L":
+            return [untyped(v) for v in payload]
+        case "SS":
+            return sorted(payload, key=lambda s: s.encode())
+        case "NS":
+            return sorted(Decimal(n) for n in payload)
+        case "BS":
+            return sorted(base64.b64decode(b) for b in payload)
+    raise AssertionError(tag)
