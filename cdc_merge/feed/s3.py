@@ -1,0 +1,199 @@
+"""An S3 bucket, or anything that speaks its API, as an object store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
+)
+
+from cdc_merge.errors import CdcMergeError, ObjectChanged, StoreDenied, StoreUnavailable
+from cdc_merge.feed.store import PAGE, Page, changed
+from cdc_merge.model import ObjectRef
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_GET_ATTEMPTS = 5  # of one body that breaks off; each goes on where the last one stopped
+_READ_BYTES = 2**20
+_BROKEN_OFF = (
+    ConnectionError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
+)
+
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+_GONE = frozenset({"NoSuchKey", "NoSuchVersion", "PreconditionFailed", "404", "412"})
+_BUSY = frozenset(
+    {
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "BandwidthLimitExceeded",
+        "RequestTimeout",
+        "InternalError",
+        "ServiceUnavailable",
+        "OperationAborted",
+    }
+)
+_MAY_READ = "allow s3:ListBucket on the bucket, s3:GetObject on its objects, kms:Decrypt on their key"
+_RENEW = "renew the credentials: aws sso login, or a new role session"
+_REGION = "set AWS_REGION to the bucket's region"
+_WHO_AM_I = "see who you are: aws sts get-caller-identity"
+_HINTS = {
+    "NoSuchBucket": "correct the bucket in `changes`, or create it: aws s3 mb s3://{bucket}",
+    "InvalidBucketName": "correct the bucket in `changes`",
+    "AccessDenied": _MAY_READ,
+    "AllAccessDisabled": _MAY_READ,
+    "403": _MAY_READ,
+    "InvalidObjectState": "the object is archived: restore it, or keep the prefix out of the lifecycle rule",
+    "ExpiredToken": _RENEW,
+    "InvalidToken": _RENEW,
+    "TokenRefreshRequired": _RENEW,
+    "RequestTimeTooSkewed": "set this machine's clock",
+    "PermanentRedirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+}
+
+
+class S3Store:
+    """Objects of any S3 API, found through the usual AWS environment (AWS_ENDPOINT_URL, AWS_PROFILE, ...)."""
+
+    def __init__(self, bucket: str, prefix: str = "", *, client: S3Client | None = None) -> None:
+        self.bucket = bucket
+        self.prefix = prefix
+        self.root = f"s3://{bucket}/{prefix}"
+        with self._reacting(self.root):
+            self._client: S3Client = client or boto3.session.Session().client("s3", config=_client_config())
+
+    def list_page(self, *, start_after: str | None, limit: int = PAGE) -> Page:
+        more: dict[str, Any] = {"StartAfter": start_after} if start_after else {}
+        while True:
+            with self._reacting(self.root):
+                # botocore asks for EncodingType=url and decodes the keys, so odd characters survive the XML
+                reply = self._client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, MaxKeys=limit, **more)
+            refs = tuple(
+                ObjectRef(entry["Key"], entry["ETag"].strip('"'), entry["Size"], entry["LastModified"])
+                for entry in reply.get("Contents", ())
+            )
+            if refs or not reply["IsTruncated"]:
+                return Page(refs, is_last=not reply["IsTruncated"])
+            # a page may hold fewer keys than asked for, even none
+            more = {"ContinuationToken": reply["NextContinuationToken"]}
+
+    def fetch(self, ref: ObjectRef, directory: Path) -> Path:
+        path = directory / blake2b(f"{ref.key}\0{ref.version}".encode(), digest_size=16).hexdigest()
+        part = path.with_suffix(".part")
+        with self._reacting(self.describe(ref), ref), part.open("wb") as file:
+            self._download(ref, file)
+        part.replace(path)
+        return path
+
+    def _download(self, ref: ObjectRef, file: BinaryIO) -> None:
+        """One GET, as objects are fetched side by side; a body that breaks off is taken up where it ended."""
+        for attempt in range(1, _GET_ATTEMPTS + 1):
+            done = file.tell()
+            onward: dict[str, Any] = {"Range": f"bytes={done}-"} if done else {}
+            body = self._client.get_object(
+                Bucket=self.bucket,
+                Key=ref.key,
+                IfMatch=f'"{ref.version}"',
+                **onward,
+            )["Body"]
+            try:
+                for piece in body.iter_chunks(_READ_BYTES):
+                    file.write(piece)
+                return
+            except BotoCoreError as error:
+                if attempt == _GET_ATTEMPTS or not _is_broken_off(error):
+                    raise
+                if isinstance(error, FlexibleChecksumError):
+                    file.seek(0)  # which of the bytes is wrong is not known
+                    file.truncate()
+            finally:
+                body.close()
+
+    def verify(self, ref: ObjectRef, path: Path) -> None:
+        """A fetched object is a private copy of one version: it cannot change."""
+
+    def exists(self, ref: ObjectRef) -> bool:
+        try:
+            with self._reacting(self.describe(ref), ref):
+                self._client.head_object(Bucket=self.bucket, Key=ref.key, IfMatch=f'"{ref.version}"')
+        except ObjectChanged:
+            return False
+        return True
+
+    def describe(self, ref: ObjectRef) -> str:
+        return f"s3://{self.bucket}/{ref.key}"
+
+    @contextmanager
+    def _reacting(self, where: str, ref: ObjectRef | None = None) -> Iterator[None]:
+        """Turn what boto3 raises into the reaction it asks for."""
+        try:
+            yield
+        except (BotoCoreError, ClientError) as error:
+            if ref is not None and _is_gone(error):
+                raise changed(where) from error
+            raise _reaction(error, where=where, bucket=self.bucket) from error
+
+
+def _client_config() -> Config:
+    # "standard": exponential backoff with jitter and a retry quota, throttling included
+    # https://docs.aws.amazon.com/boto3/latest/guide/retries.html
+    return Config(
+        retries={"mode": "standard", "total_max_attempts": 6},
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=32,
+        user_agent_extra="cdc-merge",
+    )
+
+
+def _is_gone(error: BotoCoreError | ClientError) -> bool:
+    """Whether the object asked for is not there, or not in the version asked for."""
+    return isinstance(error, ClientError) and _code(error) in _GONE
+
+
+def _is_broken_off(error: BotoCoreError) -> bool:
+    """Whether the connection failed us, rather than the store."""
+    return isinstance(error, _BROKEN_OFF)
+
+
+def _reaction(error: BotoCoreError | ClientError, *, where: str, bucket: str) -> CdcMergeError:
+    """StoreUnavailable for what time may cure, StoreDenied for what a person must."""
+    if not isinstance(error, ClientError):
+        if _is_broken_off(error):
+            return StoreUnavailable(
+                f"the object store did not answer: {error}",
+                where=where,
+                hint="look at the network, and at AWS_ENDPOINT_URL if it is set",
+            )
+        return StoreDenied(str(error), where=where, hint=_WHO_AM_I)
+    code = _code(error)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    message = f"the object store says {code}: {error.response.get('Error', {}).get('Message', '')}"
+    if code in _BUSY or status >= 500 or status == 429:
+        return StoreUnavailable(message, where=where, hint="nothing to do unless it lasts")
+    return StoreDenied(message, where=where, hint=_HINTS.get(code, _WHO_AM_I).format(bucket=bucket))
+
+
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")
