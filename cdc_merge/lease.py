@@ -1,0 +1,156 @@
+"""Who may merge a source now: a row in the warehouse that one worker holds, and the fence that proves it.
+
+A lease is only ever judged by the warehouse's own clock (CURRENT_TIMESTAMP), so workers' clocks do not matter.
+Expiry decides who may try; the fence decides who may commit. It updates the lease's row as the first statement of
+every merge, so merges of one source never overlap, and one whose lease was taken over commits nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from cdc_merge.errors import LeaseLost
+from cdc_merge.render import Name
+from cdc_merge.warehouses import Dialect, Session, Statement
+
+_held_here: set[str] = set()
+"""Tokens this process has taken and not given back: a row with our name and another token is from a former life."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A source that is ours until the warehouse says otherwise; `token` is new each time a lease is taken."""
+
+    source: str
+    holder: str
+    token: str
+
+
+def process_is_alive(holder: str) -> bool:
+    """Whether the process of a holder (`host:pid`) on this host runs. A pid used anew counts as alive: it expires."""
+    try:
+        os.kill(int(holder.rpartition(":")[2]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # someone else's process, but there
+    return True
+
+
+class Leases:
+    """Takes, renews and gives back leases; each method takes an open session."""
+
+    def __init__(
+        self,
+        metadata: Mapping[str, Name],
+        dialect: Dialect,
+        *,
+        ttl: float,
+        holder: str,
+        is_alive: Callable[[str], bool] = process_is_alive,
+        new_token: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        """`ttl`: seconds. `holder`: `host:pid`; the host must name one machine or container and no other.
+
+        `is_alive` is asked about holders on our host only.
+        """
+        self._dialect = dialect
+        self._table = dialect.quote(*metadata["leases"].parts)
+        self._expiry = f"CURRENT_TIMESTAMP + INTERVAL '{round(ttl * 1000)} milliseconds'"
+        self._holder = holder
+        self._is_alive = is_alive
+        self._new_token = new_token
+
+    def acquire(self, session: Session, source: str) -> Lease | None:
+        """Take the source if it is free: nobody's, expired, or held by a process of this host that is gone.
+
+        None: another holds it, or was faster. Where the lease looks free but a transaction of its holder is still
+        open, this waits for its end; raises WarehouseUnavailable when the engine will not wait that long.
+        """
+        rows = session.query(
+            f"SELECT holder, token, expires_at <= CURRENT_TIMESTAMP FROM {self._table} WHERE {self._is_of(source)}"
+        )
+        lease = Lease(source, self._holder, self._new_token())
+        if not rows:
+            return self._taken(session, lease, self._insert(lease))
+        holder, token, is_expired = rows[0]
+        if self._is_gone(holder, token):
+            return self._taken(session, lease, self._replace(lease, token))
+        if is_expired:
+            # Once more in the statement itself: the holder may renew before it gets the row.
+            return self._taken(session, lease, f"{self._replace(lease, token)} AND expires_at <= CURRENT_TIMESTAMP")
+        return None
+
+    def renew(self, session: Session, lease: Lease) -> Lease:
+        """Hold the lease for another `ttl`. Raises LeaseLost if it was taken over."""
+        session.run([self.fence(lease)])
+        return lease
+
+    def release(self, session: Session, lease: Lease) -> None:
+        """Give the lease back; nothing happens if it was taken over."""
+        _held_here.discard(lease.token)
+        sql = f"DELETE FROM {self._table} WHERE {self._is_of(lease.source, lease.token)}"
+        session.run([Statement("release lease", sql)])
+
+    def fence(self, lease: Lease) -> Statement:
+        """The first statement of every merge: renews the lease and locks its row until the transaction ends.
+
+        Its transaction is rolled back with LeaseLost if the lease was taken over.
+        """
+        sql = (
+            f"UPDATE {self._table} SET renewed_at = CURRENT_TIMESTAMP, expires_at = {self._expiry} "
+            f"WHERE {self._is_of(lease.source, lease.token)}"
+        )
+        return Statement("fence", sql, expect_rows=1, mismatch=lambda: _lost(lease))
+
+    def _is_gone(self, holder: str, token: str) -> bool:
+        """Whether the holder is known to be no more; of other hosts nothing is known."""
+        if holder == self._holder:
+            # Same host and pid: this process, or one before it (a container's first process is always pid 1).
+            return token not in _held_here
+        same_host = holder.rpartition(":")[0] == self._holder.rpartition(":")[0]
+        return same_host and not self._is_alive(holder)
+
+    def _taken(self, session: Session, lease: Lease, sql: str) -> Lease | None:
+        _held_here.add(lease.token)  # before others can see the row
+        is_ours = False
+        try:
+            is_ours = session.run([Statement("take lease", sql)]) == [1]
+        finally:
+            if not is_ours:
+                _held_here.discard(lease.token)
+        return lease if is_ours else None
+
+    def _insert(self, lease: Lease) -> str:
+        values = ", ".join(self._dialect.literal(v) for v in (lease.source, lease.holder, lease.token))
+        return (
+            f"INSERT INTO {self._table} (source, holder, token, renewed_at, expires_at) "
+            f"VALUES ({values}, CURRENT_TIMESTAMP, {self._expiry}) ON CONFLICT (source) DO NOTHING"
+        )
+
+    def _replace(self, lease: Lease, former_token: str) -> str:
+        literal = self._dialect.literal
+        return (
+            f"UPDATE {self._table} SET holder = {literal(lease.holder)}, token = {literal(lease.token)}, "
+            f"renewed_at = CURRENT_TIMESTAMP, expires_at = {self._expiry} "
+            f"WHERE {self._is_of(lease.source, former_token)}"
+        )
+
+    def _is_of(self, source: str, token: str | None = None) -> str:
+        condition = f"source = {self._dialect.literal(source)}"
+        return f"{condition} AND token = {self._dialect.literal(token)}" if token else condition
+
+
+def _lost(lease: Lease) -> LeaseLost:
+    _held_here.discard(lease.token)
+    return LeaseLost(
+        "another worker has taken the source over",
+        where=f"source {lease.source}",
+        hint="nothing to do: this worker stands by until the source is free",
+    )
+
+
+__all__ = ["Lease", "Leases", "process_is_alive"]

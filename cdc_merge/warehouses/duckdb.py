@@ -1,0 +1,258 @@
+"""DuckDB as a warehouse: one file, opened for each piece of work and let go of after it."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import duckdb
+import pyarrow as pa
+
+from cdc_merge.errors import AlreadyMerged, CdcMergeError, UsageError, WarehouseRefused, WarehouseUnavailable
+from cdc_merge.warehouses import Observer, Row, Statement
+from cdc_merge.warehouses.dialect import DUCKDB, Dialect
+from cdc_merge.warehouses.transaction import LEDGER_LABEL, StatementFailed, run_in_order
+
+# DuckDB takes 80 % of the machine unless told (https://duckdb.org/docs/stable/configuration/overview). The worker
+# has 1 GiB for everything and decoding uses most of it; a merge beyond this spills to disk.
+MEMORY_LIMIT = "256MB"
+
+_OPTIONS = frozenset({"memory_limit", "threads", "temp_directory"})
+
+# The file is locked, the transaction lost a conflict, the disk is full, someone interrupted, or the instance is
+# broken until it is opened anew (FatalException): all of it may be otherwise next time.
+_PASSING = (
+    duckdb.TransactionException,
+    duckdb.IOException,
+    duckdb.FatalException,
+    duckdb.ConnectionException,
+    duckdb.InterruptException,
+)
+
+
+class DuckDBWarehouse:
+    """A DuckDB file. Sessions of one process share the file; other processes have it between sessions."""
+
+    def __init__(self, url: str, *, observer: Observer | None = None) -> None:
+        """`url`: `duckdb:///relative.duckdb` or `duckdb:////absolute.duckdb`, options as query string.
+
+        Options: `memory_limit` (default 256MB), `threads` (default: all cores), `temp_directory`.
+        Raises UsageError for a URL without a file or with another option.
+        """
+        parts = urlsplit(url)
+        path = unquote(parts.path.removeprefix("/"))
+        if parts.netloc or not path or path == ":memory:":
+            raise UsageError(
+                f"{url!r} names no file", hint="use duckdb:///file.duckdb or duckdb:////absolute/file.duckdb"
+            )
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        if unknown := sorted(options.keys() - _OPTIONS):
+            raise UsageError(
+                f"{url!r} has an unknown option: {', '.join(unknown)}",
+                hint=f"known: {', '.join(sorted(_OPTIONS))}",
+            )
+        self._path = Path(path)
+        self._options = options
+        self._observer = observer
+        self._active: set[duckdb.DuckDBPyConnection] = set()
+
+    @property
+    def dialect(self) -> Dialect:
+        return DUCKDB
+
+    @property
+    def name(self) -> str:
+        """The URL without its options."""
+        return f"duckdb:///{self._path}"
+
+    @contextmanager
+    def session(self) -> Iterator[DuckDBSession]:
+        """Opens the file and closes it at the end.
+
+        Raises WarehouseUnavailable while another process has it, WarehouseRefused if it cannot be opened at all.
+        """
+        connection = self._open()
+        self._active.add(connection)
+        try:
+            yield DuckDBSession(connection, self._observer)
+        finally:
+            self._active.discard(connection)
+            connection.close()
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        config = {
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": _spill_directory(),
+            # Lets big inserts stream: https://duckdb.org/docs/stable/guides/performance/how_to_tune_workloads
+            "preserve_insertion_order": False,
+            **self._options,
+        }
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = duckdb.connect(str(self._path), config=config)
+            connection.execute("SET TimeZone = 'UTC'")
+        except (OSError, duckdb.Error) as error:
+            raise self._not_opened(error) from error
+        return connection
+
+    def _not_opened(self, error: OSError | duckdb.Error) -> CdcMergeError:
+        # An IOException says in words alone whether a lock is in the way:
+        # https://duckdb.org/docs/stable/connect/concurrency
+        if isinstance(error, duckdb.IOException) and "lock" in str(error):
+            return WarehouseUnavailable(
+                _first_line(error),
+                where=self.name,
+                hint="close the program that has the file open, even for reading",
+            )
+        if isinstance(error, duckdb.ConnectionException):
+            return WarehouseUnavailable(
+                _first_line(error), where=self.name, hint="close this program's other connection to the file"
+            )
+        return WarehouseRefused(
+            _first_line(error),
+            where=self.name,
+            hint="check the path, its permissions, and that it is a DuckDB file",
+        )
+
+    def interrupt(self) -> None:
+        """Break off what sessions run now, from any thread; they raise WarehouseUnavailable."""
+        for connection in list(self._active):
+            with suppress(duckdb.ConnectionException):  # closed meanwhile: then nothing runs on it
+                connection.interrupt()
+
+    def close(self) -> None:
+        """Nothing is open between sessions."""
+
+
+class DuckDBSession:
+    """One open connection to the file."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, observer: Observer | None) -> None:
+        self._connection = connection
+        self._observer = observer
+
+    def load(self, table: str, reader: pa.RecordBatchReader) -> int:
+        """Create or replace the temporary table `table` from the reader, batch by batch; returns the rows."""
+        batches = _Batches(reader)
+        self._connection.register("incoming", pa.RecordBatchReader.from_batches(batches.schema, iter(batches)))
+        try:
+            self._connection.execute(
+                f"CREATE OR REPLACE TEMPORARY TABLE {DUCKDB.quote(table)} AS SELECT * FROM incoming"
+            )
+            return self._count()
+        except duckdb.Error as error:
+            if batches.error:
+                raise batches.error from error
+            raise _reaction(error, f"load {table}") from error
+        finally:
+            self._connection.unregister("incoming")
+
+    def run(self, statements: Sequence[Statement]) -> list[int]:
+        """Run all statements in one transaction; returns the rows each touched (-1 where unknown)."""
+        self._execute("BEGIN TRANSACTION", "begin")
+        try:
+            touched = run_in_order(
+                statements,
+                execute=self._affected,
+                driver_error=duckdb.Error,
+                observer=self._observer,
+            )
+        except StatementFailed as failure:
+            self._roll_back()
+            assert isinstance(failure.__cause__, duckdb.Error)
+            raise _reaction(failure.__cause__, failure.label) from failure.__cause__
+        except BaseException:
+            self._roll_back()
+            raise
+        self._execute("COMMIT", "commit")
+        return touched
+
+    def query(self, sql: str) -> list[Row]:
+        """Rows of one reading statement. Times are aware, in UTC; JSON is text."""
+        try:
+            return list(self._connection.execute(sql).fetchall())
+        except duckdb.Error as error:
+            raise _reaction(error, "query") from error
+
+    def _execute(self, sql: str, label: str) -> None:
+        try:
+            self._connection.execute(sql)
+        except duckdb.Error as error:
+            raise _reaction(error, label) from error
+
+    def _affected(self, sql: str) -> int:
+        self._connection.execute(sql)
+        return self._count()
+
+    def _count(self) -> int:
+        """What the last statement touched: DuckDB answers changes with one BIGINT named Count."""
+        description = self._connection.description
+        if not description or description[0][0] != "Count" or len(description) != 1:
+            return -1
+        row = self._connection.fetchone()
+        return int(row[0]) if row else -1
+
+    def _roll_back(self) -> None:
+        try:
+            self._connection.execute("ROLLBACK")
+        except duckdb.Error:
+            # A broken instance (FatalException) cannot even roll back; what is not committed ends with it.
+            self._connection.close()
+
+
+class _Batches:
+    """A reader's batches for DuckDB to pull; keeps what the reader raised, which DuckDB turns into text."""
+
+    def __init__(self, reader: pa.RecordBatchReader) -> None:
+        self.schema: pa.Schema = reader.schema
+        self.error: Exception | None = None
+        self._reader = reader
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._reader
+        except Exception as error:
+            self.error = error
+            raise
+
+
+def _reaction(error: duckdb.Error, label: str) -> CdcMergeError:
+    """What a driver's error asks for, with the statement's label as its place."""
+    message = _first_line(error)
+    if isinstance(error, duckdb.ConstraintException) and label == LEDGER_LABEL:
+        return AlreadyMerged(message, where=label)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return WarehouseRefused(message, where=label, hint="give DuckDB more in the warehouse URL: ?memory_limit=1GB")
+    if isinstance(error, _PASSING):
+        return WarehouseUnavailable(message, where=label)
+    if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
+        return WarehouseRefused(
+            str(error).strip(),
+            where=label,
+            hint="was a table or column dropped or renamed? see: cdc-merge plan",
+        )
+    return WarehouseRefused(str(error).strip(), where=label)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+@cache
+def _spill_directory() -> str:
+    """A folder only we can read, for what does not fit in memory; the same in the whole process, as connections
+
+    to one file must agree on their settings. $TMPDIR says where.
+    """
+    folder = tempfile.mkdtemp(prefix="cdc-merge-duckdb-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+__all__ = ["MEMORY_LIMIT", "DuckDBSession", "DuckDBWarehouse"]

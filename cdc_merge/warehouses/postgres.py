@@ -1,0 +1,282 @@
+"""Postgres as a warehouse: binary COPY into temporary tables, then one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from threading import Lock
+
+import psycopg2
+import psycopg2.extensions
+import psycopg2.extras
+import pyarrow as pa
+
+from cdc_merge.errors import AlreadyMerged, CdcMergeError, UsageError, WarehouseRefused, WarehouseUnavailable
+from cdc_merge.warehouses import Observer, Row, Statement
+from cdc_merge.warehouses.copy import CopyStream, staged_columns
+from cdc_merge.warehouses.dialect import POSTGRES, Dialect
+from cdc_merge.warehouses.transaction import LEDGER_LABEL, StatementFailed, run_in_order
+
+OLDEST_VERSION = 12  # oldest with all we say, and older than the oldest that is still mended
+
+# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS ; what the URL says wins.
+# Keepalives notice a server that is gone within a minute; without them a read waits for two hours.
+_CONNECT_DEFAULTS = {
+    "application_name": "cdc-merge",
+    "connect_timeout": "10",
+    "client_encoding": "UTF8",
+    "keepalives": "1",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+}
+
+_SETTINGS = {
+    "TimeZone": "UTC",
+    # Names without a schema are staging tables only, so `DROP TABLE IF EXISTS x` cannot meet a user's table.
+    # https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-SEARCH-PATH
+    "search_path": "pg_temp",
+    # A merge that waits for someone's lock gives up and is tried again, so that a worker can be stopped.
+    "lock_timeout": "30s",
+    # A worker that is stopped in mid-transaction, or whose host is gone, frees its lease's row after this time.
+    # https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-IDLE-IN-TRANSACTION-SESSION-TIMEOUT
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
+
+# Classes and codes of errors that time may cure: https://www.postgresql.org/docs/current/errcodes-appendix.html
+# connection, rollback (serialization, deadlock), resources (disk, memory, connections), intervention, system
+_PASSING_CLASSES = frozenset({"08", "40", "53", "57", "58"})
+_PASSING_CODES = frozenset(
+    {
+        "23505",  # unique violation: another transaction wrote the same key, and will be seen next time
+        "25006",  # read only: a standby, until it is promoted or the host name moves
+        "25P03",  # idle in transaction for too long
+        "25P04",  # transaction timeout
+        "55006",  # object in use
+        "55P03",  # lock not available
+    }
+)
+_UNIQUE_VIOLATION = "23505"
+_HINTS = {
+    "42501": "GRANT the worker's user what the statement needs; see: cdc-merge check",
+    "42P01": "was the table dropped or renamed? see: cdc-merge plan; metadata: cdc-merge migrate",
+    "42703": "was the column dropped or renamed? see: cdc-merge plan",
+    "3F000": "was the schema dropped or renamed? see: cdc-merge plan; metadata: cdc-merge migrate",
+}
+
+
+class PostgresWarehouse:
+    """A Postgres database. Connections are kept between sessions; each session has one to itself."""
+
+    def __init__(self, url: str, *, observer: Observer | None = None) -> None:
+        """`url`: `postgresql://user:password@host:port/database?…` with the options of libpq.
+
+        A pooler in between must give a connection to a session as a whole. Raises UsageError for a bad URL.
+        """
+        try:
+            given = psycopg2.extensions.parse_dsn(url)
+        except psycopg2.ProgrammingError:
+            # Without the driver's words: they may quote a piece of the password.
+            raise UsageError(
+                "the Postgres URL cannot be read",
+                hint="use postgresql://user:password@host:port/database, with %40 for an @ in the password",
+            ) from None
+        self._parameters: dict[str, str] = {**_CONNECT_DEFAULTS, **given}
+        self._observer = observer
+        self._lock = Lock()
+        self._idle: list[psycopg2.extensions.connection] = []
+        self._active: set[psycopg2.extensions.connection] = set()
+
+    @property
+    def dialect(self) -> Dialect:
+        return POSTGRES
+
+    @property
+    def name(self) -> str:
+        """The URL without password and options."""
+        given = self._parameters
+        user = f"{given['user']}@" if "user" in given else ""
+        port = f":{given['port']}" if "port" in given else ""
+        return f"postgresql://{user}{given.get('host', '')}{port}/{given.get('dbname', '')}"
+
+    @contextmanager
+    def session(self) -> Iterator[PostgresSession]:
+        """A connection to this session alone; staging tables are dropped at the end.
+
+        Raises WarehouseUnavailable when there is no connection, WarehouseRefused for too old a server.
+        """
+        connection = self._take()
+        self._active.add(connection)
+        try:
+            yield PostgresSession(connection, self._observer)
+        finally:
+            self._active.discard(connection)
+            self._give_back(connection)
+
+    def _take(self) -> psycopg2.extensions.connection:
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                return self._connect()
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT 1")
+                return connection
+            except psycopg2.Error:
+                connection.close()  # the server went away meanwhile; the next one, or a new one, may do
+
+    def _give_back(self, connection: psycopg2.extensions.connection) -> None:
+        try:
+            with connection.cursor() as cursor:
+                if connection.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE:
+                    cursor.execute("ROLLBACK")
+                cursor.execute("DISCARD TEMP")
+        except psycopg2.Error:
+            connection.close()  # broken: the server drops what was open
+            return
+        with self._lock:
+            self._idle.append(connection)
+
+    def _connect(self) -> psycopg2.extensions.connection:
+        try:
+            connection: psycopg2.extensions.connection = psycopg2.connect(**self._parameters)  # type: ignore[call-overload]
+            connection.autocommit = True  # transactions are begun and ended in words
+            if connection.server_version < OLDEST_VERSION * 10_000:
+                connection.close()
+                raise WarehouseRefused(
+                    f"the server is Postgres {connection.server_version // 10_000}",
+                    where=self.name,
+                    hint=f"Postgres {OLDEST_VERSION} or newer is needed",
+                )
+            with connection.cursor() as cursor:
+                cursor.execute("".join(f"SET {key} = '{value}';" for key, value in _SETTINGS.items()))
+        except psycopg2.Error as error:
+            raise WarehouseUnavailable(
+                _text(error), where=self.name, hint=f"is the server up, and is this right? psql {self.name}"
+            ) from error
+        # As on the other engines, JSON is text and binary is bytes.
+        psycopg2.extras.register_default_json(connection, loads=str)
+        psycopg2.extras.register_default_jsonb(connection, loads=str)
+        psycopg2.extensions.register_type(_BYTES, connection)
+        return connection
+
+    def interrupt(self) -> None:
+        """Break off what sessions run now, from any thread; they raise WarehouseUnavailable."""
+        for connection in list(self._active):
+            with suppress(psycopg2.Error):  # closed meanwhile: then nothing runs on it
+                connection.cancel()
+
+    def close(self) -> None:
+        """Close the connections that no session uses."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+
+
+class PostgresSession:
+    """One connection, in use."""
+
+    def __init__(self, connection: psycopg2.extensions.connection, observer: Observer | None) -> None:
+        self._connection = connection
+        self._observer = observer
+
+    def load(self, table: str, reader: pa.RecordBatchReader) -> int:
+        """Create or replace the temporary table `table` from the reader by binary COPY; returns the rows.
+
+        Raises TypeError for a column of a type that is never staged.
+        """
+        staged = POSTGRES.quote("pg_temp", table)
+        columns = staged_columns(reader.schema)
+        definition = ", ".join(f"{POSTGRES.quote(name)} {type_name}" for name, type_name in columns)
+        stream = CopyStream(reader)
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(f"DROP TABLE IF EXISTS {staged}")
+                cursor.execute(f"CREATE TEMPORARY TABLE {POSTGRES.quote(table)} ({definition})")
+                copy = f"COPY {staged} FROM STDIN WITH (FORMAT BINARY)"
+                cursor.copy_expert(copy, stream, size=stream.CHUNK)  # type: ignore[arg-type]  # only read() is called
+                rows = cursor.rowcount
+                if POSTGRES.analyze_staging:
+                    cursor.execute(f"ANALYZE {staged}")
+        except psycopg2.Error as error:
+            if stream.error:
+                raise stream.error from error
+            raise self._reaction(error, f"load {table}") from error
+        return rows
+
+    def run(self, statements: Sequence[Statement]) -> list[int]:
+        """Run all statements in one transaction; returns the rows each touched (-1 where unknown)."""
+        # Each statement must see what others committed before it began, whatever the database's default is.
+        # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED
+        self._execute("BEGIN ISOLATION LEVEL READ COMMITTED", "begin")
+        try:
+            touched = run_in_order(
+                statements, execute=self._affected, driver_error=psycopg2.Error, observer=self._observer
+            )
+        except StatementFailed as failure:
+            self._roll_back()
+            assert isinstance(failure.__cause__, psycopg2.Error)
+            raise self._reaction(failure.__cause__, failure.label) from failure.__cause__
+        except BaseException:
+            self._roll_back()
+            raise
+        # If this breaks nobody knows whether it committed; whoever asked looks into the ledger.
+        self._execute("COMMIT", "commit")
+        return touched
+
+    def query(self, sql: str) -> list[Row]:
+        """Rows of one reading statement. Times are aware, in UTC; JSON is text; binary is bytes."""
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(sql)
+                return cursor.fetchall()
+        except psycopg2.Error as error:
+            raise self._reaction(error, "query") from error
+
+    def _execute(self, sql: str, label: str) -> None:
+        try:
+            self._affected(sql)
+        except psycopg2.Error as error:
+            raise self._reaction(error, label) from error
+
+    def _affected(self, sql: str) -> int:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.rowcount
+
+    def _roll_back(self) -> None:
+        try:
+            self._affected("ROLLBACK")
+        except psycopg2.Error:
+            self._connection.close()  # the server rolls back what a lost connection left
+
+    def _reaction(self, error: psycopg2.Error, label: str) -> CdcMergeError:
+        """What a driver's error asks for, with the statement's label as its place."""
+        code, message = error.pgcode, _text(error)
+        if code == _UNIQUE_VIOLATION and label == LEDGER_LABEL:
+            return AlreadyMerged(message, where=label)
+        if code is None and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+            self._connection.close()  # libpq lost the server
+            return WarehouseUnavailable(message, where=label)
+        if code and (code in _PASSING_CODES or code[:2] in _PASSING_CLASSES):
+            return WarehouseUnavailable(message, where=label)
+        return WarehouseRefused(message, where=label, hint=_HINTS.get(code or ""))
+
+
+def _as_bytes(value: str | bytes | None, cursor: psycopg2.extensions.cursor) -> bytes | None:
+    view = psycopg2.BINARY(value, cursor)
+    return None if view is None else bytes(view)
+
+
+_BYTES = psycopg2.extensions.new_type(psycopg2.BINARY.values, "BYTES", _as_bytes)
+
+
+def _text(error: psycopg2.Error) -> str:
+    return str(error).strip() or type(error).__name__
+
+
+__all__ = ["OLDEST_VERSION", "PostgresSession", "PostgresWarehouse"]

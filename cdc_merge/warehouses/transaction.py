@@ -1,0 +1,52 @@
+"""What every engine does alike: runs labelled statements in order and checks how many rows each touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+
+from cdc_merge.errors import WarehouseRefused
+from cdc_merge.warehouses import Observer, Statement
+
+LEDGER_LABEL = "record objects"
+"""The statement that writes the ledger: a duplicate key in it means that another transaction merged the object."""
+
+
+class StatementFailed(Exception):
+    """Carries the driver's error (its cause) and the label of the statement it came from."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__(label)
+        self.label = label
+
+
+def run_in_order(
+    statements: Sequence[Statement],
+    *,
+    execute: Callable[[str], int],
+    driver_error: type[Exception],
+    observer: Observer | None,
+) -> list[int]:
+    """Execute each statement; returns the rows each touched. The caller opens and ends the transaction.
+
+    Raises StatementFailed from the driver's error, or what a statement's `mismatch` makes.
+    """
+    touched = []
+    for statement in statements:
+        began = perf_counter()
+        try:
+            rows = execute(statement.sql)
+        except driver_error as error:
+            raise StatementFailed(statement.label) from error
+        if statement.expect_rows is not None and rows != statement.expect_rows:
+            raise _mismatch(statement, rows)
+        touched.append(rows)
+        if observer:
+            observer(statement.label, perf_counter() - began)
+    return touched
+
+
+def _mismatch(statement: Statement, rows: int) -> Exception:
+    if statement.mismatch:
+        return statement.mismatch()
+    return WarehouseRefused(f"touched {rows} rows instead of {statement.expect_rows}", where=statement.label)

@@ -1,0 +1,121 @@
+"""What is DuckDB's own: the file, and who has it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from cdc_merge.errors import UsageError, WarehouseRefused, WarehouseUnavailable
+from cdc_merge.warehouses import Statement
+from cdc_merge.warehouses.duckdb import DuckDBWarehouse
+
+HOLD_THE_FILE = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+
+
+def test_the_file_and_its_folders_are_made_and_keep_what_was_committed(tmp_path: Path) -> None:
+    url = f"duckdb:///{tmp_path}/deep/folder/file%20with%20spaces.duckdb"
+    with DuckDBWarehouse(url).session() as session:
+        session.run([Statement("create", "CREATE TABLE t AS SELECT 1 AS a")])
+    assert (tmp_path / "deep/folder/file with spaces.duckdb").is_file()
+    with DuckDBWarehouse(url).session() as session:
+        assert session.query("SELECT a FROM t") == [(1,)]
+
+
+def test_a_relative_path_is_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with DuckDBWarehouse("duckdb:///here.duckdb").session():
+        assert Path("here.duckdb").is_file()
+
+
+def test_a_file_that_another_process_has_open_is_unavailable_until_it_lets_go(tmp_path: Path) -> None:
+    warehouse = DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb")
+    command = [sys.executable, "-c", HOLD_THE_FILE, str(tmp_path / "w.duckdb")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        other.stdout.readline()
+        with pytest.raises(WarehouseUnavailable, match=f"PID {other.pid}") as caught, warehouse.session():
+            raise AssertionError("two processes had the file")
+        assert "close the program" in (caught.value.hint or "")
+        other.communicate()
+    with warehouse.session() as session:
+        assert session.query("SELECT 1") == [(1,)]
+
+
+def test_between_sessions_other_processes_have_the_file(tmp_path: Path) -> None:
+    warehouse = DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb")
+    with warehouse.session() as session:
+        session.run([Statement("create", "CREATE TABLE t AS SELECT 42 AS a")])
+    command = "import duckdb, sys; print(duckdb.connect(sys.argv[1]).execute('SELECT a FROM t').fetchone()[0])"
+    answer = subprocess.run(
+        [sys.executable, "-c", command, str(tmp_path / "w.duckdb")], capture_output=True, check=True
+    )
+    assert answer.stdout.strip() == b"42"
+
+
+def test_sessions_of_one_process_share_the_file_and_a_write_conflict_is_tried_again(tmp_path: Path) -> None:
+    url = f"duckdb:///{tmp_path}/w.duckdb"
+    update = Statement("update", "UPDATE t SET a = a + 1")
+
+    def interfere(_label: str, _seconds: float) -> None:
+        two.run([update])  # while the transaction of session one is open
+
+    with DuckDBWarehouse(url).session() as two, DuckDBWarehouse(url, observer=interfere).session() as one:
+        two.run([Statement("create", "CREATE TABLE t AS SELECT 1 AS a")])
+        with pytest.raises(WarehouseUnavailable) as caught:
+            one.run([update])
+        assert caught.value.where == "update"
+        assert two.query("SELECT a FROM t") == [(1,)]
+
+
+def test_what_is_no_duckdb_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "w.duckdb").write_text("hello " * 10_000)
+    with (
+        pytest.raises(WarehouseRefused, match="not a valid DuckDB"),
+        DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb").session(),
+    ):
+        pass
+    with pytest.raises(WarehouseRefused), DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb/below.duckdb").session():
+        pass
+
+
+@pytest.mark.parametrize("url", ["duckdb://", "duckdb:///", "duckdb:///:memory:", "duckdb://host/w.duckdb"])
+def test_a_url_without_a_file_is_a_usage_error(url: str) -> None:
+    with pytest.raises(UsageError, match="names no file"):
+        DuckDBWarehouse(url)
+
+
+def test_options_reach_duckdb_and_others_are_usage_errors(tmp_path: Path) -> None:
+    with DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb?memory_limit=100MiB&threads=1").session() as session:
+        settings = "SELECT current_setting('memory_limit'), current_setting('threads'), current_setting('TimeZone')"
+        assert session.query(settings) == [("100.0 MiB", 1, "UTC")]
+    with pytest.raises(UsageError, match="memory_lmt"):
+        DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb?memory_lmt=1GB")
+
+
+def test_too_little_memory_stops_the_source_and_says_where_to_give_more(tmp_path: Path) -> None:
+    warehouse = DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb?memory_limit=10MB&threads=1")
+    with warehouse.session() as session, pytest.raises(WarehouseRefused) as caught:
+        session.query("SELECT length(string_agg(repeat('x', 1000), '')) FROM range(100000)")
+    assert "memory_limit" in (caught.value.hint or "")
+
+
+def test_interrupt_breaks_off_a_running_statement(tmp_path: Path) -> None:
+    warehouse = DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb")
+    done = threading.Event()
+
+    def keep_interrupting() -> None:
+        while not done.wait(0.02):
+            warehouse.interrupt()
+
+    interrupter = threading.Thread(target=keep_interrupting)
+    with warehouse.session() as session:
+        interrupter.start()
+        with pytest.raises(WarehouseUnavailable):
+            session.query("SELECT count(*) FROM range(1000000) AS a, range(1000000) AS b WHERE a.range + b.range = 3")
+        done.set()
+        interrupter.join()
+        assert session.query("SELECT 1") == [(1,)]

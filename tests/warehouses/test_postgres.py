@@ -1,0 +1,169 @@
+"""What is Postgres's own: the connection, and what its errors ask for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+
+from cdc_merge.errors import UsageError, WarehouseRefused, WarehouseUnavailable
+from cdc_merge.warehouses import Session, Statement
+from cdc_merge.warehouses.copy import PIECE, CopyStream
+from cdc_merge.warehouses.postgres import PostgresWarehouse
+
+
+@pytest.fixture
+def warehouse(postgres_url: str) -> Iterator[PostgresWarehouse]:
+    warehouse = PostgresWarehouse(postgres_url)
+    yield warehouse
+    warehouse.close()
+
+
+def backend(session: Session) -> int:
+    pid: int = session.query("SELECT pg_backend_pid()")[0][0]
+    return pid
+
+
+def terminate(session: Session, pid: int) -> None:
+    session.query(f"SELECT pg_terminate_backend({pid}, 5000)")
+
+
+def test_a_connection_is_kept_between_sessions_and_not_shared_by_open_ones(warehouse: PostgresWarehouse) -> None:
+    with warehouse.session() as session:
+        first = backend(session)
+        with warehouse.session() as other:
+            assert backend(other) != first
+    with warehouse.session() as session, warehouse.session() as other:
+        assert first in (backend(session), backend(other))
+        application = "SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+        assert session.query(application) == [("cdc-merge",)]
+
+
+def test_a_connection_that_broke_between_sessions_is_replaced(warehouse: PostgresWarehouse, postgres_url: str) -> None:
+    with warehouse.session() as session:
+        pid = backend(session)
+    with PostgresWarehouse(postgres_url).session() as other:
+        terminate(other, pid)
+    with warehouse.session() as session:
+        assert backend(session) != pid
+
+
+def test_a_connection_that_breaks_in_a_merge_leaves_nothing_and_the_next_session_has_a_new_one(
+    warehouse: PostgresWarehouse, postgres_url: str
+) -> None:
+    def cut(label: str, _seconds: float) -> None:
+        if label == "insert":
+            terminate(other, pid)
+
+    merging = PostgresWarehouse(postgres_url, observer=cut)
+    plan = [Statement("insert", "INSERT INTO public.t VALUES (1)"), Statement("next", "SELECT 1")]
+    with warehouse.session() as other:
+        other.run([Statement("create", "CREATE TABLE public.t (a int)")])
+        with merging.session() as session:
+            pid = backend(session)
+            with pytest.raises(WarehouseUnavailable):
+                session.run(plan)
+        with pytest.raises(WarehouseUnavailable) as caught, merging.session() as session:
+            pid = backend(session)
+            session.run(plan[:1])  # now it is COMMIT that finds the connection broken
+        assert caught.value.where == "commit"
+        assert other.query("SELECT * FROM public.t") == []
+        with merging.session() as session:
+            assert session.query("SELECT 1") == [(1,)]
+    merging.close()
+
+
+def test_a_server_that_cannot_be_reached_is_unavailable_and_no_message_has_the_password() -> None:
+    warehouse = PostgresWarehouse("postgresql://someone:s3cret@127.0.0.1:1/db?sslmode=disable")
+    assert warehouse.name == "postgresql://someone@127.0.0.1:1/db"
+    with pytest.raises(WarehouseUnavailable, match=r"127\.0\.0\.1") as caught, warehouse.session():
+        pass
+    assert "s3cret" not in str(caught.value)
+    with pytest.raises(UsageError) as unreadable:
+        PostgresWarehouse("postgresql://someone:s3cr%et@host/db")
+    assert "s3cr" not in str(unreadable.value)
+
+
+def test_what_the_url_says_wins_over_our_defaults(postgres_url: str) -> None:
+    warehouse = PostgresWarehouse(f"{postgres_url}{'&' if '?' in postgres_url else '?'}application_name=mine")
+    with warehouse.session() as session:
+        assert session.query("SHOW application_name") == [("mine",)]
+    warehouse.close()
+
+
+def fault(code: str) -> Statement:
+    return Statement("raise", f"DO $$ BEGIN RAISE 'a fault' USING ERRCODE = '{code}'; END $$")
+
+
+def test_errors_that_time_may_cure_are_unavailable(warehouse: PostgresWarehouse) -> None:
+    lost = ["08006", "57P01", "25P03"]
+    undone = ["40001", "40P01", "23505", "57014", "55P03"]
+    elsewhere = ["53100", "53300", "58030", "25006"]
+    with warehouse.session() as session:
+        for code in (*lost, *undone, *elsewhere):
+            with pytest.raises(WarehouseUnavailable) as caught:
+                session.run([fault(code)])
+            assert caught.value.where == "raise"
+
+
+def test_errors_for_a_person_are_refused_with_a_hint(warehouse: PostgresWarehouse) -> None:
+    with warehouse.session() as session:
+        for code, hint in (("42501", "GRANT"), ("42P01", "plan"), ("42703", "plan"), ("3F000", "plan"), ("XX001", "")):
+            with pytest.raises(WarehouseRefused) as caught:
+                session.run([fault(code)])
+            assert hint in (caught.value.hint or "")
+
+
+def test_values_that_postgres_cannot_hold_are_refused_by_the_load(warehouse: PostgresWarehouse) -> None:
+    with warehouse.session() as session:
+        with pytest.raises(WarehouseRefused, match="0x00") as caught:
+            session.load("staged", pa.table({"t": ["a\0b"]}).to_reader())
+        assert caught.value.where == "load staged"
+
+
+def test_types_that_are_never_staged_are_a_type_error(warehouse: PostgresWarehouse) -> None:
+    with warehouse.session() as session, pytest.raises(TypeError, match="'d'"):
+        session.load("staged", pa.table({"d": [Decimal("1.5")]}).to_reader())
+
+
+def test_a_load_encodes_a_piece_at_a_time() -> None:
+    table = pa.table({"t": ["x" * 1000] * 50_000})  # 50 MB in one batch
+    stream = CopyStream(table.to_reader())
+    most = total = 0
+    while chunk := stream.read(1000):
+        most = max(most, len(chunk) + len(stream._piece))
+        total += len(chunk)
+    assert total > 50_000 * 1000
+    assert most < PIECE * 1.1
+
+
+def test_text_is_compared_byte_by_byte_in_staging(warehouse: PostgresWarehouse) -> None:
+    with warehouse.session() as session:
+        session.load("staged", pa.table({"t": ["a", "B", "á", "b"]}).to_reader())
+        assert session.query("SELECT t FROM staged ORDER BY t") == [("B",), ("a",), ("b",), ("á",)]
+
+
+def test_dropping_a_staging_table_that_is_not_there_spares_a_users_table(warehouse: PostgresWarehouse) -> None:
+    with warehouse.session() as session:
+        create = Statement("create", "CREATE TABLE public.resolved (a int)")
+        session.run([create, Statement("drop", "DROP TABLE IF EXISTS resolved")])
+        assert session.query("SELECT * FROM public.resolved") == []
+
+
+def test_interrupt_breaks_off_a_running_statement(warehouse: PostgresWarehouse) -> None:
+    done = threading.Event()
+
+    def keep_interrupting() -> None:
+        while not done.wait(0.02):
+            warehouse.interrupt()
+
+    interrupter = threading.Thread(target=keep_interrupting)
+    with warehouse.session() as session:
+        interrupter.start()
+        with pytest.raises(WarehouseUnavailable):
+            session.query("SELECT pg_sleep(60)")
+        done.set()
+        interrupter.join()
