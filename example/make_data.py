@@ -1,0 +1,283 @@
+"""Writes example/firehose: the change feed of a small shop on one morning, with the faults that real feeds have.
+
+python example/make_data.py writes the same records each time.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import sys
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT.parent))  # a script sees only its own folder
+
+from bench.ecommerce import CITIES, FIRST_NAMES, LAST_NAMES, PRODUCTS, STREETS, TABLE, ksuid, money  # noqa: E402
+
+FEED = ROOT / "firehose" / "ecommerce"
+OPENING = datetime(2026, 11, 24, 8, tzinfo=UTC)
+LABEL = "2026-11-01T06:30:00.000"
+CUSTOMERS = 12
+ORDERS = 34
+
+Record = dict[str, Any]
+Item = dict[str, Any]
+
+
+class Table:
+    """A DynamoDB table that keeps its stream: every change of an item becomes a record."""
+
+    def __init__(self, rng: Random) -> None:
+        self.records: list[Record] = []
+        self._rng = rng
+        self._items: dict[tuple[str, str], Item] = {}
+        self._sequence = 999_999_999_999_999_400_000  # reaches 22 digits on the way
+
+    def get(self, pk: str, sk: str) -> Item:
+        return self._items[pk, sk]
+
+    def keys_from(self, prefix: str) -> list[tuple[str, str]]:
+        return [key for key in self._items if key[0].startswith(prefix)]
+
+    def put(self, at: datetime, item: Item) -> None:
+        key = (item["PK"], item["SK"])
+        old = self._items.get(key)
+        if item != old:
+            self._items[key] = item
+            self._write(at, key, item, old)
+
+    def remove(self, at: datetime, pk: str, sk: str) -> None:
+        self._write(at, (pk, sk), None, self._items.pop((pk, sk)))
+
+    def _write(self, at: datetime, key: tuple[str, str], new: Item | None, old: Item | None) -> None:
+        self._sequence += self._rng.randrange(1, 12_000)
+        change: Record = {
+            "ApproximateCreationDateTime": int(at.timestamp()),
+            "Keys": {"PK": {"S": key[0]}, "SK": {"S": key[1]}},
+        }
+        if new is not None:
+            change["NewImage"] = {name: typed(value) for name, value in new.items()}
+        if old is not None:
+            change["OldImage"] = {name: typed(value) for name, value in old.items()}
+        change |= {
+            "SequenceNumber": str(self._sequence),
+            "SizeBytes": len(json.dumps([new, old], default=str)),
+            "StreamViewType": "NEW_AND_OLD_IMAGES",
+        }
+        name = "REMOVE" if new is None else "INSERT" if old is None else "MODIFY"
+        self.records.append(
+            {
+                "eventID": f"{self._rng.getrandbits(128):032x}",
+                "eventName": name,
+                "eventVersion": "1.1",
+                "eventSource": "aws:dynamodb",
+                "awsRegion": "eu-central-1",
+                "dynamodb": change,
+                "eventSourceARN": f"{TABLE}/stream/{LABEL}",
+            }
+        )
+
+
+def typed(value: Any) -> dict[str, Any]:
+    """A value with its DynamoDB type."""
+    if isinstance(value, dict):
+        return {"M": {name: typed(each) for name, each in value.items()}}
+    return {"S": value} if isinstance(value, str) else {"N": str(value)}
+
+
+class Shop:
+    """What customers do, as changes of the table."""
+
+    def __init__(self, rng: Random) -> None:
+        self.table = Table(rng)
+        self._rng = rng
+
+    def sign_up(self, at: datetime, number: int) -> None:
+        first, last = FIRST_NAMES[number], LAST_NAMES[number]
+        username = username_of(number)
+        city, code, country = CITIES[number % len(CITIES)]
+        home = {"StreetAddress": f"{number + 3} {STREETS[number % len(STREETS)]}", "City": city, "PostalCode": code}
+        key = f"CUSTOMER#{username}"
+        customer = {
+            "PK": key,
+            "SK": key,
+            "Type": "Customer",
+            "Username": username,
+            "Email address": email_of(username),
+            "Name": f"{first} {last}",
+            "Addresses": {"Home": {**home, "Country": country}},
+            "TotalOrders": 0,
+            "TotalSpent": Decimal(0),
+        }
+        self.table.put(at, customer)
+        self._claim(at, email_of(username))
+
+    def order(self, at: datetime, number: int, order: str) -> None:
+        username = username_of(number)
+        basket = self._rng.sample(PRODUCTS, self._rng.choice([1, 1, 2, 3]))
+        total = Decimal(0)
+        for description, cents in basket:
+            item, amount = f"{self._rng.randrange(10**5):05d}", self._rng.choice([1, 1, 1, 2])
+            cost = Decimal(money(cents * amount))
+            total += cost
+            key = f"ORDER#{order}#ITEM#{item}"
+            line = {
+                "PK": key,
+                "SK": key,
+                "Type": "OrderItem",
+                "OrderId": order,
+                "ItemId": item,
+                "Description": description.replace("\\", ""),
+                "Price": Decimal(money(cents)),
+                "Amount": amount,
+                "TotalCost": cost,
+                "GSI1PK": f"ORDER#{order}",
+                "GSI1SK": f"ITEM#{item}",
+            }
+            self.table.put(at, line)
+        customer = self.table.get(f"CUSTOMER#{username}", f"CUSTOMER#{username}")
+        address = json.dumps(customer["Addresses"]["Home"], ensure_ascii=False)
+        placed = {
+            "PK": f"CUSTOMER#{username}",
+            "SK": f"#ORDER#{order}",
+            "Type": "Order",
+            "Username": username,
+            "OrderId": order,
+            "CreatedAt": f"{at:%Y-%m-%dT%H:%M:%SZ}",
+            "Status": "PLACED",
+            "TotalAmount": total,
+            "NumberItems": len(basket),
+            "Address": address,
+            "GSI1PK": f"ORDER#{order}",
+            "GSI1SK": f"ORDER#{order}",
+        }
+        self.table.put(at, placed)
+        totals = {"TotalOrders": customer["TotalOrders"] + 1, "TotalSpent": customer["TotalSpent"] + total}
+        self.table.put(at, {**customer, **totals})
+
+    def set_status(self, at: datetime, number: int, order: str, status: str) -> None:
+        item = self.table.get(f"CUSTOMER#{username_of(number)}", f"#ORDER#{order}")
+        self.table.put(at, {**item, "Status": status})
+        if status == "CANCELLED":
+            for key in self.table.keys_from(f"ORDER#{order}#ITEM#"):
+                self.table.remove(at, *key)
+
+    def change_email(self, at: datetime, number: int, email: str) -> None:
+        key = f"CUSTOMER#{username_of(number)}"
+        customer = self.table.get(key, key)
+        self.table.remove(at, *2 * [f"CUSTOMEREMAIL#{customer['Email address']}"])
+        self._claim(at, email)
+        self.table.put(at, {**customer, "Email address": email})
+
+    def close_account(self, at: datetime, number: int) -> None:
+        username = username_of(number)
+        self.table.remove(at, *2 * [f"CUSTOMER#{username}"])
+        self.table.remove(at, *2 * [f"CUSTOMEREMAIL#{email_of(username)}"])
+
+    def _claim(self, at: datetime, email: str) -> None:
+        """The item that keeps a second customer from taking the same address; it belongs to no table."""
+        self.table.put(at, {"PK": f"CUSTOMEREMAIL#{email}", "SK": f"CUSTOMEREMAIL#{email}"})
+
+
+def username_of(number: int) -> str:
+    return f"{FIRST_NAMES[number]}{LAST_NAMES[number][0]}".lower()
+
+
+def email_of(username: str) -> str:
+    return f"{username}@example.com"
+
+
+def morning(rng: Random) -> list[Record]:
+    """The stream of three hours, in order. Customer 4 closes the account in the third."""
+    shop = Shop(rng)
+    agenda: list[tuple[datetime, Callable[[datetime], None]]] = []
+    for number in range(CUSTOMERS):
+        agenda.append((OPENING + timedelta(minutes=2 * number, seconds=number), partial(shop.sign_up, number=number)))
+    for n in range(ORDERS):
+        number = 4 if n in (3, 9) else rng.randrange(CUSTOMERS)
+        at = OPENING + timedelta(minutes=25 + 4 * n, seconds=rng.randrange(60))
+        order = ksuid(int(at.timestamp()), rng.getrandbits(128))
+        agenda.append((at, partial(shop.order, number=number, order=order)))
+        steps = ["CANCELLED"] if n % 9 == 5 else ["SHIPPED", "DELIVERED"][: rng.randrange(3)]
+        for status in steps:
+            at += timedelta(minutes=rng.randrange(4, 20))
+            agenda.append((at, partial(shop.set_status, number=number, order=order, status=status)))
+    moved = partial(shop.change_email, number=7, email="hugo@mail.example")
+    agenda.append((OPENING + timedelta(minutes=130), moved))
+    agenda.append((OPENING + timedelta(minutes=150), partial(shop.close_account, number=4)))
+    for at, act in sorted(agenda, key=lambda entry: entry[0]):
+        act(at)
+    return shop.table.records
+
+
+def deliver(records: list[Record], rng: Random) -> dict[str, bytes]:
+    """The objects Firehose makes of the stream, by key, not compressed yet; see the comments for their faults."""
+    hours = [[r for r in records if hour_of(r) == hour] for hour in (8, 9, 10)]
+    closed = f"CUSTOMER#{username_of(4)}"
+    # A delivery that failed for two hours: changes of a customer who is deleted in an object that came before.
+    late = [r for r in hours[0] + hours[1] if key_of(r) == (closed, closed)]
+    early, middle, last = ([r for r in hour if r not in late] for hour in hours)
+    first_half, second_half = middle[: len(middle) // 2], middle[len(middle) // 2 :]
+    rng.shuffle(first_half)  # Firehose promises no order
+    second_half = first_half[-3:] + second_half  # a producer tried again: three records come twice
+    lines = [encode(r) for r in last]
+    lines.insert(len(lines) // 2, lines[0][:300])  # a record that breaks off: it goes to quarantine
+    newline = b"\n"
+    return {
+        name(8, 0, 14, ".gz"): newline.join(map(encode, early)) + newline,
+        name(8, 41, 55, ".gz"): newline.join(map(encode, late)) + newline,
+        # Streams from before the extension feature: gzip without a name that says so.
+        name(9, 0, 37, ""): newline.join(map(encode, first_half)) + newline,
+        # Without AppendDelimiterToRecord there is nothing between two records.
+        name(9, 31, 2, ""): b"".join(map(encode, second_half)),
+        name(10, 1, 20, ".gz"): newline.join(lines) + newline,
+    }
+
+
+def hour_of(record: Record) -> int:
+    return datetime.fromtimestamp(record["dynamodb"]["ApproximateCreationDateTime"], UTC).hour
+
+
+def key_of(record: Record) -> tuple[str, str]:
+    keys = record["dynamodb"]["Keys"]
+    return keys["PK"]["S"], keys["SK"]["S"]
+
+
+def name(hour: int, minute: int, second: int, extension: str) -> str:
+    """https://docs.aws.amazon.com/firehose/latest/dev/s3-object-name.html"""
+    at = OPENING.replace(hour=hour, minute=minute, second=second)
+    unique = uuid.uuid5(uuid.NAMESPACE_OID, at.isoformat())
+    return f"{at:%Y/%m/%d/%H}/ecommerce-1-{at:%Y-%m-%d-%H-%M-%S}-{unique}{extension}"
+
+
+def encode(record: Record) -> bytes:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def build() -> dict[str, bytes]:
+    """All objects by key, not compressed."""
+    rng = Random(2026)
+    return deliver(morning(rng), rng)
+
+
+def main() -> None:
+    """The command."""
+    shutil.rmtree(FEED, ignore_errors=True)
+    for key, data in build().items():
+        path = FEED / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(data, mtime=0))
+        print(f"{path.relative_to(ROOT)}  {path.stat().st_size} bytes")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

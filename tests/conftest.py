@@ -1,0 +1,43 @@
+"""Fixtures that all tests share: a Postgres server, databases, and both warehouses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.postgres import PostgresServer, drop_database, fresh_database, postgres_server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A server of this test process."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """An empty database of its own."""
+    url = fresh_database(postgres)
+    yield url
+    if not postgres.is_running():  # a test of crashes that failed half-way
+        postgres.restart()
+    drop_database(postgres, url)
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def warehouse_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty warehouse, on every engine in turn."""
+    if request.param == "duckdb":
+        return f"duckdb:///{tmp_path}/warehouse.duckdb"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+def examples(request: pytest.FixtureRequest) -> int:
+    """How many random cases a property test tries: few in every run, many with CDC_MERGE_EXAMPLES."""
+    return int(os.environ.get("CDC_MERGE_EXAMPLES", "12"))
