@@ -334,7 +334,7 @@ def plan(context: Context, *, with_sql: bool) -> None:
             ledger = Ledger(layout.metadata, warehouse.dialect)
             previews = []
             for source in context.sources:
-                state = None if pending else ledger.state(session, source.name)
+                state = None if pending else ledger.state(session, source.name, schema=layout.schema)
                 previews.append(preview(source, warehouse.dialect, layout, state))
     if context.is_json:
         emit(

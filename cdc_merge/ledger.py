@@ -24,6 +24,7 @@ class SourceState:
     key_tags: tuple[str, ...] | None = None
     schemas: Mapping[str, TargetSchema] = field(default_factory=dict)
     floors: Mapping[str, datetime | None] = field(default_factory=dict)
+    schema_exists: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class Ledger:
         self._dialect = dialect
         self._tables = {k: dialect.quote(*v.parts) for k, v in metadata.items()}
 
-    def state(self, session: Session, source: str) -> SourceState:
-        """What is known of a source; all unknown before its first batch."""
+    def state(self, session: Session, source: str, *, schema: str) -> SourceState:
+        """What is known of a source, all unknown before its first batch; `schema` is where targets live."""
         name = self._dialect.literal(source)
         learned = session.query(f"SELECT ordering, key_types FROM {self._tables['sources']} WHERE source = {name}")
         rows = session.query(f"SELECT target, columns, floor_at FROM {self._tables['targets']} WHERE source = {name}")
@@ -72,6 +73,11 @@ class Ledger:
             key_tags=tuple(learned[0][1].split()) if learned else None,
             schemas={target: TargetSchema.from_json(columns) for target, columns, _ in rows},
             floors={target: floor for target, _, floor in rows},
+            schema_exists=bool(
+                session.query(
+                    f"SELECT 1 FROM information_schema.schemata WHERE schema_name = {self._dialect.literal(schema)}"
+                )
+            ),
         )
 
     def merged(self, session: Session, source: str, bucket: str, refs: Sequence[ObjectRef]) -> set[ObjectRef]:
@@ -79,10 +85,10 @@ class Ledger:
         if not refs:
             return set()
         listed = pa.table({"object_key": [r.key for r in refs], "version": [r.version for r in refs]})
-        session.load("stage_listed", listed.to_reader())
+        session.load("_cdc_listed", listed.to_reader())
         rows = session.query(
             f"SELECT o.object_key, o.version FROM {self._tables['objects']} AS o "
-            "JOIN stage_listed AS s ON o.object_key = s.object_key AND o.version = s.version "
+            "JOIN _cdc_listed AS s ON o.object_key = s.object_key AND o.version = s.version "
             f"WHERE o.source = {self._dialect.literal(source)} AND o.bucket = {self._dialect.literal(bucket)}"
         )
         known = set(rows)

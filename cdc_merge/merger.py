@@ -87,13 +87,13 @@ class Merger:
             objects = self._fetch(job.refs, Path(folder))
             self._phase("fetch", perf_counter() - began)
             with self._warehouse.session() as session:
-                state = self._ledger.state(session, self._source.name)
+                state = self._ledger.state(session, self._source.name, schema=self._layout.schema)
             return self._merge_local(job, objects, state, fence)
 
     def merge_files(self, job: Job, files: Sequence[Path], fence: Sequence[Statement]) -> Counts:
         """Merge files that are no objects of the feed (quarantined records), as the job's refs."""
         with self._warehouse.session() as session:
-            state = self._ledger.state(session, self._source.name)
+            state = self._ledger.state(session, self._source.name, schema=self._layout.schema)
         objects = [LocalObject(i, r, f) for i, (r, f) in enumerate(zip(job.refs, files, strict=True))]
         return self._merge_local(job, objects, state, fence, is_feed=False)
 
@@ -161,7 +161,12 @@ class Merger:
             return [*statements, plan.record_empty(batch)]
         if state.ordering is None:
             statements.append(plan.record_source(batch.source, facts.ordering))
-        return [*statements, *plan.ddl(), *plan.merge(batch), *plan.record_schema(batch.source)]
+        return [
+            *statements,
+            *plan.ddl(schema_exists=state.schema_exists),
+            *plan.merge(batch),
+            *plan.record_schema(batch.source),
+        ]
 
     def _commit(
         self,
@@ -204,12 +209,12 @@ class Merger:
         decoded: Decoded,
         targets: int,
     ) -> None:
-        session.load("stage_objects", self._ledger_rows(objects, decoded).to_reader())
+        session.load("_cdc_objects", self._ledger_rows(objects, decoded).to_reader())
         if decoded.quarantined:
-            session.load("stage_quarantine", self._quarantine_rows(workbench, job, objects).to_reader())
-        session.load("stage_keys", workbench.reader("FROM stage_keys"))
+            session.load("_cdc_quarantine", self._quarantine_rows(workbench, job, objects).to_reader())
+        session.load("_cdc_keys", workbench.reader("FROM stage_keys"))
         for number in range(targets):
-            session.load(f"stage_rows_{number}", workbench.reader(f"FROM stage_rows_{number}"))
+            session.load(f"_cdc_rows_{number}", workbench.reader(f"FROM stage_rows_{number}"))
 
     def _fetch(self, refs: Sequence[ObjectRef], folder: Path) -> list[LocalObject]:
         def fetch(numbered: tuple[int, ObjectRef]) -> LocalObject:

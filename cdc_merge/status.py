@@ -107,7 +107,7 @@ class StatusReader:
         return [ref for page in Discovery(store, is_merged, utc_now).full() for ref in page]
 
     def _targets(self, session: Session, source: Source, mine: str) -> tuple[TargetStatus, ...]:
-        state = self._ledger.state(session, source.name)
+        state = self._ledger.state(session, source.name, schema=self._layout.schema)
         rows = session.query(
             "SELECT t.target, sum(t.inserted), sum(t.updated), sum(t.deleted) "
             f"FROM {self._tables['batch_targets']} AS t JOIN {self._tables['batches']} AS b "
@@ -154,7 +154,7 @@ def check(settings: Settings, warehouse: Warehouse, layout: Layout) -> list[Find
             findings.append(Finding("metadata", f"schema {layout.metadata_schema} is up to date"))
             ledger = Ledger(layout.metadata, warehouse.dialect)
             for source in settings.sources:
-                schemas = ledger.state(session, source.name).schemas
+                schemas = ledger.state(session, source.name, schema=layout.schema).schemas
                 for target in source.targets:
                     subject = f"target {target.table}"
                     try:

@@ -53,9 +53,7 @@ def load_config(path: Path, *, environ: Mapping[str, str]) -> Settings:
 
 def _refusal(path: Path, findings: Iterable[Finding], root: Node) -> ConfigError:
     # Values of environment variables may be secrets: messages show the text of the file instead.
-    inserted = {
-        repr(n.value): repr(n.raw) for n in root.walk() if n.raw is not None and isinstance(n.value, str)
-    }
+    inserted = {repr(n.value): repr(n.raw) for n in root.walk() if n.raw is not None and isinstance(n.value, str)}
     problems = []
     for finding in sorted(findings, key=lambda f: f.mark):
         message = finding.message

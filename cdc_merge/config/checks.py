@@ -39,16 +39,12 @@ def _schemas(root: Node, dialect: Dialect | None) -> Iterator[Finding]:
     metadata_in = metadata.text or DEFAULT_METADATA_SCHEMA
     if targets_in and targets_in.lower() == metadata_in.lower():
         at = metadata if metadata.text else schema
-        yield Finding(
-            at.mark, f"targets and metadata cannot share the schema {metadata_in!r}", "name another schema"
-        )
+        yield Finding(at.mark, f"targets and metadata cannot share the schema {metadata_in!r}", "name another schema")
 
 
 def _sources(root: Node) -> Iterator[Finding]:
     names = [source.get("name") for source in root.get("sources").items]
-    yield from _twice(
-        ((n.text, n.mark) for n in names), "source", "give each source a name of its own", fold=False
-    )
+    yield from _twice(((n.text, n.mark) for n in names), "source", "give each source a name of its own", fold=False)
 
 
 def _tables(root: Node, dialect: Dialect | None) -> Iterator[Finding]:
@@ -58,14 +54,15 @@ def _tables(root: Node, dialect: Dialect | None) -> Iterator[Finding]:
             name = source.get("name")
             table = snake_case(name.text) if name.text else None
             if table == "":
-                yield Finding(
-                    name.mark, "no table can be named after this source", "add targets: [{table: …}]"
-                )
+                yield Finding(name.mark, "no table can be named after this source", "add targets: [{table: …}]")
             tables.append((table, name.mark))
         for target in source.get("targets").items:
             tables.append((target.get("table").text, target.get("table").mark))
     for text, mark in tables:
         yield from _identifier(text, mark, "table", dialect)
+        if text and text.lower().startswith("_cdc_"):
+            # Staging tables are named so, and on some engines hide a table of the same name.
+            yield Finding(mark, f"table {text!r} begins with _cdc_, which is kept for staging", "name it otherwise")
     yield from _twice(tables, "table", "every target, of all sources, needs a table of its own")
 
 
@@ -93,9 +90,7 @@ def _where(where: Node) -> Iterator[Finding]:
     for node in where.walk():
         # Numbers of DynamoDB have up to 38 digits, which floating point does not hold.
         if isinstance(node.value, float) and node.raw and _rounds(node.value, node.raw):
-            yield Finding(
-                node.mark, f"{node.raw} has more digits than can be compared here", "use at most 15 digits"
-            )
+            yield Finding(node.mark, f"{node.raw} has more digits than can be compared here", "use at most 15 digits")
 
 
 def _rounds(value: float, raw: str) -> bool:
@@ -113,9 +108,7 @@ def _columns(columns: Node, key: list[str], dialect: Dialect | None) -> Iterator
     for name, entry in columns.fields.items():
         yield from _identifier(name, entry.mark, "column", dialect)
         if name.lower().startswith(OWN_PREFIX):
-            yield Finding(
-                entry.mark, f"names that begin with {OWN_PREFIX} are cdc-merge's own", "rename the column"
-            )
+            yield Finding(entry.mark, f"names that begin with {OWN_PREFIX} are cdc-merge's own", "rename the column")
         if dialect and name.lower() in dialect.reserved_columns:
             yield Finding(entry.mark, f"{name!r} is a system column of {dialect.name}", "rename the column")
         yield from _typing(entry, dialect)
@@ -127,9 +120,7 @@ def _columns(columns: Node, key: list[str], dialect: Dialect | None) -> Iterator
 def _key_column(name: str, entry: Entry, path: Path, renamed: dict[str, str]) -> Iterator[Finding]:
     attribute = str(path[0])
     if len(path) > 1:
-        yield Finding(
-            entry.node.mark, f"{attribute!r} is a key attribute and has no parts", "name the attribute alone"
-        )
+        yield Finding(entry.node.mark, f"{attribute!r} is a key attribute and has no parts", "name the attribute alone")
         return
     if "type" in entry.node.fields:
         mark = entry.node.fields["type"].mark

@@ -54,9 +54,7 @@ def _finding(detail: ErrorDetails, loc: Loc, root: Node) -> Finding:
             expected = str(context["expected"]).replace("'", "")
             return Finding(mark, f"`{key}` cannot be {detail['input']!r}", f"write {expected}")
         case "string_too_short" | "too_short":
-            return Finding(
-                key_mark if is_key else mark, f"`{key}` must not be empty", None if is_key else example
-            )
+            return Finding(key_mark if is_key else mark, f"`{key}` must not be empty", None if is_key else example)
         case "too_long":
             return Finding(
                 mark,

@@ -120,9 +120,7 @@ def read_document(text: str, environ: Mapping[str, str]) -> Document:
     reader = _Reader(environ)
     if tree is None or not isinstance(tree, MappingNode):
         message = "the file is empty" if tree is None else "the file must be a mapping (`key: value` lines)"
-        finding = Finding(
-            Mark(1, 1), message, "begin with `warehouse: duckdb:///warehouse.duckdb` and `sources:`"
-        )
+        finding = Finding(Mark(1, 1), message, "begin with `warehouse: duckdb:///warehouse.duckdb` and `sources:`")
         return Document(NOTHING, (finding,), frozenset({()}))
     root = reader.read(tree, ())
     return Document(root, tuple(reader.findings), frozenset(reader.reported))
@@ -170,9 +168,7 @@ class _Reader:
             below = (*loc, name)
             child = self.read(value, below)
             if child.value is None and _is_leaf(child) and loc[-1:] != ("where",):
-                child = self._broken(
-                    mark, below, f"`{name}` has no value", "give it a value, or remove the line"
-                )
+                child = self._broken(mark, below, f"`{name}` has no value", "give it a value, or remove the line")
             fields[name] = Entry(mark, child)
         return fields
 
@@ -191,9 +187,7 @@ class _Reader:
                 try:
                     return Node(mark, int(digits, 0) if kind == "int" else float(digits), raw=digits)
                 except ValueError:  # an explicit tag on text, or thousands of digits
-                    return self._broken(
-                        mark, loc, "this is not a number", "write digits, or put text in quotes"
-                    )
+                    return self._broken(mark, loc, "this is not a number", "write digits, or put text in quotes")
             case "str" | "timestamp":
                 return self._substituted(text, mark, loc)
             case tag:

@@ -28,9 +28,7 @@ def _for_editors(schema: Any) -> Any:
     if len(options) == 1:
         kept = {**options[0], **{k: v for k, v in kept.items() if k != "anyOf"}}
     kept = {
-        k: {name: _for_editors(part) for name, part in v.items()}
-        if k in ("properties", "$defs")
-        else _for_editors(v)
+        k: {name: _for_editors(part) for name, part in v.items()} if k in ("properties", "$defs") else _for_editors(v)
         for k, v in kept.items()
         # YAML examples are for messages; examples in JSON Schema would have to be JSON.
         if k not in ("examples", "title")

@@ -72,9 +72,7 @@ class BatchModel(Model):
     bytes: Size | None = Field(
         default=None, description="Uncompressed bytes, at most.", json_schema_extra={"default": "512MB"}
     )
-    objects: Count | None = Field(
-        default=None, description="Objects, at most.", json_schema_extra={"default": 1000}
-    )
+    objects: Count | None = Field(default=None, description="Objects, at most.", json_schema_extra={"default": 1000})
 
 
 class DefaultsModel(Model):
@@ -99,9 +97,7 @@ class MatcherModel(Model):
     @model_validator(mode="after")
     def _has_one(self) -> MatcherModel:
         if (self.prefix is None) == (self.exists is None):
-            raise values.Mistake(
-                "takes either `prefix` or `exists`", 'write {prefix: "ORDER#"} or {exists: true}'
-            )
+            raise values.Mistake("takes either `prefix` or `exists`", 'write {prefix: "ORDER#"} or {exists: true}')
         return self
 
 
@@ -120,9 +116,7 @@ WhereValue = Annotated[
 
 
 class ColumnModel(Model):
-    from_: ItemPath = Field(
-        alias="from", description="The attribute, or a path into it: Address.City, Lines[0].Sku."
-    )
+    from_: ItemPath = Field(alias="from", description="The attribute, or a path into it: Address.City, Lines[0].Sku.")
     type: Type | None = Field(
         default=None, description="The column's type; without it the attribute's own type decides."
     )
@@ -219,9 +213,7 @@ class ConfigModel(Model):
         json_schema_extra={"default": "cdc_merge"},
         examples=["cdc_merge"],
     )
-    defaults: DefaultsModel | None = Field(
-        default=None, description="What each source takes unless it says otherwise."
-    )
+    defaults: DefaultsModel | None = Field(default=None, description="What each source takes unless it says otherwise.")
     sources: list[SourceModel] = Field(
         min_length=1,
         description="DynamoDB tables and their feeds.",

@@ -64,9 +64,7 @@ def warehouse_url(value: Any) -> str:
     if DIALECTS[known] is not DUCKDB:
         return value
     if not value.startswith(_DUCKDB):
-        raise Mistake(
-            "a duckdb URL has three slashes for a path relative to this file, four for an absolute one", hint
-        )
+        raise Mistake("a duckdb URL has three slashes for a path relative to this file, four for an absolute one", hint)
     name = value[len(_DUCKDB) :].partition("?")[0]
     if not name.strip("/"):
         raise Mistake("the duckdb URL names no file", hint)

@@ -41,12 +41,8 @@ class Promise:
 
 # A line goes when its feature comes.
 NOT_YET = (
-    Promise(
-        ("warehouse",), "a redshift:// warehouse", "write duckdb:/// or postgresql://", begins="redshift"
-    ),
-    Promise(
-        ("warehouse",), "a snowflake:// warehouse", "write duckdb:/// or postgresql://", begins="snowflake"
-    ),
+    Promise(("warehouse",), "a redshift:// warehouse", "write duckdb:/// or postgresql://", begins="redshift"),
+    Promise(("warehouse",), "a snowflake:// warehouse", "write duckdb:/// or postgresql://", begins="snowflake"),
     Promise(("defaults", "reconcile"), "`reconcile`", "remove it"),
     Promise(("defaults", "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
     Promise((*_SOURCE, "exports"), "`exports`", "remove it"),
@@ -54,9 +50,7 @@ NOT_YET = (
     Promise((*_SOURCE, "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
     Promise((*_TARGET, "each"), "`each`", "remove it; a column of type json can hold the list"),
     Promise((*_TARGET, "history"), "`history`", "remove it"),
-    Promise(
-        (*_TARGET, "columns"), "`columns: document`", "name the columns, or remove it", equals="document"
-    ),
+    Promise((*_TARGET, "columns"), "`columns: document`", "name the columns, or remove it", equals="document"),
     Promise((*_TARGET, "deletes"), "`deletes: soft`", "write deletes: hard", equals="soft"),
     Promise((*_TARGET, "deletes"), "`deletes: ignore`", "write deletes: hard", equals="ignore"),
     Promise((*_TARGET, "expired"), "`expired: keep`", "write expired: delete", equals="keep"),

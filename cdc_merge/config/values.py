@@ -71,9 +71,7 @@ def whole_number(value: Any) -> int:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise Mistake(
-            f"{_shown(value)} is not a whole number of at least 1", "write digits, for example 1000"
-        )
+        raise Mistake(f"{_shown(value)} is not a whole number of at least 1", "write digits, for example 1000")
     return value
 
 
@@ -93,9 +91,7 @@ MAX_DIGITS = 38
 def scalar(value: Any) -> Scalar:
     """What `where` compares with: text, an exact number, or a boolean."""
     if value is None:
-        raise Mistake(
-            "there is no value to compare with", "write {exists: false} for items without the attribute"
-        )
+        raise Mistake("there is no value to compare with", "write {exists: false} for items without the attribute")
     if isinstance(value, float) and not math.isfinite(value):
         raise Mistake(f"DynamoDB has no number {value}", "write a finite number, or put text in quotes")
     if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
@@ -140,9 +136,7 @@ _STEP = re.compile(
     )""",
     re.VERBOSE,
 )
-_PATH_HINT = (
-    'write Attribute, Address.City or Lines[0].Sku; a name with . [ ] or " in double quotes: \'"a.b".c\''
-)
+_PATH_HINT = 'write Attribute, Address.City or Lines[0].Sku; a name with . [ ] or " in double quotes: \'"a.b".c\''
 
 
 def item_path(value: Any) -> Path:
@@ -153,9 +147,7 @@ def item_path(value: Any) -> Path:
             f"put it in quotes: {_quoted(value)}" if value is not None else _PATH_HINT,
         )
     if value.startswith("^"):
-        raise Mistake(
-            f"{value!r} begins with ^", "write a name that begins with ^ in double quotes: '\"^name\"'"
-        )
+        raise Mistake(f"{value!r} begins with ^", "write a name that begins with ^ in double quotes: '\"^name\"'")
     steps: list[str | int] = []
     at = 0
     while at < len(value):
@@ -182,7 +174,5 @@ def _shown(value: Any) -> str:
 
 def _quoted(value: Any) -> str:
     return (
-        f'"{str(value).lower() if isinstance(value, bool) else value}"'
-        if not isinstance(value, dict | list)
-        else '"…"'
+        f'"{str(value).lower() if isinstance(value, bool) else value}"' if not isinstance(value, dict | list) else '"…"'
     )

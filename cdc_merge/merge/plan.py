@@ -141,12 +141,15 @@ class MergePlan:
             },
         )
 
-    def ddl(self) -> list[Statement]:
-        """What must be created or altered before rows can go in."""
+    def ddl(self, *, schema_exists: bool) -> list[Statement]:
+        """What must be created or altered before rows can go in.
+
+        A schema that is there is not asked for: Postgres wants the right to create it even so.
+        """
         statements: list[Statement] = []
         position_type = Sql(f"{self._dialect.types[Kind.TEXT]} {self._dialect.byte_order}".strip())
         timestamp = Sql(self._dialect.types[Kind.TIMESTAMP])
-        if any(b.stored is None for b in self._books):
+        if not schema_exists and any(b.stored is None for b in self._books):
             schema = self._dialect.quote(self._layout.schema)
             statements.append(Statement("create schema", f"CREATE SCHEMA IF NOT EXISTS {schema}"))
         for book, target in zip(self._books, self._targets, strict=True):
@@ -200,11 +203,11 @@ class MergePlan:
         """Guard, delete, insert, tombstones and books, from the staging tables."""
         source = batch.source
         statements = [
-            Statement("drop resolved", "DROP TABLE IF EXISTS resolved"),
+            Statement("drop resolved", "DROP TABLE IF EXISTS _cdc_resolved"),
             Statement("resolve", self._render("resolve", source=source)),
         ]
         if self._dialect.analyze_staging:
-            statements.append(Statement("analyze resolved", "ANALYZE resolved"))
+            statements.append(Statement("analyze resolved", "ANALYZE _cdc_resolved"))
         for target in self._targets:
             statements += [
                 Statement(f"delete from {target.label}", self._render("delete_rows", target=target)),

@@ -73,7 +73,7 @@ def preview(source: Source, dialect: Dialect, layout: Layout, state: SourceState
     ]
     return Preview(
         source.name,
-        tuple(plan.ddl()),
+        tuple(plan.ddl(schema_exists=state.schema_exists)),
         (*plan.record_objects(batch, again=False), plan.record_quarantine(batch), *plan.merge(batch)),
         tuple(unknown),
     )

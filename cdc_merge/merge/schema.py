@@ -121,7 +121,9 @@ class SchemaBook:
         return self._held
 
     def pinned_attributes(self) -> frozenset[str]:
-        """Attributes that every row of the target has with one and the same value."""
+        """Attributes that need no column, since every row of the target has one and the same value of them."""
+        if self.adds_attributes:
+            return frozenset()
         return frozenset(
             str(c.path[0]) for c in self.target.where if len(c.path) == 1 and c.any_of and len(c.any_of) == 1
         )

@@ -56,7 +56,7 @@ def statements(dialect: Dialect) -> list[Statement]:
     first = MergePlan(dialect, layout, books(dialect, stored=False), [None, None], ("S", "N"))
     later = MergePlan(dialect, layout, books(dialect, stored=True), [NOW, None], ("S", "B"))
     return [
-        *first.ddl(),
+        *first.ddl(schema_exists=False),
         first.record_source(batch.source, Ordering.SEQUENCE),
         *first.record_schema(batch.source),
         *first.record_objects(batch, again=True),

@@ -5,22 +5,22 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from cdc_merge.ledger import Ledger
 from cdc_merge.merge.schema import TargetSchema
-from cdc_merge.model import Kind, Settings, Source
+from cdc_merge.model import Evolve, Kind, Settings, Source
 from cdc_merge.warehouses import Warehouse, open_warehouse
 from cdc_merge.worker import RunTotals, Worker, layout_of
 
 
 @dataclass
 class Landed:
-    """A target's row as it landed: position, and the item put together again from columns and _cdc_rescued."""
+    """A row as it landed: position, and the item put together again from columns, _cdc_rescued and `where`."""
 
     position: str
     changed_at: datetime | None
@@ -34,16 +34,17 @@ class Harness:
     url: str
     source: Source
     directory: Path
-    clock_start: datetime = field(default_factory=lambda: datetime(2026, 6, 1, tzinfo=UTC))
+    schema: str = "analytics"
+    metadata: str = "cdc_merge"
     _objects: int = 0
 
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.source = replace(self.source, changes=self.directory.as_uri())
+        self.source = replace(self.source, changes=f"file://{self.directory}")
 
     @property
     def settings(self) -> Settings:
-        return Settings(warehouse=self.url, schema="analytics", metadata_schema="cdc_merge", sources=(self.source,))
+        return Settings(warehouse=self.url, schema=self.schema, metadata_schema=self.metadata, sources=(self.source,))
 
     def put(self, data: bytes, name: str | None = None) -> str:
         """Write an object; returns its key."""
@@ -85,7 +86,7 @@ class Harness:
         try:
             layout = layout_of(self.settings, warehouse)
             with warehouse.session() as session:
-                state = Ledger(layout.metadata, warehouse.dialect).state(session, self.source.name)
+                state = Ledger(layout.metadata, warehouse.dialect).state(session, self.source.name, schema=self.schema)
                 found: dict[str, dict[tuple[str, ...], Landed]] = {t.table: {} for t in self.source.targets}
                 for target, schema in state.schemas.items():
                     names = [*schema.key_names, *(c.name for c in schema.columns)]
@@ -93,18 +94,31 @@ class Harness:
                     texts = _as_text(warehouse, schema)
                     rows = session.query(
                         f"SELECT _cdc_position, _cdc_changed_at, CAST(_cdc_rescued AS {warehouse.dialect.types[Kind.TEXT]})"
-                        f", {texts or columns} FROM {warehouse.dialect.quote('analytics', target)}"
+                        f", {texts or columns} FROM {warehouse.dialect.quote(self.schema, target)}"
                     )
+                    pinned = self._pinned(target)
                     for row in rows:
                         key, landed = _landed(self.source, schema, row)
+                        landed.item = {**pinned, **landed.item}
                         assert key not in found[target], f"two rows of {key} in {target}"
                         found[target][key] = landed
                 return found
         finally:
             warehouse.close()
 
+    def _pinned(self, table: str) -> dict[str, Any]:
+        """What `where` alone says of every row of a table."""
+        target = next(t for t in self.source.targets if t.table == table)
+        if target.evolve is Evolve.ADD:
+            return {}
+        return {
+            str(c.path[0]): _plain(c.any_of[0])
+            for c in target.where
+            if len(c.path) == 1 and c.any_of and len(c.any_of) == 1
+        }
+
     def tombstones(self) -> dict[tuple[str, ...], str]:
-        rows = self.query("SELECT partition_key, sort_key, position FROM cdc_merge.tombstones")
+        rows = self.query(f"SELECT partition_key, sort_key, position FROM {self.metadata}.tombstones")
         keys = len(self.source.key)
         return {(p, s)[:keys]: position for p, s, position in rows}
 

@@ -1,6 +1,6 @@
 -- What was accepted is newer than the key's tombstone, so that one has done its work.
 DELETE FROM {{ tombstones }} AS ts
-USING resolved AS r
+USING _cdc_resolved AS r
 WHERE ts.source = {{ source }}
     AND ts.partition_key = r.partition_key
     AND ts.sort_key = r.sort_key

@@ -1,6 +1,6 @@
 -- A replay reads objects again: their ledger rows are written anew.
 DELETE FROM {{ objects }} AS o
-USING stage_objects AS s
+USING _cdc_objects AS s
 WHERE o.source = {{ source }}
     AND o.bucket = s.bucket
     AND o.object_key = s.object_key

@@ -16,6 +16,6 @@ SELECT
     {{ column.staged }},
 {% endfor %}
     r.position, r.changed_at, {{ merged_at }}, CAST(s.rescued AS {{ metadata_json }})
-FROM stage_rows_{{ target.number }} AS s
-JOIN resolved AS r ON r.n = s.n
+FROM _cdc_rows_{{ target.number }} AS s
+JOIN _cdc_resolved AS r ON r.n = s.n
 WHERE r.accepted_{{ target.number }}

@@ -2,7 +2,7 @@
 -- by itself shows that no target could ever take the item needs none.
 INSERT INTO {{ tombstones }} (source, partition_key, sort_key, position, changed_at)
 SELECT {{ source }}, r.partition_key, r.sort_key, r.position, r.changed_at
-FROM resolved AS r
+FROM _cdc_resolved AS r
 WHERE r.could
     AND ({% for target in targets %}r.accepted_{{ loop.index0 }}{% if not loop.last %} OR {% endif %}{% endfor %})
 {% for target in targets %}

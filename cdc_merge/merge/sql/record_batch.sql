@@ -22,5 +22,5 @@ FROM (
             WHEN {% for target in targets %}r.takes_{{ loop.index0 }}{% if not loop.last %} OR {% endif %}{% endfor %} THEN 'stale'
             ELSE 'ignored'
         END AS outcome
-    FROM resolved AS r
+    FROM _cdc_resolved AS r
 ) AS judged

@@ -5,5 +5,5 @@ SELECT
     count(*) FILTER (WHERE r.takes_{{ target.number }} AND r.own_{{ target.number }} IS NULL),
     count(*) FILTER (WHERE r.takes_{{ target.number }} AND r.own_{{ target.number }} IS NOT NULL),
     count(*) FILTER (WHERE NOT r.takes_{{ target.number }} AND r.own_{{ target.number }} IS NOT NULL)
-FROM resolved AS r
+FROM _cdc_resolved AS r
 WHERE r.accepted_{{ target.number }}

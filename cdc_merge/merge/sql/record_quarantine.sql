@@ -5,5 +5,5 @@ INSERT INTO {{ quarantine }} (
 SELECT
     s.id, {{ source }}, s.bucket, s.object_key, s.version, s.record, s.byte_offset, s.reason, s.detail, s.raw,
     {{ batch_id }}, {{ merged_at }}
-FROM stage_quarantine AS s
+FROM _cdc_quarantine AS s
 WHERE NOT EXISTS (SELECT 1 FROM {{ quarantine }} AS q WHERE q.id = s.id)

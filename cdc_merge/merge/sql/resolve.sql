@@ -2,7 +2,7 @@
 -- A change is stale where its time is at or before the target's floor, where the target's own row is as new or
 -- newer, or where a sibling's row or the tombstone is newer. (An equal position in a sibling does not stop it, so
 -- that a target added later can be filled by replay.)
-CREATE TEMPORARY TABLE resolved AS
+CREATE TEMPORARY TABLE _cdc_resolved AS
 SELECT
     known.*
 {% for target in targets %}
@@ -23,7 +23,7 @@ FROM (
         , t{{ loop.index0 }}._cdc_position AS own_{{ loop.index0 }}
         , t{{ loop.index0 }}.{{ row_address }} AS row_{{ loop.index0 }}
 {% endfor %}
-    FROM stage_keys AS s
+    FROM _cdc_keys AS s
     LEFT JOIN {{ tombstones }} AS ts
         ON ts.source = {{ source }}
         AND ts.partition_key = s.partition_key

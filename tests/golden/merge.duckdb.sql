@@ -1,0 +1,262 @@
+-- [create schema]
+CREATE SCHEMA IF NOT EXISTS "analytics";
+
+-- [create customers]
+-- A target's table: the item's key, its columns, and what cdc-merge keeps of each row.
+CREATE TABLE "analytics"."customers" (
+    "pk" VARCHAR NOT NULL,
+    "sk" DECIMAL(38, 18) NOT NULL,
+    "username" VARCHAR,
+    "spent" NUMERIC(12, 2),
+    "addresses" JSON,
+    "city" VARCHAR,
+    _cdc_position VARCHAR NOT NULL,
+    _cdc_changed_at TIMESTAMP WITH TIME ZONE,
+    _cdc_merged_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    _cdc_rescued JSON
+);
+
+-- [create or"ders']
+-- A target's table: the item's key, its columns, and what cdc-merge keeps of each row.
+CREATE TABLE "analytics"."or""ders'" (
+    "pk" VARCHAR NOT NULL,
+    "sk" DECIMAL(38, 18) NOT NULL,
+    "select" BIGINT,
+    "created_at" TIMESTAMP WITH TIME ZONE,
+    "paid" BOOLEAN,
+    "token" BLOB,
+    _cdc_position VARCHAR NOT NULL,
+    _cdc_changed_at TIMESTAMP WITH TIME ZONE,
+    _cdc_merged_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    _cdc_rescued JSON
+);
+
+-- [record source]
+-- What is the same for all records of the source: it is learned once and then held to.
+INSERT INTO "cdc_merge"."sources" (source, ordering, key_types)
+VALUES ('e''commerce', 'sequence', 'S N');
+
+-- [record columns of customers]
+-- What the target's columns are, for the next batch and for people.
+INSERT INTO "cdc_merge"."targets" (source, target, floor_at, columns)
+VALUES ('e''commerce', 'customers', NULL, '{"key": ["pk", "sk"], "columns": [{"name": "username", "path": ["Username"], "type": "text", "precision": null, "scale": null, "unit": null}, {"name": "spent", "path": ["TotalSpent"], "type": "numeric", "precision": 12, "scale": 2, "unit": null}, {"name": "addresses", "path": ["Addresses"], "type": "json", "precision": null, "scale": null, "unit": null}, {"name": "city", "path": ["Addresses", "Home", "City"], "type": "text", "precision": null, "scale": null, "unit": null}]}');
+
+-- [record columns of or"ders']
+-- What the target's columns are, for the next batch and for people.
+INSERT INTO "cdc_merge"."targets" (source, target, floor_at, columns)
+VALUES ('e''commerce', 'or"ders''', NULL, '{"key": ["pk", "sk"], "columns": [{"name": "select", "path": ["select"], "type": "integer", "precision": null, "scale": null, "unit": null}, {"name": "created_at", "path": ["CreatedAt"], "type": "timestamp", "precision": null, "scale": null, "unit": null}, {"name": "paid", "path": ["Paid"], "type": "boolean", "precision": null, "scale": null, "unit": null}, {"name": "token", "path": ["Token"], "type": "binary", "precision": null, "scale": null, "unit": null}]}');
+
+-- [forget objects]
+-- A replay reads objects again: their ledger rows are written anew.
+DELETE FROM "cdc_merge"."objects" AS o
+USING _cdc_objects AS s
+WHERE o.source = 'e''commerce'
+    AND o.bucket = s.bucket
+    AND o.object_key = s.object_key
+    AND o.version = s.version;
+
+-- [record objects]
+-- The ledger. Its primary key refuses a batch that another worker has merged in the meantime.
+INSERT INTO "cdc_merge"."objects" (source, bucket, object_key, version, bytes, modified_at, records, batch_id, merged_at)
+SELECT 'e''commerce', s.bucket, s.object_key, s.version, s.bytes, s.modified_at, s.records, '0123456789abcdef', CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE)
+FROM _cdc_objects AS s;
+
+-- [release quarantine]
+-- Records that are tried again leave the quarantine in the same transaction; what fails again returns to it.
+DELETE FROM "cdc_merge"."quarantine"
+WHERE id IN ('00aa', '00bb');
+
+-- [record quarantine]
+-- What could not be used waits here. Reading an object again does not enter its records twice.
+INSERT INTO "cdc_merge"."quarantine" (
+    id, source, bucket, object_key, version, record, byte_offset, reason, detail, raw, batch_id, quarantined_at
+)
+SELECT
+    s.id, 'e''commerce', s.bucket, s.object_key, s.version, s.record, s.byte_offset, s.reason, s.detail, s.raw,
+    '0123456789abcdef', CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE)
+FROM _cdc_quarantine AS s
+WHERE NOT EXISTS (SELECT 1 FROM "cdc_merge"."quarantine" AS q WHERE q.id = s.id);
+
+-- [record batch]
+-- A batch without one usable record: no target is touched.
+INSERT INTO "cdc_merge"."batches" (
+    batch_id, source, worker, merged_at, newest_change_at, objects, records, applied, superseded, stale, ignored, quarantined
+)
+VALUES (
+    '0123456789abcdef', 'e''commerce', 'host:1', CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), 3, 1200,
+    0, 450, 0, 0, 4
+);
+
+-- [drop resolved]
+DROP TABLE IF EXISTS _cdc_resolved;
+
+-- [resolve]
+-- For each staged key: what the warehouse knows of it, and for each target whether the change is accepted there.
+-- A change is stale where its time is at or before the target's floor, where the target's own row is as new or
+-- newer, or where a sibling's row or the tombstone is newer. (An equal position in a sibling does not stop it, so
+-- that a target added later can be filled by replay.)
+CREATE TEMPORARY TABLE _cdc_resolved AS
+SELECT
+    known.*
+    , (
+        coalesce(known.changed_at > CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), TRUE)
+        AND coalesce(known.own_0 < known.position, TRUE)
+        AND coalesce(known.tombstone <= known.position, TRUE)
+        AND coalesce(known.own_1 <= known.position, TRUE)
+    ) AS accepted_0
+    , (
+        coalesce(known.changed_at > NULL, TRUE)
+        AND coalesce(known.own_1 < known.position, TRUE)
+        AND coalesce(known.tombstone <= known.position, TRUE)
+        AND coalesce(known.own_0 <= known.position, TRUE)
+    ) AS accepted_1
+FROM (
+    SELECT
+        s.*
+        , ts.position AS tombstone
+        , t0._cdc_position AS own_0
+        , t0.rowid AS row_0
+        , t1._cdc_position AS own_1
+        , t1.rowid AS row_1
+    FROM _cdc_keys AS s
+    LEFT JOIN "cdc_merge"."tombstones" AS ts
+        ON ts.source = 'e''commerce'
+        AND ts.partition_key = s.partition_key
+        AND ts.sort_key = s.sort_key
+    LEFT JOIN "analytics"."customers" AS t0
+        ON t0."pk" = s.partition_key
+        AND t0."sk" = from_base64(s.sort_key)
+    LEFT JOIN "analytics"."or""ders'" AS t1
+        ON t1."pk" = s.partition_key
+        AND t1."sk" = from_base64(s.sort_key)
+) AS known;
+
+-- [delete from customers]
+-- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
+DELETE FROM "analytics"."customers" AS t
+USING _cdc_resolved AS r
+WHERE t.rowid = r.row_0
+    AND r.accepted_0;
+
+-- [insert into customers]
+-- The images of accepted changes become rows.
+INSERT INTO "analytics"."customers" (
+    "pk",
+    "sk",
+    "username",
+    "spent",
+    "addresses",
+    "city",
+    _cdc_position, _cdc_changed_at, _cdc_merged_at, _cdc_rescued
+)
+SELECT
+    r.partition_key,
+    from_base64(r.sort_key),
+    CAST(s.c0 AS VARCHAR),
+    CAST(s.c1 AS NUMERIC(12, 2)),
+    CAST(s.c2 AS JSON),
+    CAST(s.c3 AS VARCHAR),
+    r.position, r.changed_at, CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST(s.rescued AS JSON)
+FROM _cdc_rows_0 AS s
+JOIN _cdc_resolved AS r ON r.n = s.n
+WHERE r.accepted_0;
+
+-- [delete from or"ders']
+-- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
+DELETE FROM "analytics"."or""ders'" AS t
+USING _cdc_resolved AS r
+WHERE t.rowid = r.row_1
+    AND r.accepted_1;
+
+-- [insert into or"ders']
+-- The images of accepted changes become rows.
+INSERT INTO "analytics"."or""ders'" (
+    "pk",
+    "sk",
+    "select",
+    "created_at",
+    "paid",
+    "token",
+    _cdc_position, _cdc_changed_at, _cdc_merged_at, _cdc_rescued
+)
+SELECT
+    r.partition_key,
+    from_base64(r.sort_key),
+    CAST(s.c0 AS BIGINT),
+    CAST(s.c1 AS TIMESTAMP WITH TIME ZONE),
+    CAST(s.c2 AS BOOLEAN),
+    CAST(s.c3 AS BLOB),
+    r.position, r.changed_at, CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST(s.rescued AS JSON)
+FROM _cdc_rows_1 AS s
+JOIN _cdc_resolved AS r ON r.n = s.n
+WHERE r.accepted_1;
+
+-- [delete tombstones]
+-- What was accepted is newer than the key's tombstone, so that one has done its work.
+DELETE FROM "cdc_merge"."tombstones" AS ts
+USING _cdc_resolved AS r
+WHERE ts.source = 'e''commerce'
+    AND ts.partition_key = r.partition_key
+    AND ts.sort_key = r.sort_key
+    AND r.tombstone IS NOT NULL
+    AND (r.accepted_0 OR r.accepted_1);
+
+-- [insert tombstones]
+-- Everything accepted leaves a trace: where no row bears the change's position, a tombstone does. Only a key that
+-- by itself shows that no target could ever take the item needs none.
+INSERT INTO "cdc_merge"."tombstones" (source, partition_key, sort_key, position, changed_at)
+SELECT 'e''commerce', r.partition_key, r.sort_key, r.position, r.changed_at
+FROM _cdc_resolved AS r
+WHERE r.could
+    AND (r.accepted_0 OR r.accepted_1)
+    AND NOT (r.takes_0 AND (r.accepted_0 OR coalesce(r.own_0 = r.position, FALSE)))
+    AND NOT (r.takes_1 AND (r.accepted_1 OR coalesce(r.own_1 = r.position, FALSE)));
+
+-- [record batch]
+-- The books of the batch: each newest change by the best that became of it; the rest was counted before.
+INSERT INTO "cdc_merge"."batches" (
+    batch_id, source, worker, merged_at, newest_change_at, objects, records, applied, superseded, stale, ignored, quarantined
+)
+SELECT
+    '0123456789abcdef', 'e''commerce', 'host:1', CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), 3, 1200,
+    count(*) FILTER (WHERE outcome = 'applied'),
+    450,
+    count(*) FILTER (WHERE outcome = 'stale'),
+    count(*) FILTER (WHERE outcome = 'ignored'),
+    4
+FROM (
+    SELECT
+        CASE
+            WHEN r.removed AND NOT r.could THEN 'ignored'
+            WHEN r.removed AND (r.accepted_0 OR r.accepted_1)
+                AND coalesce(r.tombstone < r.position, TRUE) THEN 'applied'
+            WHEN r.removed THEN 'stale'
+            WHEN r.accepted_0 AND (r.takes_0 OR r.own_0 IS NOT NULL) THEN 'applied'
+            WHEN r.accepted_1 AND (r.takes_1 OR r.own_1 IS NOT NULL) THEN 'applied'
+            WHEN r.takes_0 OR r.takes_1 THEN 'stale'
+            ELSE 'ignored'
+        END AS outcome
+    FROM _cdc_resolved AS r
+) AS judged;
+
+-- [record customers]
+-- What the batch did to one target.
+INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
+SELECT
+    '0123456789abcdef', 'customers',
+    count(*) FILTER (WHERE r.takes_0 AND r.own_0 IS NULL),
+    count(*) FILTER (WHERE r.takes_0 AND r.own_0 IS NOT NULL),
+    count(*) FILTER (WHERE NOT r.takes_0 AND r.own_0 IS NOT NULL)
+FROM _cdc_resolved AS r
+WHERE r.accepted_0;
+
+-- [record or"ders']
+-- What the batch did to one target.
+INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
+SELECT
+    '0123456789abcdef', 'or"ders''',
+    count(*) FILTER (WHERE r.takes_1 AND r.own_1 IS NULL),
+    count(*) FILTER (WHERE r.takes_1 AND r.own_1 IS NOT NULL),
+    count(*) FILTER (WHERE NOT r.takes_1 AND r.own_1 IS NOT NULL)
+FROM _cdc_resolved AS r
+WHERE r.accepted_1;

@@ -1,0 +1,262 @@
+"""The rules of order, one story each, on every engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdc_merge.errors import MixedFeed, SchemaConflict, SourceStopped, UnusableFeed
+from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Source, Target
+from tests.support.harness import Harness
+from tests.support.records import kinesis_record, stream_record
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+CUSTOMERS = Target("customers", where=(Condition(("Type",), any_of=("Customer",)),))
+ORDERS = Target("orders", where=(Condition(("Type",), any_of=("Order",)),))
+SOURCE = Source("shop", "", ("PK",), (CUSTOMERS, ORDERS))
+ALL = Source("shop", "", ("PK",), (Target("items"),))
+
+
+def put(key: str, sequence: int, **attributes: Any) -> dict[str, Any]:
+    """An upsert of an item."""
+    keys = {"PK": key}
+    return stream_record(keys, {**keys, **attributes}, sequence=sequence, at=T0 + timedelta(seconds=sequence))
+
+
+def remove(key: str, sequence: int) -> dict[str, Any]:
+    return stream_record({"PK": key}, None, sequence=sequence, at=T0 + timedelta(seconds=sequence))
+
+
+@pytest.fixture
+def shop(warehouse_url: str, tmp_path: Path) -> Harness:
+    return Harness(warehouse_url, SOURCE, tmp_path / "feed")
+
+
+@pytest.fixture
+def items(warehouse_url: str, tmp_path: Path) -> Harness:
+    return Harness(warehouse_url, ALL, tmp_path / "feed")
+
+
+def deliver(harness: Harness, *records: dict[str, Any]) -> Any:
+    """One object, one batch."""
+    harness.put_records(records)
+    return harness.run().counts
+
+
+def values(harness: Harness, table: str) -> dict[str, Any]:
+    return {key[0]: landed.item for key, landed in harness.tables()[table].items()}
+
+
+def test_a_late_modify_loses_to_a_newer_row(items: Harness) -> None:
+    deliver(items, put("a", 2, v="new"))
+    counts = deliver(items, put("a", 1, v="old"))
+    assert counts.stale == 1
+    assert values(items, "items") == {"a": {"PK": "a", "v": "new"}}
+
+
+def test_a_late_modify_loses_to_a_newer_remove(items: Harness) -> None:
+    deliver(items, put("a", 1, v="x"))
+    deliver(items, remove("a", 3))
+    counts = deliver(items, put("a", 2, v="y"))
+    assert counts.stale == 1
+    assert values(items, "items") == {}
+
+
+def test_a_remove_of_a_key_never_seen_is_remembered(items: Harness) -> None:
+    assert deliver(items, remove("a", 3)).applied == 1
+    assert deliver(items, put("a", 2, v="y")).stale == 1
+    assert values(items, "items") == {}
+    assert deliver(items, put("a", 4, v="z")).applied == 1
+    assert values(items, "items") == {"a": {"PK": "a", "v": "z"}}
+    assert items.tombstones() == {}
+
+
+def test_within_a_batch_the_newest_wins_whatever_the_order(items: Harness) -> None:
+    counts = deliver(items, put("a", 3, v="c"), put("a", 1, v="a"), put("a", 2, v="b"), put("a", 3, v="c"))
+    assert (counts.applied, counts.superseded) == (1, 3)
+    assert values(items, "items") == {"a": {"PK": "a", "v": "c"}}
+
+
+def test_sequence_numbers_of_any_length_compare_as_numbers(items: Harness) -> None:
+    deliver(items, put("a", 1300, v="long"))
+    items.put_records([dict_with(put("a", 1, v="short"), "9" * 21), dict_with(put("a", 1, v="longer"), "1" + "0" * 21)])
+    items.put_records([dict_with(put("a", 1, v="longest"), "1" + "0" * 39)])
+    items.run()
+    assert values(items, "items")["a"]["v"] == "longest"
+    assert deliver(items, dict_with(put("a", 1, v="shorter"), "2" + "0" * 38)).stale == 1
+
+
+def dict_with(record: dict[str, Any], sequence: str) -> dict[str, Any]:
+    return {**record, "dynamodb": {**record["dynamodb"], "SequenceNumber": sequence}}
+
+
+def test_a_replay_changes_nothing_and_counts_as_stale(items: Harness) -> None:
+    deliver(items, put("a", 1, v="x"), remove("b", 1))
+    before = items.tables(), items.tombstones()
+    counts = deliver(items, put("a", 1, v="x"), remove("b", 1))
+    assert (counts.applied, counts.stale) == (0, 2)
+    assert (items.tables(), items.tombstones()) == before
+
+
+def test_an_item_created_again_with_fewer_attributes_has_null_for_the_missing(items: Harness) -> None:
+    deliver(items, put("a", 1, v="x", w="y"))
+    deliver(items, remove("a", 2), put("a", 3, v="z"))
+    assert values(items, "items") == {"a": {"PK": "a", "v": "z"}}
+
+
+def test_an_item_that_changes_its_type_moves_to_the_other_table(shop: Harness) -> None:
+    deliver(shop, put("a", 1, Type="Customer"))
+    deliver(shop, put("a", 2, Type="Order"))
+    assert (values(shop, "customers"), list(values(shop, "orders"))) == ({}, ["a"])
+
+
+def test_a_late_change_of_an_item_that_moved_stays_without_effect(shop: Harness) -> None:
+    deliver(shop, put("a", 3, Type="Order"))
+    counts = deliver(shop, put("a", 2, Type="Customer"))
+    assert counts.stale == 1
+    assert (values(shop, "customers"), list(values(shop, "orders"))) == ({}, ["a"])
+
+
+def test_a_late_change_of_an_item_that_left_all_tables_stays_without_effect(shop: Harness) -> None:
+    deliver(shop, put("a", 1, Type="Customer"))
+    assert deliver(shop, put("a", 3, Type="Other")).targets["customers"]["deleted"] == 1
+    assert deliver(shop, put("a", 2, Type="Customer")).stale == 1
+    assert values(shop, "customers") == {}
+
+
+def test_an_item_no_target_takes_is_ignored_but_remembered(shop: Harness) -> None:
+    assert deliver(shop, put("a", 2, Type="Other")).ignored == 1
+    assert deliver(shop, put("a", 1, Type="Customer")).stale == 1
+    assert values(shop, "customers") == {}
+
+
+def test_a_key_that_shows_that_no_target_could_take_it_leaves_no_tombstone(warehouse_url: str, tmp_path: Path) -> None:
+    source = replace(SOURCE, targets=(Target("customers", where=(Condition(("PK",), prefix="CUSTOMER#"),)),))
+    harness = Harness(warehouse_url, source, tmp_path / "feed")
+    counts = deliver(harness, put("ORDER#1", 1), remove("ORDER#2", 2), remove("CUSTOMER#1", 3))
+    assert (counts.ignored, counts.applied) == (2, 1)
+    assert set(harness.tombstones()) == {("CUSTOMER#1",)}
+
+
+def test_a_target_added_later_is_filled_by_replay(warehouse_url: str, tmp_path: Path) -> None:
+    harness = Harness(warehouse_url, replace(SOURCE, targets=(CUSTOMERS,)), tmp_path / "feed")
+    deliver(harness, put("a", 1, Type="Customer"), put("b", 2, Type="Order"), put("c", 1, Type="Order"))
+    deliver(harness, remove("c", 3))
+    harness.source = replace(harness.source, targets=(CUSTOMERS, ORDERS))
+    harness.run()
+    replay(harness)
+    assert list(values(harness, "customers")) == ["a"]
+    assert list(values(harness, "orders")) == ["b"]
+
+
+def replay(harness: Harness) -> None:
+    """Every object again, as `cdc-merge replay` does."""
+    from cdc_merge.merger import Job
+
+    worker = harness.worker()
+    try:
+        worker.prepare()
+        for source in worker.sources:
+            page = source.store.list_page(start_after=None)
+            source.merge_job(Job(page.objects, again=True))
+    finally:
+        worker.close()
+
+
+def test_changes_at_or_before_the_floor_are_stale(items: Harness) -> None:
+    deliver(items, put("a", 10, v="x"))
+    floor = (T0 + timedelta(seconds=20)).isoformat()
+    execute(items, f"UPDATE cdc_merge.targets SET floor_at = CAST('{floor}' AS TIMESTAMP WITH TIME ZONE)")
+    counts = deliver(items, put("a", 20, v="at"), put("b", 19, v="before"), remove("c", 20), put("d", 21, v="after"))
+    assert (counts.stale, counts.applied) == (3, 1)
+    assert {k: v["v"] for k, v in values(items, "items").items()} == {"a": "x", "d": "after"}
+    assert items.tombstones() == {}
+
+
+def execute(harness: Harness, sql: str) -> None:
+    from cdc_merge.warehouses import Statement
+
+    warehouse = harness.open()
+    try:
+        with warehouse.session() as session:
+            session.run([Statement("test", sql)])
+    finally:
+        warehouse.close()
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [("a,b", "a|b"), ("a", "a "), ("a", "A"), ("a", "ä"), ("ä", "a\u0308"), ("1", "01"), ("-", "--"), (" ", "\t")],
+)
+def test_keys_that_look_alike_stay_apart(items: Harness, left: str, right: str) -> None:
+    deliver(items, put(left, 1, v="left"), put(right, 2, v="right"))
+    deliver(items, remove(left, 3))
+    assert list(values(items, "items")) == [right]
+
+
+def test_keys_of_two_parts_do_not_run_together(warehouse_url: str, tmp_path: Path) -> None:
+    harness = Harness(warehouse_url, replace(ALL, key=("PK", "SK")), tmp_path / "feed")
+    for number, (pk, sk) in enumerate([("a,b", "c"), ("a", "b,c"), ('a"', "b"), ("a", '"b')]):
+        keys = {"PK": pk, "SK": sk}
+        harness.put_records([stream_record(keys, keys, sequence=number, at=T0)])
+    harness.run()
+    assert set(harness.tables()["items"]) == {("a,b", "c"), ("a", "b,c"), ('a"', "b"), ("a", '"b')}
+
+
+def test_kinesis_changes_at_one_time_are_ordered_delete_last(items: Harness) -> None:
+    upsert = kinesis_record({"PK": "a"}, {"PK": "a", "v": "x"}, at=T0, event_id="z")
+    delete = kinesis_record({"PK": "a"}, None, at=T0, event_id="a")
+    deliver(items, delete, upsert)
+    assert values(items, "items") == {}
+    assert deliver(items, upsert).stale == 1
+
+
+def test_records_of_another_feed_stop_the_source_before_anything_is_merged(items: Harness) -> None:
+    deliver(items, put("a", 1, v="x"))
+    items.put_records([put("b", 2, v="y"), kinesis_record({"PK": "c"}, {"PK": "c"}, at=T0)])
+    with pytest.raises(MixedFeed, match=r"Kinesis.*"):
+        items.run()
+    assert list(values(items, "items")) == ["a"]
+
+
+def test_a_stream_without_new_images_is_a_clear_error(items: Harness) -> None:
+    record = put("a", 1, v="x")
+    del record["dynamodb"]["NewImage"]
+    record["dynamodb"]["StreamViewType"] = "KEYS_ONLY"
+    items.put_records([record])
+    with pytest.raises(UnusableFeed, match="KEYS_ONLY"):
+        items.run()
+
+
+def test_a_key_that_the_records_do_not_have_is_a_clear_error(warehouse_url: str, tmp_path: Path) -> None:
+    harness = Harness(warehouse_url, replace(ALL, key=("id",)), tmp_path / "feed")
+    harness.put_records([put("a", 1, v="x")])
+    with pytest.raises(SourceStopped, match="PK"):
+        harness.run()
+
+
+def test_an_unusable_newest_change_gives_way_to_the_one_before(items: Harness) -> None:
+    broken = put("a", 3, v="z")
+    del broken["dynamodb"]["NewImage"]
+    odd = {**put("a", 4, v="q"), "eventName": "UPSERT"}
+    counts = deliver(items, put("a", 1, v="x"), put("a", 2, v="y"), broken, odd, put("b", 1, v="b"))
+    assert (counts.quarantined, counts.applied, counts.superseded) == (2, 2, 1)
+    assert {k: v["v"] for k, v in values(items, "items").items()} == {"a": "y", "b": "b"}
+
+
+def test_evolve_freeze_rescues_new_attributes_and_fail_stops(warehouse_url: str, tmp_path: Path) -> None:
+    columns = (Column("v", ("v",), ColumnType(Kind.TEXT)),)
+    frozen = replace(ALL, targets=(Target("items", columns=columns, evolve=Evolve.FREEZE),))
+    harness = Harness(warehouse_url, frozen, tmp_path / "feed")
+    deliver(harness, put("a", 1, v="x", w="y"))
+    assert values(harness, "items") == {"a": {"PK": "a", "v": "x", "w": "y"}}
+    assert harness.query("SELECT count(*) FROM analytics.items WHERE _cdc_rescued IS NOT NULL") == [(1,)]
+    harness.source = replace(harness.source, targets=(Target("items", columns=columns, evolve=Evolve.FAIL),))
+    harness.put_records([put("b", 2, v="x", w="y")])
+    with pytest.raises(SchemaConflict, match="w"):
+        harness.run()
+    assert list(values(harness, "items")) == ["a"]
