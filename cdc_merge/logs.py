@@ -140,9 +140,7 @@ class _Formatter(logging.Formatter):
             "event": fields.pop("event"),
             "logger": record.name,
         }
-        event: EventDict = own | {
-            f"{name}_" if name in own else name: value for name, value in fields.items()
-        }
+        event: EventDict = own | {f"{name}_" if name in own else name: value for name, value in fields.items()}
         if record.exc_info and record.exc_info[0] is not None:
             event = self._render_exception(None, "", {**event, "exc_info": record.exc_info})
         return str(self._renderer(None, record.levelname.lower(), mask_secrets(None, "", event)))

@@ -52,9 +52,7 @@ def _begins_word(text: str, kinds: list[str], i: int) -> bool:
     return before in ("upper", "digit") and after == "lower" and not plural
 
 
-def choose_column(
-    attribute: str, *, taken: Mapping[str, str], reserved: frozenset[str], max_bytes: int | None
-) -> str:
+def choose_column(attribute: str, *, taken: Mapping[str, str], reserved: frozenset[str], max_bytes: int | None) -> str:
     """The column of one new attribute: its snake_case name if that can be had, else that name with a suffix.
 
     `taken` (column -> attribute) is compared without regard to case, as `reserved` is. `max_bytes`: UTF-8.
@@ -118,9 +116,5 @@ def assign(
     return names
 
 
-def _can_be_plain(
-    attribute: str, taken: Mapping[str, str], reserved: frozenset[str], max_bytes: int | None
-) -> bool:
-    return snake_case(attribute) == choose_column(
-        attribute, taken=taken, reserved=reserved, max_bytes=max_bytes
-    )
+def _can_be_plain(attribute: str, taken: Mapping[str, str], reserved: frozenset[str], max_bytes: int | None) -> bool:
+    return snake_case(attribute) == choose_column(attribute, taken=taken, reserved=reserved, max_bytes=max_bytes)

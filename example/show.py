@@ -37,9 +37,7 @@ def show_query(warehouse: duckdb.DuckDBPyConnection, console: Console, name: str
     columns = [column[0] for column in found.description or ()]
     rows = found.fetchall()
     shown = [
-        i
-        for i, column in enumerate(columns)
-        if column not in HIDDEN and any(row[i] is not None for row in rows[:ROWS])
+        i for i, column in enumerate(columns) if column not in HIDDEN and any(row[i] is not None for row in rows[:ROWS])
     ]
     table = Table(title=f"{name}: {len(rows)} rows", title_justify="left")
     for i in shown:

@@ -114,10 +114,7 @@ def test_the_image_gets_its_files_from_the_checkout_and_keeps_no_cache() -> None
 
 def test_the_build_context_holds_what_the_image_copies() -> None:
     copied = {
-        name
-        for word, rest in instructions()
-        if word == "COPY" and "--from" not in rest
-        for name in rest.split()[:-1]
+        name for word, rest in instructions() if word == "COPY" and "--from" not in rest for name in rest.split()[:-1]
     }
     context = (ROOT / ".dockerignore").read_text().splitlines()
 
@@ -138,9 +135,7 @@ def test_hadolint_has_nothing_to_say() -> None:
 
 def kubernetes(kind: str) -> dict[str, Any]:
     (found,) = (
-        document
-        for document in YAML(typ="safe").load_all(DEPLOY / "kubernetes.yaml")
-        if document["kind"] == kind
+        document for document in YAML(typ="safe").load_all(DEPLOY / "kubernetes.yaml") if document["kind"] == kind
     )
     return dict(found)
 

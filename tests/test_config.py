@@ -148,9 +148,7 @@ def test_without_targets_the_table_is_named_after_the_source_in_snake_case(load:
         ("evolve: fail", Evolve.FAIL),
     ],
 )
-def test_new_attributes_become_columns_unless_columns_are_named(
-    load: Loader, lines: str, evolve: Evolve
-) -> None:
+def test_new_attributes_become_columns_unless_columns_are_named(load: Loader, lines: str, evolve: Evolve) -> None:
     assert load.target(lines).evolve is evolve
 
 
@@ -200,9 +198,7 @@ def test_three_slashes_are_relative_to_the_file_four_are_absolute(
         ("s3://lake/firehose/", "s3://lake/firehose/"),
     ],
 )
-def test_a_directory_of_changes_becomes_a_file_url(
-    load: Loader, tmp_path: Path, changes: str, meant: str
-) -> None:
+def test_a_directory_of_changes_becomes_a_file_url(load: Loader, tmp_path: Path, changes: str, meant: str) -> None:
     assert load(MINIMAL.replace("./feed", changes)).sources[0].changes == meant.format(base=tmp_path)
 
 
@@ -256,9 +252,7 @@ def test_a_file_that_is_no_configuration_at_all_is_one_problem(
         ("a-$PLACE-$$", "a-$PLACE-$$"),
     ],
 )
-def test_environment_variables_are_put_into_values(
-    load: Loader, tmp_path: Path, written: str, value: str
-) -> None:
+def test_environment_variables_are_put_into_values(load: Loader, tmp_path: Path, written: str, value: str) -> None:
     settings = load(MINIMAL.replace("./feed", f"'{written}'"), {"PLACE": "x: [y", "EMPTY": ""})
     assert settings.sources[0].changes == f"file://{tmp_path}/{value}"
 
@@ -575,9 +569,7 @@ def test_what_cannot_be_read_comes_with_a_hint(read: Callable[[object], object],
 
 
 @given(
-    st.lists(st.one_of(st.text(min_size=1), st.integers(0, 10**6)), min_size=1).filter(
-        lambda p: isinstance(p[0], str)
-    )
+    st.lists(st.one_of(st.text(min_size=1), st.integers(0, 10**6)), min_size=1).filter(lambda p: isinstance(p[0], str))
 )
 def test_every_path_can_be_written_with_quotes(path: list[str | int]) -> None:
     written = ""
@@ -637,9 +629,7 @@ def test_the_reference_names_every_key() -> None:
 
 
 def test_the_reference_names_all_that_is_not_in_this_version_yet() -> None:
-    section = (
-        DOCS.read_text(encoding="utf-8").partition("## Not in this version yet")[2].partition("\n## ")[0]
-    )
+    section = DOCS.read_text(encoding="utf-8").partition("## Not in this version yet")[2].partition("\n## ")[0]
     for promise in NOT_YET:
         for word in re.findall(r"`([^`]+)`|(\w+://)", promise.name):
             assert (word[0] or word[1]) in section, promise.name

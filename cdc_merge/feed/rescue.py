@@ -28,14 +28,10 @@ def rescue(
     """
     fitting = failed.to_pylist() if failed is not None else [None] * len(images)
     rows = zip(images.to_pylist(), fitting, strict=True)
-    return pa.array(
-        [_left_over(image, held, names or (), base64_layers) for image, names in rows], pa.string()
-    )
+    return pa.array([_left_over(image, held, names or (), base64_layers) for image, names in rows], pa.string())
 
 
-def _left_over(
-    image: str | None, held: frozenset[str], failed: Iterable[str], base64_layers: int
-) -> str | None:
+def _left_over(image: str | None, held: frozenset[str], failed: Iterable[str], base64_layers: int) -> str | None:
     attributes = attributes_of(image)
     left = attributes.keys() - held
     left |= {name for name in failed if name in attributes and _without_spaces(attributes[name]) != _NULL}

@@ -35,9 +35,7 @@ def _by_byte(entries: dict[str, int], dtype: type[np.generic]) -> Numbers:
 
 _CLASS = _by_byte({"{": 4, "[": 8, "}": 12, "]": 16}, np.uint8)
 _DELTA = _by_byte({"{[": 1, "}]": -1}, np.int8)
-_PAYLOAD = _by_byte(
-    {"SNB": _INNER, "M": _MAP, "L": _LIST}, np.uint8
-)  # the token a payload begins with, by tag
+_PAYLOAD = _by_byte({"SNB": _INNER, "M": _MAP, "L": _LIST}, np.uint8)  # the token a payload begins with, by tag
 _NUMBER_CLASS = _by_byte({"123456789": 1, "0": 2, "-": 3, "+": 4, ".": 5, "eE": 6, '"': 7}, np.uint8)
 
 
@@ -122,9 +120,7 @@ def unwrap(work: Numbers, bounds: Numbers, *, base64_layers: int) -> tuple[Numbe
     return _cut(work, bounds, tokens, kind, edges, bad, twice=base64_layers == 2)
 
 
-def _unwrap_only(
-    good: Numbers, work: Numbers, bounds: Numbers, *, base64_layers: int
-) -> tuple[Numbers, Numbers]:
+def _unwrap_only(good: Numbers, work: Numbers, bounds: Numbers, *, base64_layers: int) -> tuple[Numbers, Numbers]:
     """Leave out values that upset the counting for those after them."""
     lengths = np.full(len(good), -1, np.int64)
     if not good.any():

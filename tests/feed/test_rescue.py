@@ -16,9 +16,7 @@ from cdc_merge.feed.rescue import rescue
 IMAGE = '{"b":{"N":"1.50"},"a":{"S":"x\\u0000é"},"gone":{"NULL":true}}'
 
 
-def rescued(
-    image: str | None, *held: str, failed: list[str] | None = None, base64_layers: int = 1
-) -> str | None:
+def rescued(image: str | None, *held: str, failed: list[str] | None = None, base64_layers: int = 1) -> str | None:
     lists = pa.array([failed], pa.list_(pa.string()))
     result: list[str | None] = rescue(
         pa.array([image], pa.string()), held=frozenset(held), failed=lists, base64_layers=base64_layers
