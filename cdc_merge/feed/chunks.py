@@ -59,7 +59,7 @@ class Chunk:
 
     number: int
     buffer: npt.NDArray[np.uint8]
-    ends: Offsets
+    ends: npt.NDArray[np.int32]
     segments: tuple[Segment, ...]
     free: queue.SimpleQueue[npt.NDArray[np.uint8]]
 
@@ -127,7 +127,11 @@ Event = Chunk | Unreadable | Unframed
 class _Packer:
     """Fills buffers with the bytes of objects, cutting at candidate boundaries between records."""
 
-    def __init__(self, size: int, free: queue.SimpleQueue[npt.NDArray[np.uint8]]) -> None:
+    def __init__(
+        self, size: int, free: queue.SimpleQueue[npt.NDArray[np.uint8]], known: dict[int, npt.NDArray[np.int32]]
+    ) -> None:
+        """`known`: the ends of each chunk's lines, as an earlier reading found them; filled by the first."""
+        self._known = known
         self._size = size
         self._free = free
         self._buffer = free.get()
@@ -193,6 +197,12 @@ class _Packer:
         if not segments:
             self._free.put(buffer)
             return None
+        number, self._chunks = self._chunks, self._chunks + 1
+        if number not in self._known:
+            self._known[number] = self._find_ends(buffer, segments).astype(np.int32)
+        return Chunk(number, buffer, self._known[number], segments, self._free)
+
+    def _find_ends(self, buffer: npt.NDArray[np.uint8], segments: Sequence[Segment]) -> Offsets:
         filled = buffer[: segments[-1].end]
         bounds = np.array([s.end for s in segments], dtype=np.int64)
         ends = np.union1d(split(filled), bounds)
@@ -202,8 +212,7 @@ class _Packer:
         blank = is_blank(filled, starts, ends)
         if blank.any():
             ends = _without_blanks(ends, blank, bounds)
-        self._chunks += 1
-        return Chunk(self._chunks - 1, buffer, ends, segments, self._free)
+        return ends
 
 
 def _without_blanks(ends: Offsets, blank: npt.NDArray[np.bool_], bounds: Offsets) -> Offsets:
@@ -228,6 +237,7 @@ class ChunkReader:
 
     def __init__(self, objects: Sequence[LocalObject], *, limit: int, size: int = CHUNK_BYTES, users: int = 1) -> None:
         self._count = users + _SPARE_BUFFERS
+        self._known: dict[int, npt.NDArray[np.int32]] = {}
         self._objects = tuple(objects)
         self._limit = limit
         self._size = size
@@ -265,7 +275,7 @@ class ChunkReader:
             thread.join()
 
     def _events(self, free: queue.SimpleQueue[npt.NDArray[np.uint8]]) -> Iterator[Event]:
-        packer = _Packer(self._size, free)
+        packer = _Packer(self._size, free, self._known)
         for obj in self._objects:
             yield from packer.pack(obj, self._limit)
         yield from packer.flush()

@@ -80,7 +80,7 @@ def decode(
             "UNION ALL SELECT object_number, records FROM rejected_early) GROUP BY ALL"
         )
     )
-    latest, newest = workbench.rows("SELECT count(*), max(changed_at) FROM stage_keys")[0]
+    latest, newest = workbench.rows("SELECT count(*), max(changed_at) FROM facts")[0]
     return Decoded(
         facts=envelopes.facts,
         records=sum(records_of.values()),

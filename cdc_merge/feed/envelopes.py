@@ -166,7 +166,8 @@ class EnvelopePass:
         if not is_known:
             unplaced = bench.rows("SELECT idx FROM lines")
         else:
-            bench.execute(self._envelope_sql(portion.number))
+            arn = bench.rows(f"SELECT json_extract_string(line, '{shape.SOURCE_ARN}') FROM lines LIMIT 1")[0][0]
+            bench.execute(self._envelope_sql(portion.number, arn))
             mine = f"FROM changes WHERE chunk = {portion.number} AND position IS NULL"
             unplaced = bench.rows(f"SELECT idx {mine}")
             if unplaced:
@@ -258,7 +259,7 @@ class EnvelopePass:
     def _object_key(self, number: int) -> str:
         return self._portions.object_key(number)
 
-    def _envelope_sql(self, chunk: int) -> str:
+    def _envelope_sql(self, chunk: int, arn: str | None) -> str:
         pointers = shape.Pointers()
         tags = self.facts.key_tags or ()
         keys = [
@@ -267,7 +268,7 @@ class EnvelopePass:
         ]
         sequence = pointers.value(shape.SEQUENCE_NUMBER)
         if self.facts.ordering is Ordering.SEQUENCE:
-            position = f"sequence_position(stream_label(coalesce({pointers.value(shape.SOURCE_ARN)}, '')), {sequence})"
+            position = f"sequence_position({_prefix(pointers.value(shape.SOURCE_ARN), arn)}, {sequence})"
         else:
             micros = f"epoch_micros({pointers.value(shape.CREATED_AT)}, {pointers.value(shape.PRECISION)})"
             timed = f"time_position({micros}, {pointers.value(shape.EVENT_NAME)}, {pointers.value(shape.EVENT_ID)})"
@@ -290,3 +291,12 @@ class EnvelopePass:
         if tag == "B" and self.facts.base64_layers == 2:
             return f"TRY(decode(from_base64({value})))"
         return value
+
+
+def _prefix(value: str, usual: str | None) -> str:
+    """The stream's label and a slash. Nearly all records have one and the same ARN, which need not be cut anew."""
+    general = f"stream_prefix(coalesce({value}, ''))"
+    if usual is None:
+        return general
+    label = usual.partition("/stream/")[2]
+    return f"CASE WHEN {value} = {shape.literal(usual)} THEN {shape.literal(label + '/')} ELSE {general} END"

@@ -27,6 +27,10 @@ from cdc_merge.render import Name, Sql, name, render
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 
 _SAMPLE = 2_000  # rows looked at for new attributes before a whole portion is
+_UNUSABLE = (
+    "(event_name IS NULL OR event_name NOT IN ('INSERT', 'MODIFY', 'REMOVE') "
+    "OR (NOT removed AND coalesce(width, 0) = 0))"
+)
 _UNKNOWN_EVENT = "eventName is none of INSERT, MODIFY, REMOVE"
 _NO_IMAGE = "an INSERT or MODIFY without a NewImage object"
 
@@ -54,6 +58,22 @@ def staged_name(index: int) -> Name:
     return name(f"c{index}")
 
 
+@dataclass(frozen=True)
+class _TargetLayout:
+    """A target in `wide`: whether it takes a row, its columns there, and which of them take whole attributes."""
+
+    number: int
+    takes: Sql
+    always_held: int  # attributes of every image that need no column: the key, and what `where` pins
+    columns: tuple[_Extracted, ...]
+    whole: tuple[_Extracted, ...]
+
+
+def _numbered(portion: Portion) -> pa.Table:
+    lines = portion.lines()
+    return table_of({"line": lines, "idx": pa.array(np.arange(len(lines), dtype=np.int32))})
+
+
 class ImagePass:
     """Fills `stage_keys` and one `stage_rows_<i>` per target from the lines that `latest` names."""
 
@@ -79,31 +99,37 @@ class ImagePass:
         self._books = books
         self._dialect = dialect
         flags = "".join(f", takes_{i} BOOLEAN" for i in range(len(books)))
+        workbench.execute(f"CREATE TABLE facts (n BIGINT, changed_at TIMESTAMP WITH TIME ZONE, removed BOOLEAN{flags})")
         workbench.execute(
-            "CREATE TABLE stage_keys (n BIGINT, partition_key VARCHAR, sort_key VARCHAR, position VARCHAR, "
-            f"changed_at TIMESTAMP WITH TIME ZONE, removed BOOLEAN, could BOOLEAN{flags})"
+            render(
+                "feed/sql/stage_keys.sql",
+                DUCKDB,
+                targets=list(range(len(books))),
+                could=Sql(" OR ".join(could_take(b.target, source.key, facts.key_tags or ()) for b in books)),
+            )
         )
         for number in range(len(books)):
             workbench.execute(f"CREATE TABLE stage_rows_{number} (n BIGINT, rescued VARCHAR)")
         workbench.execute("CREATE TABLE doomed (chunk INTEGER, idx INTEGER, reason VARCHAR, detail VARCHAR)")
         workbench.execute("CREATE TABLE examined_bad (chunk INTEGER, idx INTEGER, reason VARCHAR, detail VARCHAR)")
-        workbench.execute("CREATE TABLE doubted (n BIGINT, partition_key VARCHAR, sort_key VARCHAR)")
+        workbench.execute("CREATE TABLE doubted (n BIGINT)")
 
     def run(self) -> None:
         """Raises UnusableFeed when the stream carries no new images, SchemaConflict on `evolve: fail`."""
         self._refuse_keys()
-        self._pass(self._stage)
+        self._pass("latest", self._stage)
         # A winner without a usable image gives way to the next newest: all changes of its key are looked at.
         if self._workbench.rows("SELECT count(*) FROM doubted")[0][0]:
             self._examine_doubted()
-            self._pass(self._stage)
+            self._pass("revised", self._stage)
         self._rejects.flush()
 
-    def _pass(self, stage: Callable[[Bench, Portion], None]) -> None:
+    def _pass(self, choice: str, work_on: Callable[[Bench, Portion], None]) -> None:
+        """Read the batch again, and do the work with the lines that the table `choice` (n, chunk, idx) names."""
         wanted = {
             c
             for (c,) in self._workbench.rows(
-                "SELECT DISTINCT chunk FROM latest UNION SELECT DISTINCT chunk FROM doomed"
+                f"SELECT DISTINCT chunk FROM {choice} UNION SELECT DISTINCT chunk FROM doomed"
             )
         }
         if not wanted:
@@ -112,7 +138,9 @@ class ImagePass:
         def work(bench: Bench, portion: Portion) -> None:
             if portion.number in wanted:
                 self._reject_doomed(bench, portion)
-                stage(bench, portion)
+                self._choose(bench, portion, choice)
+                with bench.naming(lines=_numbered(portion)):
+                    work_on(bench, portion)
 
         self._crew.work(self._portions.read_fast(), work)
         self._crew.work(self._portions.read_exact(), work)
@@ -160,67 +188,63 @@ class ImagePass:
             number, record, offset = portion.place(line)
             self._rejects.add(Reject(number, record, offset, reason, detail, portion.raw(line)))
 
-    def _doubt(self, bench: Bench) -> None:
-        """Take winners without a usable image out of `wide`, and note their keys."""
-        unusable = (
-            "event_name IS NULL OR event_name NOT IN ('INSERT', 'MODIFY', 'REMOVE') "
-            "OR (NOT removed AND coalesce(width, 0) = 0)"
+    def _choose(self, bench: Bench, portion: Portion, choice: str) -> None:
+        bench.execute(
+            f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT n, idx FROM {choice} WHERE chunk = {portion.number}"
         )
-        if not bench.rows(f"SELECT count(*) FROM wide WHERE {unusable}")[0][0]:
-            return
-        bench.execute(f"INSERT INTO doubted SELECT n, partition_key, sort_key FROM wide WHERE {unusable}")
-        bench.execute(f"DELETE FROM wide WHERE {unusable}")
+
+    def _doubt(self, bench: Bench) -> None:
+        """Take changes without a usable image out of `wide`, and note their keys."""
+        bench.execute(f"INSERT INTO doubted SELECT n FROM wide WHERE {_UNUSABLE}")
+        bench.execute(f"DELETE FROM wide WHERE {_UNUSABLE}")
 
     def _examine_doubted(self) -> None:
         """Doom every unusable change of the doubted keys; the newest of the rest becomes the winner."""
         self._workbench.execute(
-            "CREATE OR REPLACE TABLE examined AS SELECT chunk, idx, d.n, c.position "
-            "FROM changes AS c JOIN doubted AS d USING (partition_key, sort_key)"
+            "CREATE TABLE examined AS SELECT l.n, c.chunk, c.idx, c.position FROM changes AS c "
+            "JOIN latest AS l USING (partition_key, sort_key) WHERE l.n IN (SELECT n FROM doubted)"
         )
-        self._workbench.execute("CREATE OR REPLACE TABLE latest_before AS FROM latest")
-        self._workbench.execute("DELETE FROM latest")
-        self._workbench.execute("INSERT INTO latest SELECT n, '', '', position, chunk, idx FROM examined")
-        self._pass(self._examine)
+        self._pass("examined", self._examine)
         self._workbench.execute("INSERT INTO doomed SELECT chunk, idx, reason, detail FROM examined_bad")
         self._workbench.execute(
             """
-            CREATE OR REPLACE TABLE latest AS
+            CREATE TABLE revised AS
             SELECT l.n, l.partition_key, l.sort_key, max(e.position) AS position,
                 arg_max(e.chunk, e.position) AS chunk, arg_max(e.idx, e.position) AS idx
             FROM examined AS e
-            JOIN latest_before AS l USING (n)
+            JOIN latest AS l USING (n)
             WHERE (e.chunk, e.idx) NOT IN (SELECT (chunk, idx) FROM examined_bad)
             GROUP BY ALL
             """
         )
-        self._workbench.execute("DELETE FROM doubted")
+        self._workbench.execute("DELETE FROM latest WHERE n IN (SELECT n FROM doubted)")
+        self._workbench.execute("INSERT INTO latest FROM revised")
 
     def _examine(self, bench: Bench, portion: Portion) -> None:
-        with bench.naming(winners=self._winners(bench, portion)):
-            views = bench.rows(
-                f"SELECT idx, json_extract_string(line, '{shape.VIEW_TYPE}') FROM winners "
-                f"WHERE json_extract_string(line, '{shape.EVENT_NAME}') IN ('INSERT', 'MODIFY') "
-                f"AND json_extract(line, '{shape.NEW_IMAGE}') IS NULL"
+        chosen = "chosen AS c JOIN lines AS l ON l.idx = c.idx"
+        event = f"json_extract_string(l.line, '{shape.EVENT_NAME}')"
+        views = bench.rows(
+            f"SELECT c.idx, json_extract_string(l.line, '{shape.VIEW_TYPE}') FROM {chosen} "
+            f"WHERE {event} IN ('INSERT', 'MODIFY') AND json_extract(l.line, '{shape.NEW_IMAGE}') IS NULL"
+        )
+        for line, view in views:
+            if view in shape.VIEWS_WITHOUT_NEW_IMAGE:
+                raise self._unusable_view(portion, line, view)
+        bench.execute(
+            f"""
+            INSERT INTO examined_bad
+            SELECT {portion.number}, idx,
+                CASE WHEN known THEN 'no_image' ELSE 'unknown_event' END,
+                CASE WHEN known THEN '{_NO_IMAGE}' ELSE '{_UNKNOWN_EVENT}' END
+            FROM (
+                SELECT c.idx, coalesce({event} IN ('INSERT', 'MODIFY', 'REMOVE'), FALSE) AS known,
+                    coalesce({event} = 'REMOVE', FALSE) AS removed,
+                    coalesce(len(json_keys(l.line, '{shape.NEW_IMAGE}')), 0) > 0 AS has_image
+                FROM {chosen}
             )
-            for line, view in views:
-                if view in shape.VIEWS_WITHOUT_NEW_IMAGE:
-                    raise self._unusable_view(portion, line, view)
-            event = f"json_extract_string(line, '{shape.EVENT_NAME}')"
-            bench.execute(
-                f"""
-                INSERT INTO examined_bad
-                SELECT {portion.number}, idx,
-                    CASE WHEN known THEN 'no_image' ELSE 'unknown_event' END,
-                    CASE WHEN known THEN '{_NO_IMAGE}' ELSE '{_UNKNOWN_EVENT}' END
-                FROM (
-                    SELECT idx, coalesce({event} IN ('INSERT', 'MODIFY', 'REMOVE'), FALSE) AS known,
-                        coalesce({event} = 'REMOVE', FALSE) AS removed,
-                        coalesce(len(json_keys(line, '{shape.NEW_IMAGE}')), 0) > 0 AS has_image
-                    FROM winners
-                )
-                WHERE NOT known OR NOT (removed OR has_image)
-                """
-            )
+            WHERE NOT known OR NOT (removed OR has_image)
+            """
+        )
 
     def _unusable_view(self, portion: Portion, line: int, view: str) -> UnusableFeed:
         number, record, _ = portion.place(line)
@@ -233,27 +257,23 @@ class ImagePass:
 
     # --- winners to rows --------------------------------------------------------------------------------
 
-    def _winners(self, bench: Bench, portion: Portion) -> pa.Table:
-        winners = bench.table(
-            f"SELECT n, idx, partition_key, sort_key, position FROM latest WHERE chunk = {portion.number} ORDER BY idx"
-        )
-        indexes = winners.column("idx").to_numpy().astype(np.int64)
-        lines = portion.lines().take(pa.array(indexes))
-        return table_of({name: winners.column(name) for name in winners.column_names} | {"line": lines})
-
     def _stage(self, bench: Bench, portion: Portion) -> None:
-        winners = self._winners(bench, portion)
-        if not winners.num_rows:
-            return
-        with bench.naming(winners=winners):
-            with self._staging:
-                for book in self._books:
-                    if book.pending or not book.schema.columns:
-                        self._get_acquainted(bench, book)
-                columns = [book.schema.columns for book in self._books]
-            values = self._extract(bench, columns)
-            for number, book in enumerate(self._books):
-                self._stage_rows(bench, number, book, columns[number], values[number])
+        with self._staging:
+            for book in self._books:
+                if book.pending or not book.schema.columns:
+                    self._get_acquainted(bench, book)
+            columns = [book.schema.columns for book in self._books]
+        layouts = self._extract(bench, columns)
+        odd = ", ".join(f"count(*) FILTER (takes_{t.number} AND clean_{t.number} IS NOT TRUE)" for t in layouts)
+        unusable, *odd_counts = bench.rows(f"SELECT count(*) FILTER ({_UNUSABLE}), {odd} FROM wide")[0]
+        if unusable:
+            self._doubt(bench)
+        flags = "".join(f", takes_{t.number}" for t in layouts)
+        bench.execute(f"INSERT INTO facts SELECT n, changed_at, removed{flags} FROM wide")
+        for layout, count in zip(layouts, odd_counts, strict=True):
+            self._stage_rows(bench, layout)
+            if count:
+                self._stage_odd(bench, layout.number)
 
     def _get_acquainted(self, bench: Bench, book: SchemaBook) -> None:
         """Look at some lines that the target takes, for the attributes they have."""
@@ -262,7 +282,8 @@ class ImagePass:
         event = pointers.value(shape.EVENT_NAME)
         images = bench.table(
             f"SELECT image FROM (SELECT json_extract(line, '{shape.NEW_IMAGE}') AS image, "
-            f"json_extract_string(line, {pointers.as_list()}) AS v FROM (SELECT line FROM winners LIMIT {_SAMPLE})) "
+            f"json_extract_string(line, {pointers.as_list()}) AS v "
+            f"FROM (SELECT l.line FROM chosen AS c JOIN lines AS l ON l.idx = c.idx LIMIT {_SAMPLE})) "
             f"WHERE image IS NOT NULL AND {event} <> 'REMOVE' AND {taken}"
         )
         with bench.naming(odd=images):
@@ -282,71 +303,63 @@ class ImagePass:
             )
         book.settle_pending(found)
 
-    def _extract(self, bench: Bench, columns: Sequence[Columns]) -> list[list[_Extracted]]:
-        """Fill `wide` and `stage_keys`; returns the expressions of each target's columns."""
+    def _extract(self, bench: Bench, columns: Sequence[Columns]) -> list[_TargetLayout]:
+        """Fill `wide`; returns how each target's columns stand in it."""
         pointers = shape.Pointers()
-        event_name = pointers.value(shape.EVENT_NAME)
-        created_at, precision = pointers.value(shape.CREATED_AT), pointers.value(shape.PRECISION)
-        taken = [takes(book.target, pointers.value) for book in self._books]
-        values = [[self._sure_value(i, c, pointers) for i, c in enumerate(mine)] for mine in columns]
+        layouts = [
+            self._layout(number, book, mine, pointers)
+            for number, (book, mine) in enumerate(zip(self._books, columns, strict=True))
+        ]
         bench.execute(
             render(
                 "feed/sql/images.sql",
                 DUCKDB,
-                takes=[Sql(t) for t in taken],
-                event_name=Sql(event_name),
+                targets=layouts,
+                event_name=Sql(pointers.value(shape.EVENT_NAME)),
+                created_at=Sql(pointers.value(shape.CREATED_AT)),
+                precision=Sql(pointers.value(shape.PRECISION)),
                 pointers=Sql(pointers.as_list()),
             )
         )
-        self._doubt(bench)
-        tags = self._facts.key_tags or ()
-        could = " OR ".join(could_take(book.target, self._source.key, tags) for book in self._books)
-        bench.execute(
-            render(
-                "feed/sql/stage_keys.sql",
-                DUCKDB,
-                takes=taken,
-                created_at=Sql(created_at),
-                precision=Sql(precision),
-                could=Sql(could),
-            )
-        )
-        return values
+        return layouts
 
-    def _sure_value(self, index: int, column: TypedColumn, pointers: shape.Pointers) -> _Extracted:
+    def _layout(self, number: int, book: SchemaBook, columns: Columns, pointers: shape.Pointers) -> _TargetLayout:
+        values = [self._sure_value(f"t{number}_c{i}", c, pointers) for i, c in enumerate(columns)]
+        held_whole = {str(c.path[0]) for c in columns if len(c.path) == 1}
+        return _TargetLayout(
+            number=number,
+            takes=Sql(takes(book.target, pointers.value)),
+            always_held=len((set(book.key) | book.pinned_attributes()) - held_whole),
+            columns=tuple(values),
+            whole=tuple(_whole(values, columns)),
+        )
+
+    def _sure_value(self, staged: str, column: TypedColumn, pointers: shape.Pointers) -> _Extracted:
         at = shape.pointer(column.path)
         tag = usual_tag(column.type)
         text = pointers.value(f"{at}/{tag}" if tag else at)
         value = surely(column.type, text, self._dialect, base64_layers=self._facts.base64_layers)
-        return _Extracted(staged_name(index), Sql(value))
+        return _Extracted(name(staged), Sql(value))
 
-    def _stage_rows(
-        self, bench: Bench, number: int, book: SchemaBook, columns: Columns, values: Sequence[_Extracted]
-    ) -> None:
-        held_whole = {str(c.path[0]) for c in columns if len(c.path) == 1}
-        always = len((set(book.key) | book.pinned_attributes()) - held_whole)
-        bench.execute(
-            render(
-                "feed/sql/flat.sql",
-                DUCKDB,
-                target=number,
-                columns=values,
-                whole_columns=_whole(values, columns),
-                always_held=always,
-            )
-        )
-        names = "".join(f", {DUCKDB.quote(*v.name.parts)}" for v in values)
+    def _stage_rows(self, bench: Bench, layout: _TargetLayout) -> None:
+        number = layout.number
+        into = "".join(f", c{i}" for i in range(len(layout.columns)))
+        values = "".join(f", {c.name.parts[0]}" for c in layout.columns)
         with self._staging:
-            self._add_columns(bench, number, book)
-            bench.execute(f"INSERT INTO stage_rows_{number} (n{names}) SELECT n{names} FROM flat WHERE clean")
-        odd = bench.table(
-            f"SELECT n, json_extract(line, '{shape.NEW_IMAGE}') AS image FROM winners "
-            "WHERE n IN (SELECT n FROM flat WHERE clean IS NOT TRUE)"
-        )
-        if odd.num_rows:
-            self._stage_odd(bench, number, book, table_of({n: odd.column(n) for n in odd.column_names}))
+            self._add_columns(bench, number, self._books[number])
+            bench.execute(
+                f"INSERT INTO stage_rows_{number} (n{into}) "
+                f"SELECT n{values} FROM wide WHERE takes_{number} AND clean_{number}"
+            )
 
-    def _stage_odd(self, bench: Bench, number: int, book: SchemaBook, odd: pa.Table) -> None:
+    def _stage_odd(self, bench: Bench, number: int) -> None:
+        """Rows with something that did not simply fit: new attributes, other types, values to be rescued."""
+        book = self._books[number]
+        odd = bench.table(
+            f"SELECT w.n, json_extract(l.line, '{shape.NEW_IMAGE}') AS image "
+            "FROM wide AS w JOIN lines AS l ON l.idx = w.idx "
+            f"WHERE w.takes_{number} AND w.clean_{number} IS NOT TRUE"
+        )
         with bench.naming(odd=odd):
             with self._staging:
                 self._settle_pending(bench, book)

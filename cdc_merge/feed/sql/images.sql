@@ -1,20 +1,36 @@
--- One look into the lines of the winners: all texts that targets need, and which target takes the item.
+-- One look into the lines of the chosen changes: which target takes the item, and its typed columns there. A row is
+-- clean for a target when each attribute of its image is in a column, exactly.
 CREATE OR REPLACE TEMP TABLE wide AS
 SELECT
-    *
-{% for taken in takes %}
-    , coalesce(NOT removed AND {{ taken }}, FALSE) AS takes_{{ loop.index0 }}
+    n, idx, event_name, removed, width,
+    TRY(make_timestamptz(epoch_micros({{ created_at }}, {{ precision }}))) AS changed_at
+{% for target in targets %}
+    , coalesce(NOT removed AND {{ target.takes }}, FALSE) AS takes_{{ target.number }}
+    , width = {{ target.always_held }}
+{% for column in target.whole %}
+        + CAST({{ column.name }} IS NOT NULL AS INTEGER)
+{% endfor %}
+    AS clean_{{ target.number }}
+{% for column in target.columns %}
+    , {{ column.name }}
+{% endfor %}
 {% endfor %}
 FROM (
     SELECT
         *,
         {{ event_name }} AS event_name,
         {{ event_name }} = 'REMOVE' AS removed
+{% for target in targets %}
+{% for column in target.columns %}
+        , {{ column.value }} AS {{ column.name }}
+{% endfor %}
+{% endfor %}
     FROM (
         SELECT
-            n, idx, partition_key, sort_key, position,
-            json_extract_string(line, {{ pointers }}) AS v,
-            len(json_keys(line, '/dynamodb/NewImage')) AS width
-        FROM winners
+            c.n, c.idx,
+            json_extract_string(l.line, {{ pointers }}) AS v,
+            len(json_keys(l.line, '/dynamodb/NewImage')) AS width
+        FROM chosen AS c
+        JOIN lines AS l ON l.idx = c.idx
     )
 )

@@ -22,14 +22,15 @@ CREATE MACRO epoch_micros(moment, unit) AS
 
 -- The stream's label, at the end of its ARN: a stream that is switched off and on again gets a new one.
 -- https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamDescription.html
-CREATE MACRO stream_label(arn) AS
-    CASE WHEN strpos(arn, '/stream/') > 0 THEN substr(arn, strpos(arn, '/stream/') + 8) ELSE '' END;
+CREATE MACRO stream_prefix(arn) AS
+    CASE WHEN strpos(arn, '/stream/') > 0 THEN substr(arn, strpos(arn, '/stream/') + 8) || '/' ELSE '/' END;
 
 -- Sequence numbers are up to 40 digits: too long for any decimal type, so they are padded and compared as text.
-CREATE MACRO sequence_position(label, sequence_number) AS
+-- `prefix` is the stream's label and a slash.
+CREATE MACRO sequence_position(prefix, sequence_number) AS
     CASE
-        WHEN length(sequence_number) BETWEEN 1 AND 40 AND ltrim(sequence_number, '0123456789') = ''
-        THEN label || '/' || lpad(sequence_number, 40, '0')
+        WHEN strlen(sequence_number) BETWEEN 1 AND 40 AND ltrim(sequence_number, '0123456789') = ''
+        THEN prefix || lpad(sequence_number, 40, '0')
     END;
 
 -- At equal times a delete comes after an upsert; the event's id settles the rest, the same way each time.

@@ -1,11 +1,11 @@
 -- What the merge has to know of each key: its newest change, whether it removes, and which target takes it.
-INSERT INTO stage_keys
+CREATE OR REPLACE VIEW stage_keys AS
 SELECT
-    n, partition_key, sort_key, position,
-    TRY(make_timestamptz(epoch_micros({{ created_at }}, {{ precision }}))) AS changed_at,
-    removed,
+    l.n, l.partition_key, l.sort_key, l.position,
+    f.changed_at, f.removed,
     {{ could }} AS could
-{% for _ in takes %}
-    , takes_{{ loop.index0 }}
+{% for number in targets %}
+    , f.takes_{{ number }}
 {% endfor %}
-FROM wide
+FROM latest AS l
+JOIN facts AS f ON f.n = l.n
