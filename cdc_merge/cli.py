@@ -104,7 +104,7 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
         help="Form of the log on standard error.",
     )
     @click.option("-v", "verbose", count=True, help="Log more: batches, then statements.")
-    @click.option("-q", "quiet", is_flag=True, help="Log only errors.")
+    @click.option("-q", "quiet", is_flag=True, help="Log warnings and errors only.")
     @functools.wraps(function)
     def wrapped(
         *,

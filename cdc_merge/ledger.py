@@ -113,3 +113,16 @@ class Ledger:
             newest_change_at=newest,
             targets={t: {"inserted": i, "updated": u, "deleted": d} for t, i, u, d in targets},
         )
+
+    def newest_change(self, session: Session, source: str) -> datetime | None:
+        """When the newest change that was ever merged was made."""
+        name = self._dialect.literal(source)
+        moment: datetime | None = session.query(
+            f"SELECT max(newest_change_at) FROM {self._tables['batches']} WHERE source = {name}"
+        )[0][0]
+        return moment
+
+    def quarantined(self, session: Session, source: str) -> int:
+        """How many entries wait in quarantine."""
+        name = self._dialect.literal(source)
+        return int(session.query(f"SELECT count(*) FROM {self._tables['quarantine']} WHERE source = {name}")[0][0])

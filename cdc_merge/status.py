@@ -149,7 +149,7 @@ def check(settings: Settings, warehouse: Warehouse, layout: Layout) -> list[Find
             pending = Migrator(warehouse, layout.metadata_schema).pending(session)
             if pending:
                 names = ", ".join(str(m.name) for m in pending)
-                findings.append(Finding("metadata", f"not up to date: {names}", "cdc-merge migrate"))
+                findings.append(Finding("metadata", f"{names} is due; `run` does it, or: cdc-merge migrate"))
                 return findings
             findings.append(Finding("metadata", f"schema {layout.metadata_schema} is up to date"))
             ledger = Ledger(layout.metadata, warehouse.dialect)

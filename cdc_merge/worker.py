@@ -24,7 +24,7 @@ from cdc_merge.merger import Job, Merger
 from cdc_merge.metrics import Metrics
 from cdc_merge.migrate import Migrator, metadata_names
 from cdc_merge.model import ObjectRef, Settings, Source
-from cdc_merge.warehouses import Statement, Warehouse, open_warehouse
+from cdc_merge.warehouses import Session, Statement, Warehouse, open_warehouse
 
 LEASE_SECONDS = 60.0
 STOP_GRACE_SECONDS = 5.0  # how long a transaction may still take once we are told to stop
@@ -130,6 +130,8 @@ class SourceWorker:
         self._lease: Lease | None = None
         self._lease_renewed = 0.0
         self._listed_all = False
+        self._is_known = False
+        self._requests = 0
         self._discovery = Discovery(self.store, self._is_merged, clock)
         self.merger = Merger(
             source=source,
@@ -165,9 +167,21 @@ class SourceWorker:
                     self._lease = None
             if self._lease is None:
                 self._lease = self._leases.acquire(session, self.source.name)
+            if self._lease is not None and not self._is_known:
+                self._report_standing(session)
         self._lease_renewed = now
         self._metrics.lease_held(self.source.name, self._lease is not None)
         return self._lease is not None
+
+    def _report_standing(self, session: Session) -> None:
+        """Tell the metrics what earlier workers left: how fresh the source is, and what waits in quarantine."""
+        if newest := self._ledger.newest_change(session, self.source.name):
+            self._metrics.merged_up_to(self.source.name, newest)
+        self._report_quarantine(session)
+        self._is_known = True
+
+    def _report_quarantine(self, session: Session) -> None:
+        self._metrics.quarantine_holds(self.source.name, self._ledger.quarantined(session, self.source.name))
 
     def release_lease(self) -> None:
         """Let another worker have the source at once."""
@@ -182,16 +196,23 @@ class SourceWorker:
     def merge_new(self) -> Iterator[Counts]:
         """Merge what is new, batch by batch. The first time the whole prefix is listed, later only polled."""
         if self._listed_all:
-            yield from self._merge_all(self._discovery.poll())
+            found = self._discovery.poll()
+            self._count_requests()
+            yield from self._merge_all(found)
             return
         waiting: list[ObjectRef] = []
         for page in self._discovery.full():
+            self._count_requests()
             waiting += page
             while len(waiting) > self.source.batch.objects:
                 batch, waiting = self._cut(waiting)
                 yield self.merge_job(Job(batch))
         yield from self._merge_all(waiting)
         self._listed_all = True
+
+    def _count_requests(self) -> None:
+        self._metrics.store_requested(self.source.name, self._discovery.requests - self._requests)
+        self._requests = self._discovery.requests
 
     def _merge_all(self, refs: Sequence[ObjectRef]) -> Iterator[Counts]:
         waiting = list(refs)
@@ -236,6 +257,9 @@ class SourceWorker:
             objects=counts.objects,
             newest=counts.newest_change_at,
         )
+        if counts.quarantined or job.release:
+            with self._warehouse.session() as session:
+                self._report_quarantine(session)
         self._beat(name)
         log.info(
             "batch_merged",

@@ -157,9 +157,7 @@ def test_metrics_are_served_in_prometheus_form(server: HealthServer, metrics: Me
     assert b'cdc_merge_backlog_objects{source="shop"} 7.0\n' in body
 
 
-def test_health_is_ok_while_every_source_runs_or_stands_by(
-    server: HealthServer, health: Health, clock: Clock
-) -> None:
+def test_health_is_ok_while_every_source_runs_or_stands_by(server: HealthServer, health: Health, clock: Clock) -> None:
     clock.seconds = 50
     health.beat("shop")
     health.standing_by("stock")

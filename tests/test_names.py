@@ -116,9 +116,7 @@ def test_a_suffixed_name_never_takes_the_name_of_an_attribute_spelled_so() -> No
     spelled = "price" + tail("Price")
     names = assign(["Price", "price", spelled], taken={}, reserved=NONE, max_bytes=63)
     assert names[spelled] == spelled and names["price"] == "price"
-    reserved_only = assign(
-        ["Rowid", "rowid" + tail("Rowid")], taken={}, reserved=frozenset({"rowid"}), max_bytes=63
-    )
+    reserved_only = assign(["Rowid", "rowid" + tail("Rowid")], taken={}, reserved=frozenset({"rowid"}), max_bytes=63)
     assert reserved_only["rowid" + tail("Rowid")] == "rowid" + tail("Rowid")
 
 

@@ -87,6 +87,8 @@ class Chunk:
         end = int(self.ends[line])
         segment = next(s for s in self.segments if s.start < end <= s.end)
         start = max(int(self.ends[line - 1]) if line else 0, segment.start)
+        text = self.buffer[start:end].tobytes()
+        start += len(text) - len(text.lstrip())  # blank lines before it
         first_line = int(np.searchsorted(self.ends, segment.start, side="right"))
         return (
             segment.object_number,

@@ -44,7 +44,7 @@ def diagnose(
         record = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Diagnosis("not_json", DAMAGE["not_json"])
-    if isinstance(record, list) and any(isinstance(r, dict) for r in record):
+    if isinstance(record, list) and (not record or any(isinstance(r, dict) for r in record)):
         return Special.ENVELOPE
     if not isinstance(record, dict):
         return Diagnosis("unknown_shape", f"a {type(record).__name__} where a change record should be")
@@ -73,6 +73,8 @@ def _diagnose_change(
         if not isinstance(value, dict) or not value:
             return Diagnosis("no_key", f"key attribute {attribute!r} is missing; the record has {sorted(keys)}")
         tag = next(iter(value))
+        if tag not in ("S", "N", "B"):
+            return Diagnosis("key_type", f"key attribute {attribute!r} is of type {tag}; a key is S, N or B")
         if tags and tag != tags[number]:
             return Diagnosis(
                 "key_type", f"key attribute {attribute!r} is of type {tag}, the source's is {tags[number]}"

@@ -14,6 +14,7 @@ import pyarrow as pa
 from cdc_merge.errors import MixedFeed, SourceStopped
 from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import Unframed, Unreadable, table_of
+from cdc_merge.feed.depth import MAX_LEVELS, too_deep
 from cdc_merge.feed.diagnose import DAMAGE, Diagnosis, Special, diagnose
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.portions import ExactPortion, Portion, Portions
@@ -127,6 +128,16 @@ class EnvelopePass:
                     if not broken:
                         raise
             wanted = self._without(portion, wanted, numbers, broken)
+        self._refuse_deep(bench, portion, lines)
+
+    def _refuse_deep(self, bench: Bench, portion: Portion, lines: pa.StringArray) -> None:
+        if deep := too_deep(lines):
+            listed = ", ".join(map(str, deep))
+            taken = f"FROM changes WHERE chunk = {portion.number} AND idx IN ({listed})"
+            found = [line for (line,) in bench.rows(f"SELECT idx {taken}")]  # the others are rejects already
+            bench.execute(f"DELETE {taken}")
+            for line in found:
+                self._reject(portion, line, Diagnosis("too_deep", f"more than {MAX_LEVELS:,} levels of nesting"))
 
     def _wanted(self, portion: Portion, lines: pa.StringArray, numbers: Numbers) -> Numbers:
         """The lines to look at: not those of objects given up, nor those that are no UTF-8 or damaged."""
@@ -224,7 +235,12 @@ class EnvelopePass:
         )
         if not shapes:
             return False
-        usable = [s for s in shapes if set(s[0]) == set(self._source.key) and all(t in _TAGS for t in s[1])]
+        named = [s for s in shapes if set(s[0]) == set(self._source.key)]
+        usable = [s for s in named if all(t in _TAGS for t in s[1])]
+        if not usable and self.facts.key_tags:
+            usable = shapes  # strangers only: the key is known, so they can be judged one by one
+        if not usable and named:
+            return False
         if not usable:
             raise SourceStopped(
                 f"the records have the key attributes {list(shapes[0][0])}, "

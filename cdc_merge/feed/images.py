@@ -122,6 +122,8 @@ class ImagePass:
         if self._workbench.rows("SELECT count(*) FROM doubted")[0][0]:
             self._examine_doubted()
             self._pass("revised", self._stage)
+        for number, book in enumerate(self._books):  # the merge names every column, also of a table without rows
+            self._add_columns(self._workbench, number, book)
         self._rejects.flush()
 
     def _pass(self, choice: str, work_on: Callable[[Bench, Portion], None]) -> None:

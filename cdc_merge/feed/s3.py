@@ -55,7 +55,7 @@ _BUSY = frozenset(
 )
 _MAY_READ = "allow s3:ListBucket on the bucket, s3:GetObject on its objects, kms:Decrypt on their key"
 _RENEW = "renew the credentials: aws sso login, or a new role session"
-_REGION = "set AWS_REGION to the bucket's region"
+_REGION = "set AWS_DEFAULT_REGION to the bucket's region"
 _WHO_AM_I = "see who you are: aws sts get-caller-identity"
 _HINTS = {
     "NoSuchBucket": "correct the bucket in `changes`, or create it: aws s3 mb s3://{bucket}",

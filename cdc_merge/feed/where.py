@@ -20,9 +20,12 @@ def takes(target: Target, value: Value) -> str:
 
 
 def could_take(target: Target, key: Sequence[str], key_tags: Sequence[str]) -> str:
-    """Whether the target could take an item of which only the key is known: a REMOVE carries no more."""
+    """Whether the target could take an item of which only the key is known: a REMOVE carries no more.
+
+    `key_tags` may be empty: no usable record has been seen yet.
+    """
     columns = dict(zip(key, ("partition_key", "sort_key"), strict=False))
-    tags = dict(zip(key, key_tags, strict=True))
+    tags = dict(zip(key, key_tags, strict=False))
 
     def value_of_key(at: str) -> str:
         attribute, _, tag = at.removeprefix(shape.NEW_IMAGE + "/").rpartition("/")
@@ -30,7 +33,7 @@ def could_take(target: Target, key: Sequence[str], key_tags: Sequence[str]) -> s
             if at == shape.pointer((name,)):
                 return column
             if attribute == shape.escape(name):
-                return column if tag == tags[name] else "NULL"
+                return column if tag == tags.get(name) else "NULL"
         raise KeyError(at)
 
     on_key = [c for c in target.where if len(c.path) == 1 and c.path[0] in columns]

@@ -260,3 +260,11 @@ def test_evolve_freeze_rescues_new_attributes_and_fail_stops(warehouse_url: str,
     with pytest.raises(SchemaConflict, match="w"):
         harness.run()
     assert list(values(harness, "items")) == ["a"]
+
+
+def test_a_batch_without_a_usable_record_keeps_the_books_and_the_tables(items: Harness) -> None:
+    deliver(items, put("a", 1, v="x"))
+    items.put(b"not json\n")
+    counts = items.run().counts
+    assert (counts.records, counts.quarantined) == (1, 1)
+    assert list(values(items, "items")) == ["a"]

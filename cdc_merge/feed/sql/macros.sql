@@ -1,23 +1,27 @@
 -- Functions of the workbench. One statement ends at each semicolon at the end of a line.
 
 -- Microseconds since 1970 of ApproximateCreationDateTime: a number of seconds (Streams), of milli- or microseconds
--- (Kinesis; the precision field came late, so without it the magnitude tells), or ISO 8601 text (SDKs).
+-- (Kinesis; the precision field came late, so without it the magnitude tells), or ISO 8601 text (SDKs). NULL for what
+-- is no time, or after the year 9999, which not every driver can read.
 -- https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/kds.html
 CREATE MACRO epoch_micros(moment, unit) AS
     CASE
         WHEN moment IS NULL THEN NULL
-        WHEN regexp_full_match(moment, '-?[0-9]{1,16}(\.[0-9]+)?([eE]\+?[0-9]{1,2})?') THEN
+        WHEN regexp_full_match(moment, '[0-9]{1,16}(\.[0-9]+)?([eE]\+?[0-9]{1,2})?') THEN
             TRY_CAST(round(TRY(
                 CAST(TRY_CAST(moment AS DOUBLE) AS DECIMAL(27, 6)) *
                 CASE
+                    WHEN TRY_CAST(moment AS DOUBLE) >= 253402300800000000 THEN NULL
                     WHEN unit = 'MICROSECOND' THEN 1
+                    WHEN unit = 'MILLISECOND' AND TRY_CAST(moment AS DOUBLE) >= 253402300800000 THEN NULL
                     WHEN unit = 'MILLISECOND' THEN 1000
                     WHEN TRY_CAST(moment AS DOUBLE) >= 1e14 THEN 1
                     WHEN TRY_CAST(moment AS DOUBLE) >= 1e11 THEN 1000
                     ELSE 1000000
                 END
             )) AS BIGINT)
-        ELSE epoch_us(TRY_CAST(moment AS TIMESTAMP WITH TIME ZONE))
+        WHEN regexp_full_match(moment, '[12][0-9]{3}-[-0-9:., TtZz+]+')
+        THEN epoch_us(TRY_CAST(moment AS TIMESTAMP WITH TIME ZONE))
     END;
 
 -- The stream's label, at the end of its ARN: a stream that is switched off and on again gets a new one.
