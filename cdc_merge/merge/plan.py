@@ -154,7 +154,13 @@ class MergePlan:
             statements.append(Statement("create schema", f"CREATE SCHEMA IF NOT EXISTS {schema}"))
         for book, target in zip(self._books, self._targets, strict=True):
             if book.stored is None:
-                sql = self._render("create_target", target=target, position_type=position_type, timestamp=timestamp)
+                sql = self._render(
+                    "create_target",
+                    target=target,
+                    columns=_as_asked(book, target.columns),
+                    position_type=position_type,
+                    timestamp=timestamp,
+                )
                 statements.append(Statement(f"create {target.label}", sql))
                 continue
             added = {c.name for c in book.new_columns}
@@ -225,6 +231,12 @@ class MergePlan:
             sql = self._render("record_batch_target", target=target, batch_id=batch.id)
             statements.append(Statement(f"record {target.label}", sql))
         return statements
+
+
+def _as_asked(book: SchemaBook, columns: Sequence[ValueColumn]) -> list[ValueColumn]:
+    """A new table's columns in the configuration's order, whenever their types became known."""
+    places = {c.name: place for place, c in enumerate(book.target.columns or ())}
+    return sorted(columns, key=lambda c: places.get(c.name.parts[0], len(places)))
 
 
 def _books(batch: Batch) -> dict[str, Any]:

@@ -3,7 +3,7 @@ CREATE TABLE {{ target.table }} (
 {% for key in target.keys %}
     {{ key.name }} {{ key.type }} NOT NULL,
 {% endfor %}
-{% for column in target.columns %}
+{% for column in columns %}
     {{ column.name }} {{ column.type }},
 {% endfor %}
     _cdc_position {{ position_type }} NOT NULL,
