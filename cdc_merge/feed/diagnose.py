@@ -86,7 +86,8 @@ def _diagnose_change(
     has_sequence = change.get("SequenceNumber") is not None
     if has_sequence and is_kinesis:
         return Special.OTHER_FEED
-    if not has_sequence and not is_kinesis and change.get("ApproximateCreationDateTime") is not None:
+    is_of_stream = change.get("StreamViewType") is not None or record.get("eventSourceARN") is not None
+    if not (has_sequence or is_kinesis or is_of_stream) and change.get("ApproximateCreationDateTime") is not None:
         return Special.OTHER_FEED
     if record.get("eventName") not in ("INSERT", "MODIFY", "REMOVE"):
         return Diagnosis("unknown_event", f"eventName {record.get('eventName')!r} is none of INSERT, MODIFY, REMOVE")

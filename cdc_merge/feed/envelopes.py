@@ -222,10 +222,13 @@ class EnvelopePass:
         key = ", ".join(
             f"json_keys(line, {shape.literal(f'{shape.KEYS}/{shape.escape(a)}')})[1]" for a in self._source.key
         )
+        # What every record of a stream has and none of Kinesis does; one of them may be damaged.
+        only_streams = (shape.SEQUENCE_NUMBER, shape.VIEW_TYPE, shape.SOURCE_ARN)
+        kinds = ", ".join(f"json_extract_string(line, '{at}')" for at in only_streams)
         shapes = bench.rows(
             f"""
             SELECT list_sort(json_keys(line, '{shape.KEYS}')) AS attributes, [{key}] AS tags,
-                json_extract_string(line, '{shape.SEQUENCE_NUMBER}') IS NULL AS is_kinesis, count(*) AS records
+                coalesce({kinds}) IS NULL AS is_kinesis, count(*) AS records
             FROM lines
             WHERE len(json_keys(line, '{shape.KEYS}')) > 0
                 AND coalesce(json_extract_string(line, '{shape.SEQUENCE_NUMBER}'),
