@@ -556,11 +556,22 @@ def test_records_of_strangers_do_not_stop_a_source_whose_key_is_known(items: Har
     items.put_records(good())
     items.run()
     items.put_records([stream_record({"id": "x"}, {"v": "y"}, sequence=1, at=T0)])
-    items.put_records(
-        [with_image(put("x", 1) | {"dynamodb": put("x", 1)["dynamodb"] | {"Keys": {"PK": {"M": {}}}}}, {})]
-    )
+    odd = put("x", 1)
+    odd["dynamodb"]["Keys"] = {"PK": {"M": {}}}
+    items.put_records([odd])
     assert items.run().counts.quarantined == 2
     assert [reason for _, _, reason in quarantined(items)] == ["no_key", "key_type"]
+
+
+def test_a_stream_record_that_lost_its_sequence_number_is_no_record_of_kinesis(items: Harness) -> None:
+    lost = put("lost", 1, v="x")
+    del lost["dynamodb"]["SequenceNumber"]
+    items.put_records([lost, *good()])
+    assert items.run().counts.quarantined == 1
+    items.put_records([lost])
+    assert items.run().counts.quarantined == 1
+    assert {reason for _, _, reason in quarantined(items)} == {"no_position"}
+    assert_good(items)
 
 
 # --- positions and times ----------------------------------------------------------------------------------
