@@ -1,0 +1,486 @@
+"""The commands as a user types them: what they print, what they change, and how they exit."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import duckdb
+import pytest
+from click.testing import CliRunner, Result
+
+from cdc_merge import logs
+from cdc_merge.cli import cli
+from tests.support.records import compress, frame, stream_record
+
+EXAMPLE = Path(__file__).parent.parent / "example"
+TABLES = ["ecommerce_customers", "ecommerce_order_items", "ecommerce_orders"]
+COUNTS = ["objects", "records", "applied", "superseded", "stale", "ignored", "quarantined"]
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+@pytest.fixture(autouse=True)
+def unchanged_process() -> Iterator[None]:
+    """The commands own their process; in this one, put back what they set."""
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    root, ours = logging.getLogger(), logging.getLogger(logs.ROOT)
+    before = list(root.handlers), root.level, ours.level
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    signal.set_wakeup_fd(-1)
+    logging.captureWarnings(False)
+    root.handlers[:], root.level = before[0], before[1]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A copy of the example, and its commands."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "cdc-merge.yaml"
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "warehouse.duckdb"
+
+    @property
+    def feed(self) -> Path:
+        return self.folder / "firehose" / "ecommerce"
+
+    def __call__(self, *arguments: str, exits: int = 0, config: Path | None = None) -> Result:
+        result = CliRunner().invoke(cli, [*arguments, "--config", str(config or self.config)])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == exits, result.output
+        return result
+
+    def json(self, *arguments: str, exits: int = 0) -> Any:
+        """The one document on standard output."""
+        return json.loads(self(*arguments, "--format", "json", exits=exits).stdout)
+
+    def put(self, *records: dict[str, Any], name: str = "2026/11/24/10/later") -> str:
+        (self.feed / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.feed / name).write_bytes(compress(frame(records)))
+        return name
+
+    def objects(self) -> list[str]:
+        return sorted(str(p.relative_to(self.feed)) for p in self.feed.rglob("*") if p.is_file())
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.file)) as connection:
+            return connection.execute(sql).fetchall()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Shop:
+    """The example before its first run."""
+    shutil.copytree(EXAMPLE, tmp_path / "shop", ignore=shutil.ignore_patterns("*.duckdb*", "*.py"))
+    return Shop(tmp_path / "shop")
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template") / "shop"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("*.duckdb*", "*.py"))
+    subprocess.run(
+        [sys.executable, "-m", "cdc_merge.cli", "run", "--once", "-q", "--config", str(folder / "cdc-merge.yaml")],
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+@pytest.fixture
+def merged(template: Path, tmp_path: Path) -> Shop:
+    """The example after its first run."""
+    shutil.copytree(template, tmp_path / "shop")
+    shop = Shop(tmp_path / "shop")
+    with duckdb.connect(str(shop.file)) as connection:  # it lies in another place now, which is part of identities
+        connection.execute("UPDATE cdc_merge.objects SET bucket = $1", [str(shop.feed)])
+        connection.execute(
+            "UPDATE cdc_merge.quarantine SET bucket = $1, id = left(sha256(concat_ws(chr(10), "
+            "source, $1, object_key, version, byte_offset)), 16)",
+            [str(shop.feed)],
+        )
+    return shop
+
+
+def customer(name: str, sequence: int) -> dict[str, Any]:
+    keys = {"PK": f"CUSTOMER#{name}", "SK": f"CUSTOMER#{name}"}
+    image = {"Type": "Customer", "Username": name, "TotalOrders": 1}
+    return stream_record(keys, image, sequence=f"9{sequence:039}", at=datetime.now(UTC))
+
+
+# --- run --------------------------------------------------------------------------------------------------
+
+
+def test_run_once_prints_the_promised_document(fresh: Shop) -> None:
+    document = fresh.json("run", "--once")
+    assert list(document) == [*COUNTS, "seconds", "targets"]
+    assert document["objects"] == len(fresh.objects())
+    assert document["records"] == sum(document[n] for n in COUNTS[2:])
+    assert document["quarantined"] == 1
+    assert sorted(document["targets"]) == TABLES
+    for table, changes in document["targets"].items():
+        assert list(changes) == ["inserted", "updated", "deleted"]
+        assert fresh.query(f"SELECT count(*) FROM {table}") == [(changes["inserted"] - changes["deleted"],)]
+    again = fresh.json("run", "--once")
+    assert {n: again[n] for n in COUNTS} == dict.fromkeys(COUNTS, 0)
+    assert again["targets"] == {}
+
+
+def test_run_once_tells_people_in_a_sentence_and_a_table(fresh: Shop) -> None:
+    result = fresh("run", "--once")
+    assert re.search(r"5 objects, \d+ records in [\d.]+ s: \d+ applied, \d+ superseded", result.stdout)
+    assert all(table in result.stdout for table in TABLES)
+    assert "cdc-merge quarantine list" in result.stdout
+    assert "\x1b" not in result.output
+    assert "batch_merged" in result.stderr
+    assert "batch_merged" not in result.stdout
+
+
+def test_a_source_that_must_stop_fails_the_run_and_the_counts_are_still_told(merged: Shop) -> None:
+    stray = customer("bob", 1)
+    del stray["dynamodb"]["SequenceNumber"], stray["dynamodb"]["StreamViewType"], stray["eventSourceARN"]
+    merged.put(stray)
+    result = merged("run", "--once", "--format", "json", exits=1)
+    assert json.loads(result.stdout)["objects"] == 0
+    assert "source ecommerce is stopped" in result.stderr
+    assert "hint:" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_run_without_migrate_insists_on_the_metadata_tables(fresh: Shop) -> None:
+    result = fresh("run", "--once", "--no-migrate", exits=1)
+    assert "cdc-merge migrate" in result.stderr
+
+
+def test_the_log_goes_to_standard_error_in_the_form_and_depth_asked_for(merged: Shop) -> None:
+    merged.put(customer("bob", 1))
+    result = merged("run", "--once", "--format", "json", "--log-format", "json", "-v")
+    events = [json.loads(line) for line in result.stderr.splitlines()]
+    assert {e["event"] for e in events} >= {"batch_merged", "statement"}
+    assert json.loads(result.stdout)["applied"] == 1
+    merged.put(customer("bob", 2))
+    assert merged("run", "--once", "-q").stderr == ""
+
+
+def test_a_running_worker_serves_its_numbers_and_stops_in_order(merged: Shop) -> None:
+    command = [sys.executable, "-m", "cdc_merge.cli", "run", "--listen", "127.0.0.1:0", "--format", "json"]
+    with subprocess.Popen(
+        [*command, "--log-format", "json", "--config", str(merged.config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stderr
+            events = iter(json.loads(line) for line in process.stderr)
+            port = next(e["port"] for e in events if e["event"] == "listening")
+            merged.put(customer("bob", 1), customer("eve", 1))
+            next(e for e in events if e["event"] == "batch_merged")
+            metrics = _until(
+                port, "/metrics", lambda text: re.search(r"^cdc_merge_records_total.* 2(\.0)?$", text, re.M)
+            )
+            assert re.search(r'^cdc_merge_records_total\{[^}]*source="ecommerce"[^}]*\} 2', metrics, re.M)
+            health = json.loads(_until(port, "/health", lambda text: '"ok"' in text))
+            assert health["sources"]["ecommerce"]["state"] == "running"
+            process.send_signal(signal.SIGTERM)
+            output = process.communicate(timeout=30)[0]
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert json.loads(output)["applied"] == 2
+    assert merged.query("SELECT count(*) FROM cdc_merge.leases WHERE expires_at > now()") == [(0,)]
+
+
+def _until(port: int, path: str, is_there: Callable[[str], Any]) -> str:
+    deadline = time.monotonic() + 30
+    while True:
+        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as reply:
+            text: str = reply.read().decode()
+        if is_there(text) or time.monotonic() > deadline:
+            return text
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("listen", ["nowhere", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:x"])
+def test_an_address_that_is_none_is_wrong_usage(fresh: Shop, listen: str) -> None:
+    result = fresh("run", "--once", "--listen", listen, exits=2)
+    assert "HOST:PORT" in result.stderr
+    assert fresh.objects()
+    assert not fresh.file.exists()
+
+
+# --- status -----------------------------------------------------------------------------------------------
+
+
+def test_status_tells_freshness_backlog_and_counts(merged: Shop) -> None:
+    merged.put(customer("bob", 1))
+    (source,) = merged.json("status")["sources"]
+    assert source["source"] == "ecommerce"
+    assert source["backlog"] == 1
+    assert MOMENT.fullmatch(source["last_merge"])
+    assert MOMENT.fullmatch(source["newest_change"])
+    assert MOMENT.fullmatch(source["oldest_waiting"])
+    totals = source["totals"]
+    assert totals["records"] == sum(count for name, count in totals.items() if name != "records")
+    assert source["objects"] == len(merged.objects()) - 1
+    assert source["waiting_in_quarantine"] == 1
+    assert [t["table"] for t in source["targets"]] == [
+        "ecommerce_customers",
+        "ecommerce_orders",
+        "ecommerce_order_items",
+    ]
+    text = merged("status").stdout
+    assert "source ecommerce" in text
+    assert "1 objects" in text or "1 object" in text
+    assert "not counted" in merged("status", "--no-backlog").stdout
+    assert merged.json("status", "--no-backlog")["sources"][0]["backlog"] is None
+
+
+def test_status_check_finds_an_object_that_has_waited_too_long(merged: Shop) -> None:
+    assert merged("status", "--check").exit_code == 0
+    name = merged.put(customer("bob", 1))
+    assert merged("status", "--check").exit_code == 0
+    old = time.time() - 3600
+    os.utime(merged.feed / name, (old, old))
+    assert "(stale)" in merged("status", "--check", exits=4).stdout
+    assert merged.json("status", "--check", exits=4)["sources"][0]["stale"] is True
+    assert merged.json("status")["sources"][0]["stale"] is True
+    merged("run", "--once")
+    assert merged("status", "--check").exit_code == 0
+
+
+def test_status_before_the_first_run_says_what_to_do(fresh: Shop) -> None:
+    result = fresh("status", exits=1)
+    assert "cdc-merge migrate" in result.stderr or "cdc-merge run" in result.stderr
+
+
+# --- plan, migrate, check ---------------------------------------------------------------------------------
+
+
+def schema_of(shop: Shop) -> list[tuple[Any, ...]]:
+    return shop.query(
+        "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns ORDER BY ALL"
+    )
+
+
+def test_plan_before_the_first_run_shows_the_ddl_and_makes_nothing(fresh: Shop) -> None:
+    text = fresh("plan").stdout
+    assert "-- migration" in text
+    assert all(re.search(rf'CREATE TABLE[^;]*"{table}"', text) for table in TABLES)
+    assert "MERGE" not in text and "DELETE" not in text
+    document = fresh.json("plan", "--sql")
+    assert document["migrations"]
+    (source,) = document["sources"]
+    assert list(source) == ["source", "ddl", "unknown", "merge"]
+    assert all(list(s) == ["label", "sql"] for s in [*source["ddl"], *source["merge"]])
+    assert not fresh.file.exists() or schema_of(fresh) == []
+
+
+def test_plan_after_a_run_has_nothing_to_create_and_changes_nothing(merged: Shop) -> None:
+    schema, tables = schema_of(merged), {t: merged.query(f"FROM {t} ORDER BY ALL") for t in TABLES}
+    before = merged.file.read_bytes()
+    text = merged("plan", "--sql").stdout
+    assert "the tables are as the configuration asks" in text
+    assert "CREATE TABLE" not in text.replace("CREATE TABLE IF NOT EXISTS", "")
+    assert merged.file.read_bytes() == before
+    assert (schema_of(merged), {t: merged.query(f"FROM {t} ORDER BY ALL") for t in TABLES}) == (schema, tables)
+
+
+def test_migrate_applies_what_is_missing_once(fresh: Shop) -> None:
+    assert fresh.json("migrate")["applied"]
+    assert fresh.json("migrate") == {"applied": []}
+    assert "up to date" in fresh("migrate").stdout
+    assert fresh("run", "--once", "--no-migrate").exit_code == 0
+
+
+def test_check_finds_nothing_wrong_where_nothing_is(merged: Shop) -> None:
+    assert all(f["cure"] is None for f in merged.json("check")["findings"])
+    assert "✗" not in merged("check").stdout
+
+
+def test_check_names_each_problem_with_its_cure(fresh: Shop) -> None:
+    assert "cdc-merge migrate" in fresh("check").stdout  # not a problem: run does it
+    fresh.config.write_text(fresh.config.read_text().replace("firehose/ecommerce/", "nowhere/"))
+    found = {f["subject"]: f for f in fresh.json("check", exits=1)["findings"]}
+    assert found["source ecommerce"]["cure"]
+    assert found["warehouse"]["cure"] is None
+    assert "cure:" in fresh("check", exits=1).stdout
+
+
+def test_check_finds_a_table_that_the_configuration_no_longer_fits(merged: Shop) -> None:
+    text = merged.config.read_text().replace("{from: TotalOrders, type: integer}", "{from: TotalOrders, type: text}")
+    merged.config.write_text(text)
+    found = {f["subject"]: f for f in merged.json("check", exits=1)["findings"]}
+    assert "total_orders" in found["target ecommerce_customers"]["message"]
+    assert found["target ecommerce_orders"]["cure"] is None
+
+
+def test_check_of_a_warehouse_that_is_not_there_still_reports(fresh: Shop) -> None:
+    text = fresh.config.read_text().replace("duckdb:///warehouse.duckdb", "postgresql://nobody@127.0.0.1:1/none")
+    fresh.config.write_text(text)
+    found = {f["subject"]: f for f in fresh.json("check", exits=1)["findings"]}
+    assert found["source ecommerce"]["cure"] is None
+    assert found["warehouse"]["cure"]
+
+
+# --- replay -----------------------------------------------------------------------------------------------
+
+
+def test_replay_merges_everything_again_and_changes_nothing(merged: Shop) -> None:
+    before = {t: merged.query(f"FROM {t} ORDER BY ALL") for t in TABLES}
+    tombstones = merged.query("FROM cdc_merge.tombstones ORDER BY ALL")
+    document = merged.json("replay")
+    assert list(document) == [*COUNTS, "seconds", "targets"]
+    assert document["objects"] == len(merged.objects())
+    assert document["applied"] == 0
+    assert {t: merged.query(f"FROM {t} ORDER BY ALL") for t in TABLES} == before
+    assert merged.query("FROM cdc_merge.tombstones ORDER BY ALL") == tombstones
+    assert merged.json("quarantine", "list")["entries"][0]["reason"] == "truncated"
+    assert len(merged.json("quarantine", "list")["entries"]) == 1
+
+
+def test_replay_brings_back_a_row_that_somebody_has_deleted(merged: Shop) -> None:
+    before = merged.query("SELECT pk, sk, username FROM ecommerce_customers ORDER BY ALL")
+    merged.query("DELETE FROM ecommerce_customers")
+    assert merged.json("replay")["targets"]["ecommerce_customers"]["inserted"] == len(before)
+    assert merged.query("SELECT pk, sk, username FROM ecommerce_customers ORDER BY ALL") == before
+
+
+def test_replay_takes_the_objects_asked_for(merged: Shop) -> None:
+    first, second, *_ = merged.objects()
+    assert merged.json("replay", "--object", first)["objects"] == 1
+    assert merged.json("replay", "--object", first, "--object", second)["objects"] == 2
+    moments = {first: datetime(2026, 1, 1, tzinfo=UTC), second: datetime(2026, 1, 2, tzinfo=UTC)}
+    for number, name in enumerate(merged.objects()):
+        moment = (moments.get(name) or datetime(2026, 1, 3, tzinfo=UTC) + timedelta(days=number)).timestamp()
+        os.utime(merged.feed / name, (moment, moment))
+    assert merged.json("replay", "--to", "2026-01-02")["objects"] == 2
+    assert merged.json("replay", "--from", "2026-01-02T00:00:00", "--to", "2026-01-02T00:00:00Z")["objects"] == 1
+    assert merged.json("replay", "--from", "2026-01-01T00:00:01")["objects"] == len(merged.objects()) - 1
+    result = merged("replay", "--object", "no/such", exits=2)
+    assert "no/such" in result.stderr
+    merged("replay", "--from", "yesterday", exits=2)
+
+
+# --- quarantine -------------------------------------------------------------------------------------------
+
+
+def test_the_quarantine_is_listed_shown_and_discarded(merged: Shop) -> None:
+    (entry,) = merged.json("quarantine", "list")["entries"]
+    assert set(entry) >= {"id", "source", "object_key", "record", "byte_offset", "reason", "detail", "quarantined_at"}
+    assert "raw" not in entry
+    assert entry["object_key"] in merged.objects()
+    listed = merged("quarantine", "list").stdout
+    assert entry["id"] in listed
+    (shown,) = merged.json("quarantine", "show", entry["id"][:6])["entries"]
+    assert shown["raw"].startswith("{")
+    assert {k: v for k, v in shown.items() if k != "raw"} == entry
+    text = merged("quarantine", "show", entry["id"]).stdout
+    assert entry["detail"] in text and shown["raw"] in text
+    merged("quarantine", "discard", exits=2)
+    merged("quarantine", "discard", entry["id"], "--all", exits=2)
+    assert merged.json("quarantine", "discard", entry["id"][:6]) == {"discarded": 1}
+    assert merged.json("quarantine", "list") == {"entries": []}
+    assert merged("quarantine", "list").stdout == "the quarantine is empty\n"
+
+
+def test_a_retry_prints_the_books_and_keeps_what_still_fails(merged: Shop) -> None:
+    before = merged.json("quarantine", "list")["entries"]
+    document = merged.json("quarantine", "retry")
+    assert list(document) == [*COUNTS, "seconds", "targets"]
+    assert (document["objects"], document["records"], document["quarantined"]) == (0, 1, 1)
+    after = merged.json("quarantine", "list")["entries"]
+    assert [(e["id"], e["record"], e["byte_offset"]) for e in after] == [
+        (e["id"], e["record"], e["byte_offset"]) for e in before
+    ]
+    assert "1 quarantined" in merged("quarantine", "retry").stdout
+
+
+@pytest.mark.parametrize("name", ["f" * 16, "ZZZ", "", "%", "_"])
+def test_an_id_that_no_entry_has_is_wrong_usage(merged: Shop, name: str) -> None:
+    for verb in ("show", "retry", "discard"):
+        assert "cdc-merge quarantine list" in merged("quarantine", verb, name, exits=2).stderr
+
+
+# --- usage and configuration ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command", [["run", "--once"], ["status"], ["plan"], ["check"], ["replay"], ["quarantine", "list"]], ids=" ".join
+)
+def test_a_source_that_is_not_configured_is_wrong_usage(merged: Shop, command: list[str]) -> None:
+    result = merged(*command, "--source", "nosuch", exits=2)
+    assert "nosuch" in result.stderr
+    assert "ecommerce" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_configuration_is_refused_with_all_its_mistakes_at_their_places(fresh: Shop) -> None:
+    fresh.config.write_text(
+        "warehouse: mysql://x\n"
+        "sources:\n"
+        "  - name: a\n"
+        "    changes: 5\n"
+        "    key: []\n"
+        "    targets:\n"
+        "      - table: t\n"
+        "        colums: {a: A}\n"
+    )
+    result = fresh("run", "--once", exits=2)
+    for place in ("cdc-merge.yaml:1:", "cdc-merge.yaml:4:", "cdc-merge.yaml:5:", "cdc-merge.yaml:8:"):
+        assert place in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_configuration_that_is_not_there_is_wrong_usage(fresh: Shop) -> None:
+    assert "nosuch.yaml" in fresh("status", config=fresh.folder / "nosuch.yaml", exits=2).stderr
+
+
+def test_the_configuration_is_found_in_the_environment_and_in_the_current_directory(
+    merged: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(merged.folder)
+    assert CliRunner().invoke(cli, ["status"]).exit_code == 0
+    monkeypatch.chdir("/")
+    assert CliRunner().invoke(cli, ["status"], env={"CDC_MERGE_CONFIG": ""}).exit_code == 2
+    assert CliRunner().invoke(cli, ["status"], env={"CDC_MERGE_CONFIG": str(merged.config)}).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nosuch"], ["run", "--nosuch"], ["run", "--format", "xml"], ["quarantine", "show"]]
+)
+def test_what_is_no_command_is_wrong_usage(arguments: list[str]) -> None:
+    assert CliRunner().invoke(cli, arguments).exit_code == 2
+
+
+def test_every_command_explains_itself() -> None:
+    runner = CliRunner()
+    names = re.findall(r"^  ([a-z]+)  ", runner.invoke(cli, ["--help"]).stdout, re.M)
+    assert {"run", "status", "plan", "check", "migrate", "replay", "quarantine"} <= set(names)
+    for name in names:
+        result = runner.invoke(cli, [name, "--help"])
+        assert result.exit_code == 0
+        assert len(result.stdout.splitlines()) > 4
+    assert "cdc-merge" in runner.invoke(cli, ["--version"]).stdout
