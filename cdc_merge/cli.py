@@ -400,16 +400,22 @@ def replay(context: Context, *, since: datetime | None, until: datetime | None, 
     began = time.perf_counter()
     totals = RunTotals()
     with _workers(context) as workers:
-        for name, worker in workers.items():
-            discovery = Discovery(worker.store, lambda _refs: set(), utc_now)
-            refs = [r for page in discovery.full() for r in page if _is_wanted(r, keys, since, until)]
-            missing = set(keys) - {r.key for r in refs}
-            if missing and len(workers) == 1:
-                raise UsageError(f"no such object: {sorted(missing)[0]}", where=f"source {name}")
+        wanted = {name: _wanted(worker, keys, since, until) for name, worker in workers.items()}
+        if missing := set(keys) - {r.key for refs in wanted.values() for r in refs}:
+            raise UsageError(f"no such object: {sorted(missing)[0]}", where=f"source {', '.join(workers)}")
+        for name, refs in wanted.items():
+            worker = workers[name]
             for start in range(0, len(refs), worker.source.batch.objects):
                 portion = tuple(refs[start : start + worker.source.batch.objects])
                 totals.add(name, worker.merge_job(Job(portion, again=True)))
     _report_run(context, totals, time.perf_counter() - began)
+
+
+def _wanted(
+    worker: SourceWorker, keys: tuple[str, ...], since: datetime | None, until: datetime | None
+) -> list[ObjectRef]:
+    discovery = Discovery(worker.store, lambda _refs: set(), utc_now)
+    return [r for page in discovery.full() for r in page if _is_wanted(r, keys, since, until)]
 
 
 def _is_wanted(ref: ObjectRef, keys: tuple[str, ...], since: datetime | None, until: datetime | None) -> bool:
