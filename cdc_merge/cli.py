@@ -6,7 +6,9 @@ import functools
 import json
 import os
 import signal
+import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -204,14 +206,30 @@ def run(context: Context, *, once: bool, listen: str | None, no_migrate: bool) -
 
 
 def _stop_on_signals(stop: Stop) -> None:
-    def handle(_number: int, _frame: object) -> None:
-        stop.request()
-        # Whatever hangs in a driver by then is cut off; an open transaction rolls back with its connection.
-        signal.setitimer(signal.ITIMER_REAL, _KILL_AFTER_SECONDS)
+    """On SIGTERM or SIGINT, request the stop; when that does not end the process in time, end it.
 
+    Python runs handlers in the main thread and between its steps only: never while a driver waits for the server.
+    So they do nothing, and the byte that each signal writes at once wakes a thread.
+    https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
+    """
+    bell, button = socket.socketpair()
+    button.setblocking(False)
+    signal.set_wakeup_fd(button.fileno(), warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
-    signal.signal(signal.SIGALRM, lambda _number, _frame: os._exit(0))
+        signal.signal(number, lambda _number, _frame: None)
+
+    def listen() -> None:
+        with bell, button:
+            bell.recv(1)
+            # Whatever hangs by then is cut off; an open transaction rolls back with its connection.
+            killer = threading.Timer(_KILL_AFTER_SECONDS, os._exit, (0,))
+            killer.daemon = True
+            killer.start()
+            stop.request()
+            while bell.recv(64):  # the first signal was enough
+                pass
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()
 
 
 @contextmanager

@@ -91,9 +91,20 @@ class Leases:
 
     def release(self, session: Session, lease: Lease) -> None:
         """Give the lease back; nothing happens if it was taken over."""
+        self.forget(lease)
+        # DuckDB notices that two transactions update a row, not that one updates and the other deletes it: with the
+        # DELETE alone, a takeover at the same moment would lose its row.
+        where = f"WHERE {self._is_of(lease.source, lease.token)}"
+        session.run(
+            [
+                Statement("lock lease", f"UPDATE {self._table} SET renewed_at = CURRENT_TIMESTAMP {where}"),
+                Statement("release lease", f"DELETE FROM {self._table} {where}"),
+            ]
+        )
+
+    def forget(self, lease: Lease) -> None:
+        """We do not hold it any more, even if the warehouse cannot be told: another worker of ours takes it over."""
         _held_here.discard(lease.token)
-        sql = f"DELETE FROM {self._table} WHERE {self._is_of(lease.source, lease.token)}"
-        session.run([Statement("release lease", sql)])
 
     def fence(self, lease: Lease) -> Statement:
         """The first statement of every merge: renews the lease and locks its row until the transaction ends.

@@ -180,6 +180,7 @@ class Merger:
     ) -> Counts:
         """Stage and merge. A connection that breaks at COMMIT leaves in doubt what happened: the books tell."""
         for attempt in range(1, _COMMIT_TRIES + 1):
+            self._check()
             with self._warehouse.session() as session:
                 if attempt > 1 and (counts := self._ledger.counts(session, batch.id)):
                     return counts
@@ -187,10 +188,16 @@ class Merger:
                     began = perf_counter()
                     self._load(session, workbench, job, objects, decoded, targets)
                     self._phase("load", perf_counter() - began)
+                    self._check()
                     began = perf_counter()
                     session.run(statements)
                     self._phase("merge", perf_counter() - began)
                     counts = self._ledger.counts(session, batch.id)
+                except AlreadyMerged:
+                    # By ourselves, if the COMMIT in doubt was still under way when the books were read.
+                    if attempt > 1 and (counts := self._ledger.counts(session, batch.id)):
+                        return counts
+                    raise
                 except WarehouseUnavailable:
                     if attempt == _COMMIT_TRIES:
                         raise

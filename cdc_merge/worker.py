@@ -28,6 +28,7 @@ from cdc_merge.warehouses import Session, Statement, Warehouse, open_warehouse
 
 LEASE_SECONDS = 60.0
 STOP_GRACE_SECONDS = 5.0  # how long a transaction may still take once we are told to stop
+_OVERDUE_SECONDS = 0.25
 _LONGEST_WAIT_SECONDS = 60.0
 _ONCE_TRIES = 9  # about three minutes of backing off
 
@@ -39,17 +40,32 @@ class Stopping(Exception):
 
 
 class Stop:
-    """A request to stop, from a signal or another thread."""
+    """A request to stop, from another thread. Not for a signal's handler: it may hold the very lock it waits for."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._event = threading.Event()
         self._monotonic = monotonic
         self._deadline = float("inf")
+        self._cut_offs: list[Callable[[], None]] = []
+
+    def when_overdue(self, cut_off: Callable[[], None]) -> None:
+        """Have this called, in a thread of its own, some time after the grace: for a statement that hangs."""
+        self._cut_offs.append(cut_off)
 
     def request(self) -> None:
         """Ask to stop; what runs now may finish within the grace."""
-        self._deadline = min(self._deadline, self._monotonic() + STOP_GRACE_SECONDS)
+        if self._event.is_set():
+            return
+        self._deadline = self._monotonic() + STOP_GRACE_SECONDS
         self._event.set()
+        # After the deadline no statement begins; what still runs a moment later is one that does not end.
+        timer = threading.Timer(STOP_GRACE_SECONDS + _OVERDUE_SECONDS, self._cut_off)
+        timer.daemon = True
+        timer.start()
+
+    def _cut_off(self) -> None:
+        for cut_off in self._cut_offs:
+            cut_off()
 
     @property
     def is_requested(self) -> bool:
@@ -187,9 +203,10 @@ class SourceWorker:
         """Let another worker have the source at once."""
         if self._lease is None:
             return
+        lease, self._lease = self._lease, None
+        self._leases.forget(lease)
         with self._warehouse.session() as session:
-            self._leases.release(session, self._lease)
-        self._lease = None
+            self._leases.release(session, lease)
 
     # --- merging -----------------------------------------------------------------------------------------
 
@@ -246,7 +263,12 @@ class SourceWorker:
         self._stop.check()
         if not self.hold_lease() or self._lease is None:
             raise LeaseLost("another worker holds the source", where=f"source {self.source.name}")
-        counts = merge([self._leases.fence(self._lease)])
+        try:
+            counts = merge([self._leases.fence(self._lease)])
+        except LeaseLost:
+            self._lease = None
+            self._metrics.lease_held(self.source.name, False)
+            raise
         self._lease_renewed = time.monotonic()
         self._discovery.mark_merged(job.refs)
         name = self.source.name
@@ -301,6 +323,8 @@ class Worker:
         self._migrate = migrate
         self._owns_warehouse = warehouse is None
         self.warehouse = warehouse or open_warehouse(settings.warehouse, observer=self._observe)
+        if self._owns_warehouse:
+            self.stop.when_overdue(self.warehouse.interrupt)
         self.layout = layout_of(settings, self.warehouse)
         leases = Leases(self.layout.metadata, self.warehouse.dialect, ttl=LEASE_SECONDS, holder=worker_name())
         wanted = set(sources)
@@ -323,10 +347,12 @@ class Worker:
             self.metrics.declare(worker.source.name, [t.table for t in worker.source.targets])
         self._paces = {w.source.name: _Pace() for w in self.sources}
         self._is_migrated = False
+        self._is_closing = False
 
     def _observe(self, label: str, seconds: float) -> None:
         log.debug("statement", label=label, seconds=round(seconds, 4))
-        self.stop.check_deadline()
+        if not self._is_closing:  # giving back the lease is the last thing to do, and brief
+            self.stop.check_deadline()
 
     def prepare(self) -> None:
         """Bring the metadata tables up to date, or insist that they are. Raises MissingMetadata, Transient."""
@@ -402,6 +428,7 @@ class Worker:
                 self.health.standing_by(name)
                 return
             for counts in worker.merge_new():
+                pace.failures = 0
                 totals.add(name, counts)
                 self.health.beat(name)
             if pace.stopped:
@@ -433,6 +460,7 @@ class Worker:
 
     def close(self) -> None:
         """Give back the leases and the connection."""
+        self._is_closing = True
         for worker in self.sources:
             try:
                 worker.release_lease()

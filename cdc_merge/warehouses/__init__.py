@@ -66,6 +66,9 @@ class Warehouse(Protocol):
     def session(self) -> AbstractContextManager[Session]:
         """A connection for one piece of work; an embedded engine lets go of its file at the end."""
 
+    def interrupt(self) -> None:
+        """Break off what sessions run now, from any thread; they raise WarehouseUnavailable."""
+
     def close(self) -> None: ...
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from random import random
+from time import monotonic, sleep
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import duckdb
@@ -22,6 +25,12 @@ from cdc_merge.warehouses.transaction import LEDGER_LABEL, StatementFailed, run_
 # DuckDB takes 80 % of the machine unless told (https://duckdb.org/docs/stable/configuration/overview). The worker
 # has 1 GiB for everything and decoding uses most of it; a merge beyond this spills to disk.
 MEMORY_LIMIT = "256MB"
+
+# The first connection to a file registers functions that later ones in the process share, after they can see it.
+_opening = threading.Lock()
+
+LOCK_PATIENCE = 3.0
+"""Seconds to wait for a file that another process has: a brief query by someone must not cost a decoded batch."""
 
 _OPTIONS = frozenset({"memory_limit", "threads", "temp_directory"})
 
@@ -75,7 +84,7 @@ class DuckDBWarehouse:
     def session(self) -> Iterator[DuckDBSession]:
         """Opens the file and closes it at the end.
 
-        Raises WarehouseUnavailable while another process has it, WarehouseRefused if it cannot be opened at all.
+        Raises WarehouseUnavailable while another process keeps it, WarehouseRefused if it cannot be opened at all.
         """
         connection = self._open()
         self._active.add(connection)
@@ -93,18 +102,21 @@ class DuckDBWarehouse:
             "preserve_insertion_order": False,
             **self._options,
         }
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = duckdb.connect(str(self._path), config=config)
-            connection.execute("SET TimeZone = 'UTC'")
-        except (OSError, duckdb.Error) as error:
-            raise self._not_opened(error) from error
-        return connection
+        deadline = monotonic() + LOCK_PATIENCE
+        while True:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                with _opening:
+                    connection = duckdb.connect(str(self._path), config=config)
+                connection.execute("SET TimeZone = 'UTC'")
+                return connection
+            except (OSError, duckdb.Error) as error:
+                if not _is_locked(error) or monotonic() > deadline:
+                    raise self._not_opened(error) from error
+            sleep(0.05 * (0.5 + random()))
 
     def _not_opened(self, error: OSError | duckdb.Error) -> CdcMergeError:
-        # An IOException says in words alone whether a lock is in the way:
-        # https://duckdb.org/docs/stable/connect/concurrency
-        if isinstance(error, duckdb.IOException) and "lock" in str(error):
+        if _is_locked(error):
             return WarehouseUnavailable(
                 _first_line(error),
                 where=self.name,
@@ -140,8 +152,8 @@ class DuckDBSession:
     def load(self, table: str, reader: pa.RecordBatchReader) -> int:
         """Create or replace the temporary table `table` from the reader, batch by batch; returns the rows."""
         batches = _Batches(reader)
-        self._connection.register("incoming", pa.RecordBatchReader.from_batches(batches.schema, iter(batches)))
         try:
+            self._connection.register("incoming", pa.RecordBatchReader.from_batches(batches.schema, iter(batches)))
             self._connection.execute(
                 f"CREATE OR REPLACE TEMPORARY TABLE {DUCKDB.quote(table)} AS SELECT * FROM incoming"
             )
@@ -225,8 +237,9 @@ class _Batches:
 def _reaction(error: duckdb.Error, label: str) -> CdcMergeError:
     """What a driver's error asks for, with the statement's label as its place."""
     message = _first_line(error)
-    if isinstance(error, duckdb.ConstraintException) and label == LEDGER_LABEL:
-        return AlreadyMerged(message, where=label)
+    if isinstance(error, duckdb.ConstraintException) and "duplicate key" in message.lower():
+        # Another transaction wrote the same key, and will be seen next time.
+        return (AlreadyMerged if label == LEDGER_LABEL else WarehouseUnavailable)(message, where=label)
     if isinstance(error, duckdb.OutOfMemoryException):
         return WarehouseRefused(message, where=label, hint="give DuckDB more in the warehouse URL: ?memory_limit=1GB")
     if isinstance(error, _PASSING):
@@ -238,6 +251,12 @@ def _reaction(error: duckdb.Error, label: str) -> CdcMergeError:
             hint="was a table or column dropped or renamed? see: cdc-merge plan",
         )
     return WarehouseRefused(str(error).strip(), where=label)
+
+
+def _is_locked(error: Exception) -> bool:
+    # An IOException says in words alone whether a lock is in the way:
+    # https://duckdb.org/docs/stable/connect/concurrency
+    return isinstance(error, duckdb.IOException) and "lock" in str(error)
 
 
 def _first_line(error: Exception) -> str:

@@ -7,8 +7,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from enum import Enum, auto
 
 _PIECE = 65536
+
+
+class Cut(Enum):
+    """When a connection breaks, as seen from what a client sends."""
+
+    BEFORE = auto()  # the server never gets it
+    AFTER = auto()  # the server gets it; whether it still acts on it is open
+    ANSWERED = auto()  # the server has acted on it, and the client does not learn it
 
 
 class Proxy:
@@ -21,6 +30,8 @@ class Proxy:
         self._pause = 0.0
         self._sockets: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self._ambush: tuple[bytes, Cut] | None = None
+        self._unanswered: set[socket.socket] = set()
         self.accepted = 0
         self.port = 0
         self._listen()
@@ -31,6 +42,10 @@ class Proxy:
             sockets, self._sockets = self._sockets, set()
         for each in sockets:
             _close(each)
+
+    def cut_at(self, sent: bytes, moment: Cut) -> None:
+        """Break all connections, once, when a client sends a piece that holds `sent`."""
+        self._ambush = (sent, moment)
 
     def stall(self) -> None:
         """Pass nothing on, and keep the connections open."""
@@ -78,19 +93,33 @@ class Proxy:
             with self._lock:
                 self.accepted += 1
                 self._sockets |= {client, server}
-            for pair in ((client, server), (server, client)):
-                threading.Thread(target=self._pump, args=pair, daemon=True).start()
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._pump, args=(source, sink, source is client), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, is_from_client: bool) -> None:
         with suppress(OSError):  # the other thread, or cut(), has closed it
             while piece := source.recv(_PIECE):
                 time.sleep(self._pause)
                 self._flowing.wait()
-                sink.sendall(piece)
+                if is_from_client and self._ambush and self._ambush[0] in piece:
+                    self._spring(self._ambush[1], piece, sink)
+                elif source in self._unanswered:
+                    self.cut()
+                else:
+                    sink.sendall(piece)
         with self._lock:
             self._sockets -= {source, sink}
         _close(source)
         _close(sink)
+
+    def _spring(self, moment: Cut, piece: bytes, server: socket.socket) -> None:
+        self._ambush = None
+        if moment is Cut.ANSWERED:
+            self._unanswered.add(server)
+        if moment is not Cut.BEFORE:
+            server.sendall(piece)
+        if moment is not Cut.ANSWERED:
+            self.cut()
 
 
 @contextmanager

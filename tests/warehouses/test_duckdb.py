@@ -31,7 +31,10 @@ def test_a_relative_path_is_relative_to_the_working_directory(tmp_path: Path, mo
         assert Path("here.duckdb").is_file()
 
 
-def test_a_file_that_another_process_has_open_is_unavailable_until_it_lets_go(tmp_path: Path) -> None:
+def test_a_file_that_another_process_has_open_is_unavailable_until_it_lets_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdc_merge.warehouses.duckdb.LOCK_PATIENCE", 0.0)
     warehouse = DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb")
     command = [sys.executable, "-c", HOLD_THE_FILE, str(tmp_path / "w.duckdb")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
@@ -43,6 +46,20 @@ def test_a_file_that_another_process_has_open_is_unavailable_until_it_lets_go(tm
         other.communicate()
     with warehouse.session() as session:
         assert session.query("SELECT 1") == [(1,)]
+
+
+def test_a_file_that_another_process_has_for_a_moment_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdc_merge.warehouses.duckdb.LOCK_PATIENCE", 60.0)
+    command = [sys.executable, "-c", HOLD_THE_FILE, str(tmp_path / "w.duckdb")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin
+        assert other.stdout
+        other.stdout.readline()
+        threading.Timer(0.2, other.stdin.close).start()
+        with DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb").session() as session:
+            assert session.query("SELECT 1") == [(1,)]
 
 
 def test_between_sessions_other_processes_have_the_file(tmp_path: Path) -> None:
@@ -119,3 +136,11 @@ def test_interrupt_breaks_off_a_running_statement(tmp_path: Path) -> None:
         done.set()
         interrupter.join()
         assert session.query("SELECT 1") == [(1,)]
+
+
+def test_a_key_that_another_transaction_wrote_first_is_a_passing_fault(tmp_path: Path) -> None:
+    insert = Statement("insert", "INSERT INTO t VALUES ('a')")
+    with DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb").session() as session:
+        session.run([Statement("create", "CREATE TABLE t (k text PRIMARY KEY)"), insert])
+        with pytest.raises(WarehouseUnavailable):
+            session.run([insert])

@@ -1,0 +1,163 @@
+"""Two workers on one source: each object is merged once, whether the lease keeps them apart or fails to."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cdc_merge.errors import CdcMergeError
+from cdc_merge.lease import Lease, Leases
+from cdc_merge.warehouses import Session, Statement
+from cdc_merge.worker import Worker
+from tests.properties.story import assert_merged_once, many, put, shop
+from tests.support.faults import start_worker
+from tests.support.harness import Harness
+from tests.support.records import Record
+
+OBJECTS = many(12)
+PATIENCE = 60.0  # seconds until a worker that does not get there fails the test
+
+
+@contextmanager
+def running(harness: Harness, count: int = 2) -> Iterator[list[Worker]]:
+    """Workers that run in threads, until the end of the block."""
+    workers = [harness.worker() for _ in range(count)]
+    with ThreadPoolExecutor(count) as pool:
+        runs = [pool.submit(worker.run) for worker in workers]
+        try:
+            yield workers
+        finally:
+            for worker in workers:
+                worker.stop.request()
+        for run in runs:
+            run.result()
+
+
+def ledger(harness: Harness) -> int:
+    try:
+        ((count,),) = harness.query(f"SELECT count(*) FROM {harness.metadata}.objects")
+    except CdcMergeError:  # not migrated yet, or another process has the file
+        return 0
+    return int(count)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def deliver_slowly(harness: Harness, objects: Sequence[Sequence[Record]]) -> None:
+    for each in objects:
+        put(harness, [each])
+        time.sleep(0.05)
+
+
+def test_two_workers_merge_each_object_once(warehouse_url: str, tmp_path: Path) -> None:
+    harness = shop(warehouse_url, tmp_path, objects=2, poll=0.02)
+    with running(harness):
+        deliver_slowly(harness, OBJECTS)
+        wait_until(lambda: ledger(harness) == len(OBJECTS))
+    assert_merged_once(harness, OBJECTS)
+
+
+def test_two_processes_merge_each_object_once(warehouse_url: str, tmp_path: Path) -> None:
+    harness = shop(warehouse_url, tmp_path, objects=4, poll=0.1)
+    processes = [start_worker(harness.settings, once=False) for _ in range(2)]
+    deliver_slowly(harness, OBJECTS)
+    wait_until(lambda: ledger(harness) == len(OBJECTS))
+    for process in processes:
+        process.kill()
+        process.join()
+    assert_merged_once(harness, OBJECTS)
+
+
+def test_a_standby_takes_over_at_once_when_the_holder_is_killed(warehouse_url: str, tmp_path: Path) -> None:
+    harness = shop(warehouse_url, tmp_path, objects=2, poll=0.1)
+    put(harness, OBJECTS[:4])
+    holder = start_worker(harness.settings, once=False)
+    wait_until(lambda: ledger(harness) == 4)
+    with running(harness, 1):
+        holder.kill()
+        holder.join()
+        assert holder.exitcode == -signal.SIGKILL
+        put(harness, OBJECTS[4:])
+        wait_until(lambda: ledger(harness) == len(OBJECTS))
+    assert_merged_once(harness, OBJECTS)
+
+
+def test_a_standby_takes_over_when_the_holder_has_stopped(warehouse_url: str, tmp_path: Path) -> None:
+    harness = shop(warehouse_url, tmp_path, objects=2, poll=0.02)
+    with running(harness, 2) as workers:
+        put(harness, OBJECTS[:4])
+        wait_until(lambda: ledger(harness) == 4)
+        ((token,),) = harness.query(f"SELECT token FROM {harness.metadata}.leases")
+        (holder,) = [w for w in workers if w.sources[0]._lease and w.sources[0]._lease.token == token]
+        holder.stop.request()
+        put(harness, OBJECTS[4:])
+        wait_until(lambda: ledger(harness) == len(OBJECTS))
+    assert_merged_once(harness, OBJECTS)
+
+
+# --- the lease fails -----------------------------------------------------------------------------------------
+
+
+class TakenAtOnce(Leases):
+    """Whoever asks gets the lease, held or not."""
+
+    def acquire(self, session: Session, source: str) -> Lease | None:
+        session.run([Statement("drop lease", f"DELETE FROM {self._table} WHERE {self._is_of(source)}")])
+        return super().acquire(session, source)
+
+
+class NeverWritten(Leases):
+    """Whoever asks is told yes, and nothing is written."""
+
+    def acquire(self, session: Session, source: str) -> Lease | None:
+        return Lease(source, self._holder, self._new_token())
+
+
+class Shared(Leases):
+    """Whoever asks has the lease of whoever asked before."""
+
+    def acquire(self, session: Session, source: str) -> Lease | None:
+        self._new_token = lambda: "one for all"
+        return super().acquire(session, source) or Lease(source, self._holder, "one for all")
+
+
+@pytest.mark.parametrize(("leases", "poll"), [(TakenAtOnce, 0.3), (Shared, 0.02)])
+def test_two_workers_that_both_believe_they_hold_the_lease_merge_each_object_once(
+    warehouse_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leases: type[Leases], poll: float
+) -> None:
+    harness = shop(warehouse_url, tmp_path, objects=4, poll=poll)
+    put(harness, OBJECTS[:4])
+    harness.run()  # the tables are there: two that create one do collide, and one of them stops with an error
+    monkeypatch.setattr("cdc_merge.worker.Leases", leases)
+    with running(harness):
+        deliver_slowly(harness, OBJECTS[4:])
+        wait_until(lambda: ledger(harness) == len(OBJECTS))
+    assert_merged_once(harness, OBJECTS)
+
+
+def test_a_worker_whose_lease_was_never_written_merges_nothing(
+    warehouse_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = shop(warehouse_url, tmp_path, poll=0.02)
+    put(harness, OBJECTS)
+    lost = threading.Event()
+    with monkeypatch.context() as patched:
+        patched.setattr("cdc_merge.worker.Leases", NeverWritten)
+        patched.setattr("cdc_merge.health.Health.standing_by", lambda *_: lost.set())
+        with running(harness, 1):
+            assert lost.wait(PATIENCE)
+    assert ledger(harness) == 0
+    harness.run()
+    assert_merged_once(harness, OBJECTS)
