@@ -25,7 +25,11 @@ from cdc_merge.model import ObjectRef
 CHUNK_BYTES = 16 * 2**20
 _READ_BYTES = 2**20
 _SPARE_BUFFERS = 2  # besides those in use: one being filled, one waiting
-_ROWS_PER_BATCH = 2048  # DuckDB's vector size: enough slices for every thread
+
+# DuckDB parses a vector of lines into one arena. At its full 2,048 rows that is some 6 MB, fresh pages from the
+# system each time; short vectors keep to memory that is warm. A join or a Python function wants them full.
+SHORT_VECTOR = 512
+FULL_VECTOR = 2048
 
 Offsets = npt.NDArray[np.int64]
 
@@ -102,10 +106,10 @@ class Chunk:
         return self.buffer[start : int(self.ends[line])].tobytes().strip()
 
 
-def table_of(columns: dict[str, pa.Array]) -> pa.Table:
-    """A table in slices of one vector each, so that DuckDB's threads can share it."""
+def table_of(columns: dict[str, pa.Array], *, rows: int = FULL_VECTOR) -> pa.Table:
+    """A table in slices of so many rows, each of which becomes a vector of DuckDB's."""
     whole = pa.table(columns)
-    return pa.Table.from_batches(whole.to_batches(max_chunksize=_ROWS_PER_BATCH), whole.schema)
+    return pa.Table.from_batches(whole.to_batches(max_chunksize=rows), whole.schema)
 
 
 @dataclass(frozen=True)

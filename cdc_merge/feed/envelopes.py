@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from cdc_merge.errors import MixedFeed, SourceStopped
 from cdc_merge.feed import shape
-from cdc_merge.feed.chunks import Unframed, Unreadable, table_of
+from cdc_merge.feed.chunks import SHORT_VECTOR, Unframed, Unreadable, table_of
 from cdc_merge.feed.depth import MAX_LEVELS, too_deep
 from cdc_merge.feed.diagnose import DAMAGE, Diagnosis, Special, diagnose
 from cdc_merge.feed.parallel import Crew
@@ -119,7 +119,7 @@ class EnvelopePass:
                     "idx": pa.array(wanted, pa.int32()),
                     "object_number": pa.array(numbers),
                 }
-            with bench.naming(lines=table_of(columns)):
+            with bench.naming(lines=table_of(columns, rows=SHORT_VECTOR)):
                 try:
                     self._extract(bench, portion)
                     break
