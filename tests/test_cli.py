@@ -379,6 +379,8 @@ def test_replay_takes_the_objects_asked_for(merged: Shop) -> None:
     assert merged.json("replay", "--to", "2026-01-02")["objects"] == 2
     assert merged.json("replay", "--from", "2026-01-02T00:00:00", "--to", "2026-01-02T00:00:00Z")["objects"] == 1
     assert merged.json("replay", "--from", "2026-01-01T00:00:01")["objects"] == len(merged.objects()) - 1
+    merged.config.write_text(merged.config.read_text() + "\n  - {name: other, changes: ., key: [id]}\n")
+    assert merged.json("replay", "--source", "ecommerce", "--object", first)["objects"] == 1
     result = merged("replay", "--object", "no/such", exits=2)
     assert "no/such" in result.stderr
     merged("replay", "--from", "yesterday", exits=2)
