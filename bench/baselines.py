@@ -1,0 +1,165 @@
+"""What an expert would write by hand for the same data, measured as ours is and in the same run."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+from time import perf_counter
+from urllib.parse import urlsplit
+
+import boto3
+import duckdb
+import psycopg2
+import pyarrow as pa
+from pgpq import ArrowToPostgresBinaryEncoder
+
+from bench.child import Step, Watch
+from bench.feed import COLUMNS, ONE_BATCH, TABLE, link, settings
+from cdc_merge.feed.chunks import LocalObject
+from cdc_merge.feed.decode import decode
+from cdc_merge.feed.directory import DirectoryStore
+from cdc_merge.feed.envelopes import FeedFacts
+from cdc_merge.feed.workbench import Workbench
+from cdc_merge.merge.schema import SchemaBook, open_book
+from cdc_merge.model import Source
+from cdc_merge.warehouses.dialect import POSTGRES
+
+_FETCH_THREADS = 16
+
+
+def bare_read(*, paths: list[str]) -> dict[str, Step]:
+    """DuckDB reads the lines of the objects and counts them, on all cores: the floor of any decoder."""
+    connection = duckdb.connect()
+    watch = Watch()
+    connection.execute("SELECT count(*) FROM read_ndjson_objects(?)", [paths])
+    (count,) = connection.fetchone() or (0,)
+    return {"read": watch.step(counts={"records": count})}
+
+
+def bare_gets(*, changes: str) -> dict[str, Step]:
+    """boto3 lists the objects and gets each, 16 at once, and does nothing with them."""
+    place = urlsplit(changes)
+    client = boto3.session.Session().client("s3")
+
+    def get(key: str) -> int:
+        return len(client.get_object(Bucket=place.netloc, Key=key)["Body"].read())
+
+    watch = Watch()
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=place.netloc)
+    keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+    with ThreadPoolExecutor(_FETCH_THREADS) as pool:
+        list(pool.map(get, keys))
+    return {"get": watch.step(counts={"objects": len(keys)})}
+
+
+def handwritten_upsert(*, warehouse: str, loads: dict[str, list[str]], columns: bool) -> dict[str, Step]:
+    """Our decoding alone, then a binary COPY of the newest rows and INSERT … ON CONFLICT DO UPDATE.
+
+    It guards against no late change, deletes nothing and keeps no books.
+    """
+    steps: dict[str, Step] = {}
+    for label, paths in loads.items():
+        with tempfile.TemporaryDirectory() as folder:
+            feed = Path(folder)
+            link(map(Path, paths), feed)
+            (source,) = settings(
+                warehouse=warehouse, changes=f"file://{feed}", columns=COLUMNS if columns else None, batch=ONE_BATCH
+            ).sources
+            steps[label] = _load_by_hand(warehouse, source, feed)
+    return steps
+
+
+def _load_by_hand(url: str, source: Source, feed: Path) -> Step:
+    store = DirectoryStore(feed)
+    objects = [
+        LocalObject(number, ref, feed / ref.key) for number, ref in enumerate(store.list_page(start_after=None).objects)
+    ]
+    book = open_book(source.targets[0], source.key, POSTGRES, None)
+    watch, marks = Watch(), [perf_counter()]
+    with Workbench(memory=int(source.memory * 0.35)) as workbench:
+        decode(workbench, objects, source=source, facts=FeedFacts(None, None), books=[book], dialect=POSTGRES)
+        marks.append(perf_counter())
+        staged = ", ".join(f"s.c{i}" for i in range(len(book.schema.columns)))
+        rows = workbench.table(
+            f"SELECT k.partition_key, k.sort_key, {staged}, k.position, k.changed_at, s.rescued "
+            "FROM stage_rows_0 AS s JOIN stage_keys AS k USING (n)"
+        )
+        with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+            cursor.execute(_table_of(book))
+            names = _copy(cursor, rows)
+            marks.append(perf_counter())
+            cursor.execute(_upsert(book, names))
+            connection.commit()
+        marks.append(perf_counter())
+    phases = dict(zip(("decode", "copy", "upsert"), (b - a for a, b in pairwise(marks)), strict=True))
+    return watch.step(phases=phases, counts={"rows": rows.num_rows})
+
+
+def _columns(book: SchemaBook) -> list[tuple[str, str]]:
+    """(name, type) of the target's table, in the order of what is copied."""
+    text = f"text {POSTGRES.byte_order}"
+    keys = [(POSTGRES.quote(name), text) for name in book.schema.key_names]
+    values = [
+        (POSTGRES.quote(c.name), text if POSTGRES.type_name(c.type) == "text" else POSTGRES.type_name(c.type))
+        for c in book.schema.columns
+    ]
+    kept = [("_cdc_position", text), ("_cdc_changed_at", "timestamptz"), ("_cdc_rescued", "json")]
+    return [*keys, *values, *kept]
+
+
+def _table_of(book: SchemaBook) -> str:
+    columns = ", ".join(f"{name} {type_name}" for name, type_name in _columns(book))
+    keys = ", ".join(POSTGRES.quote(name) for name in book.schema.key_names)
+    return f"CREATE TABLE IF NOT EXISTS {TABLE} ({columns}, _cdc_merged_at timestamptz, PRIMARY KEY ({keys}))"
+
+
+def _copy(cursor: psycopg2.extensions.cursor, rows: pa.Table) -> list[str]:
+    """COPY the rows into a new temporary table, in the types they have; returns its columns' names."""
+    plain = pa.table(
+        [column.cast(pa.string()) if _is_view(column.type) else column for column in rows.columns],
+        names=[f"v{i}" for i in range(rows.num_columns)],
+    )
+    encoder = ArrowToPostgresBinaryEncoder(plain.schema)
+    types = [column.data_type.ddl() for column in encoder.schema().columns]
+    definition = ", ".join(f"{name} {ddl}" for name, ddl in zip(plain.column_names, types, strict=True))
+    buffer = io.BytesIO()
+    buffer.write(encoder.write_header())
+    for batch in plain.to_batches():
+        buffer.write(encoder.write_batch(batch))
+    buffer.write(encoder.finish())
+    buffer.seek(0)
+    cursor.execute("DROP TABLE IF EXISTS staged")
+    cursor.execute(f"CREATE TEMPORARY TABLE staged ({definition})")
+    cursor.copy_expert("COPY staged FROM STDIN WITH (FORMAT BINARY)", buffer)
+    return list(plain.column_names)
+
+
+def _is_view(arrow_type: pa.DataType) -> bool:
+    return bool(pa.types.is_string_view(arrow_type) or pa.types.is_null(arrow_type))
+
+
+def _upsert(book: SchemaBook, staged: Sequence[str]) -> str:
+    columns = _columns(book)
+    values = ", ".join(
+        f"CAST({value} AS {type_name.split(' COLLATE')[0]})"
+        for value, (_, type_name) in zip(staged, columns, strict=True)
+    )
+    names = [name for name, _ in columns]
+    keys = [POSTGRES.quote(name) for name in book.schema.key_names]
+    changes = ", ".join(f"{n} = EXCLUDED.{n}" for n in [*names, "_cdc_merged_at"] if n not in keys)
+    return (
+        f"INSERT INTO {TABLE} ({', '.join(names)}, _cdc_merged_at) SELECT {values}, now() FROM staged "
+        f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changes}"
+    )
+
+
+PROBES: dict[str, Callable[..., dict[str, Step]]] = {
+    "bare_read": bare_read,
+    "bare_gets": bare_gets,
+    "handwritten_upsert": handwritten_upsert,
+}

@@ -1,0 +1,109 @@
+"""The data of the benches and the configuration that reads it: made once below bench/data, then used again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.ecommerce import generate, write_objects
+from cdc_merge.model import BatchLimits, Column, ColumnType, Evolve, Kind, Settings, Source, Target
+
+DATA = Path(__file__).parent / "data"
+OBJECTS = 8  # of one load
+KEYS_PER_RECORD = 0.4  # items to draw from; about 84 % of them get a change
+ONE_BATCH = BatchLimits(bytes=2 * 1000**3)
+TABLE = "items"
+
+_MONEY = ColumnType(Kind.NUMERIC, 12, 2)
+_COUNT = ColumnType(Kind.INTEGER)
+_TEXT = ColumnType(Kind.TEXT)
+
+# Every attribute the feed has, so that nothing is left over for _cdc_rescued.
+COLUMNS = (
+    Column("type", ("Type",), _TEXT),
+    Column("username", ("Username",), _TEXT),
+    Column("email", ("Email address",), _TEXT),
+    Column("name", ("Name",), _TEXT),
+    Column("addresses", ("Addresses",), ColumnType(Kind.JSON)),
+    Column("total_orders", ("TotalOrders",), _COUNT),
+    Column("total_spent", ("TotalSpent",), _MONEY),
+    Column("order_id", ("OrderId",), _TEXT),
+    Column("created_at", ("CreatedAt",), ColumnType(Kind.TIMESTAMP)),
+    Column("status", ("Status",), _TEXT),
+    Column("total_amount", ("TotalAmount",), _MONEY),
+    Column("number_items", ("NumberItems",), _COUNT),
+    Column("address", ("Address",), _TEXT),
+    Column("gsi1pk", ("GSI1PK",), _TEXT),
+    Column("gsi1sk", ("GSI1SK",), _TEXT),
+    Column("item_id", ("ItemId",), _TEXT),
+    Column("description", ("Description",), _TEXT),
+    Column("price", ("Price",), _MONEY),
+    Column("amount", ("Amount",), _COUNT),
+    Column("total_cost", ("TotalCost",), _MONEY),
+)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """The shop's changes: two loads of equal size, the second of newer changes of the same items."""
+
+    directory: Path
+    records: int  # of one load
+    first: tuple[Path, ...]
+    second: tuple[Path, ...]
+
+    def refs(self, load: Sequence[Path]) -> list[str]:
+        """The paths as text, for the arguments of a probe."""
+        return [str(path) for path in load]
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the first load's objects as they lie on disk."""
+        return sum(path.stat().st_size for path in self.first)
+
+
+def shop(records: int, *, below: Path = DATA) -> Feed:
+    """The feed with `records` a load; generated if it is not there yet."""
+    directory = below / f"ecommerce-{2 * records}"
+    if not directory.exists():
+        _make(directory, records=2 * records, keys=int(records * KEYS_PER_RECORD), objects=2 * OBJECTS)
+    paths = sorted(path for path in directory.rglob("*") if path.is_file())
+    return Feed(directory, records, tuple(paths[:OBJECTS]), tuple(paths[OBJECTS:]))
+
+
+def tiny(objects: int, *, below: Path = DATA) -> tuple[Path, ...]:
+    """As many objects of one record each, about 1 KB before compression."""
+    directory = below / f"tiny-{objects}"
+    if not directory.exists():
+        _make(directory, records=objects, keys=max(16, objects // 2), objects=objects)
+    return tuple(sorted(path for path in directory.rglob("*") if path.is_file()))
+
+
+def _make(directory: Path, *, records: int, keys: int, objects: int) -> None:
+    """Generate beside, then rename: what bears the name is whole."""
+    unfinished = directory.with_name(f"{directory.name}.{os.getpid()}")
+    write_objects(unfinished, generate(keys, records), total=records, objects=objects)
+    try:
+        unfinished.rename(directory)
+    except OSError:  # someone else was faster
+        shutil.rmtree(unfinished)
+
+
+def link(paths: Iterable[Path], directory: Path) -> None:
+    """Put objects into a feed's directory, under their hour folders, as links."""
+    for path in paths:
+        place = directory.joinpath(*path.parts[-5:])
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(path.absolute())
+
+
+def settings(
+    *, warehouse: str, changes: str, columns: tuple[Column, ...] | None, batch: BatchLimits | None = None
+) -> Settings:
+    """A configuration with one source and one target; `columns` None: every attribute becomes a column."""
+    target = Target(TABLE, columns=columns, evolve=Evolve.ADD if columns is None else Evolve.FREEZE)
+    source = Source("ecommerce", changes, ("PK", "SK"), (target,), batch=batch or BatchLimits())
+    return Settings(warehouse, "analytics", "cdc_merge", (source,))

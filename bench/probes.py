@@ -1,0 +1,199 @@
+"""What is measured, each in a process of its own: python -m bench.probes NAME ARGUMENTS ANSWER (JSON, a path)."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import resource
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from bench import baselines
+from bench.child import Step, Watch
+from bench.feed import COLUMNS, ONE_BATCH, TABLE, link, settings
+from cdc_merge.errors import CdcMergeError
+from cdc_merge.feed.discovery import Discovery
+from cdc_merge.ledger import OUTCOMES, Counts
+from cdc_merge.merger import Job
+from cdc_merge.metrics import Metrics
+from cdc_merge.model import Settings
+from cdc_merge.warehouses import open_warehouse
+from cdc_merge.worker import Worker, utc_now
+
+Steps = dict[str, Step]
+
+
+class Watched(Metrics):
+    """The worker's metrics, with the seconds of each phase at hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: dict[str, float] = {}
+
+    def phase(self, source: str, name: str, seconds: float) -> None:
+        super().phase(source, name, seconds)
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+
+def merge_loads(
+    *, warehouse: str | None, loads: dict[str, list[str]], columns: bool, one_batch: bool, replay: bool = False
+) -> Steps:
+    """Merge each load by the worker's `run_once`; `replay`: then merge the last one's objects again.
+
+    `warehouse` None: a DuckDB file that is thrown away.
+    """
+    with _workspace() as folder:
+        feed = folder / "feed"
+        feed.mkdir()
+        chosen = settings(
+            warehouse=warehouse or f"duckdb:///{folder / 'warehouse.duckdb'}",
+            changes=f"file://{feed}",
+            columns=COLUMNS if columns else None,
+            batch=ONE_BATCH if one_batch else None,
+        )
+        steps: Steps = {}
+        for label, paths in loads.items():
+            link(map(Path, paths), feed)
+            steps[label] = _timed(chosen, lambda worker: _all_of(worker))
+        if replay:
+            steps["replay"] = _timed(chosen, _merge_again)
+        return steps
+
+
+def merge_backlog(*, loads: dict[str, list[str]], columns: bool) -> Steps:
+    """Merge loads that lie there all at once, the same objects under other keys among them."""
+    with _workspace() as folder:
+        feed = folder / "feed"
+        for label, paths in loads.items():
+            link(map(Path, paths), feed / label)
+        chosen = settings(
+            warehouse=f"duckdb:///{folder / 'warehouse.duckdb'}",
+            changes=f"file://{feed}",
+            columns=COLUMNS if columns else None,
+        )
+        return {"backlog": _timed(chosen, lambda worker: _all_of(worker))}
+
+
+def merge_tiny(*, changes: str | None, paths: list[str]) -> Steps:
+    """Merge many small objects into DuckDB, from a directory, or from where `changes` says they lie."""
+    with _workspace() as folder:
+        if changes is None:
+            link(map(Path, paths), folder / "feed")
+            changes = f"file://{folder / 'feed'}"
+        warehouse = f"duckdb:///{folder / 'warehouse.duckdb'}"
+        chosen = settings(warehouse=warehouse, changes=changes, columns=None)
+        return {"tiny": _timed(chosen, lambda worker: _all_of(worker))}
+
+
+def latency(*, warehouse: str | None, filled_with: list[str], newer: str, times: int) -> Steps:
+    """How long an idle worker takes from the start of a poll that meets one new small object to its commit."""
+    with _workspace() as folder, gzip.open(newer) as records:
+        feed = folder / "feed"
+        link(map(Path, filled_with), feed)
+        worker = Worker(
+            settings(
+                warehouse=warehouse or f"duckdb:///{folder / 'warehouse.duckdb'}",
+                changes=f"file://{feed}",
+                columns=None,
+            )
+        )
+        (source,) = worker.sources
+        worker.prepare()
+
+        def poll() -> int:
+            if not source.hold_lease():
+                raise RuntimeError("another worker holds the source")
+            return sum(counts.objects for counts in source.merge_new())
+
+        steps: Steps = {}
+        try:
+            poll()
+            poll()
+            for number, record in enumerate(islice(records, times)):
+                place = feed / "2027/01/01/00" / f"ecommerce-1-{number:04d}.gz"
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(gzip.compress(record))
+                watch = Watch()
+                objects = poll()
+                steps[f"{number:04d}"] = watch.step()
+                if objects != 1:
+                    raise RuntimeError(f"the poll merged {objects} objects, not the new one")
+        finally:
+            worker.close()
+        return steps
+
+
+@contextmanager
+def _workspace() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="cdc-merge-bench-") as folder:
+        yield Path(folder)
+
+
+def _timed(chosen: Settings, merge: Callable[[Worker], Counts]) -> Step:
+    """Build a worker, let it merge, and read off how long each part took."""
+    statements: dict[str, float] = {}
+
+    def observe(label: str, seconds: float) -> None:
+        statements[label] = statements.get(label, 0.0) + seconds
+
+    metrics = Watched()
+    watch = Watch()
+    warehouse = open_warehouse(chosen.warehouse, observer=observe)
+    try:
+        counts = merge(Worker(chosen, metrics=metrics, warehouse=warehouse))
+    finally:
+        warehouse.close()
+    step = watch.step(phases=metrics.seconds, statements=statements)
+    books = {name: getattr(counts, name) for name in ("objects", "records", *OUTCOMES)}
+    return replace(step, counts=books | dict(counts.targets.get(TABLE, {})))
+
+
+def _all_of(worker: Worker) -> Counts:
+    totals = worker.run_once()
+    for error in totals.stopped.values():
+        raise error
+    return totals.counts
+
+
+def _merge_again(worker: Worker) -> Counts:
+    """What `cdc-merge replay` does."""
+    try:
+        worker.prepare()
+        (source,) = worker.sources
+        discovery = Discovery(source.store, lambda _refs: set(), utc_now)
+        refs = tuple(ref for page in discovery.full() for ref in page)
+        return source.merge_job(Job(refs, again=True))
+    finally:
+        worker.close()
+
+
+PROBES: dict[str, Callable[..., Steps]] = {
+    "merge_loads": merge_loads,
+    "merge_backlog": merge_backlog,
+    "merge_tiny": merge_tiny,
+    "latency": latency,
+    **baselines.PROBES,
+}
+
+
+def main() -> None:
+    """The command."""
+    name, arguments, answer = sys.argv[1:]
+    try:
+        steps = PROBES[name](**json.loads(arguments))
+    except CdcMergeError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere: getrusage(2)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    document: dict[str, Any] = {"steps": {label: asdict(step) for label, step in steps.items()}, "peak": peak}
+    Path(answer).write_text(json.dumps(document | {"facts": {}}))
+
+
+if __name__ == "__main__":
+    main()
