@@ -223,11 +223,15 @@ class ImagePass:
         self._workbench.execute("INSERT INTO latest FROM revised")
 
     def _examine(self, bench: Bench, portion: Portion) -> None:
-        chosen = "chosen AS c JOIN lines AS l ON l.idx = c.idx"
-        event = f"json_extract_string(l.line, '{shape.EVENT_NAME}')"
+        # Set down first: a condition on `lines` would be tried on all of them, and some may not be JSON.
+        bench.execute(
+            "CREATE OR REPLACE TEMP TABLE picked AS "
+            "SELECT c.idx, l.line FROM chosen AS c JOIN lines AS l ON l.idx = c.idx"
+        )
+        event = f"json_extract_string(line, '{shape.EVENT_NAME}')"
         views = bench.rows(
-            f"SELECT c.idx, json_extract_string(l.line, '{shape.VIEW_TYPE}') FROM {chosen} "
-            f"WHERE {event} IN ('INSERT', 'MODIFY') AND json_extract(l.line, '{shape.NEW_IMAGE}') IS NULL"
+            f"SELECT idx, json_extract_string(line, '{shape.VIEW_TYPE}') FROM picked "
+            f"WHERE {event} IN ('INSERT', 'MODIFY') AND json_extract(line, '{shape.NEW_IMAGE}') IS NULL"
         )
         for line, view in views:
             if view in shape.VIEWS_WITHOUT_NEW_IMAGE:
@@ -239,10 +243,10 @@ class ImagePass:
                 CASE WHEN known THEN 'no_image' ELSE 'unknown_event' END,
                 CASE WHEN known THEN '{_NO_IMAGE}' ELSE '{_UNKNOWN_EVENT}' END
             FROM (
-                SELECT c.idx, coalesce({event} IN ('INSERT', 'MODIFY', 'REMOVE'), FALSE) AS known,
+                SELECT idx, coalesce({event} IN ('INSERT', 'MODIFY', 'REMOVE'), FALSE) AS known,
                     coalesce({event} = 'REMOVE', FALSE) AS removed,
-                    coalesce(len(json_keys(l.line, '{shape.NEW_IMAGE}')), 0) > 0 AS has_image
-                FROM {chosen}
+                    coalesce(len(json_keys(line, '{shape.NEW_IMAGE}')), 0) > 0 AS has_image
+                FROM picked
             )
             WHERE NOT known OR NOT (removed OR has_image)
             """
