@@ -24,7 +24,7 @@ from click.testing import CliRunner, Result
 
 from cdc_merge import logs
 from cdc_merge.cli import cli
-from tests.support.records import compress, frame, stream_record
+from tests.support.records import compress, frame, kinesis_record, stream_record
 
 EXAMPLE = Path(__file__).parent.parent / "example"
 TABLES = ["ecommerce_customers", "ecommerce_order_items", "ecommerce_orders"]
@@ -159,9 +159,7 @@ def test_run_once_tells_people_in_a_sentence_and_a_table(fresh: Shop) -> None:
 
 
 def test_a_source_that_must_stop_fails_the_run_and_the_counts_are_still_told(merged: Shop) -> None:
-    stray = customer("bob", 1)
-    del stray["dynamodb"]["SequenceNumber"], stray["dynamodb"]["StreamViewType"], stray["eventSourceARN"]
-    merged.put(stray)
+    merged.put(kinesis_record({"PK": "a", "SK": "b"}, {"Type": "Customer"}, at=datetime.now(UTC)))
     result = merged("run", "--once", "--format", "json", exits=1)
     assert json.loads(result.stdout)["objects"] == 0
     assert "source ecommerce is stopped" in result.stderr

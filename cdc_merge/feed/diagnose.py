@@ -86,7 +86,8 @@ def _diagnose_change(
     has_sequence = change.get("SequenceNumber") is not None
     if has_sequence and is_kinesis:
         return Special.OTHER_FEED
-    is_of_stream = change.get("StreamViewType") is not None or record.get("eventSourceARN") is not None
+    # What every record of a stream has and none of Kinesis does; one of them may be damaged.
+    is_of_stream = bool(change.get("StreamViewType") or record.get("eventSourceARN") or record.get("eventVersion"))
     if not (has_sequence or is_kinesis or is_of_stream) and change.get("ApproximateCreationDateTime") is not None:
         return Special.OTHER_FEED
     if record.get("eventName") not in ("INSERT", "MODIFY", "REMOVE"):

@@ -223,7 +223,7 @@ class EnvelopePass:
             f"json_keys(line, {shape.literal(f'{shape.KEYS}/{shape.escape(a)}')})[1]" for a in self._source.key
         )
         # What every record of a stream has and none of Kinesis does; one of them may be damaged.
-        only_streams = (shape.SEQUENCE_NUMBER, shape.VIEW_TYPE, shape.SOURCE_ARN)
+        only_streams = (shape.SEQUENCE_NUMBER, shape.VIEW_TYPE, shape.SOURCE_ARN, "/eventVersion")
         kinds = ", ".join(f"json_extract_string(line, '{at}')" for at in only_streams)
         shapes = bench.rows(
             f"""
