@@ -59,8 +59,9 @@ def run_probe(name: str, **arguments: Any) -> Result:
     Raises RuntimeError when it fails; its own words are on standard error.
     """
     with tempfile.TemporaryDirectory(prefix="cdc-merge-bench-") as folder:
-        answer = Path(folder) / "answer.json"
-        command = [sys.executable, "-m", "bench.probes", name, json.dumps(arguments), str(answer)]
+        request, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
+        request.write_text(json.dumps(arguments))  # thousands of paths are too much for a command line
+        command = [sys.executable, "-m", "bench.probes", name, str(request), str(answer)]
         process = subprocess.Popen(command, cwd=_ROOT, env={**os.environ, "TMPDIR": folder})
         peak = _watch(process)
         if process.returncode:

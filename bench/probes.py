@@ -1,4 +1,4 @@
-"""What is measured, each in a process of its own: python -m bench.probes NAME ARGUMENTS ANSWER (JSON, a path)."""
+"""What is measured, each in a process of its own: python -m bench.probes NAME REQUEST ANSWER (JSON files)."""
 
 from __future__ import annotations
 
@@ -96,12 +96,14 @@ def latency(*, warehouse: str | None, filled_with: list[str], newer: str, times:
     with _workspace() as folder, gzip.open(newer) as records:
         feed = folder / "feed"
         link(map(Path, filled_with), feed)
+        metrics = Watched()
         worker = Worker(
             settings(
                 warehouse=warehouse or f"duckdb:///{folder / 'warehouse.duckdb'}",
                 changes=f"file://{feed}",
                 columns=None,
-            )
+            ),
+            metrics=metrics,
         )
         (source,) = worker.sources
         worker.prepare()
@@ -119,9 +121,10 @@ def latency(*, warehouse: str | None, filled_with: list[str], newer: str, times:
                 place = feed / "2027/01/01/00" / f"ecommerce-1-{number:04d}.gz"
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(gzip.compress(record))
+                metrics.seconds = {}
                 watch = Watch()
                 objects = poll()
-                steps[f"{number:04d}"] = watch.step()
+                steps[f"{number:04d}"] = watch.step(phases=metrics.seconds)
                 if objects != 1:
                     raise RuntimeError(f"the poll merged {objects} objects, not the new one")
         finally:
@@ -184,9 +187,9 @@ PROBES: dict[str, Callable[..., Steps]] = {
 
 def main() -> None:
     """The command."""
-    name, arguments, answer = sys.argv[1:]
+    name, request, answer = sys.argv[1:]
     try:
-        steps = PROBES[name](**json.loads(arguments))
+        steps = PROBES[name](**json.loads(Path(request).read_text()))
     except CdcMergeError as error:
         sys.exit(f"{type(error).__name__}: {error}")
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere: getrusage(2)
