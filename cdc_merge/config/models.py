@@ -36,11 +36,9 @@ Duration = Annotated[
     PlainValidator(values.duration),
     WithJsonSchema({"type": "string", "pattern": _NUMBER + r"(ms|s|m|h|d)\s*$"}),
 ]
-Size = Annotated[
-    int,
-    PlainValidator(values.size),
-    WithJsonSchema({"type": "string", "pattern": _NUMBER + r"([kKmMgGtT][iI]?)?[bB]\s*$"}),
-]
+_SIZE_SCHEMA = WithJsonSchema({"type": "string", "pattern": _NUMBER + r"([kKmMgGtT][iI]?)?[bB]\s*$"})
+Size = Annotated[int, PlainValidator(values.size), _SIZE_SCHEMA]
+Memory = Annotated[int, PlainValidator(values.memory), _SIZE_SCHEMA]
 Count = Annotated[int, PlainValidator(values.whole_number), WithJsonSchema({"type": "integer", "minimum": 1})]
 Flag = Annotated[bool, PlainValidator(values.yes_or_no), WithJsonSchema({"type": "boolean"})]
 Scalar = Annotated[
@@ -49,6 +47,7 @@ Scalar = Annotated[
     WithJsonSchema({"type": ["string", "number", "boolean"]}),
 ]
 Name = Annotated[str, Field(min_length=1)]
+SourceName = Annotated[Name, AfterValidator(values.source_name)]
 ItemPath = Annotated[
     tuple[str | int, ...],
     PlainValidator(values.item_path),
@@ -80,9 +79,9 @@ class DefaultsModel(Model):
         default=None, description="How often run looks for new objects.", json_schema_extra={"default": "5s"}
     )
     batch: BatchModel | None = Field(default=None, description="The most one merge takes.")
-    memory: Size | None = Field(
+    memory: Memory | None = Field(
         default=None,
-        description="What decoding may use before it spills to disk.",
+        description="What decoding may use before it spills to disk; at least 64MB.",
         json_schema_extra={"default": "1GB"},
     )
     load: Literal["worker"] | None = Field(
@@ -167,7 +166,7 @@ class TargetModel(Model):
 
 
 class SourceModel(DefaultsModel):
-    name: Name = Field(description="The source's name in commands and metadata.", examples=["ecommerce"])
+    name: SourceName = Field(description="The source's name in commands and metadata; at most 64 bytes.", examples=["ecommerce"])
     changes: Annotated[str, BeforeValidator(changes_url)] = Field(
         description="Where the change objects are: s3://bucket/prefix/, a relative directory, or file:///…",
         examples=["s3://bucket/prefix/"],

@@ -58,6 +58,31 @@ def size(value: Any) -> int:
     return count
 
 
+LEAST_MEMORY = 64 * 10**6
+"""A third of it is DuckDB's: with less it cannot decode even a small batch, however much it may spill."""
+
+
+def memory(value: Any) -> int:
+    """Bytes, as `size`; at least LEAST_MEMORY."""
+    count = size(value)
+    if count < LEAST_MEMORY:
+        raise Mistake(f"{_shown(value)} is too little to decode a batch in", "write at least 64MB; the default is 1GB")
+    return count
+
+
+# Postgres takes at most 2,704 bytes for an entry of an index, and that of the tombstones holds the name and the key:
+# https://www.postgresql.org/docs/current/btree.html
+LONGEST_SOURCE_NAME = 64
+
+
+def source_name(name: str) -> str:
+    """The name of a source: at most LONGEST_SOURCE_NAME bytes of UTF-8."""
+    length = len(name.encode())
+    if length > LONGEST_SOURCE_NAME:
+        raise Mistake(f"has {length} bytes; a source's name has at most {LONGEST_SOURCE_NAME}", "shorten it")
+    return name
+
+
 def percentage(value: Any) -> float:
     """The fraction of `5%` or `0.5%`: 0 to 1."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*%", value.strip()) if isinstance(value, str) else None
