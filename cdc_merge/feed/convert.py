@@ -16,9 +16,10 @@ _PLAIN_NUMBER = r"'-?[0-9]+(\.[0-9]+)?'"
 _NUMBER_AS_TEXT = r"'-?(0|[1-9][0-9]*)(\.[0-9]+)?'"
 _ISO_TIME = (
     r"'[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,6}0*)?)?"
-    r" ?(Z|z|[+-][0-9]{2}(:?[0-9]{2})?)?)?'"
+    r" ?(Z|z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)?)?'"
 )
 _PER_SECOND = {TimeUnit.SECONDS: 1_000_000, TimeUnit.MILLISECONDS: 1_000, TimeUnit.MICROSECONDS: 1}
+_WORKBENCH_DIGITS = 38  # of DuckDB's widest decimal
 # Years 0001 to 9999: what every engine and driver can hold.
 _MICROS_RANGE = "BETWEEN -62135596800000000 AND 253402300799999999"
 
@@ -86,7 +87,7 @@ def surely(column_type: ColumnType, value: str, dialect: Dialect, *, base64_laye
             return _iso_time(value)
         case Kind.DATE:
             return (
-                f"CASE WHEN regexp_full_match({value}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') "
+                f"CASE WHEN regexp_full_match({value}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') AND {value} >= '0001' "
                 f"THEN TRY_CAST({value} AS DATE) END"
             )
         case Kind.JSON:
@@ -134,6 +135,9 @@ def _numeric(column_type: ColumnType, value: str, dialect: Dialect) -> str:
         return f"CASE WHEN {is_number} THEN {value} END"
     precision, scale = _decimal(column_type, dialect)
     exact = f"length(split_part({value}, '.', 2)) <= {scale}"
+    if precision > _WORKBENCH_DIGITS:
+        digits = f"length(ltrim(split_part({value}, '.', 1), '-0')) <= {precision - scale}"
+        return f"CASE WHEN {is_number} AND {exact} AND {digits} THEN {value} END"
     fits = f"TRY_CAST({value} AS DECIMAL({precision}, {scale}))"
     if dialect.stages_decimals:
         return f"CASE WHEN {is_number} AND {exact} THEN {fits} END"
@@ -142,7 +146,7 @@ def _numeric(column_type: ColumnType, value: str, dialect: Dialect) -> str:
 
 def _iso_time(value: str) -> str:
     cast = f"TRY_CAST(replace({value}, ',', '.') AS TIMESTAMP WITH TIME ZONE)"
-    return f"CASE WHEN regexp_full_match({value}, {_ISO_TIME}) THEN {cast} END"
+    return f"CASE WHEN regexp_full_match({value}, {_ISO_TIME}) AND epoch_us({cast}) {_MICROS_RANGE} THEN {cast} END"
 
 
 def _epoch(value: str, unit: TimeUnit) -> str:

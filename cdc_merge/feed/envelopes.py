@@ -74,8 +74,18 @@ class EnvelopePass:
             "sort_key VARCHAR, position VARCHAR)"
         )
 
+    def _insist_on_ordering(self) -> None:
+        asked, known = self._source.ordering, self.facts.ordering
+        if asked and known and asked is not known:
+            raise MixedFeed(
+                f"`ordering: {asked}` is asked for, but the rows of the source are ordered by {known}",
+                where=f"source {self._source.name}",
+                hint=f"take `ordering` out, or write `ordering: {known}`; the other needs a new source and tables",
+            )
+
     def run(self) -> None:
         """Raises MixedFeed, SourceStopped; anything wrong with single records or objects becomes a reject."""
+        self._insist_on_ordering()
         self._crew.work(self._portions.read_fast(), self._read_portion, other=self._note)
         self._forget(self._portions.given_up())
         self._crew.work(self._portions.read_exact(), self._read_portion, other=self._note)
@@ -290,7 +300,9 @@ class EnvelopePass:
             position = f"sequence_position({_prefix(pointers.value(shape.SOURCE_ARN), arn)}, {sequence})"
         else:
             micros = f"epoch_micros({pointers.value(shape.CREATED_AT)}, {pointers.value(shape.PRECISION)})"
-            timed = f"time_position({micros}, {pointers.value(shape.EVENT_NAME)}, {pointers.value(shape.EVENT_ID)})"
+            # Without an id of its own an event is known by its bytes.
+            event_id = f"coalesce({pointers.value(shape.EVENT_ID)}, md5(line))"
+            timed = f"time_position({micros}, {pointers.value(shape.EVENT_NAME)}, {event_id})"
             fits = "IS NULL" if self.facts.is_kinesis else "IS NOT NULL"
             position = f"CASE WHEN {sequence} {fits} THEN {timed} END"
         return render(
@@ -307,8 +319,9 @@ class EnvelopePass:
         """The one text by which a key is known: the same for every spelling of a number or of binary."""
         if tag == "N":
             return f"plain_number({value})"
-        if tag == "B" and self.facts.base64_layers == 2:
-            return f"TRY(decode(from_base64({value})))"
+        if tag == "B":
+            once = f"decode(from_base64({value}))" if self.facts.base64_layers == 2 else value
+            return f"TRY(to_base64(from_base64({once})))"
         return value
 
 
@@ -317,5 +330,5 @@ def _prefix(value: str, usual: str | None) -> str:
     general = f"stream_prefix(coalesce({value}, ''))"
     if usual is None:
         return general
-    label = usual.partition("/stream/")[2]
+    label = usual.partition("/stream/")[2].replace("\x00", "")
     return f"CASE WHEN {value} = {shape.literal(usual)} THEN {shape.literal(label + '/')} ELSE {general} END"

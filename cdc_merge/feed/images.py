@@ -64,9 +64,16 @@ class _TargetLayout:
 
     number: int
     takes: Sql
-    always_held: int  # attributes of every image that need no column: the key, and what `where` pins
+    clean: Sql
     columns: tuple[_Extracted, ...]
-    whole: tuple[_Extracted, ...]
+
+
+def _joined(operator: str, parts: Sequence[str]) -> str:
+    """The parts with an operator between, as a balanced tree: parsers limit how deep an expression nests."""
+    if len(parts) == 1:
+        return parts[0]
+    half = len(parts) // 2
+    return f"({_joined(operator, parts[:half])} {operator} {_joined(operator, parts[half:])})"
 
 
 def _numbered(portion: Portion) -> pa.Table:
@@ -331,14 +338,33 @@ class ImagePass:
 
     def _layout(self, number: int, book: SchemaBook, columns: Columns, pointers: shape.Pointers) -> _TargetLayout:
         values = [self._sure_value(f"t{number}_c{i}", c, pointers) for i, c in enumerate(columns)]
-        held_whole = {str(c.path[0]) for c in columns if len(c.path) == 1}
         return _TargetLayout(
             number=number,
             takes=Sql(takes(book.target, pointers.value)),
-            always_held=len((set(book.key) | book.pinned_attributes()) - held_whole),
+            clean=Sql(self._clean(book, columns, values, pointers)),
             columns=tuple(values),
-            whole=tuple(_whole(values, columns)),
         )
+
+    def _clean(self, book: SchemaBook, columns: Columns, values: Sequence[_Extracted], pointers: shape.Pointers) -> str:
+        """Whether the columns hold as many attributes as the image has, and every path that leads somewhere.
+
+        An attribute counts once, however many columns take it, and only if all of them hold it.
+        """
+        holders: dict[str, list[str]] = {}
+        astray = []
+        for column, value in zip(columns, values, strict=True):
+            staged = value.name.parts[0]
+            if len(column.path) == 1:
+                holders.setdefault(str(column.path[0]), []).append(f"{staged} IS NOT NULL")
+            else:
+                astray.append(f"({staged} IS NULL AND {pointers.value(shape.pointer(column.path))} IS NOT NULL)")
+        for attribute, tag in zip(book.key, self._facts.key_tags or (), strict=True):
+            given = pointers.value(f"{shape.pointer((attribute,))}/{tag}")
+            holders.setdefault(attribute, []).append(f"{given} IS NOT NULL")
+        pinned = len(book.pinned_attributes() - set(holders))
+        held = [f"CAST({_joined('AND', tests)} AS INTEGER)" for tests in holders.values()]
+        is_clean = f"width = {_joined('+', [str(pinned), *held])}"
+        return f"({is_clean}) AND NOT {_joined('OR', astray)}" if astray else is_clean
 
     def _sure_value(self, staged: str, column: TypedColumn, pointers: shape.Pointers) -> _Extracted:
         at = shape.pointer(column.path)
@@ -411,8 +437,14 @@ class ImagePass:
     def _add_columns(self, bench: Bench, number: int, book: SchemaBook) -> None:
         table = f"stage_rows_{number}"
         have = {n for (n,) in bench.rows(f"SELECT column_name FROM duckdb_columns() WHERE table_name = '{table}'")}
-        for index, column in enumerate(book.schema.columns):
-            staged = staged_name(index).parts[0]
-            if staged not in have:
-                kind = staged_type(column.type, self._dialect)
-                bench.execute(f"ALTER TABLE {table} ADD COLUMN {staged} {kind}")
+        wanted = [
+            (staged_name(i).parts[0], staged_type(c.type, self._dialect)) for i, c in enumerate(book.schema.columns)
+        ]
+        missing = [(n, kind) for n, kind in wanted if n not in have]
+        if len(missing) > 1 and not bench.rows(f"SELECT 1 FROM {table} LIMIT 1"):
+            # Each ALTER costs as much as the table is wide; an empty table is made anew at once.
+            columns = "".join(f", {n} {kind}" for n, kind in wanted)
+            bench.execute(f"CREATE OR REPLACE TABLE {table} (n BIGINT, rescued VARCHAR{columns})")
+            return
+        for staged, kind in missing:
+            bench.execute(f"ALTER TABLE {table} ADD COLUMN {staged} {kind}")

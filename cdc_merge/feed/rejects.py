@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -51,7 +51,8 @@ class Rejects:
     def add(self, reject: Reject) -> None:
         """May be called from any thread."""
         with self._lock:
-            self._rows.append(reject)
+            # A detail may quote the record, and not every warehouse's text holds U+0000.
+            self._rows.append(replace(reject, detail=reject.detail.replace("\x00", "\\x00")))
             self._held += len(reject.raw or b"") + 200
             if self._held > _FLUSH_BYTES:
                 self._flush()

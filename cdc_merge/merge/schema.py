@@ -39,15 +39,17 @@ class TypedColumn:
 
 @dataclass(frozen=True)
 class TargetSchema:
-    """A target's key columns (one per key attribute, in key order) and the others, in order of creation."""
+    """A target's key columns, the others in order of creation, and the attributes of the key columns."""
 
     key_names: tuple[str, ...]
     columns: tuple[TypedColumn, ...] = ()
+    key: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The form kept in the metadata table `targets`."""
         return json.dumps(
             {
+                "attributes": list(self.key),
                 "key": list(self.key_names),
                 "columns": [
                     {
@@ -69,6 +71,7 @@ class TargetSchema:
         """The schema of a row of `targets`."""
         document = json.loads(text)
         return TargetSchema(
+            key=tuple(document["attributes"]),
             key_names=tuple(document["key"]),
             columns=tuple(
                 TypedColumn(
@@ -96,6 +99,7 @@ class SchemaBook:
     schema: TargetSchema
     pending: tuple[Column, ...] = ()  # asked for without a type, and no value seen yet
     stored: TargetSchema | None = None  # as the warehouse has it; None: no table yet
+    others: frozenset[str] = frozenset()  # columns that someone added to the table by hand
     _held: frozenset[str] | None = field(default=None, repr=False)
 
     @property
@@ -156,7 +160,9 @@ class SchemaBook:
         # "" stands for something that is no whole attribute: a column filled by a path.
         asked: tuple[TypedColumn | Column, ...] = (*self.schema.columns, *self.pending)
         taken = {c.name: str(c.path[0]) if len(c.path) == 1 else "" for c in asked}
-        taken |= dict(zip(self.schema.key_names, self.key, strict=True))
+        taken |= dict(zip(self.schema.key_names, self.key, strict=True)) | dict.fromkeys(self.others, "")
+        room = max(0, self.dialect.max_added_columns - len(self.schema.columns))
+        typed = {a: typed[a] for a in sorted(typed)[:room]}  # what is over goes to _cdc_rescued
         names = assign(
             typed,
             taken=taken,
@@ -176,10 +182,17 @@ def _own_type(tags: Mapping[str, int]) -> ColumnType | None:
     return TYPE_OF_TAG[ranked[0]] if ranked else None
 
 
-def open_book(target: Target, key: tuple[str, ...], dialect: Dialect, stored: TargetSchema | None) -> SchemaBook:
+def open_book(
+    target: Target,
+    key: tuple[str, ...],
+    dialect: Dialect,
+    stored: TargetSchema | None,
+    *,
+    others: frozenset[str] = frozenset(),
+) -> SchemaBook:
     """The book of a target, from what the warehouse has and what the configuration asks.
 
-    Raises SchemaConflict where the two contradict each other.
+    `others`: columns of the table that are not in `stored`. Raises SchemaConflict where the two contradict each other.
     """
     asked = target.columns or ()
     renamed = {str(c.path[0]): c.name for c in asked if len(c.path) == 1 and c.path[0] in key}
@@ -194,9 +207,11 @@ def open_book(target: Target, key: tuple[str, ...], dialect: Dialect, stored: Ta
                 reserved=dialect.reserved_columns,
                 max_bytes=dialect.max_identifier_bytes,
             )
-        schema = TargetSchema(tuple(key_names[a] for a in key))
+        schema = TargetSchema(tuple(key_names[a] for a in key), key=key)
     else:
         schema = stored
+        if stored.key != key:
+            raise _conflict(target, f"its rows have the key {list(stored.key)}, the source says {list(key)}")
         for attribute, name in zip(key, stored.key_names, strict=True):
             if renamed.get(attribute, name) != name:
                 raise _conflict(target, f"key column {name} is to be {renamed[attribute]}")
@@ -212,7 +227,10 @@ def open_book(target: Target, key: tuple[str, ...], dialect: Dialect, stored: Ta
         elif have is not None and (have.path != column.path or column.type not in (None, have.type)):
             raise _conflict(target, f"column {column.name} holds {have.path} as {have.type.kind}")
     schema = replace(schema, columns=(*schema.columns, *added))
-    return SchemaBook(target, key, dialect, schema, tuple(pending), stored)
+    for name in (*(c.name for c in added), *(c.name for c in pending)):
+        if name in others or name in schema.key_names:
+            raise _conflict(target, f"there is a column {name} already, which holds something else")
+    return SchemaBook(target, key, dialect, schema, tuple(pending), stored, others)
 
 
 def _conflict(target: Target, what: str) -> SchemaConflict:

@@ -22,6 +22,7 @@ class Dialect:
     `take_turns`: a statement after which transactions that give the same text ({}) wait for each other;
         None: a transaction that loses a conflict fails at once.
     `stages_decimals`: whether the bulk path takes decimals; else they are staged as text and cast in SQL.
+    `max_added_columns`: how many columns new attributes may add; more go to _cdc_rescued.
     `analyze_staging`: whether the planner needs ANALYZE after a staging table is loaded.
     """
 
@@ -42,6 +43,7 @@ class Dialect:
     decode_base64: str = "from_base64({})"
     indexes_key: bool = False
     stages_decimals: bool = True
+    max_added_columns: int = 1000
     take_turns: str | None = None
 
     def quote(self, *parts: str) -> str:
@@ -118,6 +120,9 @@ POSTGRES = Dialect(
     decode_base64="decode({}, 'base64')",
     indexes_key=True,
     stages_decimals=False,
+    # A row must fit a page of 8 kB, some 20 bytes for each value that is stored elsewhere.
+    # https://www.postgresql.org/docs/current/limits.html
+    max_added_columns=300,
     # https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADVISORY-LOCKS
     take_turns="SELECT pg_advisory_xact_lock(hashtextextended({}, 0))",
 )

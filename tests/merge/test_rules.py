@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cdc_merge.errors import MixedFeed, SchemaConflict, SourceStopped, UnusableFeed
-from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Source, Target
+from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Ordering, Source, Target
 from tests.support.harness import Harness
 from tests.support.records import kinesis_record, stream_record
 
@@ -268,3 +268,75 @@ def test_a_batch_without_a_usable_record_keeps_the_books_and_the_tables(items: H
     counts = items.run().counts
     assert (counts.records, counts.quarantined) == (1, 1)
     assert list(values(items, "items")) == ["a"]
+
+
+def table_of(harness: Harness, *columns: Column) -> Harness:
+    harness.source = replace(harness.source, targets=(Target("items", columns=columns, evolve=Evolve.FREEZE),))
+    return harness
+
+
+def test_two_columns_of_one_attribute_hide_no_other_attribute(items: Harness) -> None:
+    name = ("Name",)
+    table_of(items, Column("a", name, ColumnType(Kind.TEXT)), Column("b", name, ColumnType(Kind.JSON)))
+    deliver(items, put("a", 1, Name="n", X="kept"))
+    assert items.query("SELECT a, CAST(_cdc_rescued AS text) FROM analytics.items") == [("n", '{"X":{"S":"kept"}}')]
+
+
+def test_a_renamed_column_hides_no_other_attribute(items: Harness) -> None:
+    deliver(table_of(items, Column("name", ("Name",), ColumnType(Kind.TEXT))), put("a", 1, Name="n", X="kept"))
+    table_of(items, Column("full_name", ("Name",), ColumnType(Kind.TEXT)))
+    deliver(items, put("a", 2, Name="m", X="kept"))
+    rows = items.query("SELECT full_name, CAST(_cdc_rescued AS text) FROM analytics.items")
+    assert rows == [("m", '{"X":{"S":"kept"}}')]
+
+
+def test_an_image_without_its_key_hides_no_other_attribute(items: Harness) -> None:
+    record = put("a", 1, Name="n", X="kept")
+    del record["dynamodb"]["NewImage"]["PK"]
+    deliver(table_of(items, Column("name", ("Name",), ColumnType(Kind.TEXT))), record)
+    assert items.query("SELECT CAST(_cdc_rescued AS text) FROM analytics.items") == [('{"X":{"S":"kept"}}',)]
+
+
+def test_a_path_is_read_with_care_also_where_its_parent_is_a_column(items: Harness) -> None:
+    table_of(
+        items,
+        Column("address", ("Address",), ColumnType(Kind.JSON)),
+        Column("zip", ("Address", "Zip"), ColumnType(Kind.TEXT)),
+    )
+    deliver(items, put("a", 1, Address={"Zip": 12345}))
+    assert items.query("SELECT zip FROM analytics.items") == [("12345",)]
+
+
+def test_another_ordering_than_the_rows_have_is_refused(items: Harness) -> None:
+    deliver(items, put("a", 1, v="x"))
+    items.source = replace(items.source, ordering=Ordering.TIME)
+    items.put_records([put("a", 2, v="y")])
+    with pytest.raises(MixedFeed, match="ordering"):
+        items.run()
+
+
+def test_another_key_than_the_rows_have_is_refused(warehouse_url: str, tmp_path: Path) -> None:
+    harness = Harness(warehouse_url, replace(ALL, key=("PK", "SK")), tmp_path / "feed")
+    keys = {"PK": "a", "SK": "b"}
+    harness.put_records([stream_record(keys, keys, sequence=1, at=T0)])
+    harness.run()
+    for key in (("SK", "PK"), ("PK",)):
+        harness.source = replace(harness.source, key=key)
+        harness.put_records([stream_record(keys, keys, sequence=2, at=T0)])
+        with pytest.raises(SchemaConflict, match="key"):
+            harness.run()
+
+
+def test_a_binary_key_that_is_no_base64_is_quarantined(items: Harness) -> None:
+    good, bad = put("a", 1), put("b", 2)
+    for record, text in ((good, "YQ=="), (bad, "!!!")):
+        record["dynamodb"]["Keys"] = record["dynamodb"]["NewImage"] = {"PK": {"B": text}}
+    counts = deliver(items, good, bad)
+    assert (counts.applied, counts.quarantined) == (1, 1)
+
+
+def test_an_item_of_many_attributes_lands_whole(items: Harness) -> None:
+    attributes = {f"a{i}": i for i in range(1100)}
+    deliver(items, put("k", 1, **attributes))
+    item = values(items, "items")["k"]
+    assert {k: int(v) for k, v in item.items() if k != "PK"} == attributes

@@ -8,4 +8,4 @@ SELECT
     {{ partition_key }} AS partition_key,
     {{ sort_key }} AS sort_key,
     CASE WHEN {{ partition_key }} <> '' AND {{ sort_key }} IS NOT NULL THEN {{ position }} END
-FROM (SELECT idx, object_number, json_extract_string(line, {{ pointers }}) AS v FROM lines)
+FROM (SELECT idx, object_number, line, json_extract_string(line, {{ pointers }}) AS v FROM lines)

@@ -1,16 +1,12 @@
 -- One look into the lines of the chosen changes: which target takes the item, and its typed columns there. A row is
--- clean for a target when each attribute of its image is in a column, exactly.
+-- clean for a target when each attribute of its image is in its columns, exactly: so many as the image has.
 CREATE OR REPLACE TEMP TABLE wide AS
 SELECT
     n, idx, event_name, removed, width,
     TRY(make_timestamptz(epoch_micros({{ created_at }}, {{ precision }}))) AS changed_at
 {% for target in targets %}
     , coalesce(NOT removed AND {{ target.takes }}, FALSE) AS takes_{{ target.number }}
-    , width = {{ target.always_held }}
-{% for column in target.whole %}
-        + CAST({{ column.name }} IS NOT NULL AS INTEGER)
-{% endfor %}
-    AS clean_{{ target.number }}
+    , {{ target.clean }} AS clean_{{ target.number }}
 {% for column in target.columns %}
     , {{ column.name }}
 {% endfor %}

@@ -27,7 +27,7 @@ CREATE MACRO epoch_micros(moment, unit) AS
 -- The stream's label, at the end of its ARN: a stream that is switched off and on again gets a new one.
 -- https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamDescription.html
 CREATE MACRO stream_prefix(arn) AS
-    CASE WHEN strpos(arn, '/stream/') > 0 THEN substr(arn, strpos(arn, '/stream/') + 8) || '/' ELSE '/' END;
+    CASE WHEN strpos(arn, '/stream/') > 0 THEN replace(substr(arn, strpos(arn, '/stream/') + 8), chr(0), '') || '/' ELSE '/' END;
 
 -- Sequence numbers are up to 40 digits: too long for any decimal type, so they are padded and compared as text.
 -- `prefix` is the stream's label and a slash.
@@ -41,5 +41,5 @@ CREATE MACRO sequence_position(prefix, sequence_number) AS
 CREATE MACRO time_position(micros, event_name, event_id) AS
     CASE
         WHEN micros >= 0 AND event_name IN ('INSERT', 'MODIFY', 'REMOVE')
-        THEN lpad(CAST(micros AS VARCHAR), 20, '0') || CASE event_name WHEN 'REMOVE' THEN '/1/' ELSE '/0/' END || coalesce(event_id, '')
+        THEN lpad(CAST(micros AS VARCHAR), 20, '0') || CASE event_name WHEN 'REMOVE' THEN '/1/' ELSE '/0/' END || replace(event_id, chr(0), '')
     END;
