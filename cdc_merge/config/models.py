@@ -166,7 +166,9 @@ class TargetModel(Model):
 
 
 class SourceModel(DefaultsModel):
-    name: SourceName = Field(description="The source's name in commands and metadata; at most 64 bytes.", examples=["ecommerce"])
+    name: SourceName = Field(
+        description="The source's name in commands and metadata; at most 64 bytes.", examples=["ecommerce"]
+    )
     changes: Annotated[str, BeforeValidator(changes_url)] = Field(
         description="Where the change objects are: s3://bucket/prefix/, a relative directory, or file:///…",
         examples=["s3://bucket/prefix/"],

@@ -58,15 +58,15 @@ def size(value: Any) -> int:
     return count
 
 
-LEAST_MEMORY = 64 * 10**6
-"""A third of it is DuckDB's: with less it cannot decode even a small batch, however much it may spill."""
+LEAST_MEMORY = 256 * 10**6
+"""A third of it is DuckDB's, which with less cannot decode even a small batch, however much it may spill."""
 
 
 def memory(value: Any) -> int:
     """Bytes, as `size`; at least LEAST_MEMORY."""
     count = size(value)
     if count < LEAST_MEMORY:
-        raise Mistake(f"{_shown(value)} is too little to decode a batch in", "write at least 64MB; the default is 1GB")
+        raise Mistake(f"{_shown(value)} is too little to decode a batch in", "write at least 256MB; the default is 1GB")
     return count
 
 
