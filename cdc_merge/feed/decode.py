@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import duckdb
+
+from cdc_merge.errors import SourceStopped
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.envelopes import EnvelopePass, FeedFacts
 from cdc_merge.feed.images import ImagePass
@@ -23,6 +26,7 @@ from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 # Firehose buffers at most 128 MiB: https://docs.aws.amazon.com/firehose/latest/APIReference/API_BufferingHints.html
 _BOMB_FACTOR = 8
 _MOST_THREADS = 8  # each holds a chunk's buffer
+_MEMORY_PER_THREAD = 150_000_000  # bytes; what DuckDB takes at most to decode a chunk, as measured
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,28 @@ def decode(
 
     Raises SourceStopped and its kind when the feed as a whole cannot be used; nothing for a bad record.
     """
-    crew = Crew(workbench, size=min(os.cpu_count() or 1, _MOST_THREADS))
+    try:
+        return _decode(workbench, objects, source, facts, books, dialect, check)
+    except duckdb.OutOfMemoryException as error:
+        raise SourceStopped(
+            f"decoding a batch takes more than the {workbench.memory:,} bytes it may use",
+            where=f"source {source.name}",
+            hint="raise `memory` of the source, or lower its `batch`",
+        ) from error
+
+
+def _decode(
+    workbench: Workbench,
+    objects: Sequence[LocalObject],
+    source: Source,
+    facts: FeedFacts,
+    books: Sequence[SchemaBook],
+    dialect: Dialect,
+    check: Callable[[], None],
+) -> Decoded:
+    threads = max(1, min(os.cpu_count() or 1, _MOST_THREADS, workbench.memory // _MEMORY_PER_THREAD))
+    workbench.execute(f"SET threads = {threads}")
+    crew = Crew(workbench, size=threads)
     portions = Portions(tuple(objects), limit=source.batch.bytes * _BOMB_FACTOR, users=crew.size, check=check)
     rejects = Rejects(workbench)
     envelopes = EnvelopePass(workbench, crew, portions, rejects, source, facts)

@@ -58,6 +58,7 @@ class Workbench(Bench):
 
     def __init__(self, *, memory: int, threads: int | None = None, directory: Path | None = None) -> None:
         """`memory`: bytes DuckDB may hold before it spills; `directory`: where to (default: the system's)."""
+        self.memory = memory
         self._spill = tempfile.TemporaryDirectory(prefix="cdc-merge-", dir=directory)
         config: dict[str, Any] = {
             "memory_limit": f"{memory // 1000}KB",
