@@ -22,8 +22,9 @@ from cdc_merge.feed.compression import Reader, open_plain
 from cdc_merge.feed.framing import Piece, is_blank, scan, split
 from cdc_merge.model import ObjectRef
 
-CHUNK_BYTES = 16 * 2**20
+CHUNK_BYTES = 64 * 2**20  # the most: beyond, statements no longer cost less by the line
 _READ_BYTES = 2**20
+_LEAST_CHUNK_BYTES = 4 * 2**20
 _SPARE_BUFFERS = 2  # besides those in use: one being filled, one waiting
 
 # DuckDB parses a vector of lines into one arena. At its full 2,048 rows that is some 6 MB, fresh pages from the
@@ -233,6 +234,11 @@ def _without_blanks(ends: Offsets, blank: npt.NDArray[np.bool_], bounds: Offsets
 
 def _count(chunk: Chunk, object_number: int) -> int:
     return int((chunk.object_numbers() == object_number).sum())
+
+
+def chunk_size(*, memory: int, users: int) -> int:
+    """Bytes of a chunk, so that the buffers of so many users together take no more than `memory` bytes."""
+    return max(_LEAST_CHUNK_BYTES, min(CHUNK_BYTES, memory // (users + _SPARE_BUFFERS)))
 
 
 class ChunkReader:

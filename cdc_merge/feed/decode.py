@@ -25,6 +25,7 @@ from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 # An object may be larger than a batch, but not by this much: more is a compression bomb, not a feed.
 # Firehose buffers at most 128 MiB: https://docs.aws.amazon.com/firehose/latest/APIReference/API_BufferingHints.html
 _BOMB_FACTOR = 8
+_BUFFER_SHARE = 0.25  # of the source's memory: lines on their way into DuckDB
 _MOST_THREADS = 8  # each holds a chunk's buffer
 _MEMORY_PER_THREAD = 150_000_000  # bytes; what DuckDB takes at most to decode a chunk, as measured
 
@@ -86,7 +87,13 @@ def _decode(
     threads = max(1, min(os.cpu_count() or 1, _MOST_THREADS, workbench.memory // _MEMORY_PER_THREAD))
     workbench.execute(f"SET threads = {threads}")
     crew = Crew(workbench, size=threads)
-    portions = Portions(tuple(objects), limit=source.batch.bytes * _BOMB_FACTOR, users=crew.size, check=check)
+    portions = Portions(
+        tuple(objects),
+        limit=source.batch.bytes * _BOMB_FACTOR,
+        memory=int(source.memory * _BUFFER_SHARE),
+        users=crew.size,
+        check=check,
+    )
     rejects = Rejects(workbench)
     envelopes = EnvelopePass(workbench, crew, portions, rejects, source, facts)
     envelopes.run()

@@ -10,12 +10,14 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cdc_merge.errors import MixedFeed, SourceStopped
 from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import SHORT_VECTOR, Unframed, Unreadable, table_of
 from cdc_merge.feed.depth import MAX_LEVELS, too_deep
 from cdc_merge.feed.diagnose import DAMAGE, Diagnosis, Special, diagnose
+from cdc_merge.feed.framing import MAX_RECORD
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.portions import ExactPortion, Portion, Portions
 from cdc_merge.feed.rejects import Reject, Rejects
@@ -168,6 +170,8 @@ class EnvelopePass:
                     mine.validate(full=True)
                 except pa.ArrowInvalid:
                     self._read_exactly(number)
+        for number in np.unique(numbers[_longer_than(lines, MAX_RECORD)]).tolist():
+            self._read_exactly(number)
         given_up = [n for n in np.unique(numbers).tolist() if self._portions.is_given_up(n)]
         return np.flatnonzero(~np.isin(numbers, given_up)).astype(np.int32)
 
@@ -332,3 +336,8 @@ def _prefix(value: str, usual: str | None) -> str:
         return general
     label = usual.partition("/stream/")[2].replace("\x00", "")
     return f"CASE WHEN {value} = {shape.literal(usual)} THEN {shape.literal(label + '/')} ELSE {general} END"
+
+
+def _longer_than(lines: pa.StringArray, size: int) -> npt.NDArray[np.bool_]:
+    """Which lines have more bytes than that."""
+    return np.asarray(pc.binary_length(lines)) > size

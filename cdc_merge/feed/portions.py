@@ -18,6 +18,7 @@ from cdc_merge.feed.chunks import (
     LocalObject,
     Unframed,
     Unreadable,
+    chunk_size,
     read_exactly,
 )
 
@@ -99,14 +100,22 @@ class ExactPortion:
 class Portions:
     """Reads a batch as portions: all objects fast, then the ones marked `exact` one by one."""
 
-    def __init__(self, objects: tuple[LocalObject, ...], *, limit: int, users: int, check: Callable[[], None]) -> None:
-        """`limit`: the most uncompressed bytes of one object; `users`: how many portions may be in use at
-        once; `check` is called before each portion and may raise to stop.
+    def __init__(
+        self,
+        objects: tuple[LocalObject, ...],
+        *,
+        limit: int,
+        memory: int,
+        users: int,
+        check: Callable[[], None],
+    ) -> None:
+        """`limit`: the most uncompressed bytes of one object; `memory`: bytes for buffers; `users`: how many
+        portions may be in use at once; `check` is called before each portion and may raise to stop.
         """
         self._check = check
         self._objects = objects
         self._limit = limit
-        self._reader = ChunkReader(objects, limit=limit, users=users)
+        self._reader = ChunkReader(objects, limit=limit, users=users, size=chunk_size(memory=memory, users=users))
         self.plain_bytes = 0  # of the last reading
         self._exact: dict[int, LocalObject] = {}
         self.unreadable: dict[int, UnreadableObject] = {}

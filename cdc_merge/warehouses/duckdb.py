@@ -24,7 +24,7 @@ from cdc_merge.warehouses.transaction import LEDGER_LABEL, StatementFailed, run_
 
 # DuckDB takes 80 % of the machine unless told (https://duckdb.org/docs/stable/configuration/overview). The worker
 # has 1 GiB for everything and decoding uses most of it; a merge beyond this spills to disk.
-MEMORY_LIMIT = "256MB"
+MEMORY_LIMIT = "384MB"
 
 # The first connection to a file registers functions that later ones in the process share, after they can see it.
 _opening = threading.Lock()
@@ -51,7 +51,7 @@ class DuckDBWarehouse:
     def __init__(self, url: str, *, observer: Observer | None = None) -> None:
         """`url`: `duckdb:///relative.duckdb` or `duckdb:////absolute.duckdb`, options as query string.
 
-        Options: `memory_limit` (default 256MB), `threads` (default: all cores), `temp_directory`.
+        Options: `memory_limit` (default 384MB), `threads` (default: all cores), `temp_directory`.
         Raises UsageError for a URL without a file or with another option.
         """
         parts = urlsplit(url)

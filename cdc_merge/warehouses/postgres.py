@@ -33,6 +33,10 @@ _CONNECT_DEFAULTS = {
 
 _SETTINGS = {
     "TimeZone": "UTC",
+    # Room for a batch's staging tables, and for joining and sorting them without files.
+    # https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-TEMP-BUFFERS
+    "temp_buffers": "128MB",
+    "work_mem": "128MB",
     # Names without a schema are staging tables only, so `DROP TABLE IF EXISTS x` cannot meet a user's table.
     # https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-SEARCH-PATH
     "search_path": "pg_temp",

@@ -292,8 +292,8 @@ class Enough(Exception):
     """Raised by `check` in these tests."""
 
 
-@pytest.mark.parametrize("calls", [0, 1, 2, 3])
-def test_decoding_stops_wherever_it_is_told_to(staged: Decode, calls: int) -> None:
+@pytest.mark.parametrize("calls", [0, 1])
+def test_decoding_stops_in_either_pass_when_it_is_told_to(staged: Decode, calls: int) -> None:
     left = calls
 
     def check() -> None:

@@ -164,7 +164,9 @@ SELECT
     r.position, r.changed_at, CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST(s.rescued AS json)
 FROM _cdc_rows_0 AS s
 JOIN _cdc_resolved AS r ON r.n = s.n
-WHERE r.accepted_0;
+WHERE r.accepted_0
+-- In the order of the key's index, which then is filled page by page instead of here and there.
+ORDER BY r.partition_key, r.sort_key;
 
 -- [delete from or"ders']
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
@@ -194,7 +196,9 @@ SELECT
     r.position, r.changed_at, CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST(s.rescued AS json)
 FROM _cdc_rows_1 AS s
 JOIN _cdc_resolved AS r ON r.n = s.n
-WHERE r.accepted_1;
+WHERE r.accepted_1
+-- In the order of the key's index, which then is filled page by page instead of here and there.
+ORDER BY r.partition_key, r.sort_key;
 
 -- [delete tombstones]
 -- What was accepted is newer than the key's tombstone, so that one has done its work.

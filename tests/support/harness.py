@@ -92,8 +92,9 @@ class Harness:
                     names = [*schema.key_names, *(c.name for c in schema.columns)]
                     columns = ", ".join(warehouse.dialect.quote(n) for n in names)
                     texts = _as_text(warehouse, schema)
+                    text = warehouse.dialect.types[Kind.TEXT]
                     rows = session.query(
-                        f"SELECT _cdc_position, _cdc_changed_at, CAST(_cdc_rescued AS {warehouse.dialect.types[Kind.TEXT]})"
+                        f"SELECT _cdc_position, _cdc_changed_at, CAST(_cdc_rescued AS {text})"
                         f", {texts or columns} FROM {warehouse.dialect.quote(self.schema, target)}"
                     )
                     pinned = self._pinned(target)

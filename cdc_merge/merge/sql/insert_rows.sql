@@ -19,3 +19,7 @@ SELECT
 FROM _cdc_rows_{{ target.number }} AS s
 JOIN _cdc_resolved AS r ON r.n = s.n
 WHERE r.accepted_{{ target.number }}
+{% if dialect.indexes_key %}
+-- In the order of the key's index, which then is filled page by page instead of here and there.
+ORDER BY r.partition_key, r.sort_key
+{% endif %}
