@@ -327,7 +327,7 @@ sources:
         ("./feed", "./feed\n    poll: 5", "5:11", '"5" is not a duration', "5s"),
         ("./feed", "./feed\n    poll: 0s", "5:11", "more than nothing", "5s"),
         ("./feed", "./feed\n    memory: 12 parsecs", "5:13", "'12 parsecs' is not a size", "512MB"),
-        ("./feed", "./feed\n    memory: 5MB", "5:13", "'5MB' is too little", "64MB"),
+        ("./feed", "./feed\n    memory: 64MB", "5:13", "'64MB' is too little", "256MB"),
         ("./feed", "./feed\n    batch: {objects: 0}", "5:22", "at least 1", "1000"),
         ("./feed", "./feed\n    batch: 512MB", "5:12", "`batch` must be a mapping", ""),
         ("./feed", "./feed\n    targets: []", "5:14", "`targets` must not be empty", "table"),

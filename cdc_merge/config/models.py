@@ -81,7 +81,7 @@ class DefaultsModel(Model):
     batch: BatchModel | None = Field(default=None, description="The most one merge takes.")
     memory: Memory | None = Field(
         default=None,
-        description="What decoding may use before it spills to disk; at least 64MB.",
+        description="What decoding may use before it spills to disk; at least 256MB.",
         json_schema_extra={"default": "1GB"},
     )
     load: Literal["worker"] | None = Field(
