@@ -29,7 +29,7 @@ _SPARE_BUFFERS = 2  # besides those in use: one being filled, one waiting
 
 # DuckDB parses a vector of lines into one arena. At its full 2,048 rows that is some 6 MB, fresh pages from the
 # system each time; short vectors keep to memory that is warm. A join or a Python function wants them full.
-SHORT_VECTOR = 512
+SHORT_VECTOR = 256
 FULL_VECTOR = 2048
 
 Offsets = npt.NDArray[np.int64]
