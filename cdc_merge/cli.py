@@ -29,7 +29,6 @@ from cdc_merge.feed.discovery import Discovery
 from cdc_merge.health import Health, HealthServer
 from cdc_merge.ledger import Counts, Ledger
 from cdc_merge.merge.preview import preview
-from cdc_merge.merger import Job
 from cdc_merge.metrics import Metrics
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import ObjectRef, Settings, Source
@@ -423,9 +422,8 @@ def replay(context: Context, *, since: datetime | None, until: datetime | None, 
             raise UsageError(f"no such object: {sorted(missing)[0]}", where=f"source {', '.join(workers)}")
         for name, refs in wanted.items():
             worker = workers[name]
-            for start in range(0, len(refs), worker.source.batch.objects):
-                portion = tuple(refs[start : start + worker.source.batch.objects])
-                totals.add(name, worker.merge_job(Job(portion, again=True)))
+            for counts in worker.merge_all(refs, again=True):
+                totals.add(name, counts)
     _report_run(context, totals, time.perf_counter() - began)
 
 
@@ -504,11 +502,23 @@ def quarantine_retry(context: Context, *, ids: tuple[str, ...]) -> None:
     began = time.perf_counter()
     entries = _entries(context, ids, with_raw=True)
     totals = RunTotals()
+    missing: list[Entry] = []
     with _workers(context) as workers:
         for name, worker in workers.items():
             if mine := [e for e in entries if e.source == name]:
-                totals.add(name, retry(worker, mine))
+                counts, gone = retry(worker, mine)
+                totals.add(name, counts)
+                missing += gone
     _report_run(context, totals, time.perf_counter() - began)
+    for entry in missing:
+        error = CdcMergeError(
+            "the object is no longer there",
+            where=entry.object_key,
+            hint=f"put it back, or run: cdc-merge quarantine discard {entry.id}",
+        )
+        click.secho(f"error: {error}", fg="red", err=True)
+    if missing:
+        sys.exit(1)
 
 
 @quarantine.command("discard")

@@ -97,18 +97,23 @@ class Quarantine:
             session.run([Statement("discard", f"DELETE FROM {self._table} WHERE id IN ({ids})")])
 
 
-def retry(worker: SourceWorker, entries: Sequence[Entry]) -> Counts:
+def retry(worker: SourceWorker, entries: Sequence[Entry]) -> tuple[Counts, list[Entry]]:
     """Merge entries of the worker's source again, under the same rules of order as any change.
 
-    What is usable now leaves the quarantine in the transaction that merges it; what is not, stays.
+    What is usable now leaves the quarantine in the transaction that merges it; what is not, stays. Returns the
+    counts, and the entries whose objects are no longer there.
     """
-    total = Counts()
+    total, gone = Counts(), []
     for portion in _portions([e for e in entries if not e.is_object]):
         total += _retry_records(worker, portion)
     for entry in entries:
         if entry.is_object:
-            total += worker.merge_job(Job((_find(worker, entry),), again=True, release=(entry.id,)))
-    return total
+            ref = _find(worker, entry)
+            if ref is None:
+                gone.append(entry)
+            else:
+                total += worker.merge_job(Job((ref,), again=True, release=(entry.id,)))
+    return total, gone
 
 
 def _retry_records(worker: SourceWorker, entries: Sequence[Entry]) -> Counts:
@@ -126,17 +131,13 @@ def _retry_records(worker: SourceWorker, entries: Sequence[Entry]) -> Counts:
         return worker.merge_files(job, files)
 
 
-def _find(worker: SourceWorker, entry: Entry) -> ObjectRef:
+def _find(worker: SourceWorker, entry: Entry) -> ObjectRef | None:
     """The object as it is stored now: it may have been written anew since."""
     just_before = entry.object_key[:-1] + chr(max(ord(entry.object_key[-1]) - 1, 0))
     for ref in worker.store.list_page(start_after=just_before, limit=1000).objects:
         if ref.key == entry.object_key:
             return ref
-    raise UsageError(
-        "the object is no longer there",
-        where=entry.object_key,
-        hint=f"put it back, or run: cdc-merge quarantine discard {entry.id}",
-    )
+    return None
 
 
 def _entry(row: Row) -> Entry:

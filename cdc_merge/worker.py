@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cdc_merge.errors import LeaseLost, SourceStopped, Transient
+from cdc_merge.errors import CdcMergeError, LeaseLost, SourceStopped, Transient
 from cdc_merge.feed.discovery import Discovery
 from cdc_merge.feed.store import ObjectStore, open_store
 from cdc_merge.health import Health
@@ -100,7 +100,7 @@ class RunTotals:
 
     counts: Counts = field(default_factory=Counts)
     by_source: dict[str, Counts] = field(default_factory=dict)
-    stopped: dict[str, SourceStopped] = field(default_factory=dict)
+    stopped: dict[str, CdcMergeError] = field(default_factory=dict)
 
     def add(self, source: str, counts: Counts) -> None:
         self.counts += counts
@@ -145,6 +145,7 @@ class SourceWorker:
         self._ledger = Ledger(layout.metadata, warehouse.dialect)
         self._lease: Lease | None = None
         self._lease_renewed = 0.0
+        self._renewing = threading.Lock()
         self._listed_all = False
         self._is_known = False
         self._requests = 0
@@ -165,8 +166,10 @@ class SourceWorker:
             return self._ledger.merged(session, self.source.name, self.store.bucket, refs)
 
     def _check(self) -> None:
+        """Called often while a batch is fetched and decoded, from several threads."""
         self._stop.check()
         self._beat(self.source.name)
+        self._renew_in_time()
 
     # --- the lease ---------------------------------------------------------------------------------------
 
@@ -188,6 +191,15 @@ class SourceWorker:
         self._lease_renewed = now
         self._metrics.lease_held(self.source.name, self._lease is not None)
         return self._lease is not None
+
+    def _renew_in_time(self) -> None:
+        """Keep the lease while a batch takes longer than it lasts. Raises LeaseLost: the batch would be refused."""
+        with self._renewing:
+            if self._lease is None or time.monotonic() - self._lease_renewed < LEASE_SECONDS / 3:
+                return
+            with self._warehouse.session() as session:
+                self._lease = self._leases.renew(session, self._lease)
+            self._lease_renewed = time.monotonic()
 
     def _report_standing(self, session: Session) -> None:
         """Tell the metrics what earlier workers left: how fresh the source is, and what waits in quarantine."""
@@ -215,7 +227,7 @@ class SourceWorker:
         if self._listed_all:
             found = self._discovery.poll()
             self._count_requests()
-            yield from self._merge_all(found)
+            yield from self.merge_all(found)
             return
         waiting: list[ObjectRef] = []
         for page in self._discovery.full():
@@ -224,19 +236,20 @@ class SourceWorker:
             while len(waiting) > self.source.batch.objects:
                 batch, waiting = self._cut(waiting)
                 yield self.merge_job(Job(batch))
-        yield from self._merge_all(waiting)
+        yield from self.merge_all(waiting)
         self._listed_all = True
 
     def _count_requests(self) -> None:
         self._metrics.store_requested(self.source.name, self._discovery.requests - self._requests)
         self._requests = self._discovery.requests
 
-    def _merge_all(self, refs: Sequence[ObjectRef]) -> Iterator[Counts]:
+    def merge_all(self, refs: Sequence[ObjectRef], *, again: bool = False) -> Iterator[Counts]:
+        """Merge objects in batches as large as the source allows; `again`: they may be in the ledger already."""
         waiting = list(refs)
         while waiting:
             batch, waiting = self._cut(waiting)
             self._metrics.backlog(self.source.name, len(batch) + len(waiting))
-            counts = self.merge_job(Job(batch))
+            counts = self.merge_job(Job(batch, again=again))
             self._progress(counts, len(waiting))
             yield counts
         self._metrics.backlog(self.source.name, 0)
@@ -367,7 +380,7 @@ class Worker:
         self._is_migrated = True
 
     def run_once(self) -> RunTotals:
-        """Merge everything there is. Transient faults are tried again for some minutes, then raised.
+        """Merge everything there is. Transient faults are tried again for some minutes.
 
         A source that cannot go on is in `stopped` of the result; the others are merged all the same.
         """
@@ -376,7 +389,7 @@ class Worker:
             for worker in self.sources:
                 try:
                     self._exhaust(worker, totals)
-                except SourceStopped as error:
+                except (SourceStopped, Transient) as error:
                     self._report_stopped(worker, error)
                     totals.stopped[worker.source.name] = error
         except Stopping:
@@ -453,7 +466,7 @@ class Worker:
         self.metrics.retried(worker.source.name, type(error).__name__)
         log.warning("will_retry", source=worker.source.name, error=str(error), kind=type(error).__name__)
 
-    def _report_stopped(self, worker: SourceWorker, error: SourceStopped) -> None:
+    def _report_stopped(self, worker: SourceWorker, error: SourceStopped | Transient) -> None:
         self.metrics.source_stopped(worker.source.name, stopped=True)
         self.health.stopped(worker.source.name, str(error))
         log.error("source_stopped", source=worker.source.name, error=str(error), kind=type(error).__name__)

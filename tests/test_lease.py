@@ -8,10 +8,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from cdc_merge.errors import LeaseLost
+from cdc_merge.errors import LeaseLost, WarehouseUnavailable
 from cdc_merge.lease import Lease, Leases, process_is_alive
 from cdc_merge.migrate import Migrator, metadata_names
 from cdc_merge.warehouses import Session, Statement, Warehouse, open_warehouse
@@ -141,6 +143,26 @@ def test_a_merge_whose_lease_was_taken_over_commits_nothing(warehouse: Warehouse
         with pytest.raises(LeaseLost):
             merge(session, stalled, lease, "the stalled one")
         assert session.query(f"SELECT worker FROM {rows} ORDER BY worker") == [("before it stalled",), ("the new one",)]
+
+
+def test_a_takeover_while_the_lease_is_given_back_does_not_lose_its_row(tmp_path: Path) -> None:
+    """On DuckDB, where an UPDATE and a DELETE of one row do not conflict."""
+    url = f"duckdb:///{tmp_path}/w.duckdb"
+    plain = migrated(url)
+    outcomes: list[object] = []
+
+    def take_over(label: str, _seconds: float) -> None:
+        with plain.session() as session:
+            if label == "release lease":
+                with suppress(WarehouseUnavailable):
+                    outcomes.append(leases(plain, "one:2", alive=False).acquire(session, "orders"))
+
+    releasing = open_warehouse(url, observer=take_over)
+    a = leases(releasing, "one:1")
+    with releasing.session() as session:
+        a.release(session, taken(a, session))
+        assert outcomes == []
+        assert held(session, plain) == []
 
 
 def test_two_racing_for_a_free_or_expired_source_get_it_once(postgres_url: str) -> None:

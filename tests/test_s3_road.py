@@ -155,7 +155,7 @@ def test_an_object_in_quarantine_is_read_again_from_the_bucket(road: Road) -> No
         with worker.warehouse.session() as session:
             entries: list[Entry] = Quarantine(worker.layout.metadata, worker.warehouse.dialect).entries(session)
         assert [(e.bucket, e.object_key, e.reason) for e in entries] == [(road.bucket, key, "corrupt")]
-        assert retry(worker.sources[0], entries).applied == 1
+        assert retry(worker.sources[0], entries)[0].applied == 1
     finally:
         worker.close()
     assert road.values() == {"a": "mended", "b": "b"}

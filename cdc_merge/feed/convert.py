@@ -91,8 +91,11 @@ def surely(column_type: ColumnType, value: str, dialect: Dialect, *, base64_laye
                 f"THEN TRY_CAST({value} AS DATE) END"
             )
         case Kind.JSON:
-            plain = f"plain_json_{base64_layers}({value})"
-            return plain if dialect.holds_nul else f"CASE WHEN NOT contains({value}, '\\u0000') THEN {plain} END"
+            # DynamoDB's NULL is the column's NULL, not a JSON null.
+            held = f"{value} <> '{{\"NULL\":true}}'"
+            if not dialect.holds_nul:
+                held += f" AND NOT contains({value}, '\\u0000')"
+            return f"CASE WHEN {held} THEN plain_json_{base64_layers}({value}) END"
         case Kind.BINARY:
             return _binary(value, base64_layers)
 

@@ -215,6 +215,21 @@ def test_kinesis_changes_at_one_time_are_ordered_delete_last(items: Harness) -> 
     assert deliver(items, upsert).stale == 1
 
 
+def test_times_of_any_length_compare_as_numbers(items: Harness) -> None:
+    """Microseconds since 1970 had 15 digits until 2001."""
+    for value, micros in (("later", 10**15), ("earlier", 10**15 - 1)):
+        record = kinesis_record({"PK": "a"}, {"PK": "a", "v": value}, at=micros, precision="MICROSECOND")
+        deliver(items, record)
+    assert values(items, "items") == {"a": {"PK": "a", "v": "later"}}
+
+
+def test_positions_compare_byte_by_byte_whatever_the_collation_of_the_database(items: Harness) -> None:
+    """In English, a sorts before B; by bytes after it."""
+    for event_id in ("a", "B"):
+        deliver(items, kinesis_record({"PK": "k"}, {"PK": "k", "v": event_id}, at=T0, event_id=event_id))
+    assert values(items, "items") == {"k": {"PK": "k", "v": "a"}}
+
+
 def test_records_of_another_feed_stop_the_source_before_anything_is_merged(items: Harness) -> None:
     deliver(items, put("a", 1, v="x"))
     items.put_records([put("b", 2, v="y"), kinesis_record({"PK": "c"}, {"PK": "c"}, at=T0)])
