@@ -7,16 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from cdc_merge.errors import CdcMergeError
+from cdc_merge.errors import CdcMergeError, Transient
 from cdc_merge.lease import Lease, Leases
-from cdc_merge.warehouses import Session, Statement
+from cdc_merge.merger import Job
+from cdc_merge.warehouses import Session, Statement, open_warehouse
 from cdc_merge.worker import Worker
-from tests.properties.story import assert_merged_once, many, put, shop
+from tests.properties.story import assert_merged_once, change, many, put, shop
 from tests.support.faults import start_worker
 from tests.support.harness import Harness
 from tests.support.records import Record
@@ -145,6 +146,38 @@ def test_two_workers_that_both_believe_they_hold_the_lease_merge_each_object_onc
         deliver_slowly(harness, OBJECTS[4:])
         wait_until(lambda: ledger(harness) == len(OBJECTS))
     assert_merged_once(harness, OBJECTS)
+
+
+def test_merges_of_two_workers_never_overlap_even_if_both_hold_the_lease(
+    warehouse_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A has looked and found nothing of the key; B must not commit its REMOVE before A writes the older row."""
+    objects = [[change("first", 1, Type="Customer")], [change("k", 2, Type="Customer")], [change("k", 3)]]
+    harness = shop(warehouse_url, tmp_path)
+    put(harness, objects[:1])
+    harness.run()
+    put(harness, objects[1:])
+    monkeypatch.setattr("cdc_merge.worker.Leases", Shared)
+
+    def merge_the_remove() -> None:
+        with suppress(Transient):  # DuckDB refuses where Postgres waits
+            b.sources[0].merge_job(Job((remove,)))
+
+    def let_b_try(label: str, _seconds: float) -> None:
+        if label == "resolve":
+            trying.start()
+            trying.join(1.0)
+
+    trying = threading.Thread(target=merge_the_remove)
+    with closing(open_warehouse(warehouse_url, observer=let_b_try)) as warehouse:
+        a, b = harness.worker(warehouse=warehouse), harness.worker()
+        _, upsert, remove = a.sources[0].store.list_page(start_after=None).objects
+        a.sources[0].merge_job(Job((upsert,)))
+        trying.join()
+        a.close()
+        b.close()
+    harness.run()
+    assert_merged_once(harness, objects)
 
 
 def test_a_worker_whose_lease_was_never_written_merges_nothing(
