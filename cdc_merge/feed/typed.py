@@ -240,25 +240,24 @@ def _members(text: str) -> dict[str, str]:
 
 
 def json_number(text: str) -> str:
-    """The number with the digits given; only what JSON cannot say (`+1`, `.5`, `007`) is mended."""
+    """The number with the digits given; only what JSON cannot say (`+1`, `.5`, `007`) is mended.
+
+    Raises Malformed for no number, and for one beyond all use: a warehouse could refuse the whole row.
+    """
+    sign, whole, fraction, exponent = _parts(text)
     if _JSON_NUMBER.fullmatch(text):
         return text
-    sign, whole, fraction, exponent = _parts(text)
     point = f".{fraction}" if fraction else ""
     return f"{'-' if sign == '-' else ''}{whole.lstrip('0') or '0'}{point}{exponent}"
 
 
 def plain_number(text: str) -> str | None:
     """Decimal notation without exponent or needless zeros; None if no number, or beyond all use."""
-    if len(text) > MAX_NUMBER_LENGTH:
-        return None
     try:
         sign, whole, fraction, exponent = _parts(text)
     except Malformed:
         return None
     shift = int(exponent[1:] or 0)
-    if abs(shift) > MAX_EXPONENT:
-        return None
     digits = whole + fraction
     point = len(whole) + shift
     digits = "0" * -point + digits + "0" * (point - len(digits))
@@ -269,8 +268,14 @@ def plain_number(text: str) -> str | None:
 
 
 def _parts(text: str) -> tuple[str, str, str, str]:
-    """Sign, whole digits, decimals, exponent with its `e`; any of them may be empty, but not both digits."""
-    found = _NUMBER.fullmatch(text)
+    """Sign, whole digits, decimals, exponent with its `e`; any of them may be empty, but not both digits.
+
+    DynamoDB has 38 digits and exponents up to 125. Postgres' numeric, and so jsonb, ends at 131,072 digits before
+    and 16,383 after the point: https://www.postgresql.org/docs/current/datatype-numeric.html
+    """
+    found = _NUMBER.fullmatch(text) if len(text) <= MAX_NUMBER_LENGTH else None
     if not found or not (found[2] or found[3]):
+        raise Malformed
+    if found[4] and abs(int(found[4][1:])) > MAX_EXPONENT:
         raise Malformed
     return found[1], found[2], found[3] or "", found[4] or ""

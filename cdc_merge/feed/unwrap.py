@@ -61,10 +61,13 @@ def _distances() -> Numbers:
 
 
 def _number_steps() -> Numbers:
-    """JSON's grammar of numbers: state * 8 + class of a byte gives the next; 0 refused, 1 accepted."""
-    start, minus, zero, whole, point, decimals, e, sign, exponent = range(2, 11)
+    """JSON's grammar of numbers: state * 8 + class of a byte gives the next; 0 refused, 1 accepted.
+
+    An exponent of three digits may be beyond MAX_EXPONENT, which the slow road knows.
+    """
+    start, minus, zero, whole, point, decimals, e, sign, units, tens = range(2, 12)
     digit, nought, dash, plus, dot, letter, quote = range(1, 8)
-    table = np.zeros((11, 8), np.uint8)
+    table = np.zeros((12, 8), np.uint8)
     for state, steps in {
         start: {digit: whole, nought: zero, dash: minus},
         minus: {digit: whole, nought: zero},
@@ -72,9 +75,10 @@ def _number_steps() -> Numbers:
         whole: {digit: whole, nought: whole, dot: point, letter: e, quote: 1},
         point: {digit: decimals, nought: decimals},
         decimals: {digit: decimals, nought: decimals, letter: e, quote: 1},
-        e: {digit: exponent, nought: exponent, dash: sign, plus: sign},
-        sign: {digit: exponent, nought: exponent},
-        exponent: {digit: exponent, nought: exponent, quote: 1},
+        e: {digit: units, nought: units, dash: sign, plus: sign},
+        sign: {digit: units, nought: units},
+        units: {digit: tens, nought: tens, quote: 1},
+        tens: {quote: 1},
     }.items():
         for what, then in steps.items():
             table[state, what] = then
@@ -232,7 +236,7 @@ def _literals(work: Numbers, tokens: Numbers, kind: Numbers, wraps: Numbers) -> 
 
 
 def _are_numbers(work: Numbers, starts: Numbers) -> Numbers:
-    """Whether a JSON number stands at each start, up to a quote."""
+    """Whether a JSON number of moderate size stands at each start, up to a quote."""
     result = np.zeros(len(starts), np.bool_)
     going = np.arange(len(starts))
     at = starts
