@@ -9,6 +9,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from cdc_merge.merge.schema import TargetSchema
+from cdc_merge.merge.tables import Tables, read_tables
 from cdc_merge.model import ObjectRef, Ordering
 from cdc_merge.render import Name
 from cdc_merge.warehouses import Dialect, Session
@@ -25,6 +26,7 @@ class SourceState:
     schemas: Mapping[str, TargetSchema] = field(default_factory=dict)
     floors: Mapping[str, datetime | None] = field(default_factory=dict)
     schema_exists: bool = False
+    columns: Tables = field(default_factory=dict)  # of the tables in `schemas`, as they are now
 
 
 @dataclass(frozen=True)
@@ -68,16 +70,18 @@ class Ledger:
         name = self._dialect.literal(source)
         learned = session.query(f"SELECT ordering, key_types FROM {self._tables['sources']} WHERE source = {name}")
         rows = session.query(f"SELECT target, columns, floor_at FROM {self._tables['targets']} WHERE source = {name}")
+        schemas = {target: TargetSchema.from_json(columns) for target, columns, _ in rows}
         return SourceState(
             ordering=Ordering(learned[0][0]) if learned else None,
             key_tags=tuple(learned[0][1].split()) if learned else None,
-            schemas={target: TargetSchema.from_json(columns) for target, columns, _ in rows},
+            schemas=schemas,
             floors={target: floor for target, _, floor in rows},
             schema_exists=bool(
                 session.query(
                     f"SELECT 1 FROM information_schema.schemata WHERE schema_name = {self._dialect.literal(schema)}"
                 )
             ),
+            columns=read_tables(session, self._dialect, schema, schemas),
         )
 
     def merged(self, session: Session, source: str, bucket: str, refs: Sequence[ObjectRef]) -> set[ObjectRef]:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 
+import duckdb
 import pyarrow as pa
 
-from cdc_merge.errors import AlreadyMerged, WarehouseUnavailable
+from cdc_merge.errors import AlreadyMerged, DecodingFailed, WarehouseUnavailable
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import Decoded, decode
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.store import ObjectStore
 from cdc_merge.feed.workbench import Workbench
 from cdc_merge.ledger import Counts, Ledger, SourceState
+from cdc_merge.logs import get_logger
 from cdc_merge.merge.plan import Batch, Layout, MergePlan
-from cdc_merge.merge.schema import open_book
+from cdc_merge.merge.tables import Inspector
 from cdc_merge.model import ObjectRef, Source
+from cdc_merge.staging import Place, ledger_rows, quarantine_rows
 from cdc_merge.warehouses import Session, Statement, Warehouse
 
 _FETCH_THREADS = 16  # small objects cost a round trip each, and the network waits more than it works
@@ -31,6 +34,23 @@ _FETCH_THREADS = 16  # small objects cost a round trip each, and the network wai
 # driver take the rest.
 _WORKBENCH_SHARE = 0.35
 _COMMIT_TRIES = 2
+
+# What DuckDB, Arrow and Python itself raise for data that nobody thought of, or for too little room. Every fault that
+# was thought of has a class of its own; one of these must stop its own source and no other.
+_UNFORESEEN = (
+    duckdb.Error,
+    pa.ArrowException,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+log = get_logger("cdc_merge.merger")
 
 Phase = Callable[[str, float], None]
 """Told (phase, seconds) when a phase of a batch ends: fetch, decode, load, merge."""
@@ -47,7 +67,7 @@ class Job:
     refs: tuple[ObjectRef, ...]
     again: bool = False
     release: tuple[str, ...] = ()
-    places: tuple[tuple[int | None, int | None], ...] | None = None
+    places: tuple[Place, ...] | None = None
 
 
 class Merger:
@@ -107,18 +127,20 @@ class Merger:
         is_feed: bool = True,
     ) -> Counts:
         dialect, source = self._warehouse.dialect, self._source
-        books = [open_book(t, source.key, dialect, state.schemas.get(t.table)) for t in source.targets]
+        there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags)
+        books, removed = there.open_books(source), there.left_behind(source)
         with Workbench(memory=int(source.memory * _WORKBENCH_SHARE)) as workbench:
             began = perf_counter()
-            decoded = decode(
-                workbench,
-                objects,
-                source=source,
-                facts=FeedFacts(state.ordering, state.key_tags),
-                books=books,
-                dialect=dialect,
-                check=self._check,
-            )
+            with self._stopping_at_the_unforeseen(job):
+                decoded = decode(
+                    workbench,
+                    objects,
+                    source=source,
+                    facts=FeedFacts(state.ordering, state.key_tags),
+                    books=books,
+                    dialect=dialect,
+                    check=self._check,
+                )
             if is_feed:
                 self._learn_inflation(objects, decoded)
                 for obj in objects:
@@ -141,6 +163,7 @@ class Merger:
                 books,
                 [state.floors.get(t.table) for t in source.targets],
                 decoded.facts.key_tags or tuple("S" for _ in source.key),
+                removed=removed,
             )
             statements = [*fence, *self._statements(job, state, decoded, plan, batch, is_feed=is_feed)]
             return self._commit(workbench, job, objects, decoded, statements, batch, len(books))
@@ -186,7 +209,8 @@ class Merger:
                     return counts
                 try:
                     began = perf_counter()
-                    self._load(session, workbench, job, objects, decoded, targets)
+                    with self._stopping_at_the_unforeseen(job):  # what is loaded is still being read
+                        self._load(session, workbench, job, objects, decoded, targets)
                     self._phase("load", perf_counter() - began)
                     self._check()
                     began = perf_counter()
@@ -216,12 +240,25 @@ class Merger:
         decoded: Decoded,
         targets: int,
     ) -> None:
-        session.load("_cdc_objects", self._ledger_rows(objects, decoded).to_reader())
+        name, bucket = self._source.name, self._store.bucket
+        in_ledger = ledger_rows(objects, bucket=bucket, records_of=decoded.records_of)
+        session.load("_cdc_objects", in_ledger.to_reader())
         if decoded.quarantined:
-            session.load("_cdc_quarantine", self._quarantine_rows(workbench, job, objects).to_reader())
+            rejected = quarantine_rows(workbench, objects, source=name, bucket=bucket, places=job.places)
+            session.load("_cdc_quarantine", rejected)
         session.load("_cdc_keys", workbench.reader("FROM stage_keys"))
         for number in range(targets):
             session.load(f"_cdc_rows_{number}", workbench.reader(f"FROM stage_rows_{number}"))
+
+    @contextmanager
+    def _stopping_at_the_unforeseen(self, job: Job) -> Iterator[None]:
+        """Make of an error that nobody expected in decoding one that stops the source, and log where it came from."""
+        try:
+            yield
+        except _UNFORESEEN as error:
+            keys = [r.key for r in job.refs]
+            log.error("decoding_failed", source=self._source.name, objects=keys, exc_info=True)
+            raise _decoding_failed(error, self._source.name, keys) from error
 
     def _fetch(self, refs: Sequence[ObjectRef], folder: Path) -> list[LocalObject]:
         def fetch(numbered: tuple[int, ObjectRef]) -> LocalObject:
@@ -239,43 +276,14 @@ class Merger:
         if stored and decoded.plain_bytes:
             self.inflation = max(1.0, decoded.plain_bytes / stored)
 
-    def _ledger_rows(self, objects: Sequence[LocalObject], decoded: Decoded) -> pa.Table:
-        return pa.table(
-            {
-                "bucket": pa.array([self._store.bucket] * len(objects), pa.string()),
-                "object_key": pa.array([o.ref.key for o in objects], pa.string()),
-                "version": pa.array([o.ref.version for o in objects], pa.string()),
-                "bytes": pa.array([o.ref.size for o in objects], pa.int64()),
-                "modified_at": pa.array([o.ref.modified for o in objects], pa.timestamp("us", "UTC")),
-                "records": pa.array([decoded.records_of.get(o.number, 0) for o in objects], pa.int64()),
-            }
-        )
 
-    def _quarantine_rows(self, workbench: Workbench, job: Job, objects: Sequence[LocalObject]) -> pa.Table:
-        refs = {o.number: o.ref for o in objects}
-        rejected = workbench.table("SELECT object_number, record, byte_offset, reason, detail, raw FROM rejected")
-        numbers = rejected.column("object_number").to_pylist()
-        mine = [refs[n] for n in numbers]
-        if job.places is not None:
-            records = [job.places[n][0] for n in numbers]
-            offsets = [job.places[n][1] for n in numbers]
-        else:
-            records = rejected.column("record").to_pylist()
-            offsets = rejected.column("byte_offset").to_pylist()
-        ids = [self._quarantine_id(r, o) for r, o in zip(mine, offsets, strict=True)]
-        return pa.table(
-            {
-                "id": pa.array(ids, pa.string()),
-                "bucket": pa.array([self._store.bucket] * len(mine), pa.string()),
-                "object_key": pa.array([r.key for r in mine], pa.string()),
-                "version": pa.array([r.version for r in mine], pa.string()),
-                "record": pa.array(records, pa.int64()),
-                "byte_offset": pa.array(offsets, pa.int64()),
-            }
-            | {name: rejected.column(name) for name in ("reason", "detail", "raw")}
-        )
-
-    def _quarantine_id(self, ref: ObjectRef, offset: int | None) -> str:
-        """The same record of the same object version has the same id, however often it is read."""
-        place = "\n".join((self._source.name, self._store.bucket, ref.key, ref.version, str(offset)))
-        return hashlib.sha256(place.encode()).hexdigest()[:16]
+def _decoding_failed(error: Exception, source: str, keys: Sequence[str]) -> DecodingFailed:
+    among = keys[0] if len(keys) == 1 else f"{keys[0]} … {keys[-1]} ({len(keys)} objects)"
+    if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
+        hint = "raise `memory` of the source, or lower its `batch`"
+    elif isinstance(error, duckdb.IOException | OSError):
+        hint = "is there room in the temporary folder? $TMPDIR names another"
+    else:
+        hint = "this is a fault of cdc-merge: please report it with the log; a smaller `batch` narrows down the object"
+    first_line = (str(error).strip() or "no message").splitlines()[0]
+    return DecodingFailed(f"{type(error).__name__}: {first_line}", where=f"source {source}, {among}", hint=hint)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cdc_merge.merge.schema import SchemaBook, key_column_type
+from cdc_merge.merge.schema import SchemaBook, TargetSchema, key_column_type
 from cdc_merge.model import ColumnType, Kind, Ordering
 from cdc_merge.render import Name, Sql, name, render
 from cdc_merge.warehouses import Dialect, Statement
@@ -32,7 +32,7 @@ class ValueColumn:
 
 @dataclass(frozen=True)
 class PlannedTarget:
-    """A target as the templates see it. `number` is its place among the source's targets."""
+    """A target as the templates see it. `number` is its place among the source's tables."""
 
     number: int
     label: str
@@ -40,6 +40,15 @@ class PlannedTarget:
     floor: datetime | None
     keys: tuple[KeyColumn, ...]
     columns: tuple[ValueColumn, ...]
+
+
+@dataclass(frozen=True)
+class RemovedTarget:
+    """A table that the configuration no longer has: its rows can show that a change is stale."""
+
+    number: int
+    table: Name
+    keys: tuple[KeyColumn, ...]
 
 
 @dataclass(frozen=True)
@@ -76,12 +85,19 @@ class MergePlan:
         books: Sequence[SchemaBook],
         floors: Sequence[datetime | None],
         key_tags: Sequence[str],
+        *,
+        removed: Mapping[str, TargetSchema] | None = None,
     ) -> None:
+        """`removed`: tables of targets that the configuration no longer has (Inspector.left_behind)."""
         self._dialect = dialect
         self._layout = layout
         self._books = tuple(books)
         self._key_tags = tuple(key_tags)
         self._targets = [self._planned(i, b, floor) for i, (b, floor) in enumerate(zip(books, floors, strict=True))]
+        self._removed = [
+            RemovedTarget(number, name(layout.schema, table), self._keys(schema))
+            for number, (table, schema) in enumerate(sorted((removed or {}).items()), start=len(books))
+        ]
 
     def _planned(self, number: int, book: SchemaBook, floor: datetime | None) -> PlannedTarget:
         return PlannedTarget(
@@ -89,7 +105,7 @@ class MergePlan:
             label=book.target.table,
             table=name(self._layout.schema, book.target.table),
             floor=floor,
-            keys=tuple(self._key(n, t, c) for n, t, c in self._key_parts(book)),
+            keys=self._keys(book.schema),
             columns=tuple(
                 ValueColumn(
                     name(c.name),
@@ -100,8 +116,9 @@ class MergePlan:
             ),
         )
 
-    def _key_parts(self, book: SchemaBook) -> Iterator[tuple[str, str, str]]:
-        return zip(book.schema.key_names, self._key_tags, ("partition_key", "sort_key"), strict=False)
+    def _keys(self, schema: TargetSchema) -> tuple[KeyColumn, ...]:
+        parts = zip(schema.key_names, self._key_tags, ("partition_key", "sort_key"), strict=False)
+        return tuple(self._key(column, tag, staged) for column, tag, staged in parts)
 
     def _key(self, column: str, tag: str, staged: str) -> KeyColumn:
         column_type = key_column_type(tag)
@@ -135,6 +152,7 @@ class MergePlan:
                 "targets_table": metadata["targets"],
                 "sources": metadata["sources"],
                 "targets": self._targets,
+                "tables": [*self._targets, *self._removed],
                 "row_address": Sql(self._dialect.row_address),
                 "metadata_json": Sql(self._dialect.metadata_json),
                 **values,
@@ -215,13 +233,12 @@ class MergePlan:
         if self._dialect.analyze_staging:
             statements.append(Statement("analyze resolved", "ANALYZE _cdc_resolved"))
         for target in self._targets:
-            statements += [
-                Statement(f"delete from {target.label}", self._render("delete_rows", target=target)),
-                Statement(
-                    f"insert into {target.label}",
-                    self._render("insert_rows", target=target, merged_at=batch.merged_at),
-                ),
-            ]
+            statements.append(Statement(f"delete from {target.label}", self._render("delete_rows", target=target)))
+            if not self._dialect.indexes_key:
+                sql = self._render("delete_copies", target=target)
+                statements.append(Statement(f"delete copies from {target.label}", sql))
+            sql = self._render("insert_rows", target=target, merged_at=batch.merged_at)
+            statements.append(Statement(f"insert into {target.label}", sql))
         statements += [
             Statement("delete tombstones", self._render("delete_tombstones", source=source)),
             Statement("insert tombstones", self._render("insert_tombstones", source=source)),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from cdc_merge.ledger import SourceState
 from cdc_merge.merge.plan import Batch, Layout, MergePlan
-from cdc_merge.merge.schema import open_book
+from cdc_merge.merge.tables import Inspector
 from cdc_merge.model import Source
 from cdc_merge.warehouses import Dialect, Statement
 
@@ -50,15 +50,20 @@ def _labelled(statements: Sequence[Statement]) -> list[dict[str, str]]:
 
 
 def preview(source: Source, dialect: Dialect, layout: Layout, state: SourceState | None) -> Preview:
-    """The plan of a source. Key attributes count as text until a first batch has shown their type."""
+    """The plan of a source. Key attributes count as text until a first batch has shown their type.
+
+    Raises SchemaConflict where a table is not what it should be.
+    """
     state = state or SourceState()
-    books = [open_book(t, source.key, dialect, state.schemas.get(t.table)) for t in source.targets]
+    there = Inspector(dialect, layout.schema, state.schemas, state.columns, state.key_tags)
+    books = there.open_books(source)
     plan = MergePlan(
         dialect,
         layout,
         books,
         [state.floors.get(t.table) for t in source.targets],
         state.key_tags or tuple("S" for _ in source.key),
+        removed=there.left_behind(source),
     )
     batch = Batch("(batch)", source.name, "(worker)", _NOW, None, 0, 0, 0, 0)
     unknown = [

@@ -94,7 +94,8 @@ DROP TABLE IF EXISTS _cdc_resolved;
 -- For each staged key: what the warehouse knows of it, and for each target whether the change is accepted there.
 -- A change is stale where its time is at or before the target's floor, where the target's own row is as new or
 -- newer, or where a sibling's row or the tombstone is newer. (An equal position in a sibling does not stop it, so
--- that a target added later can be filled by replay.)
+-- that a target added later can be filled by replay.) Siblings are also the tables of targets that the
+-- configuration no longer has.
 CREATE TEMPORARY TABLE _cdc_resolved AS
 SELECT
     known.*
@@ -103,32 +104,60 @@ SELECT
         AND coalesce(known.own_0 < known.position, TRUE)
         AND coalesce(known.tombstone <= known.position, TRUE)
         AND coalesce(known.own_1 <= known.position, TRUE)
+        AND coalesce(known.own_2 <= known.position, TRUE)
     ) AS accepted_0
     , (
         coalesce(known.changed_at > NULL, TRUE)
         AND coalesce(known.own_1 < known.position, TRUE)
         AND coalesce(known.tombstone <= known.position, TRUE)
         AND coalesce(known.own_0 <= known.position, TRUE)
+        AND coalesce(known.own_2 <= known.position, TRUE)
     ) AS accepted_1
 FROM (
     SELECT
         s.*
         , ts.position AS tombstone
-        , t0._cdc_position AS own_0
-        , t0.rowid AS row_0
-        , t1._cdc_position AS own_1
-        , t1.rowid AS row_1
+        , t0.own AS own_0
+        , t0.address AS row_0
+        , t0.copies AS copies_0
+        , t1.own AS own_1
+        , t1.address AS row_1
+        , t1.copies AS copies_1
+        , t2.own AS own_2
+        , t2.address AS row_2
+        , t2.copies AS copies_2
     FROM _cdc_keys AS s
     LEFT JOIN "cdc_merge"."tombstones" AS ts
         ON ts.source = 'e''commerce'
         AND ts.partition_key = s.partition_key
         AND ts.sort_key = s.sort_key
-    LEFT JOIN "analytics"."customers" AS t0
-        ON t0."pk" = s.partition_key
-        AND t0."sk" = from_base64(s.sort_key)
-    LEFT JOIN "analytics"."or""ders'" AS t1
-        ON t1."pk" = s.partition_key
-        AND t1."sk" = from_base64(s.sort_key)
+    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+    LEFT JOIN (
+        SELECT s.n, max(t._cdc_position) AS own, min(t.rowid) AS address, count(*) AS copies
+        FROM _cdc_keys AS s
+        JOIN "analytics"."customers" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = from_base64(s.sort_key)
+        GROUP BY s.n
+    ) AS t0 ON t0.n = s.n
+    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+    LEFT JOIN (
+        SELECT s.n, max(t._cdc_position) AS own, min(t.rowid) AS address, count(*) AS copies
+        FROM _cdc_keys AS s
+        JOIN "analytics"."or""ders'" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = from_base64(s.sort_key)
+        GROUP BY s.n
+    ) AS t1 ON t1.n = s.n
+    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+    LEFT JOIN (
+        SELECT s.n, max(t._cdc_position) AS own, min(t.rowid) AS address, count(*) AS copies
+        FROM _cdc_keys AS s
+        JOIN "analytics"."leads" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = from_base64(s.sort_key)
+        GROUP BY s.n
+    ) AS t2 ON t2.n = s.n
 ) AS known;
 
 -- [delete from customers]
@@ -137,6 +166,16 @@ DELETE FROM "analytics"."customers" AS t
 USING _cdc_resolved AS r
 WHERE t.rowid = r.row_0
     AND r.accepted_0;
+
+-- [delete copies from customers]
+-- Without a primary key a row may have been inserted twice by hand. The address of one copy is known, the others
+-- are found by their key; there are hardly ever any.
+DELETE FROM "analytics"."customers" AS t
+USING _cdc_resolved AS r
+WHERE r.copies_0 > 1
+    AND r.accepted_0
+    AND t."pk" = r.partition_key
+    AND t."sk" = from_base64(r.sort_key);
 
 -- [insert into customers]
 -- The images of accepted changes become rows.
@@ -167,6 +206,16 @@ DELETE FROM "analytics"."or""ders'" AS t
 USING _cdc_resolved AS r
 WHERE t.rowid = r.row_1
     AND r.accepted_1;
+
+-- [delete copies from or"ders']
+-- Without a primary key a row may have been inserted twice by hand. The address of one copy is known, the others
+-- are found by their key; there are hardly ever any.
+DELETE FROM "analytics"."or""ders'" AS t
+USING _cdc_resolved AS r
+WHERE r.copies_1 > 1
+    AND r.accepted_1
+    AND t."pk" = r.partition_key
+    AND t."sk" = from_base64(r.sort_key);
 
 -- [insert into or"ders']
 -- The images of accepted changes become rows.

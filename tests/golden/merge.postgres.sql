@@ -96,7 +96,8 @@ DROP TABLE IF EXISTS _cdc_resolved;
 -- For each staged key: what the warehouse knows of it, and for each target whether the change is accepted there.
 -- A change is stale where its time is at or before the target's floor, where the target's own row is as new or
 -- newer, or where a sibling's row or the tombstone is newer. (An equal position in a sibling does not stop it, so
--- that a target added later can be filled by replay.)
+-- that a target added later can be filled by replay.) Siblings are also the tables of targets that the
+-- configuration no longer has.
 CREATE TEMPORARY TABLE _cdc_resolved AS
 SELECT
     known.*
@@ -105,12 +106,14 @@ SELECT
         AND coalesce(known.own_0 < known.position, TRUE)
         AND coalesce(known.tombstone <= known.position, TRUE)
         AND coalesce(known.own_1 <= known.position, TRUE)
+        AND coalesce(known.own_2 <= known.position, TRUE)
     ) AS accepted_0
     , (
         coalesce(known.changed_at > NULL, TRUE)
         AND coalesce(known.own_1 < known.position, TRUE)
         AND coalesce(known.tombstone <= known.position, TRUE)
         AND coalesce(known.own_0 <= known.position, TRUE)
+        AND coalesce(known.own_2 <= known.position, TRUE)
     ) AS accepted_1
 FROM (
     SELECT
@@ -120,6 +123,8 @@ FROM (
         , t0.ctid AS row_0
         , t1._cdc_position AS own_1
         , t1.ctid AS row_1
+        , t2._cdc_position AS own_2
+        , t2.ctid AS row_2
     FROM _cdc_keys AS s
     LEFT JOIN "cdc_merge"."tombstones" AS ts
         ON ts.source = 'e''commerce'
@@ -131,6 +136,9 @@ FROM (
     LEFT JOIN "analytics"."or""ders'" AS t1
         ON t1."pk" = s.partition_key
         AND t1."sk" = decode(s.sort_key, 'base64')
+    LEFT JOIN "analytics"."leads" AS t2
+        ON t2."pk" = s.partition_key
+        AND t2."sk" = decode(s.sort_key, 'base64')
 ) AS known;
 
 -- [analyze resolved]

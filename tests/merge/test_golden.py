@@ -11,7 +11,7 @@ import sqlglot
 from sqlglot import exp
 
 from cdc_merge.merge.plan import Batch, Layout, MergePlan
-from cdc_merge.merge.schema import SchemaBook, open_book
+from cdc_merge.merge.schema import SchemaBook, TargetSchema, open_book
 from cdc_merge.migrate import metadata_names
 from cdc_merge.model import Column, ColumnType, Condition, Kind, Ordering, Target
 from cdc_merge.warehouses import Dialect, Statement
@@ -54,7 +54,8 @@ def statements(dialect: Dialect) -> list[Statement]:
     layout = Layout("analytics", "cdc_merge", metadata_names("cdc_merge"))
     batch = Batch("0123456789abcdef", "e'commerce", "host:1", NOW, NOW, 3, 1200, 450, 4)
     first = MergePlan(dialect, layout, books(dialect, stored=False), [None, None], ("S", "N"))
-    later = MergePlan(dialect, layout, books(dialect, stored=True), [NOW, None], ("S", "B"))
+    removed = {"leads": TargetSchema(("pk", "sk"), key=KEY)}
+    later = MergePlan(dialect, layout, books(dialect, stored=True), [NOW, None], ("S", "B"), removed=removed)
     return [
         *first.ddl(schema_exists=False),
         first.record_source(batch.source, Ordering.SEQUENCE),

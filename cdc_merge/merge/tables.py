@@ -1,0 +1,137 @@
+"""Holds the tables in the warehouse against what the ledger says of them: people alter tables by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from cdc_merge.errors import SchemaConflict
+from cdc_merge.merge.schema import SchemaBook, TargetSchema, all_columns, key_column_type, open_book
+from cdc_merge.model import ColumnType, Kind, Source
+from cdc_merge.warehouses import Dialect, Session
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A column as the engine's catalog has it; `required`: an INSERT must give it a value."""
+
+    type: str
+    required: bool = False
+
+
+Tables = Mapping[str, Mapping[str, TableColumn]]
+"""The columns of each table by name, in order; a table that does not exist is left out."""
+
+
+def read_tables(session: Session, dialect: Dialect, schema: str, tables: Mapping[str, object]) -> Tables:
+    """What the catalog says of the tables in `schema`."""
+    if not tables:
+        return {}
+    # https://www.postgresql.org/docs/current/infoschema-columns.html
+    # https://duckdb.org/docs/stable/sql/meta/information_schema#columns-columns
+    rows = session.query(
+        "SELECT table_name, column_name, data_type, numeric_precision, numeric_scale, "
+        "is_nullable = 'NO' AND column_default IS NULL "
+        "AND coalesce(is_identity, 'NO') <> 'YES' AND coalesce(is_generated, 'NEVER') <> 'ALWAYS' "
+        "FROM information_schema.columns "
+        f"WHERE table_catalog = current_database() AND table_schema = {dialect.literal(schema)} "
+        f"AND table_name IN ({', '.join(map(dialect.literal, tables))}) ORDER BY table_name, ordinal_position"
+    )
+    found: dict[str, dict[str, TableColumn]] = {}
+    for table, column, type_name, precision, scale, required in rows:
+        if type_name.lower() == "numeric" and precision is not None:  # Postgres; DuckDB names both in the type
+            type_name = f"{type_name}({precision}, {scale})"
+        found.setdefault(table, {})[column] = TableColumn(type_name, bool(required))
+    return found
+
+
+@dataclass(frozen=True)
+class Inspector:
+    """What earlier batches of a source made (`schemas`, `key_tags`) beside what is in `schema` now (`tables`)."""
+
+    dialect: Dialect
+    schema: str
+    schemas: Mapping[str, TargetSchema]
+    tables: Tables
+    key_tags: tuple[str, ...] | None
+
+    def open_books(self, source: Source) -> list[SchemaBook]:
+        """The book of each target.
+
+        Raises SchemaConflict where a table is no longer what was made, or is not what the configuration asks.
+        """
+        books = []
+        for target in source.targets:
+            stored = self.schemas.get(target.table)
+            others: frozenset[str] = frozenset()
+            if stored:
+                self._compare(target.table, self._expected(stored))
+                others = frozenset(self.tables[target.table]) - set(all_columns(stored))
+                self._refuse_required(target.table, others)
+            books.append(open_book(target, source.key, self.dialect, stored, others=others))
+        return books
+
+    def left_behind(self, source: Source) -> dict[str, TargetSchema]:
+        """Tables of targets that the configuration no longer has: their rows still tell how far their keys had come.
+
+        Raises SchemaConflict where such a table cannot be asked any more; one that was dropped is left out.
+        """
+        configured = {t.table for t in source.targets}
+        found = {}
+        for table, stored in self.schemas.items():
+            if table in configured or table not in self.tables or stored.key != source.key:
+                continue
+            asked = (*stored.key_names, "_cdc_position")
+            self._compare(table, ((c, t) for c, t in self._expected(stored) if c in asked))
+            found[table] = stored
+        return found
+
+    def _expected(self, stored: TargetSchema) -> Iterator[tuple[str, str]]:
+        """Each column of a target's table, and its type as the project writes it."""
+        type_name = self.dialect.type_name
+        for name, tag in zip(stored.key_names, self.key_tags or (), strict=False):
+            yield name, type_name(key_column_type(tag))
+        for column in stored.columns:
+            yield column.name, type_name(column.type)
+        yield "_cdc_position", type_name(ColumnType(Kind.TEXT))
+        yield "_cdc_changed_at", type_name(ColumnType(Kind.TIMESTAMP))
+        yield "_cdc_merged_at", type_name(ColumnType(Kind.TIMESTAMP))
+        yield "_cdc_rescued", self.dialect.metadata_json
+
+    def _compare(self, label: str, expected: Iterable[tuple[str, str]]) -> None:
+        table = self.tables.get(label)
+        quoted = self.dialect.quote(self.schema, label)
+        if table is None:
+            raise SchemaConflict(
+                f"its table {quoted} is gone",
+                where=f"target {label}",
+                hint="to build it anew delete its row from the metadata table `targets`, then: cdc-merge replay",
+            )
+        for column, type_name in expected:
+            have, name = table.get(column), self.dialect.quote(column)
+            if have and _spelling(have.type) == _spelling(type_name):
+                continue
+            what = f"is {have.type} where it was made as {type_name}" if have else "is missing"
+            cure = f"ALTER COLUMN {name} TYPE" if have else f"ADD COLUMN {name}"
+            raise SchemaConflict(
+                f"the column {what}",
+                where=f"target {label}.{column}",
+                hint=f"ALTER TABLE {quoted} {cure} {type_name}; values that were lost come back by merging into a "
+                "new table (another `table:`) and replay",
+            )
+
+    def _refuse_required(self, label: str, others: Iterable[str]) -> None:
+        """Columns that people added are theirs and get no value, so they must do without one."""
+        for column in sorted(others):
+            if self.tables[label][column].required:
+                raise SchemaConflict(
+                    "a column that was added by hand neither takes NULL nor has a default",
+                    where=f"target {label}.{column}",
+                    hint=f"ALTER TABLE {self.dialect.quote(self.schema, label)} "
+                    f"ALTER COLUMN {self.dialect.quote(column)} DROP NOT NULL",
+                )
+
+
+def _spelling(type_name: str) -> str:
+    """One spelling of a type: NUMERIC and DECIMAL are the same, and spaces and case say nothing."""
+    return type_name.lower().replace(" ", "").replace("decimal", "numeric")
