@@ -112,6 +112,10 @@ class WarehouseRefused(SourceStopped):
     """The warehouse rejects a statement for a reason that trying again does not cure."""
 
 
+class DecodingFailed(SourceStopped):
+    """Decoding met with something nobody foresaw, or has too little memory or disk; the log has the traceback."""
+
+
 class MissingMetadata(SourceStopped):
     """The metadata tables are not there, or not of this version."""
 

@@ -1,0 +1,106 @@
+"""The rows that a batch adds to the ledger and to the quarantine, as Arrow."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
+
+from cdc_merge.feed.chunks import LocalObject
+from cdc_merge.feed.workbench import Workbench
+from cdc_merge.model import ObjectRef
+
+PORTION_BYTES = 4 * 2**20  # of unusable records, in memory at once
+
+Place = tuple[int | None, int | None]
+"""(record, byte offset) in an object."""
+
+_REJECTED = "object_number, record, byte_offset, reason, detail, raw"
+_ROW_BYTES = 200  # what a row takes beside its raw bytes
+_QUARANTINE = pa.schema(
+    [
+        ("id", pa.string()),
+        ("bucket", pa.string()),
+        ("object_key", pa.string()),
+        ("version", pa.string()),
+        ("record", pa.int64()),
+        ("byte_offset", pa.int64()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("raw", pa.binary()),
+    ]
+)
+
+
+def ledger_rows(objects: Sequence[LocalObject], *, bucket: str, records_of: Mapping[int, int]) -> pa.Table:
+    """One row per object; `records_of` by object number."""
+    return pa.table(
+        {
+            "bucket": pa.array([bucket] * len(objects), pa.string()),
+            "object_key": pa.array([o.ref.key for o in objects], pa.string()),
+            "version": pa.array([o.ref.version for o in objects], pa.string()),
+            "bytes": pa.array([o.ref.size for o in objects], pa.int64()),
+            "modified_at": pa.array([o.ref.modified for o in objects], pa.timestamp("us", "UTC")),
+            "records": pa.array([records_of.get(o.number, 0) for o in objects], pa.int64()),
+        }
+    )
+
+
+def quarantine_rows(
+    workbench: Workbench,
+    objects: Sequence[LocalObject],
+    *,
+    source: str,
+    bucket: str,
+    places: Sequence[Place] | None = None,
+    portion_bytes: int = PORTION_BYTES,
+) -> pa.RecordBatchReader:
+    """What is in the workbench's table `rejected`, a portion at a time: a feed of nothing but rubbish is as large.
+
+    `places`, by object number: where single records that were taken out of quarantine lay.
+    """
+    refs = {o.number: o.ref for o in objects}
+    bench = workbench.bench()
+    # A row belongs to the portion its last byte falls into. Only the sizes are read here.
+    portions = bench.rows(
+        "SELECT min(row), max(row) FROM ("
+        f"SELECT rowid AS row, sum(coalesce(octet_length(raw), 0) + {_ROW_BYTES}) OVER (ORDER BY rowid) AS upto "
+        f"FROM rejected) GROUP BY upto // {portion_bytes} ORDER BY 1"
+    )
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for first, last in portions:
+            table = bench.table(f"SELECT {_REJECTED} FROM rejected WHERE rowid BETWEEN {first} AND {last}")
+            yield from _entries(table, refs, source, bucket, places).to_batches()
+
+    return pa.RecordBatchReader.from_batches(_QUARANTINE, batches())
+
+
+def _entries(
+    rejected: pa.Table, refs: Mapping[int, ObjectRef], source: str, bucket: str, places: Sequence[Place] | None
+) -> pa.Table:
+    numbers: list[int] = rejected.column("object_number").to_pylist()
+    mine = [refs[n] for n in numbers]
+    if places is not None:
+        records, offsets = [places[n][0] for n in numbers], [places[n][1] for n in numbers]
+    else:
+        records, offsets = rejected.column("record").to_pylist(), rejected.column("byte_offset").to_pylist()
+    return pa.table(
+        {
+            "id": [_id(source, bucket, r, o) for r, o in zip(mine, offsets, strict=True)],
+            "bucket": [bucket] * len(mine),
+            "object_key": [r.key for r in mine],
+            "version": [r.version for r in mine],
+            "record": records,
+            "byte_offset": offsets,
+        }
+        | {name: rejected.column(name) for name in ("reason", "detail", "raw")},
+        schema=_QUARANTINE,
+    )
+
+
+def _id(source: str, bucket: str, ref: ObjectRef, offset: int | None) -> str:
+    """The same record of the same object version has the same id, however often it is read."""
+    place = "\n".join((source, bucket, ref.key, ref.version, str(offset)))
+    return hashlib.sha256(place.encode()).hexdigest()[:16]
