@@ -385,12 +385,12 @@ def migrate(context: Context) -> None:
 
 
 @contextmanager
-def _workers(context: Context) -> Iterator[dict[str, SourceWorker]]:
-    """Workers of the sources asked for, for one piece of work outside the loop."""
+def _worker(context: Context) -> Iterator[Worker]:
+    """A worker of the sources asked for, for one piece of work outside the loop."""
     worker = Worker(context.settings, sources=[s.name for s in context.sources])
     try:
         worker.prepare()
-        yield {w.source.name: w for w in worker.sources}
+        yield worker
     finally:
         worker.close()
 
@@ -415,23 +415,19 @@ def _workers(context: Context) -> Iterator[dict[str, SourceWorker]]:
 def replay(context: Context, *, since: datetime | None, until: datetime | None, keys: tuple[str, ...]) -> None:
     """Merge objects again; harmless by design, since older changes never win."""
     began = time.perf_counter()
-    totals = RunTotals()
-    with _workers(context) as workers:
-        wanted = {name: _wanted(worker, keys, since, until) for name, worker in workers.items()}
+
+    def find(worker: SourceWorker) -> list[ObjectRef]:
+        discovery = Discovery(worker.store, lambda _refs: set(), utc_now)
+        return [r for page in discovery.full() for r in page if _is_wanted(r, keys, since, until)]
+
+    with _worker(context) as worker:
+        wanted = {w.source.name: find(w) for w in worker.sources}
         if missing := set(keys) - {r.key for refs in wanted.values() for r in refs}:
-            raise UsageError(f"no such object: {sorted(missing)[0]}", where=f"source {', '.join(workers)}")
-        for name, refs in wanted.items():
-            worker = workers[name]
-            for counts in worker.merge_all(refs, again=True):
-                totals.add(name, counts)
+            raise UsageError(f"no such object: {sorted(missing)[0]}", where=f"source {', '.join(wanted)}")
+        totals = worker.replay(wanted, find)
     _report_run(context, totals, time.perf_counter() - began)
-
-
-def _wanted(
-    worker: SourceWorker, keys: tuple[str, ...], since: datetime | None, until: datetime | None
-) -> list[ObjectRef]:
-    discovery = Discovery(worker.store, lambda _refs: set(), utc_now)
-    return [r for page in discovery.full() for r in page if _is_wanted(r, keys, since, until)]
+    if totals.stopped:
+        sys.exit(1)
 
 
 def _is_wanted(ref: ObjectRef, keys: tuple[str, ...], since: datetime | None, until: datetime | None) -> bool:
@@ -503,11 +499,11 @@ def quarantine_retry(context: Context, *, ids: tuple[str, ...]) -> None:
     entries = _entries(context, ids, with_raw=True)
     totals = RunTotals()
     missing: list[Entry] = []
-    with _workers(context) as workers:
-        for name, worker in workers.items():
-            if mine := [e for e in entries if e.source == name]:
-                counts, gone = retry(worker, mine)
-                totals.add(name, counts)
+    with _worker(context) as worker:
+        for source in worker.sources:
+            if mine := [e for e in entries if e.source == source.source.name]:
+                counts, gone = retry(source, mine)
+                totals.add(source.source.name, counts)
                 missing += gone
     _report_run(context, totals, time.perf_counter() - began)
     for entry in missing:

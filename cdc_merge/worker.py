@@ -7,12 +7,13 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from cdc_merge.errors import CdcMergeError, LeaseLost, SourceStopped, Transient
+from cdc_merge.errors import CdcMergeError, LeaseLost, ObjectChanged, SourceStopped, Transient, WarehouseUnavailable
 from cdc_merge.feed.discovery import Discovery
 from cdc_merge.feed.store import ObjectStore, open_store
 from cdc_merge.health import Health
@@ -87,11 +88,13 @@ class Stop:
 
 @dataclass
 class _Pace:
-    """When a source is looked at next, and how often it has failed in a row."""
+    """When a source has its next turn, and how often it has failed in a row."""
 
     due: float = 0.0
+    next_look: float = 0.0  # when it lists objects again, once those found are merged
     failures: int = 0
     stopped: SourceStopped | None = None
+    batches: Iterator[Counts] | None = None  # a backlog that is being merged, one batch each turn
 
 
 @dataclass
@@ -195,11 +198,16 @@ class SourceWorker:
     def _renew_in_time(self) -> None:
         """Keep the lease while a batch takes longer than it lasts. Raises LeaseLost: the batch would be refused."""
         with self._renewing:
-            if self._lease is None or time.monotonic() - self._lease_renewed < LEASE_SECONDS / 3:
+            if self._lease is None or time.monotonic() < self._lease_renewed + LEASE_SECONDS / 3:
                 return
-            with self._warehouse.session() as session:
-                self._lease = self._leases.renew(session, self._lease)
-            self._lease_renewed = time.monotonic()
+            try:
+                with self._warehouse.session() as session:
+                    self._lease = self._leases.renew(session, self._lease)
+                self._lease_renewed = time.monotonic()
+            except WarehouseUnavailable as error:
+                # No reason to drop what is decoded: whether the lease was kept is for the fence to say.
+                log.warning("lease_not_renewed", source=self.source.name, error=str(error))
+                self._lease_renewed = time.monotonic() - LEASE_SECONDS / 4  # once more after a twelfth of it
 
     def _report_standing(self, session: Session) -> None:
         """Tell the metrics what earlier workers left: how fresh the source is, and what waits in quarantine."""
@@ -387,23 +395,40 @@ class Worker:
         totals = RunTotals()
         try:
             for worker in self.sources:
-                try:
-                    self._exhaust(worker, totals)
-                except (SourceStopped, Transient) as error:
-                    self._report_stopped(worker, error)
-                    totals.stopped[worker.source.name] = error
+                self._attempt(worker, worker.merge_new, totals)
         except Stopping:
             log.info("stopped", reason="requested")
         finally:
             self.close()
         return totals
 
-    def _exhaust(self, worker: SourceWorker, totals: RunTotals) -> None:
+    def replay(
+        self, wanted: Mapping[str, Sequence[ObjectRef]], find: Callable[[SourceWorker], Sequence[ObjectRef]]
+    ) -> RunTotals:
+        """Merge the `wanted` objects of sources again, as `run_once` merges new ones.
+
+        `find` lists a source's objects anew when one was rewritten since.
+        """
+        totals = RunTotals()
+        for worker in self.sources:
+            waiting = list(wanted.get(worker.source.name, ()))
+            self._attempt(worker, partial(_merge_again, worker, waiting, find), totals)
+        return totals
+
+    def _attempt(self, worker: SourceWorker, merge: Callable[[], Iterator[Counts]], totals: RunTotals) -> None:
+        """Merge all there is of a source; what it fails of is in `stopped`, so that the others have their turn."""
+        try:
+            self._exhaust(worker, merge, totals)
+        except (SourceStopped, Transient) as error:
+            self._report_stopped(worker, error)
+            totals.stopped[worker.source.name] = error
+
+    def _exhaust(self, worker: SourceWorker, merge: Callable[[], Iterator[Counts]], totals: RunTotals) -> None:
         pace = self._paces[worker.source.name]
         while True:
             try:
                 self.prepare()
-                for counts in worker.merge_new():
+                for counts in merge():
                     pace.failures = 0
                     totals.add(worker.source.name, counts)
                 return
@@ -431,19 +456,27 @@ class Worker:
         return totals
 
     def _attend(self, worker: SourceWorker, totals: RunTotals) -> None:
+        """One turn of a source: look for objects, or merge one batch of those found. Then the others have theirs."""
         name, pace = worker.source.name, self._paces[worker.source.name]
         if time.monotonic() < pace.due:
             return
+        batches, pace.batches = pace.batches, None  # after an error the objects are listed anew
         pace.due = time.monotonic() + worker.source.poll
+        if batches is None:
+            pace.next_look = pace.due
         try:
             self.prepare()
             if not worker.hold_lease():
                 self.health.standing_by(name)
                 return
-            for counts in worker.merge_new():
-                pace.failures = 0
+            batches = batches or worker.merge_new()
+            counts = next(batches, None)
+            if counts is not None:
                 totals.add(name, counts)
+                pace.batches, pace.failures, pace.due = batches, 0, 0.0
                 self.health.beat(name)
+                return
+            pace.due = pace.next_look
             if pace.stopped:
                 log.info("source_resumed", source=name)
             pace.failures, pace.stopped = 0, None
@@ -490,6 +523,22 @@ def layout_of(settings: Settings, warehouse: Warehouse) -> Layout:
         metadata_schema=settings.metadata_schema,
         metadata=metadata_names(settings.metadata_schema),
     )
+
+
+def _merge_again(
+    worker: SourceWorker, waiting: list[ObjectRef], find: Callable[[SourceWorker], Sequence[ObjectRef]]
+) -> Iterator[Counts]:
+    """Merge what waits; `waiting` shrinks with it, so that another try goes on with the rest."""
+    try:
+        for counts in worker.merge_all(waiting.copy(), again=True):
+            del waiting[: counts.objects]
+            yield counts
+    except ObjectChanged:
+        keys = {ref.key for ref in waiting}
+        waiting[:] = [ref for ref in find(worker) if ref.key in keys]
+        for key in sorted(keys - {ref.key for ref in waiting}):
+            log.warning("object_gone", source=worker.source.name, object=key)
+        raise
 
 
 def _backoff(failures: int) -> float:

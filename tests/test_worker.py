@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
 
-from cdc_merge.errors import DecodingFailed
+from cdc_merge.errors import DecodingFailed, LeaseLost, ObjectChanged, StoreUnavailable, WarehouseUnavailable
 from cdc_merge.feed.decode import decode
-from cdc_merge.model import Settings, Source, Target
-from cdc_merge.worker import Worker
+from cdc_merge.model import BatchLimits, ObjectRef, Settings, Source, Target
+from cdc_merge.warehouses import Statement
+from cdc_merge.worker import LEASE_SECONDS, SourceWorker, Worker
 from tests.support.harness import Harness
 from tests.support.records import Record, stream_record
 
@@ -99,3 +104,203 @@ def test_an_error_while_the_rows_are_still_read_stops_the_source(shop: Shop, mon
     totals = shop.worker().run_once()
     assert "half-way" in str(totals.stopped["first"])
     assert totals.counts.records == 0
+
+
+# --- each source has its turn -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tries, and no waiting between them."""
+    monkeypatch.setattr("cdc_merge.worker._ONCE_TRIES", 1)
+    monkeypatch.setattr("cdc_merge.worker._backoff", lambda _failures: 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_store_that_stays_away_does_not_hold_up_the_other_sources(shop: Shop) -> None:
+    shop.second.put_records([put("b")])
+    worker = shop.worker()
+
+    def away(**_: Any) -> Any:
+        raise StoreUnavailable("no answer")
+
+    worker.sources[0].store.list_page = away  # type: ignore[method-assign]
+    totals = worker.run_once()
+    assert isinstance(totals.stopped["first"], StoreUnavailable)
+    assert totals.by_source["second"].applied == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_source_that_another_worker_holds_does_not_hold_up_the_others(shop: Shop) -> None:
+    for harness in (shop.first, shop.second):
+        harness.put_records([put("a")])
+    other = shop.worker()
+    other.prepare()
+    assert other.sources[0].hold_lease()
+    totals = shop.worker().run_once()
+    assert isinstance(totals.stopped["first"], LeaseLost)
+    assert totals.by_source["second"].applied == 1
+    other.close()
+    assert shop.worker().run_once().by_source["first"].applied == 1
+
+
+def test_a_long_backlog_leaves_the_others_their_turns(tmp_path: Path) -> None:
+    shop = Shop(f"duckdb:///{tmp_path}/w.duckdb", tmp_path, poll=0.02, batch=BatchLimits(objects=1))
+    for number in range(4):
+        shop.first.put_records([put("a", number + 1)])
+    for number in range(2):
+        shop.second.put_records([put("b", number + 1)])
+    worker = shop.worker()
+    merged: list[str] = []
+
+    def note(source: str, merge: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(*arguments: Any) -> Any:
+            merged.append(source)
+            if len(merged) == 6:
+                worker.stop.request()
+            return merge(*arguments)
+
+        return noting
+
+    for source in worker.sources:
+        source.merger.merge = note(source.source.name, source.merger.merge)  # type: ignore[method-assign]
+    worker.run()
+    assert merged == ["first", "second", "first", "second", "first", "first"]
+
+
+# --- the lease in a long batch ----------------------------------------------------------------------------
+
+
+class Slow:
+    """A source's fetches, each of which takes half of the time that a lease lasts, one after another."""
+
+    def __init__(self, worker: Worker, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) -> None:
+        self._seconds = 0.0
+        self._meanwhile = meanwhile
+        store = worker.sources[0].store
+        self._fetch = store.fetch
+        store.fetch = self.fetch  # type: ignore[method-assign]
+        monkeypatch.setattr("cdc_merge.merger._FETCH_THREADS", 1)
+        clock = SimpleNamespace(monotonic=lambda: time.monotonic() + self._seconds)
+        monkeypatch.setattr("cdc_merge.worker.time", clock)
+
+    def fetch(self, ref: ObjectRef, folder: Path) -> Path:
+        self._meanwhile()
+        self._seconds += LEASE_SECONDS / 2
+        return self._fetch(ref, folder)
+
+
+def test_the_lease_is_renewed_as_long_as_a_batch_takes(
+    warehouse_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(warehouse_url, tmp_path)
+    for number in range(5):
+        shop.first.put_records([put("a", number + 1)])
+    renewed: list[datetime] = []
+    worker = shop.worker()
+    Slow(
+        worker,
+        monkeypatch,
+        lambda: renewed.append(shop.first.query("SELECT renewed_at FROM cdc_merge.leases")[0][0]),
+    )
+    assert worker.run_once().by_source["first"].objects == 5
+    assert len(set(renewed)) == 5 and renewed == sorted(renewed)
+
+
+def test_a_lease_that_cannot_be_renewed_for_a_moment_costs_no_batch(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        shop.first.put_records([put("a", number + 1)])
+    worker = shop.worker()
+    session = worker.warehouse.session
+
+    @contextmanager
+    def locked() -> Any:
+        raise WarehouseUnavailable("the file is locked")
+        yield
+
+    fetched = []
+
+    def meanwhile() -> None:
+        fetched.append(1)
+        worker.warehouse.session = locked if len(fetched) < 3 else session  # type: ignore[method-assign]
+
+    Slow(worker, monkeypatch, meanwhile)
+    totals = worker.run_once()
+    assert (totals.by_source["first"].objects, len(fetched)) == (3, 3)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_batch_whose_source_was_taken_over_is_dropped_before_it_is_decoded(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        shop.first.put_records([put("a", number + 1)])
+    worker = shop.worker()
+    fetched: list[threading.Thread] = []
+
+    def take_over() -> None:
+        fetched.append(threading.current_thread())
+        with worker.warehouse.session() as session:
+            session.run([Statement("by hand", "UPDATE cdc_merge.leases SET holder = 'another:1', token = 'theirs'")])
+
+    Slow(worker, monkeypatch, take_over)
+    monkeypatch.setattr("cdc_merge.merger.decode", failing(AssertionError("decoded")))
+    assert isinstance(worker.run_once().stopped["first"], LeaseLost)
+    assert len(fetched) == 1
+
+
+# --- replay -----------------------------------------------------------------------------------------------
+
+
+def every_object(worker: SourceWorker) -> list[ObjectRef]:
+    return list(worker.store.list_page(start_after="", limit=1000).objects)
+
+
+def replay(worker: Worker) -> Any:
+    try:
+        worker.prepare()
+        return worker.replay({w.source.name: every_object(w) for w in worker.sources}, every_object)
+    finally:
+        worker.close()
+
+
+def test_a_replay_keeps_to_the_size_of_a_batch(tmp_path: Path) -> None:
+    shop = Shop(f"duckdb:///{tmp_path}/w.duckdb", tmp_path, batch=BatchLimits(bytes=1_000))
+    for number in range(4):
+        shop.first.put_records([put("a", number + 1, v="x" * 2_000)])
+    shop.worker().run_once()
+    worker, sizes = shop.worker(), []
+    merge = worker.sources[0].merger.merge
+
+    def noting(job: Any, fence: Sequence[Statement]) -> Any:
+        sizes.append(len(job.refs))
+        return merge(job, fence)
+
+    worker.sources[0].merger.merge = noting  # type: ignore[method-assign]
+    assert replay(worker).counts.objects == 4
+    assert sizes == [1, 1, 1, 1]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("error", [StoreUnavailable("busy"), ObjectChanged("rewritten")])
+def test_a_replay_tries_again_and_merges_each_object_once(tmp_path: Path, error: Exception) -> None:
+    shop = Shop(f"duckdb:///{tmp_path}/w.duckdb", tmp_path, batch=BatchLimits(objects=1))
+    keys = [shop.first.put_records([put("a", number + 1)]) for number in range(3)]
+    shop.worker().run_once()
+    worker, fetched = shop.worker(), []
+    fetch = worker.sources[0].store.fetch
+
+    def flaky(ref: ObjectRef, folder: Path) -> Path:
+        fetched.append(ref.key)
+        if len(fetched) == 2:
+            if isinstance(error, ObjectChanged):
+                shop.first.put_records([put("a", 9)], ref.key)
+            raise error
+        return fetch(ref, folder)
+
+    worker.sources[0].store.fetch = flaky  # type: ignore[method-assign]
+    totals = replay(worker)
+    assert fetched == [keys[0], keys[1], keys[1], keys[2]]
+    assert (totals.counts.objects, totals.stopped) == (3, {})
