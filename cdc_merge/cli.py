@@ -24,7 +24,7 @@ from rich.table import Table
 
 from cdc_merge import logs
 from cdc_merge.config import find_config, load_config
-from cdc_merge.errors import CdcMergeError, UsageError
+from cdc_merge.errors import CdcMergeError, SourceStopped, Transient, UsageError
 from cdc_merge.feed.discovery import Discovery
 from cdc_merge.health import Health, HealthServer
 from cdc_merge.ledger import Counts, Ledger
@@ -502,18 +502,22 @@ def quarantine_retry(context: Context, *, ids: tuple[str, ...]) -> None:
     with _worker(context) as worker:
         for source in worker.sources:
             if mine := [e for e in entries if e.source == source.source.name]:
-                counts, gone = retry(source, mine)
+                try:
+                    counts, gone = retry(source, mine)
+                except (SourceStopped, Transient) as error:
+                    totals.stopped[source.source.name] = error
+                    continue
                 totals.add(source.source.name, counts)
                 missing += gone
     _report_run(context, totals, time.perf_counter() - began)
     for entry in missing:
-        error = CdcMergeError(
+        complaint = CdcMergeError(
             "the object is no longer there",
             where=entry.object_key,
             hint=f"put it back, or run: cdc-merge quarantine discard {entry.id}",
         )
-        click.secho(f"error: {error}", fg="red", err=True)
-    if missing:
+        click.secho(f"error: {complaint}", fg="red", err=True)
+    if missing or totals.stopped:
         sys.exit(1)
 
 

@@ -418,6 +418,22 @@ def test_a_retry_prints_the_books_and_keeps_what_still_fails(merged: Shop) -> No
     assert "1 quarantined" in merged("quarantine", "retry").stdout
 
 
+def test_a_retry_goes_on_after_an_object_that_is_gone_and_names_it(merged: Shop) -> None:
+    broken, mended = (merged.feed / "2099/01/01/00" / name for name in ("broken.gz", "mended.gz"))
+    broken.parent.mkdir(parents=True)
+    for path in (broken, mended):
+        path.write_bytes(b"\x1f\x8b not gzip")
+    assert merged.json("run", "--once")["quarantined"] == 2
+    broken.unlink()
+    mended.write_bytes(compress(frame([customer("Zoe", 10**30)])))
+    result = merged("quarantine", "retry", "--format", "json", exits=1)
+    document = json.loads(result.stdout)
+    assert (document["records"], document["applied"], document["quarantined"]) == (2, 1, 1)
+    assert "broken.gz: the object is no longer there" in result.stderr and "quarantine discard" in result.stderr
+    left = [e["object_key"] for e in merged.json("quarantine", "list")["entries"]]
+    assert len(left) == 2 and "2099/01/01/00/broken.gz" in left
+
+
 @pytest.mark.parametrize("name", ["f" * 16, "ZZZ", "", "%", "_"])
 def test_an_id_that_no_entry_has_is_wrong_usage(merged: Shop, name: str) -> None:
     for verb in ("show", "retry", "discard"):

@@ -17,9 +17,11 @@ import pyarrow.orc
 import pyarrow.parquet
 import pytest
 
+from cdc_merge.config.values import LONGEST_SOURCE_NAME
 from cdc_merge.errors import MixedFeed
 from cdc_merge.ledger import Counts
 from cdc_merge.model import BatchLimits, Settings, Source, Target
+from cdc_merge.warehouses.dialect import POSTGRES
 from cdc_merge.worker import Worker
 from tests.support.harness import Harness, untyped
 from tests.support.records import Codec, Record, Style, compress, encode, frame, kinesis_record, stream_record
@@ -443,6 +445,17 @@ def test_the_longest_legal_key_is_held_or_quarantined(warehouse_url: str, tmp_pa
         assert (counts.applied, counts.superseded, counts.quarantined) == (4, 1, 0)
         assert found == {**short, (partition, sort): "y"}
     assert list(harness.tombstones()) == [(partition[:1500], sort)]
+
+
+def test_the_longest_key_fits_beside_the_longest_name_of_a_source(postgres_url: str, tmp_path: Path) -> None:
+    """The tombstones' index holds both."""
+    source = replace(ALL, name="s" * LONGEST_SOURCE_NAME, key=("PK", "SK"))
+    harness = Harness(postgres_url, source, tmp_path / "feed")
+    noise = random.Random(3)
+    partition = "".join(noise.choices(string.ascii_letters + string.digits, k=2_048))
+    sort = partition[::-1][: (POSTGRES.max_key_bytes or 0) - 2_048]
+    harness.put_records([stream_record({"PK": partition, "SK": sort}, None, sequence=1, at=T0)])
+    assert (harness.run().counts.quarantined, list(harness.tombstones())) == (0, [(partition, sort)])
 
 
 def test_a_key_with_a_nul_is_held_or_quarantined(items: Harness) -> None:
