@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -17,7 +17,7 @@ Place = tuple[int | None, int | None]
 """(record, byte offset) in an object."""
 
 _REJECTED = "object_number, record, byte_offset, reason, detail, raw"
-_ROW_BYTES = 200  # what a row takes beside its raw bytes
+_FEW = 16  # rows that are never parted
 _QUARANTINE = pa.schema(
     [
         ("id", pa.string()),
@@ -62,19 +62,32 @@ def quarantine_rows(
     """
     refs = {o.number: o.ref for o in objects}
     bench = workbench.bench()
-    # A row belongs to the portion its last byte falls into. Only the sizes are read here.
-    portions = bench.rows(
-        "SELECT min(row), max(row) FROM ("
-        f"SELECT rowid AS row, sum(coalesce(octet_length(raw), 0) + {_ROW_BYTES}) OVER (ORDER BY rowid) AS upto "
-        f"FROM rejected) GROUP BY upto // {portion_bytes} ORDER BY 1"
+    # Never all of `raw` in one scan: DuckDB holds the bytes of 2,048 rows at a time, and a row may have a megabyte.
+    # https://duckdb.org/docs/stable/internals/vector
+    sizes = bench.rows(
+        f"SELECT min(rowid), max(rowid), CAST(sum(size) AS BIGINT) FROM rejected GROUP BY rowid // {_FEW} ORDER BY 1"
     )
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for first, last in portions:
+        for first, last in _portions(sizes, portion_bytes):
             table = bench.table(f"SELECT {_REJECTED} FROM rejected WHERE rowid BETWEEN {first} AND {last}")
             yield from _entries(table, refs, source, bucket, places).to_batches()
 
     return pa.RecordBatchReader.from_batches(_QUARANTINE, batches())
+
+
+def _portions(sizes: Iterable[tuple[int, int, int]], limit: int) -> Iterator[tuple[int, int]]:
+    """Neighbours of (first row, last row, bytes) put together, up to `limit` bytes or a single one."""
+    held: tuple[int, int, int] | None = None
+    for first, last, size in sizes:
+        if held and held[2] + size <= limit:
+            held = held[0], last, held[2] + size
+        else:
+            if held:
+                yield held[0], held[1]
+            held = first, last, size
+    if held:
+        yield held[0], held[1]
 
 
 def _entries(

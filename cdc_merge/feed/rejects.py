@@ -18,9 +18,11 @@ _SCHEMA = pa.schema(
         ("reason", pa.string()),
         ("detail", pa.string()),
         ("raw", pa.binary()),
+        ("size", pa.int64()),
     ]
 )
 _FLUSH_BYTES = 8 * 2**20
+_ROW_BYTES = 200  # what a row takes beside its raw bytes
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Reject:
     detail: str
     raw: bytes | None
 
+    @property
+    def size(self) -> int:
+        """Bytes it takes in memory, about."""
+        return len(self.raw or b"") + _ROW_BYTES
+
 
 class Rejects:
     """Collects rejects in the workbench's table `rejected`, which can spill."""
@@ -45,7 +52,7 @@ class Rejects:
         self._held = 0
         workbench.execute(
             "CREATE TABLE rejected (object_number INTEGER, record BIGINT, byte_offset BIGINT, reason VARCHAR, "
-            "detail VARCHAR, raw BLOB)"
+            "detail VARCHAR, raw BLOB, size BIGINT)"
         )
 
     def add(self, reject: Reject) -> None:
@@ -53,7 +60,7 @@ class Rejects:
         with self._lock:
             # A detail may quote the record, and not every warehouse's text holds U+0000.
             self._rows.append(replace(reject, detail=reject.detail.replace("\x00", "\\x00")))
-            self._held += len(reject.raw or b"") + 200
+            self._held += reject.size
             if self._held > _FLUSH_BYTES:
                 self._flush()
 
