@@ -17,6 +17,7 @@ from typing import Any
 from bench import baselines
 from bench.child import Step, Watch
 from bench.feed import COLUMNS, ONE_BATCH, TABLE, link, settings
+from cdc_merge.clock import utc_now
 from cdc_merge.errors import CdcMergeError
 from cdc_merge.feed.discovery import Discovery
 from cdc_merge.ledger import OUTCOMES, Counts
@@ -24,7 +25,7 @@ from cdc_merge.merger import Job
 from cdc_merge.metrics import Metrics
 from cdc_merge.model import Settings
 from cdc_merge.warehouses import open_warehouse
-from cdc_merge.worker import Worker, utc_now
+from cdc_merge.worker import Worker
 
 Steps = dict[str, Step]
 

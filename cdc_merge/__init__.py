@@ -16,7 +16,8 @@ from pathlib import Path
 from cdc_merge.config import find_config, load_config
 from cdc_merge.errors import CdcMergeError
 from cdc_merge.model import Settings
-from cdc_merge.worker import RunTotals, Stop, Worker
+from cdc_merge.stopping import Stop
+from cdc_merge.worker import RunTotals, Worker
 
 
 class Config:

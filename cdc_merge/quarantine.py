@@ -13,8 +13,8 @@ from cdc_merge.ledger import Counts
 from cdc_merge.merger import Job
 from cdc_merge.model import ObjectRef
 from cdc_merge.render import Name
+from cdc_merge.source_worker import SourceWorker
 from cdc_merge.warehouses import Dialect, Row, Session, Statement
-from cdc_merge.worker import SourceWorker
 
 _PORTION = 500  # entries tried again in one transaction
 _COLUMNS = "id, source, bucket, object_key, version, record, byte_offset, reason, detail, quarantined_at"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cdc_merge.clock import utc_now
 from cdc_merge.errors import CdcMergeError
 from cdc_merge.feed.discovery import Discovery
 from cdc_merge.feed.store import ObjectStore, open_store
@@ -16,7 +17,6 @@ from cdc_merge.migrate import Migrator
 from cdc_merge.model import ObjectRef, Settings, Source
 from cdc_merge.quarantine import Quarantine
 from cdc_merge.warehouses import Session, Warehouse
-from cdc_merge.worker import utc_now
 
 _TOTALS = ("records", "applied", "superseded", "stale", "ignored", "quarantined")
 

@@ -19,7 +19,8 @@ from cdc_merge.errors import StoreDenied
 from cdc_merge.metrics import Metrics
 from cdc_merge.model import BatchLimits, Settings, Source, Target
 from cdc_merge.quarantine import Entry, Quarantine, retry
-from cdc_merge.worker import Stop, Worker
+from cdc_merge.stopping import Stop
+from cdc_merge.worker import Worker
 from tests.support.harness import Harness, assert_balanced
 from tests.support.proxy import Proxy, proxy_to
 from tests.support.records import Record, compress, frame, stream_record

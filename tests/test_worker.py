@@ -19,8 +19,9 @@ import pytest
 from cdc_merge.errors import DecodingFailed, LeaseLost, ObjectChanged, StoreUnavailable, WarehouseUnavailable
 from cdc_merge.feed.decode import decode
 from cdc_merge.model import BatchLimits, ObjectRef, Settings, Source, Target
+from cdc_merge.source_worker import LEASE_SECONDS, SourceWorker
 from cdc_merge.warehouses import Statement
-from cdc_merge.worker import LEASE_SECONDS, SourceWorker, Worker
+from cdc_merge.worker import Worker
 from tests.support.harness import Harness
 from tests.support.records import Record, stream_record
 
@@ -182,7 +183,7 @@ class Slow:
         store.fetch = self.fetch  # type: ignore[method-assign]
         monkeypatch.setattr("cdc_merge.merger._FETCH_THREADS", 1)
         clock = SimpleNamespace(monotonic=lambda: time.monotonic() + self._seconds)
-        monkeypatch.setattr("cdc_merge.worker.time", clock)
+        monkeypatch.setattr("cdc_merge.source_worker.time", clock)
 
     def fetch(self, ref: ObjectRef, folder: Path) -> Path:
         self._meanwhile()

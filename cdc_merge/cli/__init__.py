@@ -1,0 +1,14 @@
+"""The commands: the one place that prints and exits."""
+
+from __future__ import annotations
+
+from cdc_merge.cli import again, inspect, run
+from cdc_merge.cli.common import cli
+
+
+def main() -> None:
+    """The console script."""
+    cli(prog_name="cdc-merge")
+
+
+__all__ = ["again", "cli", "inspect", "main", "run"]

@@ -1,0 +1,121 @@
+"""`status`, `check`, `plan` and `migrate`: what is there, and what would happen."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+import click
+
+from cdc_merge.cli.common import EXIT_FOUND, Context, age, cli, command, emit, print_table
+from cdc_merge.clock import utc_now
+from cdc_merge.ledger import Ledger
+from cdc_merge.merge.preview import preview
+from cdc_merge.migrate import Migrator
+from cdc_merge.status import SourceStatus, StatusReader, allowed_delay, check
+from cdc_merge.worker import layout_of
+
+
+@cli.command()
+@click.option("--check", "is_check", is_flag=True, help="Exit 4 when an object has waited too long.")
+@click.option("--no-backlog", is_flag=True, help="Do not list the feed to count what waits.")
+@command
+def status(context: Context, *, is_check: bool, no_backlog: bool) -> None:
+    """Freshness, backlog and counts of each source and target."""
+    with context.warehouse() as warehouse:
+        layout = layout_of(context.settings, warehouse)
+        with warehouse.session() as session:
+            Migrator(warehouse, layout.metadata_schema).require(session)
+            reader = StatusReader(warehouse, layout)
+            found = [reader.read(session, s, count_backlog=is_check or not no_backlog) for s in context.sources]
+    now = utc_now()
+    stale = [
+        s.source for s, source in zip(found, context.sources, strict=True) if s.is_stale(now, allowed_delay(source))
+    ]
+    if context.is_json:
+        emit({"sources": [{**asdict(s), "stale": s.source in stale} for s in found]})
+    else:
+        _print_status(found, stale, now)
+    if is_check and stale:
+        sys.exit(EXIT_FOUND)
+
+
+def _print_status(found: Sequence[SourceStatus], stale: Sequence[str], now: datetime) -> None:
+    for s in found:
+        waiting = "not counted" if s.backlog is None else f"{s.backlog} objects"
+        if s.oldest_waiting:
+            waiting += f", the oldest written {age(s.oldest_waiting, now)}"
+        click.echo(f"source {s.source}" + (" (stale)" if s.source in stale else ""))
+        click.echo(f"  last merge      {age(s.last_merge, now)}; newest change {age(s.newest_change, now)}")
+        click.echo(f"  waiting         {waiting}")
+        click.echo(
+            f"  merged          {s.objects} objects, {s.totals['records']} records: "
+            + ", ".join(f"{count} {name}" for name, count in s.totals.items() if name != "records")
+        )
+        click.echo(f"  quarantine      {s.waiting_in_quarantine} waiting")
+        click.echo(f"  tombstones      {s.tombstones}")
+        click.echo(f"  worker          {s.holder or 'none'}")
+        rows = [(t.table, "yes" if t.exists else "not yet", t.inserted, t.updated, t.deleted) for t in s.targets]
+        print_table("", ("target", "exists", "inserted", "updated", "deleted"), rows)
+
+
+@cli.command("check")
+@command
+def check_command(context: Context) -> None:
+    """Try the configuration, the feeds, the warehouse and the targets; each finding with its cure."""
+    with context.warehouse() as warehouse:
+        findings = check(context.settings, warehouse, layout_of(context.settings, warehouse))
+    if context.is_json:
+        emit({"findings": [asdict(f) for f in findings]})
+    else:
+        for f in findings:
+            click.echo(
+                f"{'✗' if f.is_problem else '✓'} {f.subject}: {f.message}" + (f"\n  cure: {f.cure}" if f.cure else "")
+            )
+    if any(f.is_problem for f in findings):
+        sys.exit(1)
+
+
+@cli.command()
+@click.option("--sql", "with_sql", is_flag=True, help="Print the statements of a merge too.")
+@command
+def plan(context: Context, *, with_sql: bool) -> None:
+    """The DDL and the SQL that would run, changing nothing."""
+    with context.warehouse() as warehouse:
+        layout = layout_of(context.settings, warehouse)
+        with warehouse.session() as session:
+            migrator = Migrator(warehouse, layout.metadata_schema)
+            pending = migrator.pending(session)
+            ledger = Ledger(layout.metadata, warehouse.dialect)
+            previews = []
+            for source in context.sources:
+                state = None if pending else ledger.state(session, source.name, schema=layout.schema)
+                previews.append(preview(source, warehouse.dialect, layout, state))
+    if context.is_json:
+        emit(
+            {
+                "migrations": [m.name for m in pending],
+                "sources": [p.as_dict(with_sql=with_sql) for p in previews],
+            }
+        )
+        return
+    for migration in pending:
+        click.echo(f"-- migration {migration.name} would be applied")
+    for p in previews:
+        click.echo(p.as_text(with_sql=with_sql))
+
+
+@cli.command()
+@command
+def migrate(context: Context) -> None:
+    """Create or upgrade the metadata tables."""
+    with context.warehouse() as warehouse:
+        layout = layout_of(context.settings, warehouse)
+        with warehouse.session() as session:
+            applied = Migrator(warehouse, layout.metadata_schema).apply(session)
+    if context.is_json:
+        emit({"applied": [m.name for m in applied]})
+    else:
+        click.echo("\n".join(f"applied {m.name}" for m in applied) or "the metadata tables are up to date")

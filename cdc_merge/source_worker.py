@@ -1,0 +1,233 @@
+"""One source: take its lease, find what is new, merge it in batches; all but the waiting."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from cdc_merge.clock import utc_now
+from cdc_merge.errors import LeaseLost, WarehouseUnavailable
+from cdc_merge.feed.discovery import Discovery
+from cdc_merge.feed.store import ObjectStore, open_store
+from cdc_merge.lease import Lease, Leases
+from cdc_merge.ledger import OUTCOMES, Counts, Ledger
+from cdc_merge.logs import get_logger
+from cdc_merge.merge.plan import Layout
+from cdc_merge.merger import Job, Merger
+from cdc_merge.metrics import Metrics
+from cdc_merge.model import ObjectRef, Source
+from cdc_merge.stopping import Stop
+from cdc_merge.warehouses import Session, Statement, Warehouse
+
+LEASE_SECONDS = 60.0
+
+log = get_logger("cdc_merge.worker")
+
+
+def worker_name() -> str:
+    """`host:pid`: who we are, in leases and in the books."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+class SourceWorker:
+    """One source's loop body: everything but the waiting."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        warehouse: Warehouse,
+        layout: Layout,
+        leases: Leases,
+        metrics: Metrics,
+        stop: Stop,
+        clock: Callable[[], datetime] = utc_now,
+        store: ObjectStore | None = None,
+        progress: Callable[[Counts, int], None] = lambda _counts, _left: None,
+        beat: Callable[[str], None] = lambda _source: None,
+    ) -> None:
+        """`progress` is told the counts of each batch and how many objects wait; `beat` that work goes on."""
+        self.source = source
+        self._beat = beat
+        self.store = store or open_store(source.changes)
+        self._warehouse = warehouse
+        self._leases = leases
+        self._metrics = metrics
+        self._stop = stop
+        self._progress = progress
+        self._ledger = Ledger(layout.metadata, warehouse.dialect)
+        self._lease: Lease | None = None
+        self._lease_renewed = 0.0
+        self._renewing = threading.Lock()
+        self._listed_all = False
+        self._is_known = False
+        self._requests = 0
+        self._discovery = Discovery(self.store, self._is_merged, clock)
+        self.merger = Merger(
+            source=source,
+            store=self.store,
+            warehouse=warehouse,
+            layout=layout,
+            worker=worker_name(),
+            clock=clock,
+            check=self._check,
+            phase=lambda name, seconds: metrics.phase(source.name, name, seconds),
+        )
+
+    def _is_merged(self, refs: Sequence[ObjectRef]) -> set[ObjectRef]:
+        with self._warehouse.session() as session:
+            return self._ledger.merged(session, self.source.name, self.store.bucket, refs)
+
+    def _check(self) -> None:
+        """Called often while a batch is fetched and decoded, from several threads."""
+        self._stop.check()
+        self._beat(self.source.name)
+        self._renew_in_time()
+
+    # --- the lease ---------------------------------------------------------------------------------------
+
+    def hold_lease(self) -> bool:
+        """Take or renew the lease; False: another worker has it."""
+        now = time.monotonic()
+        if self._lease is not None and now - self._lease_renewed < LEASE_SECONDS / 3:
+            return True
+        with self._warehouse.session() as session:
+            if self._lease is not None:
+                try:
+                    self._lease = self._leases.renew(session, self._lease)
+                except LeaseLost:
+                    self._lease = None
+            if self._lease is None:
+                self._lease = self._leases.acquire(session, self.source.name)
+            if self._lease is not None and not self._is_known:
+                self._report_standing(session)
+        self._lease_renewed = now
+        self._metrics.lease_held(self.source.name, self._lease is not None)
+        return self._lease is not None
+
+    def _renew_in_time(self) -> None:
+        """Keep the lease while a batch takes longer than it lasts. Raises LeaseLost: the batch would be refused."""
+        with self._renewing:
+            if self._lease is None or time.monotonic() < self._lease_renewed + LEASE_SECONDS / 3:
+                return
+            try:
+                with self._warehouse.session() as session:
+                    self._lease = self._leases.renew(session, self._lease)
+                self._lease_renewed = time.monotonic()
+            except WarehouseUnavailable as error:
+                # No reason to drop what is decoded: whether the lease was kept is for the fence to say.
+                log.warning("lease_not_renewed", source=self.source.name, error=str(error))
+                self._lease_renewed = time.monotonic() - LEASE_SECONDS / 4  # once more after a twelfth of it
+
+    def _report_standing(self, session: Session) -> None:
+        """Tell the metrics what earlier workers left: how fresh the source is, and what waits in quarantine."""
+        if newest := self._ledger.newest_change(session, self.source.name):
+            self._metrics.merged_up_to(self.source.name, newest)
+        self._report_quarantine(session)
+        self._is_known = True
+
+    def _report_quarantine(self, session: Session) -> None:
+        self._metrics.quarantine_holds(self.source.name, self._ledger.quarantined(session, self.source.name))
+
+    def release_lease(self) -> None:
+        """Let another worker have the source at once."""
+        if self._lease is None:
+            return
+        lease, self._lease = self._lease, None
+        self._leases.forget(lease)
+        with self._warehouse.session() as session:
+            self._leases.release(session, lease)
+
+    # --- merging -----------------------------------------------------------------------------------------
+
+    def merge_new(self) -> Iterator[Counts]:
+        """Merge what is new, batch by batch. The first time the whole prefix is listed, later only polled."""
+        if self._listed_all:
+            found = self._discovery.poll()
+            self._count_requests()
+            yield from self.merge_all(found)
+            return
+        waiting: list[ObjectRef] = []
+        for page in self._discovery.full():
+            self._count_requests()
+            waiting += page
+            while len(waiting) > self.source.batch.objects:
+                batch, waiting = self._cut(waiting)
+                yield self.merge_job(Job(batch))
+        yield from self.merge_all(waiting)
+        self._listed_all = True
+
+    def _count_requests(self) -> None:
+        self._metrics.store_requested(self.source.name, self._discovery.requests - self._requests)
+        self._requests = self._discovery.requests
+
+    def merge_all(self, refs: Sequence[ObjectRef], *, again: bool = False) -> Iterator[Counts]:
+        """Merge objects in batches as large as the source allows; `again`: they may be in the ledger already."""
+        waiting = list(refs)
+        while waiting:
+            batch, waiting = self._cut(waiting)
+            self._metrics.backlog(self.source.name, len(batch) + len(waiting))
+            counts = self.merge_job(Job(batch, again=again))
+            self._progress(counts, len(waiting))
+            yield counts
+        self._metrics.backlog(self.source.name, 0)
+
+    def _cut(self, refs: list[ObjectRef]) -> tuple[tuple[ObjectRef, ...], list[ObjectRef]]:
+        """The next batch and the rest. What an object inflates to is guessed from those before it."""
+        size, count = 0.0, 0
+        for ref in refs[: self.source.batch.objects]:
+            size += ref.size * self.merger.inflation
+            if count and size > self.source.batch.bytes:
+                break
+            count += 1
+        return tuple(refs[:count]), refs[count:]
+
+    def merge_job(self, job: Job) -> Counts:
+        """Merge one batch under the lease."""
+        return self._under_lease(job, lambda fence: self.merger.merge(job, fence))
+
+    def merge_files(self, job: Job, files: Sequence[Path]) -> Counts:
+        """Merge records that lie in local files, under the lease."""
+        return self._under_lease(job, lambda fence: self.merger.merge_files(job, files, fence))
+
+    def _under_lease(self, job: Job, merge: Callable[[list[Statement]], Counts]) -> Counts:
+        self._stop.check()
+        if not self.hold_lease() or self._lease is None:
+            raise LeaseLost("another worker holds the source", where=f"source {self.source.name}")
+        try:
+            counts = merge([self._leases.fence(self._lease)])
+        except LeaseLost:
+            self._lease = None
+            self._metrics.lease_held(self.source.name, False)
+            raise
+        self._lease_renewed = time.monotonic()
+        self._discovery.mark_merged(job.refs)
+        name = self.source.name
+        self._metrics.batch_merged(
+            name,
+            {outcome: getattr(counts, outcome) for outcome in OUTCOMES},
+            counts.targets,
+            objects=counts.objects,
+            newest=counts.newest_change_at,
+        )
+        if counts.quarantined or job.release:
+            with self._warehouse.session() as session:
+                self._report_quarantine(session)
+        self._beat(name)
+        log.info(
+            "batch_merged",
+            source=self.source.name,
+            objects=counts.objects,
+            records=counts.records,
+            applied=counts.applied,
+            superseded=counts.superseded,
+            stale=counts.stale,
+            ignored=counts.ignored,
+            quarantined=counts.quarantined,
+        )
+        return counts
