@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cdc_merge.clock import utc_now
-from cdc_merge.errors import CdcMergeError
+from cdc_merge.errors import CdcMergeError, SchemaConflict
 from cdc_merge.feed.discovery import Discovery
 from cdc_merge.feed.store import ObjectStore, open_store
-from cdc_merge.ledger import Ledger
+from cdc_merge.ledger import Ledger, SourceState
 from cdc_merge.merge.plan import Layout
-from cdc_merge.merge.schema import open_book
+from cdc_merge.merge.tables import Inspector
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import ObjectRef, Settings, Source
 from cdc_merge.quarantine import Quarantine
-from cdc_merge.warehouses import Session, Warehouse
+from cdc_merge.warehouses import Dialect, Session, Warehouse
 
 _TOTALS = ("records", "applied", "superseded", "stale", "ignored", "quarantined")
 
@@ -154,19 +154,24 @@ def check(settings: Settings, warehouse: Warehouse, layout: Layout) -> list[Find
             findings.append(Finding("metadata", f"schema {layout.metadata_schema} is up to date"))
             ledger = Ledger(layout.metadata, warehouse.dialect)
             for source in settings.sources:
-                schemas = ledger.state(session, source.name, schema=layout.schema).schemas
-                for target in source.targets:
-                    subject = f"target {target.table}"
-                    try:
-                        book = open_book(target, source.key, warehouse.dialect, schemas.get(target.table))
-                    except CdcMergeError as error:
-                        findings.append(Finding(subject, error.message, error.hint or "see the configuration"))
-                        continue
-                    known = "is there" if book.stored else "will be created by the first batch"
-                    findings.append(Finding(subject, known))
+                state = ledger.state(session, source.name, schema=layout.schema)
+                findings += _check_targets(source, warehouse.dialect, layout, state)
     except CdcMergeError as error:
         findings.append(Finding("warehouse", str(error), error.hint or "check the URL and the server"))
     return findings
+
+
+def _check_targets(source: Source, dialect: Dialect, layout: Layout, state: SourceState) -> list[Finding]:
+    """Whether the tables are what the configuration and the ledger say."""
+    there = Inspector(dialect, layout.schema, state.schemas, state.columns, state.key_tags)
+    try:
+        books = there.open_books(source)
+    except SchemaConflict as error:
+        return [Finding(error.where or f"source {source.name}", error.message, error.hint or "see the configuration")]
+    return [
+        Finding(f"target {b.target.table}", "is there" if b.stored else "will be created by the first batch")
+        for b in books
+    ]
 
 
 def _check_feed(source: Source) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cdc_merge.errors import SchemaConflict
 from cdc_merge.ledger import Ledger
 from cdc_merge.merge.preview import preview
 from cdc_merge.model import Column, ColumnType, Condition, Kind, Source, Target
+from cdc_merge.status import check
 from cdc_merge.warehouses import Statement
 from cdc_merge.worker import layout_of
 from tests.support.harness import Harness
@@ -251,3 +253,23 @@ def test_a_number_beyond_all_use_inside_a_map_is_rescued(items: Harness, number:
     )
     assert {r[0]: r[1:3] for r in rows} == {"b": (True, True), "c": (False, False)}
     assert [number in r[3] for r in rows if r[0] == "b"] == [True]
+
+
+def test_check_names_a_column_that_was_altered(warehouse_url: str, tmp_path: Path) -> None:
+    columns = (Column("n", ("n",), ColumnType(Kind.NUMERIC, 12, 2)),)
+    source = Source("shop", "", ("PK",), (Target("items", columns=columns),))
+    harness = Harness(warehouse_url, source, tmp_path / "feed")
+    harness.put_records([stream_record({"PK": "a"}, {"n": Decimal("2.5")}, sequence=1, at=None)])
+    harness.run()
+    warehouse = harness.open()
+    try:
+        layout = layout_of(harness.settings, warehouse)
+        assert not any(f.is_problem for f in check(harness.settings, warehouse, layout))
+        with warehouse.session() as session:
+            session.run([Statement("alter", "ALTER TABLE analytics.items ALTER COLUMN n TYPE integer")])
+        problems = [f for f in check(harness.settings, warehouse, layout) if f.is_problem]
+    finally:
+        warehouse.close()
+    assert len(problems) == 1
+    assert "items.n" in problems[0].subject
+    assert "ALTER" in (problems[0].cure or "")
