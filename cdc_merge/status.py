@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cdc_merge.clock import utc_now
@@ -164,14 +164,17 @@ def check(settings: Settings, warehouse: Warehouse, layout: Layout) -> list[Find
 def _check_targets(source: Source, dialect: Dialect, layout: Layout, state: SourceState) -> list[Finding]:
     """Whether the tables are what the configuration and the ledger say."""
     there = Inspector(dialect, layout.schema, state.schemas, state.columns, state.key_tags)
-    try:
-        books = there.open_books(source)
-    except SchemaConflict as error:
-        return [Finding(error.where or f"source {source.name}", error.message, error.hint or "see the configuration")]
-    return [
-        Finding(f"target {b.target.table}", "is there" if b.stored else "will be created by the first batch")
-        for b in books
-    ]
+    findings = []
+    for target in source.targets:  # one by one, so that a conflict of one hides none of another
+        subject = f"target {target.table}"
+        try:
+            (book,) = there.open_books(replace(source, targets=(target,)))
+        except SchemaConflict as error:
+            cure = error.hint or "see the configuration"
+            findings.append(Finding(subject, f"{error.where or subject}: {error.message}", cure))
+            continue
+        findings.append(Finding(subject, "is there" if book.stored else "will be created by the first batch"))
+    return findings
 
 
 def _check_feed(source: Source) -> Finding:

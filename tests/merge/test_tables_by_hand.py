@@ -271,5 +271,6 @@ def test_check_names_a_column_that_was_altered(warehouse_url: str, tmp_path: Pat
     finally:
         warehouse.close()
     assert len(problems) == 1
-    assert "items.n" in problems[0].subject
+    assert problems[0].subject == "target items"
+    assert "items.n" in problems[0].message
     assert "ALTER" in (problems[0].cure or "")
