@@ -103,8 +103,29 @@ class BatchLimits:
 
 
 @dataclass(frozen=True)
+class ReconcilePolicy:
+    """How a source is reconciled with exports.
+
+    `every`: seconds between reconciles that `run` does by itself; None: never. `request`: whether `run` asks
+    DynamoDB for an export when none is newer than the last reconcile. `max_delete`: the share of a target's rows
+    (0 to 1) that a reconcile may take away unforced. `margin`: seconds before an export's time from which on changes
+    are left to the feed. `probe`: items an hour that `run` compares with the table; None: none.
+    """
+
+    every: float | None = None
+    request: bool = False
+    max_delete: float = 0.05
+    margin: float = 120.0
+    probe: float | None = None
+
+
+@dataclass(frozen=True)
 class Source:
-    """One DynamoDB table and its feed. `changes` is `s3://bucket/prefix` or `file:///absolute/dir`."""
+    """One DynamoDB table and its feed. `changes` is `s3://bucket/prefix` or `file:///absolute/dir`.
+
+    `exports`: the same, for the root above `AWSDynamoDB/`. `table`: the DynamoDB table's name or ARN; both may be
+    unknown.
+    """
 
     name: str
     changes: str
@@ -114,6 +135,9 @@ class Source:
     batch: BatchLimits = field(default_factory=BatchLimits)
     memory: int = 1000**3  # bytes
     ordering: Ordering | None = None
+    exports: str | None = None
+    table: str | None = None
+    reconcile: ReconcilePolicy = field(default_factory=ReconcilePolicy)
 
 
 @dataclass(frozen=True)
