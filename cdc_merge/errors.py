@@ -81,6 +81,10 @@ class LeaseLost(Transient):
     """Another worker holds the source now: stand by until it is free again."""
 
 
+class SchemaMoved(Transient):
+    """A target's columns changed while a batch was decoded, by a reconcile or a rebuild: decode it anew."""
+
+
 class AlreadyMerged(Transient):
     """Another transaction has put one of the batch's objects into the ledger: list again."""
 

@@ -22,6 +22,7 @@ class SourceState:
     """What earlier batches of a source have settled; `targets` by table name."""
 
     ordering: Ordering | None = None
+    table_arn: str | None = None
     key_tags: tuple[str, ...] | None = None
     schemas: Mapping[str, TargetSchema] = field(default_factory=dict)
     floors: Mapping[str, datetime | None] = field(default_factory=dict)
@@ -68,11 +69,14 @@ class Ledger:
     def state(self, session: Session, source: str, *, schema: str) -> SourceState:
         """What is known of a source, all unknown before its first batch; `schema` is where targets live."""
         name = self._dialect.literal(source)
-        learned = session.query(f"SELECT ordering, key_types FROM {self._tables['sources']} WHERE source = {name}")
+        learned = session.query(
+            f"SELECT ordering, key_types, table_arn FROM {self._tables['sources']} WHERE source = {name}"
+        )
         rows = session.query(f"SELECT target, columns, floor_at FROM {self._tables['targets']} WHERE source = {name}")
         schemas = {target: TargetSchema.from_json(columns) for target, columns, _ in rows}
         return SourceState(
-            ordering=Ordering(learned[0][0]) if learned else None,
+            ordering=Ordering(learned[0][0]) if learned and learned[0][0] else None,
+            table_arn=learned[0][2] if learned else None,
             key_tags=tuple(learned[0][1].split()) if learned else None,
             schemas=schemas,
             floors={target: floor for target, _, floor in rows},

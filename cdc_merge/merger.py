@@ -161,7 +161,6 @@ class Merger:
                 dialect,
                 self._layout,
                 books,
-                [state.floors.get(t.table) for t in source.targets],
                 decoded.facts.key_tags or tuple("S" for _ in source.key),
                 removed=removed,
             )
@@ -183,9 +182,13 @@ class Merger:
             # Not one usable record: there is no target to make yet, but the books are kept.
             return [*statements, plan.record_empty(batch)]
         if state.ordering is None:
-            statements.append(plan.record_source(batch.source, facts.ordering))
+            is_known = state.key_tags is not None
+            statements.append(
+                plan.record_source(batch.source, facts.ordering, table_arn=facts.table_arn, is_known=is_known)
+            )
         return [
             *statements,
+            plan.hold_schemas(batch.source),
             *plan.ddl(schema_exists=state.schema_exists),
             *plan.merge(batch),
             *plan.record_schema(batch.source),

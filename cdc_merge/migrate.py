@@ -21,6 +21,7 @@ METADATA_TABLES = (
     "tombstones",
     "quarantine",
     "leases",
+    "reconciliations",
 )
 
 _STATEMENT_END = re.compile(r";[ \t]*$", re.MULTILINE)

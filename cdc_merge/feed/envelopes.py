@@ -40,12 +40,14 @@ class FeedFacts:
     """What is the same for every record of a source.
 
     `ordering` and `key_tags` are remembered by the warehouse; `is_kinesis` (records of Kinesis Data Streams
-    for DynamoDB, with binary values in base64 twice) is seen anew in each batch.
+    for DynamoDB, with binary values in base64 twice) is seen anew in each batch. `table_arn` is what the records of
+    a stream say, where their ordering had to be learned from them.
     """
 
     ordering: Ordering | None = None
     key_tags: tuple[str, ...] | None = None
     is_kinesis: bool | None = None
+    table_arn: str | None = None
 
     @property
     def base64_layers(self) -> int:
@@ -242,7 +244,8 @@ class EnvelopePass:
         shapes = bench.rows(
             f"""
             SELECT list_sort(json_keys(line, '{shape.KEYS}')) AS attributes, [{key}] AS tags,
-                coalesce({kinds}) IS NULL AS is_kinesis, count(*) AS records
+                coalesce({kinds}) IS NULL AS is_kinesis, count(*) AS records,
+                any_value(json_extract_string(line, '{shape.SOURCE_ARN}')) AS arn
             FROM lines
             WHERE len(json_keys(line, '{shape.KEYS}')) > 0
                 AND coalesce(json_extract_string(line, '{shape.SEQUENCE_NUMBER}'),
@@ -265,7 +268,7 @@ class EnvelopePass:
                 where=f"source {self._source.name}",
                 hint="set the source's `key` to the table's partition key and, if there is one, sort key",
             )
-        _, tags, is_kinesis, _ = usable[0]
+        _, tags, is_kinesis, _, arn = usable[0]
         found = Ordering.TIME if is_kinesis else Ordering.SEQUENCE
         ordering = self._source.ordering or self.facts.ordering or found
         if ordering is Ordering.SEQUENCE and is_kinesis:
@@ -273,7 +276,11 @@ class EnvelopePass:
         if self.facts.ordering is Ordering.TIME and self._source.ordering is None and not is_kinesis:
             raise self._mixed(None, 0)
         self.facts = replace(
-            self.facts, ordering=ordering, key_tags=self.facts.key_tags or tuple(tags), is_kinesis=is_kinesis
+            self.facts,
+            ordering=ordering,
+            key_tags=self.facts.key_tags or tuple(tags),
+            is_kinesis=is_kinesis,
+            table_arn=arn.partition("/stream/")[0] if arn else None,
         )
         return True
 

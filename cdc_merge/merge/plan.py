@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from cdc_merge.errors import SchemaMoved
 from cdc_merge.merge.schema import SchemaBook, TargetSchema, key_column_type
 from cdc_merge.model import ColumnType, Kind, Ordering
 from cdc_merge.render import Name, Sql, name, render
-from cdc_merge.warehouses import Dialect, Statement
+from cdc_merge.warehouses import Dialect, Row, Statement
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,6 @@ class PlannedTarget:
     number: int
     label: str
     table: Name
-    floor: datetime | None
     keys: tuple[KeyColumn, ...]
     columns: tuple[ValueColumn, ...]
 
@@ -83,7 +83,6 @@ class MergePlan:
         dialect: Dialect,
         layout: Layout,
         books: Sequence[SchemaBook],
-        floors: Sequence[datetime | None],
         key_tags: Sequence[str],
         *,
         removed: Mapping[str, TargetSchema] | None = None,
@@ -93,18 +92,17 @@ class MergePlan:
         self._layout = layout
         self._books = tuple(books)
         self._key_tags = tuple(key_tags)
-        self._targets = [self._planned(i, b, floor) for i, (b, floor) in enumerate(zip(books, floors, strict=True))]
-        self._removed = [
+        self.targets = [self._planned(i, b) for i, b in enumerate(books)]
+        self.removed = [
             RemovedTarget(number, name(layout.schema, table), self._keys(schema))
             for number, (table, schema) in enumerate(sorted((removed or {}).items()), start=len(books))
         ]
 
-    def _planned(self, number: int, book: SchemaBook, floor: datetime | None) -> PlannedTarget:
+    def _planned(self, number: int, book: SchemaBook) -> PlannedTarget:
         return PlannedTarget(
             number=number,
             label=book.target.table,
             table=name(self._layout.schema, book.target.table),
-            floor=floor,
             keys=self._keys(book.schema),
             columns=tuple(
                 ValueColumn(
@@ -141,18 +139,19 @@ class MergePlan:
             text = f"{text} {self._dialect.byte_order}".strip()
         return Sql(text)
 
-    def _render(self, template: str, **values: Any) -> str:
+    def render(self, template: str, **values: Any) -> str:
+        """The SQL of a template of this package, which sees all tables by name."""
         metadata = self._layout.metadata
         names = {k: v for k, v in metadata.items() if k not in ("targets", "sources")}
         return render(
-            f"merge/sql/{template}.sql",
+            f"{template}.sql",
             self._dialect,
             **{
                 **names,
                 "targets_table": metadata["targets"],
                 "sources": metadata["sources"],
-                "targets": self._targets,
-                "tables": [*self._targets, *self._removed],
+                "targets": self.targets,
+                "tables": [*self.targets, *self.removed],
                 "row_address": Sql(self._dialect.row_address),
                 "metadata_json": Sql(self._dialect.metadata_json),
                 **values,
@@ -170,10 +169,10 @@ class MergePlan:
         if not schema_exists and any(b.stored is None for b in self._books):
             schema = self._dialect.quote(self._layout.schema)
             statements.append(Statement("create schema", f"CREATE SCHEMA IF NOT EXISTS {schema}"))
-        for book, target in zip(self._books, self._targets, strict=True):
+        for book, target in zip(self._books, self.targets, strict=True):
             if book.stored is None:
-                sql = self._render(
-                    "create_target",
+                sql = self.render(
+                    "merge/sql/create_target",
                     target=target,
                     columns=_as_asked(book, target.columns),
                     position_type=position_type,
@@ -184,68 +183,97 @@ class MergePlan:
             added = {c.name for c in book.new_columns}
             for column in target.columns:
                 if column.name.parts[0] in added:
-                    sql = self._render("add_column", target=target, column=column)
+                    sql = self.render("merge/sql/add_column", target=target, column=column)
                     statements.append(Statement(f"add {target.label}.{column.name.parts[0]}", sql))
         return statements
 
     def record_schema(self, source: str) -> list[Statement]:
         """The metadata rows of targets that are new or have new columns."""
         statements = []
-        for book, target in zip(self._books, self._targets, strict=True):
+        for book, target in zip(self._books, self.targets, strict=True):
             if book.grew:
-                template = "record_target" if book.stored is None else "update_target"
-                sql = self._render(template, target=target, source=source, columns=book.schema.to_json())
+                template = "merge/sql/record_target" if book.stored is None else "merge/sql/update_target"
+                sql = self.render(template, target=target, source=source, columns=book.schema.to_json())
                 statements.append(Statement(f"record columns of {target.label}", sql))
         return statements
 
-    def record_source(self, source: str, ordering: Ordering) -> Statement:
-        """What is learned from the first batch of a source."""
-        sql = self._render("record_source", source=source, ordering=ordering.value, key_types=" ".join(self._key_tags))
+    def hold_schemas(self, source: str) -> Statement:
+        """Insists that the targets' columns are still those the books were opened with."""
+        known = {b.target.table: b.stored.to_json() if b.stored else None for b in self._books}
+
+        def compare(rows: list[Row]) -> None:
+            there: dict[str, str] = dict(rows)
+            for table, columns in known.items():
+                if there.get(table) != columns:
+                    raise SchemaMoved(
+                        "its columns changed while this batch was decoded",
+                        where=f"target {table}",
+                        hint="nothing to do: it is decoded anew",
+                    )
+
+        return Statement("hold schemas", self.render("merge/sql/hold_schemas", source=source), inspect=compare)
+
+    def record_source(
+        self, source: str, ordering: Ordering | None, *, table_arn: str | None, is_known: bool = False
+    ) -> Statement:
+        """What is learned from the first data of a source; `is_known`: an export has shown its key already."""
+        template = "merge/sql/update_source" if is_known else "merge/sql/record_source"
+        sql = self.render(
+            template,
+            source=source,
+            ordering=ordering.value if ordering else "",
+            key_types=" ".join(self._key_tags),
+            table_arn=table_arn,
+        )
         return Statement("record source", sql)
 
     def record_objects(self, batch: Batch, *, again: bool) -> list[Statement]:
         """The ledger rows; `again`: the objects may be in the ledger already (replay)."""
         statements = []
         if again:
-            sql = self._render("forget_objects", source=batch.source)
+            sql = self.render("merge/sql/forget_objects", source=batch.source)
             statements.append(Statement("forget objects", sql))
-        sql = self._render("record_objects", source=batch.source, batch_id=batch.id, merged_at=batch.merged_at)
+        sql = self.render("merge/sql/record_objects", source=batch.source, batch_id=batch.id, merged_at=batch.merged_at)
         return [*statements, Statement("record objects", sql)]
 
     def release_quarantine(self, ids: Sequence[str]) -> Statement:
-        return Statement("release quarantine", self._render("release_quarantine", ids=list(ids)))
+        return Statement("release quarantine", self.render("merge/sql/release_quarantine", ids=list(ids)))
 
     def record_quarantine(self, batch: Batch) -> Statement:
-        sql = self._render("record_quarantine", source=batch.source, batch_id=batch.id, merged_at=batch.merged_at)
+        sql = self.render(
+            "merge/sql/record_quarantine", source=batch.source, batch_id=batch.id, merged_at=batch.merged_at
+        )
         return Statement("record quarantine", sql)
 
     def record_empty(self, batch: Batch) -> Statement:
         """The books of a batch that had no usable record."""
-        return Statement("record batch", self._render("record_empty_batch", **_books(batch)))
+        return Statement("record batch", self.render("merge/sql/record_empty_batch", **_books(batch)))
 
     def merge(self, batch: Batch) -> list[Statement]:
         """Guard, delete, insert, tombstones and books, from the staging tables."""
         source = batch.source
         statements = [
             Statement("drop resolved", "DROP TABLE IF EXISTS _cdc_resolved"),
-            Statement("resolve", self._render("resolve", source=source)),
+            Statement("resolve", self.render("merge/sql/resolve", source=source)),
         ]
         if self._dialect.analyze_staging:
             statements.append(Statement("analyze resolved", "ANALYZE _cdc_resolved"))
-        for target in self._targets:
-            statements.append(Statement(f"delete from {target.label}", self._render("delete_rows", target=target)))
+        for target in self.targets:
+            statements.append(
+                Statement(f"delete from {target.label}", self.render("merge/sql/delete_rows", target=target))
+            )
             if not self._dialect.indexes_key:
-                sql = self._render("delete_copies", target=target)
+                sql = self.render("merge/sql/delete_copies", target=target)
                 statements.append(Statement(f"delete copies from {target.label}", sql))
-            sql = self._render("insert_rows", target=target, merged_at=batch.merged_at)
+            sql = self.render("merge/sql/insert_rows", target=target, merged_at=batch.merged_at)
             statements.append(Statement(f"insert into {target.label}", sql))
         statements += [
-            Statement("delete tombstones", self._render("delete_tombstones", source=source)),
-            Statement("insert tombstones", self._render("insert_tombstones", source=source)),
+            Statement("delete tombstones", self.render("merge/sql/delete_tombstones", source=source)),
+            Statement("insert tombstones", self.render("merge/sql/insert_tombstones", source=source)),
         ]
-        statements.append(Statement("record batch", self._render("record_batch", **_books(batch))))
-        for target in self._targets:
-            sql = self._render("record_batch_target", target=target, batch_id=batch.id)
+        statements.append(Statement("record batch", self.render("merge/sql/record_batch", **_books(batch))))
+        for target in self.targets:
+            sql = self.render("merge/sql/record_batch_target", target=target, batch_id=batch.id)
             statements.append(Statement(f"record {target.label}", sql))
         return statements
 

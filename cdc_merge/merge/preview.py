@@ -61,7 +61,6 @@ def preview(source: Source, dialect: Dialect, layout: Layout, state: SourceState
         dialect,
         layout,
         books,
-        [state.floors.get(t.table) for t in source.targets],
         state.key_tags or tuple("S" for _ in source.key),
         removed=there.left_behind(source),
     )

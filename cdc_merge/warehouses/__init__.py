@@ -22,12 +22,14 @@ class Statement:
 
     `expect_rows`: how many rows it must touch; any other number rolls the transaction back and raises
     what `mismatch` makes (a lost lease, for example).
+    `inspect`: for a query: is handed its rows inside the transaction, and may raise to roll it back.
     """
 
     label: str
     sql: str
     expect_rows: int | None = None
     mismatch: Callable[[], Exception] | None = None
+    inspect: Callable[[list[Row]], None] | None = None
 
 
 Observer = Callable[[str, float], None]

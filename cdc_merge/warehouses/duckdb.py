@@ -172,6 +172,7 @@ class DuckDBSession:
             touched = run_in_order(
                 statements,
                 execute=self._affected,
+                fetch=self._fetch,
                 driver_error=duckdb.Error,
                 observer=self._observer,
             )
@@ -188,9 +189,12 @@ class DuckDBSession:
     def query(self, sql: str) -> list[Row]:
         """Rows of one reading statement. Times are aware, in UTC; JSON is text."""
         try:
-            return list(self._connection.execute(sql).fetchall())
+            return self._fetch(sql)
         except duckdb.Error as error:
             raise _reaction(error, "query") from error
+
+    def _fetch(self, sql: str) -> list[Row]:
+        return list(self._connection.execute(sql).fetchall())
 
     def _execute(self, sql: str, label: str) -> None:
         try:

@@ -219,7 +219,11 @@ class PostgresSession:
         self._execute("BEGIN ISOLATION LEVEL READ COMMITTED", "begin")
         try:
             touched = run_in_order(
-                statements, execute=self._affected, driver_error=psycopg2.Error, observer=self._observer
+                statements,
+                execute=self._affected,
+                fetch=self._fetch,
+                driver_error=psycopg2.Error,
+                observer=self._observer,
             )
         except StatementFailed as failure:
             self._roll_back()
@@ -235,11 +239,14 @@ class PostgresSession:
     def query(self, sql: str) -> list[Row]:
         """Rows of one reading statement. Times are aware, in UTC; JSON is text; binary is bytes."""
         try:
-            with self._connection.cursor() as cursor:
-                cursor.execute(sql)
-                return cursor.fetchall()
+            return self._fetch(sql)
         except psycopg2.Error as error:
             raise self._reaction(error, "query") from error
+
+    def _fetch(self, sql: str) -> list[Row]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchall()
 
     def _execute(self, sql: str, label: str) -> None:
         try:

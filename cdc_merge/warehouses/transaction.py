@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 
 from cdc_merge.errors import WarehouseRefused
-from cdc_merge.warehouses import Observer, Statement
+from cdc_merge.warehouses import Observer, Row, Statement
 
 LEDGER_LABEL = "record objects"
 """The statement that writes the ledger: a duplicate key in it means that another transaction merged the object."""
@@ -24,20 +24,26 @@ def run_in_order(
     statements: Sequence[Statement],
     *,
     execute: Callable[[str], int],
+    fetch: Callable[[str], list[Row]],
     driver_error: type[Exception],
     observer: Observer | None,
 ) -> list[int]:
     """Execute each statement; returns the rows each touched. The caller opens and ends the transaction.
 
-    Raises StatementFailed from the driver's error, or what a statement's `mismatch` makes.
+    Raises StatementFailed from the driver's error, or what a statement's `mismatch` makes or its `inspect` raises.
     """
     touched = []
     for statement in statements:
         began = perf_counter()
+        found: list[Row] | None = None
         try:
-            rows = execute(statement.sql)
+            if statement.inspect:
+                found = fetch(statement.sql)
+            rows = len(found) if found is not None else execute(statement.sql)
         except driver_error as error:
             raise StatementFailed(statement.label) from error
+        if statement.inspect and found is not None:
+            statement.inspect(found)
         if statement.expect_rows is not None and rows != statement.expect_rows:
             raise _mismatch(statement, rows)
         touched.append(rows)

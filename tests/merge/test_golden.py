@@ -53,12 +53,14 @@ def books(dialect: Dialect, *, stored: bool) -> list[SchemaBook]:
 def statements(dialect: Dialect) -> list[Statement]:
     layout = Layout("analytics", "cdc_merge", metadata_names("cdc_merge"))
     batch = Batch("0123456789abcdef", "e'commerce", "host:1", NOW, NOW, 3, 1200, 450, 4)
-    first = MergePlan(dialect, layout, books(dialect, stored=False), [None, None], ("S", "N"))
+    first = MergePlan(dialect, layout, books(dialect, stored=False), ("S", "N"))
     removed = {"leads": TargetSchema(("pk", "sk"), key=KEY)}
-    later = MergePlan(dialect, layout, books(dialect, stored=True), [NOW, None], ("S", "B"), removed=removed)
+    later = MergePlan(dialect, layout, books(dialect, stored=True), ("S", "B"), removed=removed)
     return [
         *first.ddl(schema_exists=False),
-        first.record_source(batch.source, Ordering.SEQUENCE),
+        first.record_source(batch.source, Ordering.SEQUENCE, table_arn="arn:aws:dynamodb:eu-central-1:1:table/shop"),
+        first.record_source(batch.source, Ordering.TIME, table_arn=None, is_known=True),
+        first.hold_schemas(batch.source),
         *first.record_schema(batch.source),
         *first.record_objects(batch, again=True),
         first.release_quarantine(["00aa", "00bb"]),

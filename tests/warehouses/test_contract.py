@@ -248,7 +248,7 @@ def test_a_key_that_is_in_the_ledger_already_means_already_merged(warehouse: War
 
 def test_the_plan_labels_its_ledger_statement_so() -> None:
     batch = Batch("b", "s", "w", MOMENT, None, objects=1, records=1, superseded=0, quarantined=0)
-    plan = MergePlan(DUCKDB, Layout(schema="main", metadata_schema="meta", metadata=metadata_names("meta")), [], [], [])
+    plan = MergePlan(DUCKDB, Layout(schema="main", metadata_schema="meta", metadata=metadata_names("meta")), [], [])
     assert plan.record_objects(batch, again=True)[-1].label == LEDGER_LABEL
 
 

@@ -1,3 +1,3 @@
 -- What is the same for all records of the source: it is learned once and then held to.
-INSERT INTO {{ sources }} (source, ordering, key_types)
-VALUES ({{ source }}, {{ ordering }}, {{ key_types }})
+INSERT INTO {{ sources }} (source, ordering, key_types, table_arn)
+VALUES ({{ source }}, {{ ordering }}, {{ key_types }}, {{ table_arn }})

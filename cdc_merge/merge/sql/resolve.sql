@@ -8,7 +8,12 @@ SELECT
     known.*
 {% for target in targets %}
     , (
-        coalesce(known.changed_at > {{ target.floor }}, TRUE)
+        -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
+        coalesce(
+            known.changed_at > (
+                SELECT f.floor_at FROM {{ targets_table }} AS f WHERE f.source = {{ source }} AND f.target = {{ target.label }}
+            ), TRUE
+        )
         AND coalesce(known.own_{{ target.number }} < known.position, TRUE)
         AND coalesce(known.tombstone <= known.position, TRUE)
 {% for sibling in tables if sibling.number != target.number %}
