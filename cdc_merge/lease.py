@@ -8,6 +8,7 @@ every merge, so merges of one source never overlap, and one whose lease was take
 from __future__ import annotations
 
 import os
+import socket
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,8 +17,15 @@ from cdc_merge.errors import LeaseLost
 from cdc_merge.render import Name
 from cdc_merge.warehouses import Dialect, Session, Statement
 
+LEASE_SECONDS = 60.0
+
 _held_here: set[str] = set()
 """Tokens this process has taken and not given back: a row with our name and another token is from a former life."""
+
+
+def worker_name() -> str:
+    """`host:pid`: who we are, in leases and in the books."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,15 @@ class Leases:
         )
         return Statement("fence", sql, expect_rows=1, mismatch=lambda: _lost(lease))
 
+    def lock(self, source: str) -> Statement:
+        """Holds back the merges of a source that another worker has, until the transaction ends.
+
+        For a transaction that merges no changes, but must not run beside one that does. Raises LeaseLost, for
+        another try, when nobody holds the source any more.
+        """
+        sql = f"UPDATE {self._table} SET renewed_at = renewed_at WHERE {self._is_of(source)}"
+        return Statement("lock lease", sql, expect_rows=1, mismatch=lambda: _gone(source))
+
     def _is_gone(self, holder: str, token: str) -> bool:
         """Whether the holder is known to be no more; of other hosts nothing is known."""
         if holder == self._holder:
@@ -155,6 +172,10 @@ class Leases:
         return f"{condition} AND token = {self._dialect.literal(token)}" if token else condition
 
 
+def _gone(source: str) -> LeaseLost:
+    return LeaseLost("the worker that held the source is gone", where=f"source {source}", hint="nothing to do")
+
+
 def _lost(lease: Lease) -> LeaseLost:
     _held_here.discard(lease.token)
     return LeaseLost(
@@ -164,4 +185,4 @@ def _lost(lease: Lease) -> LeaseLost:
     )
 
 
-__all__ = ["Lease", "Leases", "process_is_alive"]
+__all__ = ["LEASE_SECONDS", "Lease", "Leases", "process_is_alive", "worker_name"]

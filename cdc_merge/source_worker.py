@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +12,7 @@ from cdc_merge.clock import utc_now
 from cdc_merge.errors import LeaseLost, WarehouseUnavailable
 from cdc_merge.feed.discovery import Discovery
 from cdc_merge.feed.store import ObjectStore, open_store
-from cdc_merge.lease import Lease, Leases
+from cdc_merge.lease import LEASE_SECONDS, Lease, Leases, worker_name
 from cdc_merge.ledger import OUTCOMES, Counts, Ledger
 from cdc_merge.logs import get_logger
 from cdc_merge.merge.plan import Layout
@@ -24,14 +22,7 @@ from cdc_merge.model import ObjectRef, Source
 from cdc_merge.stopping import Stop
 from cdc_merge.warehouses import Session, Statement, Warehouse
 
-LEASE_SECONDS = 60.0
-
 log = get_logger("cdc_merge.worker")
-
-
-def worker_name() -> str:
-    """`host:pid`: who we are, in leases and in the books."""
-    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 class SourceWorker:

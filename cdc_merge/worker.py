@@ -12,14 +12,14 @@ from functools import partial
 from cdc_merge.clock import utc_now
 from cdc_merge.errors import CdcMergeError, LeaseLost, ObjectChanged, SourceStopped, Transient
 from cdc_merge.health import Health
-from cdc_merge.lease import Leases
+from cdc_merge.layout import layout_of
+from cdc_merge.lease import LEASE_SECONDS, Leases, worker_name
 from cdc_merge.ledger import Counts
 from cdc_merge.logs import get_logger
-from cdc_merge.merge.plan import Layout
 from cdc_merge.metrics import Metrics
-from cdc_merge.migrate import Migrator, metadata_names
+from cdc_merge.migrate import Migrator
 from cdc_merge.model import ObjectRef, Settings
-from cdc_merge.source_worker import LEASE_SECONDS, SourceWorker, worker_name
+from cdc_merge.source_worker import SourceWorker
 from cdc_merge.stopping import Stop, Stopping
 from cdc_merge.warehouses import Warehouse, open_warehouse
 
@@ -249,15 +249,6 @@ class Worker:
                 log.warning("lease_not_released", source=worker.source.name, error=str(error))
         if self._owns_warehouse:
             self.warehouse.close()
-
-
-def layout_of(settings: Settings, warehouse: Warehouse) -> Layout:
-    """Where the targets and the metadata tables of a configuration are."""
-    return Layout(
-        schema=settings.schema or warehouse.dialect.default_schema,
-        metadata_schema=settings.metadata_schema,
-        metadata=metadata_names(settings.metadata_schema),
-    )
 
 
 def _merge_again(

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from cdc_merge.errors import UsageError
+from cdc_merge.layout import layout_of
 from cdc_merge.ledger import Counts
 from cdc_merge.model import BatchLimits, Source, Target
 from cdc_merge.quarantine import Entry, Quarantine, retry
 from cdc_merge.warehouses import Session, Statement
-from cdc_merge.worker import layout_of
 from tests.support.harness import Harness
 from tests.support.records import Record, compress, encode, frame, stream_record
 

@@ -15,11 +15,12 @@ from cdc_merge.cli.common import Context, cli, command, emit, print_table, repor
 from cdc_merge.clock import utc_now
 from cdc_merge.errors import CdcMergeError, SourceStopped, Transient, UsageError
 from cdc_merge.feed.discovery import Discovery
+from cdc_merge.layout import layout_of
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import ObjectRef
 from cdc_merge.quarantine import Entry, Quarantine, retry
 from cdc_merge.source_worker import SourceWorker
-from cdc_merge.worker import RunTotals, Worker, layout_of
+from cdc_merge.worker import RunTotals, Worker
 
 
 @contextmanager

@@ -11,11 +11,11 @@ import click
 
 from cdc_merge.cli.common import EXIT_FOUND, Context, age, cli, command, emit, print_table
 from cdc_merge.clock import utc_now
+from cdc_merge.layout import layout_of
 from cdc_merge.ledger import Ledger
 from cdc_merge.merge.preview import preview
 from cdc_merge.migrate import Migrator
 from cdc_merge.status import SourceStatus, StatusReader, allowed_delay, check
-from cdc_merge.worker import layout_of
 
 
 @cli.command()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,9 @@ SHORT_VECTOR = 256
 FULL_VECTOR = 2048
 
 Offsets = npt.NDArray[np.int64]
+
+Splitter = Callable[[npt.NDArray[np.uint8]], Offsets]
+"""Where the pieces of a buffer end, exclusive."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +138,14 @@ class _Packer:
     """Fills buffers with the bytes of objects, cutting at candidate boundaries between records."""
 
     def __init__(
-        self, size: int, free: queue.SimpleQueue[npt.NDArray[np.uint8]], known: dict[int, npt.NDArray[np.int32]]
+        self,
+        size: int,
+        free: queue.SimpleQueue[npt.NDArray[np.uint8]],
+        known: dict[int, npt.NDArray[np.int32]],
+        splitter: Splitter,
     ) -> None:
         """`known`: the ends of each chunk's lines, as an earlier reading found them; filled by the first."""
+        self._split = splitter
         self._known = known
         self._size = size
         self._free = free
@@ -192,7 +200,7 @@ class _Packer:
         window = 2**16
         while True:
             low = max(start, self._fill - window)
-            ends = split(self._buffer[low : self._fill])
+            ends = self._split(self._buffer[low : self._fill])
             if len(ends):
                 return low + int(ends[-1])
             if low == start:
@@ -212,7 +220,7 @@ class _Packer:
     def _find_ends(self, buffer: npt.NDArray[np.uint8], segments: Sequence[Segment]) -> Offsets:
         filled = buffer[: segments[-1].end]
         bounds = np.array([s.end for s in segments], dtype=np.int64)
-        ends = np.union1d(split(filled), bounds)
+        ends = np.union1d(self._split(filled), bounds)
         starts = np.concatenate((np.zeros(1, dtype=np.int64), ends[:-1]))
         # A blank piece joins the line after it (white space before a JSON text is no harm); a blank piece at
         # the end of an object joins the line before it.
@@ -244,10 +252,20 @@ def chunk_size(*, memory: int, users: int) -> int:
 class ChunkReader:
     """Reads a fixed list of objects as chunks, the same ones each time, one thread ahead of its users.
 
-    `limit`: the most uncompressed bytes of an object; `users`: how many chunks may be in use at once.
+    `limit`: the most uncompressed bytes of an object; `users`: how many chunks may be in use at once; `splitter`:
+    how records are told apart.
     """
 
-    def __init__(self, objects: Sequence[LocalObject], *, limit: int, size: int = CHUNK_BYTES, users: int = 1) -> None:
+    def __init__(
+        self,
+        objects: Sequence[LocalObject],
+        *,
+        limit: int,
+        size: int = CHUNK_BYTES,
+        users: int = 1,
+        splitter: Splitter = split,
+    ) -> None:
+        self._splitter = splitter
         self._count = users + _SPARE_BUFFERS
         self._known: dict[int, npt.NDArray[np.int32]] = {}
         self._objects = tuple(objects)
@@ -287,7 +305,7 @@ class ChunkReader:
             thread.join()
 
     def _events(self, free: queue.SimpleQueue[npt.NDArray[np.uint8]]) -> Iterator[Event]:
-        packer = _Packer(self._size, free, self._known)
+        packer = _Packer(self._size, free, self._known, self._splitter)
         for obj in self._objects:
             yield from packer.pack(obj, self._limit)
         yield from packer.flush()

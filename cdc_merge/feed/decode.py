@@ -51,6 +51,11 @@ class Decoded:
         return self.records - self.latest - self.quarantined
 
 
+def decoding_threads(workbench: Workbench) -> int:
+    """How many portions to decode at once: one a core, as far as the memory goes."""
+    return max(1, min(os.cpu_count() or 1, _MOST_THREADS, workbench.memory // _MEMORY_PER_THREAD))
+
+
 def decode(
     workbench: Workbench,
     objects: Sequence[LocalObject],
@@ -84,7 +89,7 @@ def _decode(
     dialect: Dialect,
     check: Callable[[], None],
 ) -> Decoded:
-    threads = max(1, min(os.cpu_count() or 1, _MOST_THREADS, workbench.memory // _MEMORY_PER_THREAD))
+    threads = decoding_threads(workbench)
     workbench.execute(f"SET threads = {threads}")
     crew = Crew(workbench, size=threads)
     portions = Portions(

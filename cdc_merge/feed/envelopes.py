@@ -28,12 +28,6 @@ from cdc_merge.warehouses.dialect import DUCKDB
 
 Numbers = npt.NDArray[np.int32]
 
-_TAGS = (
-    "S",
-    "N",
-    "B",
-)  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_KeySchemaElement.html
-
 
 @dataclass(frozen=True)
 class FeedFacts:
@@ -256,7 +250,7 @@ class EnvelopePass:
         if not shapes:
             return False
         named = [s for s in shapes if set(s[0]) == set(self._source.key)]
-        usable = [s for s in named if all(t in _TAGS for t in s[1])]
+        usable = [s for s in named if all(t in shape.KEY_TAGS for t in s[1])]
         if not usable and self.facts.key_tags:
             usable = shapes  # strangers only: the key is known, so they can be judged one by one
         if not usable and named:
@@ -303,7 +297,7 @@ class EnvelopePass:
         pointers = shape.Pointers()
         tags = self.facts.key_tags or ()
         keys = [
-            self._key_text(pointers.value(f"{shape.KEYS}/{shape.escape(a)}/{t}"), t)
+            shape.key_text(pointers.value(f"{shape.KEYS}/{shape.escape(a)}/{t}"), t, self.facts.base64_layers)
             for a, t in zip(self._source.key, tags, strict=True)
         ]
         sequence = pointers.value(shape.SEQUENCE_NUMBER)
@@ -325,15 +319,6 @@ class EnvelopePass:
             position=Sql(position),
             pointers=Sql(pointers.as_list()),
         )
-
-    def _key_text(self, value: str, tag: str) -> str:
-        """The one text by which a key is known: the same for every spelling of a number or of binary."""
-        if tag == "N":
-            return f"plain_number({value})"
-        if tag == "B":
-            once = f"decode(from_base64({value}))" if self.facts.base64_layers == 2 else value
-            return f"TRY(to_base64(from_base64({once})))"
-        return value
 
 
 def _prefix(value: str, usual: str | None) -> str:

@@ -69,6 +69,15 @@ def split(buffer: npt.NDArray[np.uint8]) -> Offsets:
     return np.concatenate(found)
 
 
+def split_lines(buffer: npt.NDArray[np.uint8]) -> Offsets:
+    """Where lines end, exclusive: after every newline. For files that promise one document a line."""
+    found = [np.empty(0, dtype=np.int64)]
+    for first in range(0, len(buffer), _BLOCK):
+        block = buffer[first : first + _BLOCK]
+        found.append(np.flatnonzero(np.equal(block, _NEWLINE, out=_scratch.ends[: len(block)])) + first + 1)
+    return np.concatenate(found)
+
+
 def is_blank(buffer: npt.NDArray[np.uint8], starts: Offsets, ends: Offsets) -> npt.NDArray[np.bool_]:
     """Which pieces are white space only. Looks at pieces of up to four bytes; longer ones are no blanks here."""
     blank = np.zeros(len(starts), dtype=np.bool_)

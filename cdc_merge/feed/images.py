@@ -58,6 +58,11 @@ def staged_name(index: int) -> Name:
     return name(f"c{index}")
 
 
+def staged_columns(book: SchemaBook, dialect: Dialect) -> list[tuple[str, str]]:
+    """(name, type) of a target's columns in staging."""
+    return [(staged_name(i).parts[0], staged_type(c.type, dialect)) for i, c in enumerate(book.schema.columns)]
+
+
 @dataclass(frozen=True)
 class _TargetLayout:
     """A target in `wide`: whether it takes a row, its columns there, and which of them take whole attributes."""
@@ -76,7 +81,8 @@ def _joined(operator: str, parts: Sequence[str]) -> str:
     return f"({_joined(operator, parts[:half])} {operator} {_joined(operator, parts[half:])})"
 
 
-def _numbered(portion: Portion) -> pa.Table:
+def numbered(portion: Portion) -> pa.Table:
+    """The lines of a portion and their places in it."""
     lines = portion.lines()
     return table_of({"line": lines, "idx": pa.array(np.arange(len(lines), dtype=np.int32))})
 
@@ -94,7 +100,9 @@ class ImagePass:
         facts: FeedFacts,
         books: Sequence[SchemaBook],
         dialect: Dialect,
+        form: shape.Form = shape.CHANGE,
     ) -> None:
+        self._form = form
         self._workbench = workbench
         self._crew = crew
         # Guards the books and the staging tables: a table cannot be altered while another thread fills it.
@@ -123,13 +131,17 @@ class ImagePass:
 
     def run(self) -> None:
         """Raises UnusableFeed when the stream carries no new images, SchemaConflict on `evolve: fail`."""
-        self._refuse_keys()
-        self._pass("latest", self._stage)
+        self.refuse_keys()
+        self._pass("latest", lambda bench, _portion: self.stage(bench))
         # A winner without a usable image gives way to the next newest: all changes of its key are looked at.
         if self._workbench.rows("SELECT count(*) FROM doubted")[0][0]:
             self._examine_doubted()
-            self._pass("revised", self._stage)
-        for number, book in enumerate(self._books):  # the merge names every column, also of a table without rows
+            self._pass("revised", lambda bench, _portion: self.stage(bench))
+        self.finish()
+
+    def finish(self) -> None:
+        """The merge names every column, also of a table without rows."""
+        for number, book in enumerate(self._books):
             self._add_columns(self._workbench, number, book)
         self._rejects.flush()
 
@@ -147,8 +159,8 @@ class ImagePass:
         def work(bench: Bench, portion: Portion) -> None:
             if portion.number in wanted:
                 self._reject_doomed(bench, portion)
-                self._choose(bench, portion, choice)
-                with bench.naming(lines=_numbered(portion)):
+                self.choose(bench, portion, choice)
+                with bench.naming(lines=numbered(portion)):
                     work_on(bench, portion)
 
         self._crew.work(self._portions.read_fast(), work)
@@ -157,7 +169,7 @@ class ImagePass:
 
     # --- keys and changes that cannot be used -----------------------------------------------------------
 
-    def _refuse_keys(self) -> None:
+    def refuse_keys(self) -> None:
         """Doom all changes of keys that the engine cannot hold."""
         tests: list[tuple[str, str, str]] = []
         if self._dialect.max_key_bytes is not None:
@@ -197,7 +209,8 @@ class ImagePass:
             number, record, offset = portion.place(line)
             self._rejects.add(Reject(number, record, offset, reason, detail, portion.raw(line)))
 
-    def _choose(self, bench: Bench, portion: Portion, choice: str) -> None:
+    def choose(self, bench: Bench, portion: Portion, choice: str) -> None:
+        """Make `chosen` of the portion's lines that the table `choice` (n, chunk, idx) names."""
         bench.execute(
             f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT n, idx FROM {choice} WHERE chunk = {portion.number}"
         )
@@ -270,7 +283,8 @@ class ImagePass:
 
     # --- winners to rows --------------------------------------------------------------------------------
 
-    def _stage(self, bench: Bench, portion: Portion) -> None:
+    def stage(self, bench: Bench) -> None:
+        """Stage the lines that `chosen` (n, idx) names among `lines` (line, idx)."""
         with self._staging:
             for book in self._books:
                 if book.pending or not book.schema.columns:
@@ -290,11 +304,13 @@ class ImagePass:
 
     def _get_acquainted(self, bench: Bench, book: SchemaBook) -> None:
         """Look at some lines that the target takes, for the attributes they have."""
-        pointers = shape.Pointers()
+        pointers = shape.Pointers(self._form)
         taken = takes(book.target, pointers.value)
-        event = pointers.value(shape.EVENT_NAME)
+        event = self._form.event or pointers.value(shape.EVENT_NAME)
+        pointers.value("/")  # never an empty list
         images = bench.table(
-            f"SELECT image FROM (SELECT json_extract(line, '{shape.NEW_IMAGE}') AS image, "
+            f"SELECT image FROM (SELECT json_extract(line, '{self._form.image}') AS image, "
+            f"len(json_keys(line, '{self._form.image}')) AS width, "
             f"json_extract_string(line, {pointers.as_list()}) AS v "
             f"FROM (SELECT l.line FROM chosen AS c JOIN lines AS l ON l.idx = c.idx LIMIT {_SAMPLE})) "
             f"WHERE image IS NOT NULL AND {event} <> 'REMOVE' AND {taken}"
@@ -318,7 +334,7 @@ class ImagePass:
 
     def _extract(self, bench: Bench, columns: Sequence[Columns]) -> list[_TargetLayout]:
         """Fill `wide`; returns how each target's columns stand in it."""
-        pointers = shape.Pointers()
+        pointers = shape.Pointers(self._form)
         layouts = [
             self._layout(number, book, mine, pointers)
             for number, (book, mine) in enumerate(zip(self._books, columns, strict=True))
@@ -328,9 +344,10 @@ class ImagePass:
                 "feed/sql/images.sql",
                 DUCKDB,
                 targets=layouts,
-                event_name=Sql(pointers.value(shape.EVENT_NAME)),
-                created_at=Sql(pointers.value(shape.CREATED_AT)),
-                precision=Sql(pointers.value(shape.PRECISION)),
+                image=self._form.image,
+                event_name=Sql(self._form.event or pointers.value(shape.EVENT_NAME)),
+                created_at=Sql(self._form.created_at or pointers.value(shape.CREATED_AT)),
+                precision=Sql(self._form.created_at or pointers.value(shape.PRECISION)),
                 pointers=Sql(pointers.as_list()),
             )
         )
@@ -388,7 +405,7 @@ class ImagePass:
         """Rows with something that did not simply fit: new attributes, other types, values to be rescued."""
         book = self._books[number]
         odd = bench.table(
-            f"SELECT w.n, json_extract(l.line, '{shape.NEW_IMAGE}') AS image "
+            f"SELECT w.n, json_extract(l.line, '{self._form.image}') AS image "
             "FROM wide AS w JOIN lines AS l ON l.idx = w.idx "
             f"WHERE w.takes_{number} AND w.clean_{number} IS NOT TRUE"
         )
@@ -437,9 +454,7 @@ class ImagePass:
     def _add_columns(self, bench: Bench, number: int, book: SchemaBook) -> None:
         table = f"stage_rows_{number}"
         have = {n for (n,) in bench.rows(f"SELECT column_name FROM duckdb_columns() WHERE table_name = '{table}'")}
-        wanted = [
-            (staged_name(i).parts[0], staged_type(c.type, self._dialect)) for i, c in enumerate(book.schema.columns)
-        ]
+        wanted = staged_columns(book, self._dialect)
         missing = [(n, kind) for n, kind in wanted if n not in have]
         if len(missing) > 1 and not bench.rows(f"SELECT 1 FROM {table} LIMIT 1"):
             # Each ALTER costs as much as the table is wide; an empty table is made anew at once.

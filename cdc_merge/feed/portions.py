@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,11 +16,13 @@ from cdc_merge.feed.chunks import (
     ChunkReader,
     ExactChunk,
     LocalObject,
+    Splitter,
     Unframed,
     Unreadable,
     chunk_size,
     read_exactly,
 )
+from cdc_merge.feed.framing import split
 
 # Portions the exact scanner made are numbered by object, so that one that breaks off shifts no other's numbers.
 _EXACT_FROM = 1_000_000
@@ -108,14 +110,17 @@ class Portions:
         memory: int,
         users: int,
         check: Callable[[], None],
+        splitter: Splitter = split,
     ) -> None:
         """`limit`: the most uncompressed bytes of one object; `memory`: bytes for buffers; `users`: how many
-        portions may be in use at once; `check` is called before each portion and may raise to stop.
+        portions may be in use at once; `check` is called before each portion and may raise to stop;
+        `splitter`: how records are told apart at first.
         """
         self._check = check
         self._objects = objects
         self._limit = limit
-        self._reader = ChunkReader(objects, limit=limit, users=users, size=chunk_size(memory=memory, users=users))
+        size = chunk_size(memory=memory, users=users)
+        self._reader = ChunkReader(objects, limit=limit, users=users, size=size, splitter=splitter)
         self.plain_bytes = 0  # of the last reading
         self._exact: dict[int, LocalObject] = {}
         self.unreadable: dict[int, UnreadableObject] = {}
@@ -135,7 +140,7 @@ class Portions:
         """Whether the fast lines of an object do not count."""
         return object_number in self._exact or object_number in self.unreadable
 
-    def read_fast(self) -> Iterator[Portion | Unreadable | Unframed]:
+    def read_fast(self) -> Generator[Portion | Unreadable | Unframed]:
         """The lines of all objects, cut where records seem to end."""
         self.plain_bytes = 0
         for event in self._reader.read():

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 import pyarrow as pa
 
-from cdc_merge.feed.typed import attributes_of, single_base64
+from cdc_merge.feed.typed import attributes_of, canonical_order, single_base64
 
 _NULL = b'{"NULL":true}'
 
@@ -23,8 +23,8 @@ def rescue(
 
     `images`: JSON text, `{"attribute":{"S":"x"},…}`. `held`: attributes that have a column. `failed`: for
     each image, the attributes in `held` whose value the column could not take; one of type NULL needs no
-    rescue, it is the column's NULL. Typed values stay exactly as given, in order of the attributes' names,
-    but B and BS come down to one layer of base64. An image that is no JSON object gives NULL.
+    rescue, it is the column's NULL. Typed values stay exactly as given, in order of the attributes' names, the keys
+    of maps and the elements of sets in a fixed order, too; B and BS come down to one layer of base64. An image that is no JSON object gives NULL.
     """
     fitting = failed.to_pylist() if failed is not None else [None] * len(images)
     rows = zip(images.to_pylist(), fitting, strict=True)
@@ -37,9 +37,12 @@ def _left_over(image: str | None, held: frozenset[str], failed: Iterable[str], b
     left |= {name for name in failed if name in attributes and _without_spaces(attributes[name]) != _NULL}
     if not left:
         return None
-    text = ",".join(f"{_json(name)}:{attributes[name].decode()}" for name in sorted(left))
-    text = f"{{{text}}}"
-    return single_base64(text) if base64_layers == 2 else text
+    return f"{{{','.join(f'{_json(name)}:{_value(attributes[name], base64_layers)}' for name in sorted(left))}}}"
+
+
+def _value(typed: bytes, base64_layers: int) -> str:
+    text = typed.decode()
+    return canonical_order(single_base64(text) if base64_layers == 2 else text)
 
 
 def _json(name: str) -> str:

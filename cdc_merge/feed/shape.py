@@ -1,4 +1,4 @@
-"""Where things lie in a change record, as JSON pointers, for Streams and Kinesis records alike."""
+"""Where things lie in change records and in exported items, as JSON pointers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,37 @@ VIEW_TYPE = "/dynamodb/StreamViewType"
 KEYS = "/dynamodb/Keys"
 NEW_IMAGE = "/dynamodb/NewImage"
 
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeDefinition.html
+KEY_TAGS = ("S", "N", "B")
+
 # View types without the new image: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_StreamSpecification.html
 VIEWS_WITHOUT_NEW_IMAGE = ("KEYS_ONLY", "OLD_IMAGE")
+
+
+@dataclass(frozen=True)
+class Form:
+    """A kind of document with items in it: where its image and its key attributes lie.
+
+    `event`, `created_at` and `precision` are SQL over `v`, the extracted texts, and `width`, the image's attributes;
+    None: they lie where change records have them.
+    """
+
+    image: str
+    keys: str
+    event: str | None = None
+    created_at: str | None = None
+
+
+CHANGE = Form(image=NEW_IMAGE, keys=KEYS)
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html
+EXPORTED = Form(image="/Item", keys="/Item", event="'INSERT'", created_at="NULL")
+# An incremental export says what happened by what is there: without a new image the item was deleted.
+EXPORTED_CHANGE = Form(
+    image="/NewImage",
+    keys="/Keys",
+    event="CASE WHEN coalesce(width, 0) > 0 THEN 'MODIFY' ELSE 'REMOVE' END",
+    created_at="NULL",
+)
 
 
 def escape(step: str) -> str:
@@ -36,6 +65,16 @@ def pointer(path: Path, *, below: str = NEW_IMAGE) -> str:
     return "/".join(steps)
 
 
+def key_text(value: str, tag: str, base64_layers: int) -> str:
+    """The one text by which a key is known: the same for every spelling of a number or of binary."""
+    if tag == "N":
+        return f"plain_number({value})"
+    if tag == "B":
+        once = f"decode(from_base64({value}))" if base64_layers == 2 else value
+        return f"TRY(to_base64(from_base64({once})))"
+    return value
+
+
 def literal(text: str) -> str:
     """A text literal of the workbench."""
     return "'" + text.replace("'", "''") + "'"
@@ -43,12 +82,18 @@ def literal(text: str) -> str:
 
 @dataclass
 class Pointers:
-    """The pointers one pass over a document extracts, each once; `value` names the extracted text in SQL."""
+    """The pointers one pass over a document extracts, each once; `value` names the extracted text in SQL.
 
+    Pointers into the image are written as change records have it; `form` tells where it lies here.
+    """
+
+    form: Form = CHANGE
     _places: dict[str, int] = field(default_factory=dict)
 
     def value(self, at: str) -> str:
         """The SQL expression of the text at a pointer."""
+        if at == NEW_IMAGE or at.startswith(NEW_IMAGE + "/"):
+            at = self.form.image + at.removeprefix(NEW_IMAGE)
         return f"v[{self._places.setdefault(at, len(self._places) + 1)}]"
 
     def as_list(self) -> str:

@@ -31,6 +31,7 @@ _WHOLE_SET = re.compile(r'\{"(SS|NS|BS)":\["([^"\\\x00-\x1f]*(?:","[^"\\\x00-\x1
 # A B or BS wrapper. Inside a string quotes are escaped, so neither is found there.
 _BINARY = re.compile(rf'(\{{{_SPACE}"B"{_SPACE}:{_SPACE}")([A-Za-z0-9+/=\\]*+)"')
 _BINARY_SET = re.compile(rf'(\{{{_SPACE}"BS"{_SPACE}:{_SPACE}\[)([A-Za-z0-9+/=\\", \t\n\r]*+)(?=\])')
+_HAS_ORDER = re.compile(r'\{\s*"(?:M|SS|NS|BS)"')
 _BINARY_ELEMENT = re.compile(r'(")([^"]*+)"')
 
 _IMAGE = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -205,6 +206,48 @@ def _relayered(found: re.Match[str]) -> str:
     except Malformed:
         return found[0]
     return f'{found[1]}{inner}"'
+
+
+def canonical_order(text: str) -> str:
+    """A typed value's JSON text with the keys of its maps, and the elements of its sets, in a fixed order.
+
+    DynamoDB keeps neither order, so the same item may come written in two ways. What is no typed value stays as it is.
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
+    """
+    if not _HAS_ORDER.search(text):
+        return text
+    try:
+        ordered = json.dumps(_ordered(_loads(text)), ensure_ascii=False, separators=(",", ":"))
+        ordered.encode()
+    except (ValueError, RecursionError):  # twice the same key, a lone surrogate, too deep: nothing DynamoDB writes
+        return text
+    return ordered
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise Malformed
+    return found
+
+
+def _loads(text: str) -> object:
+    return json.loads(text, object_pairs_hook=_unique)
+
+
+def _ordered(typed: object) -> object:
+    match typed:
+        case {"M": dict(members)}:
+            return {"M": {name: _ordered(members[name]) for name in sorted(members)}}
+        case {"L": list(elements)}:
+            return {"L": [_ordered(element) for element in elements]}
+        case {"SS": list(elements)}:
+            return {"SS": sorted(elements, key=str)}
+        case {"BS": list(elements)}:
+            return {"BS": sorted(elements, key=str)}
+        case {"NS": list(elements)}:
+            return {"NS": sorted(elements, key=lambda each: _numeric(str(each)))}
+    return typed
 
 
 def attributes_of(image: str | None) -> dict[str, bytes]:

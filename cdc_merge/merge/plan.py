@@ -227,6 +227,11 @@ class MergePlan:
         )
         return Statement("record source", sql)
 
+    def record_table(self, source: str, table_arn: str) -> Statement:
+        """Which DynamoDB table the source is, where no record had said so."""
+        sql = self.render("merge/sql/record_table", source=source, table_arn=table_arn)
+        return Statement("record table", sql)
+
     def record_objects(self, batch: Batch, *, again: bool) -> list[Statement]:
         """The ledger rows; `again`: the objects may be in the ledger already (replay)."""
         statements = []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -45,8 +46,17 @@ class Session(Protocol):
         Returns the rows loaded. Runs before the transaction of `run`, on the same connection.
         """
 
-    def run(self, statements: Sequence[Statement]) -> list[int]:
+    def stage(self, path: Path, tables: Mapping[str, str]) -> None:
+        """Make tables of a DuckDB file (`{staging name: its name there}`) staging tables of this session.
+
+        As `load`, by the engine's fastest way; the file must not change while the session is open.
+        """
+
+    def run(self, statements: Iterable[Statement]) -> list[int]:
         """Run all statements in one transaction; returns the rows each touched (-1 where unknown).
+
+        `statements` may be a generator, which is asked for the next when the one before has run and been inspected;
+        what it raises rolls the transaction back.
 
         Raises WarehouseUnavailable (nothing committed as far as known: look at the ledger), or WarehouseRefused.
         """

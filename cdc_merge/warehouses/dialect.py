@@ -24,6 +24,8 @@ class Dialect:
     `stages_decimals`: whether the bulk path takes decimals; else they are staged as text and cast in SQL.
     `max_added_columns`: how many columns new attributes may add; more go to _cdc_rescued.
     `analyze_staging`: whether the planner needs ANALYZE after a staging table is loaded.
+    `same_json`: whether two values ({a}, {b}) of the json type are equal, whatever the order of keys and the spelling
+        of numbers; never NULL.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Dialect:
     stages_decimals: bool = True
     max_added_columns: int = 1000
     take_turns: str | None = None
+    same_json: str = "({a} IS NOT DISTINCT FROM {b})"
 
     def quote(self, *parts: str) -> str:
         """A quoted, possibly qualified identifier."""
@@ -81,6 +84,8 @@ DUCKDB = Dialect(
         Kind.BINARY: "BLOB",
     },
     metadata_json="JSON",
+    # A function of the session (warehouses/duckdb.py), asked only where the texts differ.
+    same_json="CASE WHEN {a} IS NOT DISTINCT FROM {b} THEN TRUE ELSE coalesce(same_json({a}, {b}), FALSE) END",
     decimal_digits=38,
     decimal_scale=18,
     reserved_columns=frozenset({"rowid"}),

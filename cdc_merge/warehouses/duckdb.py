@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import json
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from random import random
@@ -88,10 +91,12 @@ class DuckDBWarehouse:
         """
         connection = self._open()
         self._active.add(connection)
+        session = DuckDBSession(connection, self._observer)
         try:
-            yield DuckDBSession(connection, self._observer)
+            yield session
         finally:
             self._active.discard(connection)
+            session.detach()
             connection.close()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -148,6 +153,7 @@ class DuckDBSession:
     def __init__(self, connection: duckdb.DuckDBPyConnection, observer: Observer | None) -> None:
         self._connection = connection
         self._observer = observer
+        self._attached: list[str] = []
 
     def load(self, table: str, reader: pa.RecordBatchReader) -> int:
         """Create or replace the temporary table `table` from the reader, batch by batch; returns the rows."""
@@ -165,7 +171,31 @@ class DuckDBSession:
         finally:
             self._connection.unregister("incoming")
 
-    def run(self, statements: Sequence[Statement]) -> list[int]:
+    def stage(self, path: Path, tables: Mapping[str, str]) -> None:
+        """Make tables of a DuckDB file staging tables of this session: the file is attached, nothing is copied."""
+        # Sessions of a process share one instance, and with it what is attached.
+        name = DUCKDB.quote(f"_cdc_{uuid.uuid4().hex}")
+        try:
+            self._register_functions()
+            self._connection.execute(f"ATTACH {DUCKDB.literal(str(path))} AS {name} (READ_ONLY)")
+            self._attached.append(name)
+            for staged, there in tables.items():
+                view = f"CREATE OR REPLACE TEMPORARY VIEW {DUCKDB.quote(staged)} AS FROM {name}.{DUCKDB.quote(there)}"
+                self._connection.execute(view)
+        except duckdb.Error as error:
+            raise _reaction(error, f"stage {path.name}") from error
+
+    def _register_functions(self) -> None:
+        with suppress(duckdb.CatalogException, duckdb.NotImplementedException):  # another session has done it
+            self._connection.create_function("same_json", _same_json, ["VARCHAR", "VARCHAR"], "BOOLEAN", type="arrow")
+
+    def detach(self) -> None:
+        """Let go of staged files."""
+        for name in self._attached:
+            with suppress(duckdb.Error):  # the instance is broken, and takes what is attached with it
+                self._connection.execute(f"DETACH {name}")
+
+    def run(self, statements: Iterable[Statement]) -> list[int]:
         """Run all statements in one transaction; returns the rows each touched (-1 where unknown)."""
         self._execute("BEGIN TRANSACTION", "begin")
         try:
@@ -220,6 +250,16 @@ class DuckDBSession:
         except duckdb.Error:
             # A broken instance (FatalException) cannot even roll back; what is not committed ends with it.
             self._connection.close()
+
+
+def _same_json(first: pa.ChunkedArray, second: pa.ChunkedArray) -> pa.Array:
+    """Whether two JSON texts say the same: keys in any order, numbers by their value, exactly."""
+    pairs = zip(first.to_pylist(), second.to_pylist(), strict=True)
+    return pa.array([_parsed(a) == _parsed(b) for a, b in pairs], pa.bool_())
+
+
+def _parsed(text: str) -> object:
+    return json.loads(text, parse_float=Decimal, parse_constant=str)
 
 
 class _Batches:

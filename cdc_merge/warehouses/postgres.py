@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Lock
 
+import duckdb
 import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
@@ -14,7 +16,7 @@ import pyarrow as pa
 from cdc_merge.errors import AlreadyMerged, CdcMergeError, UsageError, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.warehouses import Observer, Row, Statement
 from cdc_merge.warehouses.copy import CopyStream, staged_columns
-from cdc_merge.warehouses.dialect import POSTGRES, Dialect
+from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES, Dialect
 from cdc_merge.warehouses.transaction import LEDGER_LABEL, StatementFailed, run_in_order
 
 OLDEST_VERSION = 12  # oldest with all we say, and older than the oldest that is still mended
@@ -63,6 +65,7 @@ _PASSING_CODES = frozenset(
         "55P03",  # lock not available
     }
 )
+_STAGING_MEMORY = "256MB"  # to read a staged file with, a portion at a time
 _UNIQUE_VIOLATION = "23505"
 _HINTS = {
     "42501": "GRANT the worker's user what the statement needs; see: cdc-merge check",
@@ -212,7 +215,14 @@ class PostgresSession:
             raise self._reaction(error, f"load {table}") from error
         return rows
 
-    def run(self, statements: Sequence[Statement]) -> list[int]:
+    def stage(self, path: Path, tables: Mapping[str, str]) -> None:
+        """Copy tables of a DuckDB file into temporary tables."""
+        with duckdb.connect(str(path), read_only=True, config={"memory_limit": _STAGING_MEMORY}) as file:
+            file.execute("SET TimeZone = 'UTC'")
+            for staged, there in tables.items():
+                self.load(staged, file.sql(f"FROM {DUCKDB.quote(there)}").to_arrow_reader(65_536))
+
+    def run(self, statements: Iterable[Statement]) -> list[int]:
         """Run all statements in one transaction; returns the rows each touched (-1 where unknown)."""
         # Each statement must see what others committed before it began, whatever the database's default is.
         # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED

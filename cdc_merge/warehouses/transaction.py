@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from time import perf_counter
 
 from cdc_merge.errors import WarehouseRefused
@@ -21,7 +21,7 @@ class StatementFailed(Exception):
 
 
 def run_in_order(
-    statements: Sequence[Statement],
+    statements: Iterable[Statement],
     *,
     execute: Callable[[str], int],
     fetch: Callable[[str], list[Row]],

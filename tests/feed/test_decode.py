@@ -32,6 +32,7 @@ from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 from tests.support.records import Record, compress, encode, frame, kinesis_record, stream_record
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
+TABLE_ARN = "arn:aws:dynamodb:eu-central-1:123456789012:table/ecommerce"
 ALL = Source("shop", "", ("PK",), (Target("items"),))
 
 
@@ -232,7 +233,7 @@ def test_a_portion_of_every_thread_fills_the_same_tables(staged: Decode) -> None
 
 
 def test_the_feed_and_the_types_of_its_key_are_learned_from_the_records(staged: Decode) -> None:
-    assert staged([put("a", 1)]).decoded.facts == FeedFacts(Ordering.SEQUENCE, ("S",), False)
+    assert staged([put("a", 1)]).decoded.facts == FeedFacts(Ordering.SEQUENCE, ("S",), False, TABLE_ARN)
     source = replace(ALL, key=("PK", "SK"))
     record = kinesis_record({"PK": 1, "SK": b"x"}, {"v": "y"}, at=T0)
     batch = staged([record], source=source)

@@ -126,3 +126,15 @@ def test_many_images_are_counted_once_each() -> None:
     images = pa.chunked_array([[f'{{"a":{{"N":"{number}"}}}}' for number in range(3_000)]] * 3)
     assert attributes_seen(images) == {("a", "N"): 9_000}
     assert attributes_seen(images.slice(0, 0)) == {}
+
+
+def test_the_same_item_written_in_another_order_is_rescued_as_the_same_text() -> None:
+    one = '{"m":{"M":{"b":{"SS":["y","x"]},"a":{"L":[{"NS":["10","9"]}]}}}}'
+    other = '{"m":{"M":{"a":{"L":[{"NS":["9","10"]}]},"b":{"SS":["x","y"]}}}}'
+
+    assert rescued(one) == rescued(other) == other
+
+
+def test_what_no_dynamodb_writes_keeps_its_order() -> None:
+    for odd in ('{"m":{"M":{"a":1,"a":2}}}', '{"m":{"M":{"b":{"S":"\\ud800"},"a":{"S":""}}}}', '{"m":{"NS":["b","a"]}}'):
+        assert rescued(odd) == odd

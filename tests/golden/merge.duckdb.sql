@@ -33,8 +33,18 @@ CREATE TABLE "analytics"."or""ders'" (
 
 -- [record source]
 -- What is the same for all records of the source: it is learned once and then held to.
-INSERT INTO "cdc_merge"."sources" (source, ordering, key_types)
-VALUES ('e''commerce', 'sequence', 'S N');
+INSERT INTO "cdc_merge"."sources" (source, ordering, key_types, table_arn)
+VALUES ('e''commerce', 'sequence', 'S N', 'arn:aws:dynamodb:eu-central-1:1:table/shop');
+
+-- [record source]
+-- An export came first and showed the keys' types; the first record shows what orders the changes.
+UPDATE "cdc_merge"."sources"
+SET ordering = 'time', table_arn = coalesce(table_arn, NULL)
+WHERE source = 'e''commerce';
+
+-- [hold schemas]
+-- What the targets' columns are now, under the lock.
+SELECT target, columns FROM "cdc_merge"."targets" WHERE source = 'e''commerce';
 
 -- [record columns of customers]
 -- What the target's columns are, for the next batch and for people.
@@ -100,14 +110,24 @@ CREATE TEMPORARY TABLE _cdc_resolved AS
 SELECT
     known.*
     , (
-        coalesce(known.changed_at > CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), TRUE)
+        -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
+        coalesce(
+            known.changed_at > (
+                SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'customers'
+            ), TRUE
+        )
         AND coalesce(known.own_0 < known.position, TRUE)
         AND coalesce(known.tombstone <= known.position, TRUE)
         AND coalesce(known.own_1 <= known.position, TRUE)
         AND coalesce(known.own_2 <= known.position, TRUE)
     ) AS accepted_0
     , (
-        coalesce(known.changed_at > NULL, TRUE)
+        -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
+        coalesce(
+            known.changed_at > (
+                SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'or"ders'''
+            ), TRUE
+        )
         AND coalesce(known.own_1 < known.position, TRUE)
         AND coalesce(known.tombstone <= known.position, TRUE)
         AND coalesce(known.own_0 <= known.position, TRUE)

@@ -11,11 +11,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from cdc_merge.layout import layout_of
 from cdc_merge.ledger import Ledger
 from cdc_merge.merge.schema import TargetSchema
 from cdc_merge.model import Evolve, Kind, Settings, Source
 from cdc_merge.warehouses import Warehouse, open_warehouse
-from cdc_merge.worker import RunTotals, Worker, layout_of
+from cdc_merge.worker import RunTotals, Worker
 
 
 @dataclass

@@ -25,7 +25,7 @@ FROM (
         SELECT
             c.n, c.idx,
             json_extract_string(l.line, {{ pointers }}) AS v,
-            len(json_keys(l.line, '/dynamodb/NewImage')) AS width
+            len(json_keys(l.line, {{ image }})) AS width
         FROM chosen AS c
         JOIN lines AS l ON l.idx = c.idx
     )

@@ -1,0 +1,213 @@
+"""Turns exported files into staged rows: each line is an item (or, in an incremental export, what became of one)."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from cdc_merge.errors import Refused, SourceStopped
+from cdc_merge.feed import shape
+from cdc_merge.feed.chunks import LocalObject, Unframed, Unreadable
+from cdc_merge.feed.decode import decoding_threads
+from cdc_merge.feed.depth import MAX_LEVELS, too_deep
+from cdc_merge.feed.envelopes import FeedFacts
+from cdc_merge.feed.framing import split_lines
+from cdc_merge.feed.images import ImagePass, numbered
+from cdc_merge.feed.parallel import Crew
+from cdc_merge.feed.portions import Portion, Portions
+from cdc_merge.feed.rejects import Rejects
+from cdc_merge.feed.workbench import Bench, Workbench
+from cdc_merge.merge.schema import SchemaBook
+from cdc_merge.model import Source
+from cdc_merge.render import Sql, render
+from cdc_merge.warehouses.dialect import DUCKDB, Dialect
+
+_BUFFER_SHARE = 0.25  # of the source's memory: lines on their way into DuckDB
+_LONGEST_FILE = 2**50  # bytes; an export is counted and its bytes are summed up, so it cannot be a bomb
+_TAKE_ANOTHER = "take a new export and reconcile with that"
+
+
+@dataclass(frozen=True)
+class DecodedItems:
+    """What was in the files. The rows are in the workbench: `stage_keys`, `stage_rows_<i>`.
+
+    `items_of`: by file number. `unusable`: items whose keys the engine cannot hold, by reason.
+    """
+
+    key_tags: tuple[str, ...]
+    items_of: Mapping[int, int]
+    unusable: Mapping[str, int]
+
+
+def decode_items(
+    workbench: Workbench,
+    files: Sequence[LocalObject],
+    *,
+    source: Source,
+    form: shape.Form,
+    key_tags: tuple[str, ...] | None,
+    books: Sequence[SchemaBook],
+    dialect: Dialect,
+    check: Callable[[], None] = lambda: None,
+) -> DecodedItems:
+    """Decode files of one export on a fresh workbench; `books` grow by the columns it needs.
+
+    `key_tags`: the key attributes' types as the warehouse knows them; None: the first item shows them.
+    Raises Refused for a file that is not what an export writes, or of a table with another key.
+    """
+    try:
+        return _ItemPass(workbench, files, source, form, key_tags, books, dialect, check).run()
+    except duckdb.OutOfMemoryException as error:
+        raise SourceStopped(
+            f"decoding exported files takes more than the {workbench.memory:,} bytes it may use",
+            where=f"source {source.name}",
+            hint="raise `memory` of the source",
+        ) from error
+
+
+class _ItemPass:
+    def __init__(
+        self,
+        workbench: Workbench,
+        files: Sequence[LocalObject],
+        source: Source,
+        form: shape.Form,
+        key_tags: tuple[str, ...] | None,
+        books: Sequence[SchemaBook],
+        dialect: Dialect,
+        check: Callable[[], None],
+    ) -> None:
+        self._workbench = workbench
+        self._source = source
+        self._form = form
+        threads = decoding_threads(workbench)
+        workbench.execute(f"SET threads = {threads}")
+        self._crew = Crew(workbench, size=threads)
+        self._portions = Portions(
+            tuple(files),
+            limit=_LONGEST_FILE,
+            memory=int(source.memory * _BUFFER_SHARE),
+            users=threads,
+            check=check,
+            splitter=split_lines,
+        )
+        self._names = {f.number: f.ref.key for f in files}
+        self._items: Counter[int] = Counter()
+        self._counting = threading.Lock()
+        workbench.execute(
+            "CREATE TABLE latest (n BIGINT, partition_key VARCHAR, sort_key VARCHAR, position VARCHAR, "
+            "chunk INTEGER, idx INTEGER)"
+        )
+        workbench.execute("CREATE VIEW changes AS FROM latest")
+        self._key_tags = key_tags or self._learn_key_tags()
+        self._images = ImagePass(
+            workbench,
+            self._crew,
+            self._portions,
+            Rejects(workbench),
+            source,
+            FeedFacts(key_tags=self._key_tags, is_kinesis=False),
+            books,
+            dialect,
+            form,
+        )
+
+    def run(self) -> DecodedItems:
+        self._crew.work(self._portions.read_fast(), self._read, other=self._refuse_file)
+        self._images.refuse_keys()
+        self._images.finish()
+        unusable = self._workbench.rows("SELECT reason, count(*) FROM doomed GROUP BY reason")
+        return DecodedItems(self._key_tags, dict(self._items), dict(unusable))
+
+    def _learn_key_tags(self) -> tuple[str, ...]:
+        events = self._portions.read_fast()
+        for event in events:
+            if isinstance(event, Unreadable | Unframed):
+                self._refuse_file(event)
+                continue
+            try:
+                return self._tags_in(event)
+            finally:
+                event.release()
+                events.close()
+        return tuple("S" for _ in self._source.key)  # nothing but empty files
+
+    def _tags_in(self, portion: Portion) -> tuple[str, ...]:
+        line = portion.raw(0).decode("utf-8", "replace")
+        found = []
+        for attribute in self._source.key:
+            at = shape.literal(f"{self._form.keys}/{shape.escape(attribute)}")
+            rows = self._workbench.rows(
+                f"SELECT CASE WHEN json_valid(line) THEN json_keys(line, {at})[1] END "
+                f"FROM (SELECT {shape.literal(line)} AS line)"
+            )
+            found.append(rows[0][0])
+        if not all(tag in shape.KEY_TAGS for tag in found):
+            raise self._refused(portion, 0, f"has no usable key {list(self._source.key)}")
+        return tuple(found)
+
+    def _refuse_file(self, event: Unreadable | Unframed) -> None:
+        name = self._names[event.object_number]
+        reason = str(event.error) if isinstance(event, Unreadable) else "a line longer than any item"
+        raise Refused(f"the exported file cannot be read: {reason}", where=name, hint=_TAKE_ANOTHER)
+
+    def _refused(self, portion: Portion, line: int, what: str) -> Refused:
+        number, record, _ = portion.place(line)
+        return Refused(
+            f"line {record} {what}",
+            where=self._names[number],
+            hint="is this an export of the source's table? " + _TAKE_ANOTHER,
+        )
+
+    def _read(self, bench: Bench, portion: Portion) -> None:
+        lines, numbers = portion.lines(), portion.object_numbers()
+        try:
+            lines.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise self._refused(portion, 0, "or one after it is not UTF-8") from error
+        if deep := too_deep(lines):
+            raise self._refused(portion, deep[0], f"nests more than {MAX_LEVELS:,} levels")
+        with bench.naming(lines=numbered(portion)):
+            self._place(bench, portion)
+            self._images.choose(bench, portion, "latest")
+            self._images.stage(bench)
+        found, counts = np.unique(numbers, return_counts=True)
+        with self._counting:
+            self._items.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+
+    def _place(self, bench: Bench, portion: Portion) -> None:
+        """Put the keys of the portion's items into `latest`."""
+        pointers = shape.Pointers()
+        keys = [
+            shape.key_text(pointers.value(f"{self._form.keys}/{shape.escape(a)}/{t}"), t, 1)
+            for a, t in zip(self._source.key, self._key_tags, strict=True)
+        ]
+        try:
+            bench.execute(
+                render(
+                    "feed/sql/items.sql",
+                    DUCKDB,
+                    chunk=portion.number,
+                    partition_key=Sql(keys[0]),
+                    sort_key=Sql(keys[1] if len(keys) > 1 else "''"),
+                    pointers=Sql(pointers.as_list()),
+                )
+            )
+        except duckdb.InvalidInputException as error:
+            broken = bench.rows("SELECT min(idx) FROM lines WHERE NOT json_valid(line)")[0][0]
+            if broken is None:
+                raise
+            raise self._refused(portion, broken, "is not JSON") from error
+        without_key = bench.rows(
+            f"SELECT min(idx) FROM latest WHERE chunk = {portion.number} "
+            "AND (coalesce(partition_key, '') = '' OR sort_key IS NULL)"
+        )[0][0]
+        if without_key is not None:
+            what = ", ".join(f"{a} ({t})" for a, t in zip(self._source.key, self._key_tags, strict=True))
+            raise self._refused(portion, without_key, f"has no key {what}")

@@ -1,0 +1,17 @@
+"""Where the targets and the metadata tables of a configuration are in its warehouse."""
+
+from __future__ import annotations
+
+from cdc_merge.merge.plan import Layout
+from cdc_merge.migrate import metadata_names
+from cdc_merge.model import Settings
+from cdc_merge.warehouses import Warehouse
+
+
+def layout_of(settings: Settings, warehouse: Warehouse) -> Layout:
+    """Where the targets and the metadata tables of a configuration are."""
+    return Layout(
+        schema=settings.schema or warehouse.dialect.default_schema,
+        metadata_schema=settings.metadata_schema,
+        metadata=metadata_names(settings.metadata_schema),
+    )
