@@ -286,7 +286,7 @@ sources:
   - name: shop
     changes: gs://bucket/
     key: [PK, SK, X]
-    exports: s3://lake/exports/
+    load: warehouse
     targets:
       - table: t
         where: {Type: "${TYPE}"}
@@ -296,7 +296,7 @@ sources:
           id: {from: PK, type: text}
 """)
     assert [p.place.partition(".yaml:")[2] for p in problems] == [
-        "1:12", "3:12", "6:14", "7:10", "8:5", "11:23", "13:38", "14:11", "15:26",
+        "1:12", "3:12", "6:14", "7:10", "8:11", "11:23", "13:38", "14:11", "15:26",
     ]  # fmt: skip
     assert all(p.hint for p in problems)
 
@@ -447,7 +447,7 @@ def test_names_fit_the_63_bytes_of_postgres(load: Loader) -> None:
 def example_of(promise: promises.Promise) -> dict[str, Any]:
     """A file that uses the promise."""
     value: Any = promise.equals or (f"{promise.begins}://h/d" if promise.path == ("warehouse",) else None)
-    value = value or ("^Attr" if promise.begins else {"every": "24h"})
+    value = value or ("^Attr" if promise.begins else "x")
     target: dict[str, Any] = {"table": "t"}
     source: dict[str, Any] = {"name": "s", "changes": "c", "key": ["PK"], "targets": [target]}
     config: dict[str, Any] = {"warehouse": "duckdb:///w", "sources": [source]}
@@ -529,6 +529,13 @@ def test_values_of_environment_variables_are_never_shown(load: Loader) -> None:
         (values.size, "7B", 7),
         (values.percentage, "5%", 0.05),
         (values.percentage, "0.5 %", 0.005),
+        (values.percentage, "0%", 0.0),
+        (values.percentage, "100%", 1.0),
+        (values.rate, "200/h", 200.0),
+        (values.rate, "5 / m", 300.0),
+        (values.rate, "0.5/s", 1800.0),
+        (values.rate, "1200/d", 50.0),
+        (values.rate, "0/h", 0.0),
         (values.column_type, "numeric", ColumnType(Kind.NUMERIC)),
         (values.column_type, "numeric( 12 , 2 )", ColumnType(Kind.NUMERIC, 12, 2)),
         (values.column_type, "numeric(12)", ColumnType(Kind.NUMERIC, 12, 0)),
@@ -553,11 +560,20 @@ def test_a_value_is_read(read: Callable[[str], object], text: str, value: object
         (values.duration, "1h30m"),
         (values.duration, "5M"),
         (values.duration, "-5s"),
+        (values.duration, "36501d"),
+        (values.duration, "9" * 400 + "h"),
         (values.size, "1XB"),
         (values.size, "0MB"),
         (values.size, 1000),
         (values.percentage, "101%"),
         (values.percentage, "5"),
+        (values.percentage, "-1%"),
+        (values.rate, "200"),
+        (values.rate, "200/y"),
+        (values.rate, "/h"),
+        (values.rate, "-1/h"),
+        (values.rate, "9" * 400 + "/h"),
+        (values.rate, 200),
         (values.column_type, "numeric(12,"),
         (values.column_type, "numeric(1001)"),
         *((values.item_path, p) for p in ("", ".a", "a.", "a..b", "[0]", "a[x]", "a[-1]", "a.[0]", "a[0]b")),

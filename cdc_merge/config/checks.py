@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
+from typing import Any
 
+from cdc_merge.config import values
 from cdc_merge.config.document import Entry, Finding, Mark, Node
 from cdc_merge.config.places import DIALECTS, scheme
 from cdc_merge.config.values import Mistake, column_type, item_path
@@ -26,6 +28,7 @@ def check(root: Node) -> Iterator[Finding]:
     for source in root.get("sources").items:
         key = [text for item in source.get("key").items if (text := item.text)]
         yield from _key(source.get("key"))
+        yield from _reconcile(source, root.get("defaults").get("reconcile"))
         for target in source.get("targets").items:
             yield from _where(target.get("where"))
             yield from _columns(target.get("columns"), key, dialect)
@@ -73,6 +76,46 @@ def _key(key: Node) -> Iterator[Finding]:
         "write [PK, SK], or [PK] alone",
         fold=False,
     )
+
+
+_ON_EXPORTS = frozenset({"every", "request"})
+_ON_TABLE = frozenset({"probe", "request"})
+# The key, how its value is read, and how a source is kept out of what defaults ask for.
+_ASKING: tuple[tuple[str, Callable[[Any], float | bool], str], ...] = (
+    ("every", values.every, "move `every` from defaults to the sources that have `exports`"),
+    ("probe", values.rate, "write reconcile: {probe: 0/h} there"),
+    ("request", values.yes_or_no, "write reconcile: {request: false} there"),
+)
+
+
+def _reconcile(source: Node, shared: Node) -> Iterator[Finding]:
+    """What `reconcile` asks for, here or in defaults, and the source has no exports or table for."""
+    exports = source.get("exports").text
+    is_on_disk = exports is not None and scheme(exports) in (None, "file")
+    for key, read, otherwise in _ASKING:
+        own = source.get("reconcile").fields.get(key)
+        asked = own or shared.fields.get(key)
+        if asked is None or not _asks(asked.node, read):
+            continue
+        mark = own.mark if own else source.mark
+        asking = f"`{key}`" if own else f"`{key}` of defaults"
+        otherwise = f"remove `{key}`" if own else otherwise
+        if key in _ON_EXPORTS and "exports" not in source.fields:
+            hint = f"add `exports: s3://bucket/prefix/` to the source, or {otherwise}"
+            yield Finding(mark, f"{asking} needs `exports`", hint)
+        if key == "request" and is_on_disk:
+            hint = f"write `exports: s3://bucket/prefix/`, or {otherwise}"
+            yield Finding(mark, f"{asking} needs `exports` on S3, where DynamoDB writes them", hint)
+        if key in _ON_TABLE and "table" not in source.fields:
+            hint = f"add the DynamoDB table's name or ARN, `table: …`, to the source, or {otherwise}"
+            yield Finding(mark, f"{asking} needs `table`", hint)
+
+
+def _asks(node: Node, read: Callable[[Any], float | bool]) -> bool:
+    try:
+        return bool(read(node.value))
+    except Mistake:
+        return False
 
 
 def _where(where: Node) -> Iterator[Finding]:

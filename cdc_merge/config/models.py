@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from cdc_merge.config import values
-from cdc_merge.config.places import changes_url, warehouse_url
+from cdc_merge.config.places import changes_url, exports_url, warehouse_url
 from cdc_merge.model import ColumnType
 
 _NUMBER = r"^\s*[0-9]+(\.[0-9]+)?\s*"
@@ -31,10 +31,19 @@ def _checked_path(text: str) -> str:
     return text
 
 
-Duration = Annotated[
+_DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": _NUMBER + r"(ms|s|m|h|d)\s*$"})
+Duration = Annotated[float, PlainValidator(values.duration), _DURATION_SCHEMA]
+Every = Annotated[float, PlainValidator(values.every), _DURATION_SCHEMA]
+Margin = Annotated[float, PlainValidator(values.margin), _DURATION_SCHEMA]
+Rate = Annotated[
     float,
-    PlainValidator(values.duration),
-    WithJsonSchema({"type": "string", "pattern": _NUMBER + r"(ms|s|m|h|d)\s*$"}),
+    PlainValidator(values.rate),
+    WithJsonSchema({"type": "string", "pattern": _NUMBER + r"/\s*(s|m|h|d)\s*$"}),
+]
+Percentage = Annotated[
+    float,
+    PlainValidator(values.percentage),
+    WithJsonSchema({"type": "string", "pattern": _NUMBER + r"%\s*$"}),
 ]
 _SIZE_SCHEMA = WithJsonSchema({"type": "string", "pattern": _NUMBER + r"([kKmMgGtT][iI]?)?[bB]\s*$"})
 Size = Annotated[int, PlainValidator(values.size), _SIZE_SCHEMA]
@@ -47,6 +56,11 @@ Scalar = Annotated[
     WithJsonSchema({"type": ["string", "number", "boolean"]}),
 ]
 Name = Annotated[str, Field(min_length=1)]
+DynamoDBTable = Annotated[
+    str,
+    AfterValidator(values.dynamodb_table),
+    WithJsonSchema({"type": "string", "pattern": values.TABLE_PATTERN}),
+]
 SourceName = Annotated[Name, AfterValidator(values.source_name)]
 ItemPath = Annotated[
     tuple[str | int, ...],
@@ -74,6 +88,37 @@ class BatchModel(Model):
     objects: Count | None = Field(default=None, description="Objects, at most.", json_schema_extra={"default": 1000})
 
 
+class ReconcileModel(Model):
+    every: Every | None = Field(
+        default=None,
+        description="How often run reconciles by itself, at least 1m. Default: never. Needs exports.",
+        examples=["24h"],
+    )
+    max_delete: Percentage | None = Field(
+        default=None,
+        description="The most of a target's rows that a reconcile deletes without --force.",
+        json_schema_extra={"default": "5%"},
+        examples=["5%"],
+    )
+    margin: Margin | None = Field(
+        default=None,
+        description="Changes from this long before an export's time on are left to the feed; at least 1m.",
+        json_schema_extra={"default": "2m"},
+        examples=["2m"],
+    )
+    probe: Rate | None = Field(
+        default=None,
+        description="Items that run reads from the table to estimate drift. Default: none. Needs table.",
+        examples=["200/h"],
+    )
+    request: Flag | None = Field(
+        default=None,
+        description="Whether run asks DynamoDB for an export when one is due. Needs table, and exports on S3.",
+        json_schema_extra={"default": False},
+        examples=["true"],
+    )
+
+
 class DefaultsModel(Model):
     poll: Duration | None = Field(
         default=None, description="How often run looks for new objects.", json_schema_extra={"default": "5s"}
@@ -86,6 +131,11 @@ class DefaultsModel(Model):
     )
     load: Literal["worker"] | None = Field(
         default=None, description="Who decodes the objects.", json_schema_extra={"default": "worker"}
+    )
+    reconcile: ReconcileModel | None = Field(
+        default=None,
+        description="How targets are compared with exports, and repaired.",
+        examples=["{every: 24h, max_delete: 5%}"],
     )
 
 
@@ -187,6 +237,14 @@ class SourceModel(DefaultsModel):
     )
     ordering: Literal["sequence", "time"] | None = Field(
         default=None, description="What orders the changes of one key. Default: told from the records."
+    )
+    exports: Annotated[str, BeforeValidator(exports_url)] | None = Field(
+        default=None,
+        description="Where exports are, above AWSDynamoDB/: s3://bucket/prefix/, a relative directory, or file:///…",
+        examples=["s3://bucket/prefix/"],
+    )
+    table: DynamoDBTable | None = Field(
+        default=None, description="The DynamoDB table's name or ARN.", examples=["ecommerce"]
     )
 
 

@@ -19,6 +19,8 @@ DIALECTS: Mapping[str, Dialect] = {"duckdb": DUCKDB, "postgresql": POSTGRES, "po
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _DUCKDB = "duckdb:///"
 
+EXPORTS_FOLDER = "AWSDynamoDB"
+
 
 def find_config(option: str | None, *, environ: Mapping[str, str], cwd: Path) -> Path:
     """The file of `--config`, else of $CDC_MERGE_CONFIG, else ./cdc-merge.yaml, relative to `cwd`.
@@ -83,6 +85,21 @@ def absolute_warehouse(url: str, base: Path) -> str:
 
 def changes_url(value: Any) -> str:
     """Check where the change objects are."""
+    return _objects_url(value, what="change objects")
+
+
+def exports_url(value: Any) -> str:
+    """Check where the exports are: the root, below which DynamoDB itself makes `AWSDynamoDB/<export id>/`.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html
+    """
+    place = _objects_url(value, what="exports")
+    if EXPORTS_FOLDER in place.split("/"):
+        raise Mistake(f"must be the root above {EXPORTS_FOLDER}/", f"leave out {EXPORTS_FOLDER}/ and what follows it")
+    return place
+
+
+def _objects_url(value: Any, *, what: str) -> str:
     hint = "write s3://bucket/prefix/, a directory relative to this file, or file:///absolute/directory"
     if not isinstance(value, str) or not value.strip():
         raise Mistake("must be a place", hint)
@@ -94,10 +111,10 @@ def changes_url(value: Any) -> str:
     if known is None and re.match(r"(s3|file):", value, re.IGNORECASE):
         raise Mistake("the URL lacks a slash", hint)
     if known not in (None, "s3", "file"):
-        raise Mistake(f"change objects cannot be read from {known}://", hint)
+        raise Mistake(f"{what} cannot be read from {known}://", hint)
     return value
 
 
-def absolute_changes(place: str, base: Path) -> str:
+def absolute_place(place: str, base: Path) -> str:
     """`s3://…` and `file:///…` as they are; a directory as a file URL, without %-escapes."""
     return place if scheme(place) else f"file://{base / place}"

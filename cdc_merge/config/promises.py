@@ -43,10 +43,7 @@ class Promise:
 NOT_YET = (
     Promise(("warehouse",), "a redshift:// warehouse", "write duckdb:/// or postgresql://", begins="redshift"),
     Promise(("warehouse",), "a snowflake:// warehouse", "write duckdb:/// or postgresql://", begins="snowflake"),
-    Promise(("defaults", "reconcile"), "`reconcile`", "remove it"),
     Promise(("defaults", "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
-    Promise((*_SOURCE, "exports"), "`exports`", "remove it"),
-    Promise((*_SOURCE, "reconcile"), "`reconcile`", "remove it"),
     Promise((*_SOURCE, "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
     Promise((*_TARGET, "each"), "`each`", "remove it; a column of type json can hold the list"),
     Promise((*_TARGET, "history"), "`history`", "remove it"),

@@ -12,10 +12,11 @@ from cdc_merge.config.models import (
     ConfigModel,
     DefaultsModel,
     MatcherModel,
+    ReconcileModel,
     SourceModel,
     TargetModel,
 )
-from cdc_merge.config.places import absolute_changes, absolute_warehouse
+from cdc_merge.config.places import absolute_place, absolute_warehouse
 from cdc_merge.config.values import item_path
 from cdc_merge.model import (
     BatchLimits,
@@ -23,6 +24,7 @@ from cdc_merge.model import (
     Condition,
     Evolve,
     Ordering,
+    ReconcilePolicy,
     Scalar,
     Settings,
     Source,
@@ -48,7 +50,7 @@ def _source(source: SourceModel, defaults: DefaultsModel, base: Path) -> Source:
     targets = source.targets or [TargetModel(table=snake_case(source.name))]
     return Source(
         name=source.name,
-        changes=absolute_changes(source.changes, base),
+        changes=absolute_place(source.changes, base),
         key=tuple(source.key),
         targets=tuple(_target(target) for target in targets),
         poll=source.poll or defaults.poll or Source.poll,
@@ -58,7 +60,17 @@ def _source(source: SourceModel, defaults: DefaultsModel, base: Path) -> Source:
         ),
         memory=source.memory or defaults.memory or Source.memory,
         ordering=Ordering(source.ordering) if source.ordering else None,
+        exports=absolute_place(source.exports, base) if source.exports else None,
+        table=source.table,
+        reconcile=_policy(source.reconcile or ReconcileModel(), defaults.reconcile or ReconcileModel()),
     )
+
+
+def _policy(own: ReconcileModel, shared: ReconcileModel) -> ReconcilePolicy:
+    # Nothing deleted, not to request and no probes are values of their own: only what is not said is inherited.
+    said = shared.model_dump(exclude_none=True) | own.model_dump(exclude_none=True)
+    policy = ReconcilePolicy(**said)
+    return replace(policy, probe=policy.probe or None)
 
 
 def _target(target: TargetModel) -> Target:

@@ -1,4 +1,4 @@
-"""How the values of the file are written: durations, sizes, percentages, column types, paths into items."""
+"""How the values of the file are written: durations, rates, sizes, percentages, column types, paths into items."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ _SECONDS = {
     "h": Decimal(3600),
     "d": Decimal(86400),
 }
+LONGEST_DURATION = 36500 * 86400
+"""Seconds; so that any duration can be added to, and taken from, any time that matters here."""
 _BYTES = {"b": 1} | {
     f"{letter}{middle}b": base**power
     for power, letter in enumerate("kmgt", start=1)
@@ -43,7 +45,47 @@ def duration(value: Any) -> float:
     seconds = float(Decimal(match[1]) * _SECONDS[match[2]])
     if not seconds:
         raise Mistake("a duration must be more than nothing", hint)
+    if seconds > LONGEST_DURATION:
+        raise Mistake(f"{_shown(value)} is longer than a hundred years", hint)
     return seconds
+
+
+LEAST_EVERY = 60.0
+
+
+def every(value: Any) -> float:
+    """Seconds between reconciles, as `duration`; at least LEAST_EVERY."""
+    seconds = duration(value)
+    if seconds < LEAST_EVERY:
+        raise Mistake(f"{_shown(value)} is too often: an export takes minutes", "write at least 1m, for example 24h")
+    return seconds
+
+
+# The time of an export is that of a clock of DynamoDB's own, and can be off by a minute:
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport_Requesting.html
+LEAST_MARGIN = 60.0
+
+
+def margin(value: Any) -> float:
+    """Seconds before an export's time, as `duration`; at least LEAST_MARGIN."""
+    seconds = duration(value)
+    if seconds < LEAST_MARGIN:
+        raise Mistake(
+            f"{_shown(value)} is too short: what an export holds is certain only to about a minute of its time",
+            "write at least 1m; the default is 2m",
+        )
+    return seconds
+
+
+_RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*/\s*(s|m|h|d)")
+
+
+def rate(value: Any) -> float:
+    """Items an hour of `200/h`, `5/m`, `0.5/s`, `1000/d`; none at all is a rate too."""
+    match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not match:
+        raise Mistake(f"{_shown(value)} is not a rate", "write a number of items and a unit: 200/h (also /s, /m, /d)")
+    return float(Decimal(match[1]) * _SECONDS["h"] / _SECONDS[match[2]])
 
 
 def size(value: Any) -> int:
@@ -84,11 +126,40 @@ def source_name(name: str) -> str:
 
 
 def percentage(value: Any) -> float:
-    """The fraction of `5%` or `0.5%`: 0 to 1."""
+    """The fraction of `5%` or `0.5%`: 0 to 1. A plain number is a mistake, since 0.05 and 5 could mean the same."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*%", value.strip()) if isinstance(value, str) else None
     if not match or Decimal(match[1]) > 100:
-        raise Mistake(f"{_shown(value)} is not a percentage", "write 0% to 100%, for example 5%")
+        raise Mistake(f"{_shown(value)} is not a percentage", "write 0% to 100% with its sign, for example 5%")
     return float(Decimal(match[1]) / 100)
+
+
+_TABLE_NAME = r"[A-Za-z0-9_.-]{3,255}"
+_TABLE_ARN = rf"arn:aws[a-z0-9-]*:dynamodb:[a-z0-9-]+:[0-9]{{12}}:table/{_TABLE_NAME}"
+TABLE_PATTERN = rf"^({_TABLE_NAME}|{_TABLE_ARN})$"
+
+
+def dynamodb_table(text: str) -> str:
+    """The name or the ARN of a DynamoDB table.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
+    """
+    if re.fullmatch(rf"{_TABLE_NAME}|{_TABLE_ARN}", text):
+        return text
+    if re.fullmatch(rf"{_TABLE_ARN}/.*", text):
+        raise Mistake(
+            f"{text!r} is the ARN of a stream, an index or an export of the table",
+            "leave out what follows the table's name",
+        )
+    if text.startswith("arn:"):
+        raise Mistake(
+            f"{text!r} is not the ARN of a DynamoDB table",
+            "write arn:aws:dynamodb:REGION:ACCOUNT:table/NAME, or the name alone",
+        )
+    raise Mistake(
+        f"{text!r} cannot be the name of a DynamoDB table",
+        "write 3 to 255 of a-z A-Z 0-9 _ . -, or the table's ARN",
+    )
 
 
 def whole_number(value: Any) -> int:
