@@ -16,6 +16,8 @@ from pathlib import Path
 from cdc_merge.config import find_config, load_config
 from cdc_merge.errors import CdcMergeError
 from cdc_merge.model import Settings
+from cdc_merge.reconcile.reconciler import Reconciler
+from cdc_merge.reconcile.report import Report
 from cdc_merge.stopping import Stop
 from cdc_merge.worker import RunTotals, Worker
 
@@ -33,4 +35,4 @@ class Config:
         return load_config(found, environ=os.environ)
 
 
-__all__ = ["CdcMergeError", "Config", "RunTotals", "Stop", "Worker"]
+__all__ = ["CdcMergeError", "Config", "Reconciler", "Report", "RunTotals", "Stop", "Worker"]

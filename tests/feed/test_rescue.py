@@ -136,5 +136,5 @@ def test_the_same_item_written_in_another_order_is_rescued_as_the_same_text() ->
 
 
 def test_what_no_dynamodb_writes_keeps_its_order() -> None:
-    for odd in ('{"m":{"M":{"a":1,"a":2}}}', '{"m":{"M":{"b":{"S":"\\ud800"},"a":{"S":""}}}}', '{"m":{"NS":["b","a"]}}'):
+    for odd in ('{"m":{"M":{"a":1,"a":2}}}', '{"m":{"NS":["b","a"]}}'):
         assert rescued(odd) == odd

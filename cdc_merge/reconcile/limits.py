@@ -1,0 +1,125 @@
+"""The safety limits: what a reconcile refuses before it touches a row, and which of it `force` may lift."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from cdc_merge.errors import Refused
+from cdc_merge.model import Source
+from cdc_merge.reconcile.plan import Tally
+from cdc_merge.reconcile.snapshot import Items
+
+_NEWER = "take a newer export: cdc-merge reconcile --request, or --export with a newer one"
+
+
+@dataclass
+class SafetyLimits:
+    """Judges one reconcile. `overridden` collects what was lifted by `force`, in words."""
+
+    source: Source
+    items: Items
+    force: bool = False
+    overridden: list[str] = field(default_factory=list)
+
+    @property
+    def floor(self) -> datetime:
+        """The time up to which the targets will be verified."""
+        return self.items.as_of - timedelta(seconds=self.source.reconcile.margin)
+
+    def _where(self, target: str | None = None) -> str:
+        return f"target {target}, {self.items.label}" if target else self.items.label
+
+    def _refuse_unless_forced(self, message: str, *, hint: str, target: str | None = None) -> str:
+        """Returns what was lifted. Raises Refused."""
+        if not self.force:
+            raise Refused(message, where=self._where(target), hint=f"{hint}; to reconcile all the same: --force")
+        return f"{self._where(target)}: {message}" if target else message
+
+    def judge_items(self, *, now: datetime, known_arn: str | None) -> None:
+        """Everything that can be told before a file is read."""
+        items = self.items
+        if items.as_of > now + timedelta(seconds=self.source.reconcile.margin):
+            raise Refused(
+                f"its time is in the future: {items.as_of.isoformat()}",
+                where=self._where(),
+                hint="changes up to then would count as stale; set this machine's clock, or take another export",
+            )
+        self._judge_table(known_arn)
+        if items.items is not None:
+            self.judge_count(items.items)
+
+    def _judge_table(self, known_arn: str | None) -> None:
+        theirs = self.items.table_arn
+        for mine, says in ((self.source.table, "the configuration"), (known_arn, "what was merged before")):
+            if mine and theirs and not _is_same_table(mine, theirs):
+                lifted = self._refuse_unless_forced(
+                    f"it is of the table {theirs}, by {says} the source is {mine}",
+                    hint="name an export of the source's own table",
+                )
+                self.overridden.append(lifted)
+                return
+
+    def judge_count(self, count: int) -> None:
+        """An empty full export would take every row away; an empty incremental one says that nothing changed."""
+        if count == 0 and self.items.since is None:
+            lifted = self._refuse_unless_forced("it has no items at all", hint="is the table really empty?")
+            if lifted not in self.overridden:
+                self.overridden.append(lifted)
+
+    def judge_floors(self, floors: Mapping[str, datetime | None]) -> None:
+        """Never lifted: below a floor the tombstones are gone, so deleted rows would come back."""
+        for target in self.source.targets:
+            floor = floors.get(target.table)
+            if floor and self.floor < floor:
+                raise Refused(
+                    f"it vouches for the table up to {self.floor.isoformat()}, which is older than what is verified "
+                    f"already, {floor.isoformat()}",
+                    where=self._where(target.table),
+                    hint=_NEWER,
+                )
+            since = self.items.since
+            if since is not None:
+                self._judge_gap(target.table, floor, since)
+
+    def _judge_gap(self, table: str, floor: datetime | None, since: datetime) -> None:
+        margin = timedelta(seconds=self.source.reconcile.margin)
+        if floor is None or since > floor + margin:
+            verified = floor.isoformat() if floor else "nothing"
+            raise Refused(
+                f"it has the changes since {since.isoformat()}, but the target is verified through {verified} only",
+                where=self._where(table),
+                hint="reconcile with a full export first, or with the incremental ones in between",
+            )
+
+    def judge_deletes(self, table: str, tally: Tally) -> Sequence[str]:
+        """Whether the rows that would go are too many; returns what was lifted."""
+        allowed = self.source.reconcile.max_delete
+        if not tally.extra or tally.extra <= allowed * tally.rows:
+            return []
+        share = 100 * tally.extra / tally.rows
+        lifted = self._refuse_unless_forced(
+            f"{tally.extra:,} of {tally.rows:,} rows ({share:.1f} %) would be deleted, more than max_delete "
+            f"({100 * allowed:g} %)",
+            target=table,
+            hint="look at them: cdc-merge reconcile --dry-run; if that is right, raise reconcile.max_delete",
+        )
+        return [lifted]
+
+
+def _is_same_table(mine: str, theirs: str) -> bool:
+    """By name, and by account where both say: a replica in another region is the same table.
+
+    arn:aws:dynamodb:region:account:table/name:
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html#amazondynamodb-resources-for-iam-policies
+    """
+    (my_account, my_name), (their_account, their_name) = _parts(mine), _parts(theirs)
+    return my_name == their_name and (not my_account or not their_account or my_account == their_account)
+
+
+def _parts(table: str) -> tuple[str, str]:
+    if not table.startswith("arn:"):
+        return "", table
+    fields = table.split(":", 5)
+    return fields[4] if len(fields) > 5 else "", fields[-1].removeprefix("table/").partition("/")[0]

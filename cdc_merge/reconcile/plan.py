@@ -1,0 +1,252 @@
+"""The statements of a reconcile, one after the other, each decided by what those before it found."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from cdc_merge.merge.plan import MergePlan, PlannedTarget
+from cdc_merge.merge.schema import SchemaBook
+from cdc_merge.model import Kind
+from cdc_merge.reconcile.report import Method, Sample, Verdicts
+from cdc_merge.render import Name, Sql
+from cdc_merge.warehouses import Dialect, Row, Statement
+
+SAMPLES = 10  # keys of each verdict that are kept
+
+
+@dataclass(frozen=True)
+class ComparedColumn:
+    """Whether a column of the target (t) is what the export says (s); `label` names it in reports."""
+
+    label: str
+    same: Sql
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The counts of one target before anything is done: `rows` in the table, the rest as in Verdicts."""
+
+    rows: int
+    equal: int
+    missing: int
+    extra: int
+    different: int
+    newer: int
+
+
+@dataclass(frozen=True)
+class Undertaking:
+    """The facts of one reconcile that its statements write down."""
+
+    id: str
+    source: str
+    export: str
+    method: Method
+    as_of: datetime
+    floor: datetime
+    items: int
+    unusable: int
+    worker: str
+    started_at: datetime
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What may stop a reconcile in mid-transaction, by raising.
+
+    `floors`: is told the targets' floors under the lock. `deletes`: is told each target's tally, and returns the
+    limits that were lifted for it.
+    """
+
+    floors: Callable[[dict[str, datetime | None]], None]
+    deletes: Callable[[str, Tally], Sequence[str]]
+
+
+@dataclass
+class Findings:
+    """What the statements found as they ran; begun anew with every try."""
+
+    targets: dict[str, Verdicts] = field(default_factory=dict)
+    overridden: list[str] = field(default_factory=list)
+    collected: int = 0
+
+
+class CopiesFound(Exception):
+    """A table has rows of one key twice: they must go before it can be compared."""
+
+
+class DryRunOver(Exception):
+    """Everything is found; the transaction ends here, with nothing written."""
+
+
+class ReconcilePlan:
+    """Builds the statements for one engine from the merge plan of the same targets; pure, no connection needed."""
+
+    def __init__(self, merge: MergePlan, books: Sequence[SchemaBook], dialect: Dialect, *, is_partial: bool) -> None:
+        """`is_partial`: the snapshot has only the keys that changed; what it does not have is as it should be."""
+        self._merge = merge
+        self._books = tuple(books)
+        self._dialect = dialect
+        self._is_partial = is_partial
+
+    def statements(
+        self,
+        undertaking: Undertaking,
+        limits: Limits,
+        findings: Findings,
+        *,
+        clock: Callable[[], datetime],
+        setup: Sequence[Statement],
+        heal_copies: bool = False,
+        dry_run: bool = False,
+    ) -> Iterator[Statement]:
+        """Everything of one transaction after its lock. `setup`: what makes tables and columns that are not there.
+
+        Raises what `limits` raise; CopiesFound, for another try that heals them; DryRunOver at the end of a dry run.
+        """
+        source, floor = undertaking.source, undertaking.floor
+        yield self._floors(source, limits)
+        yield from setup
+        yield self._say("find newer", "newer", source=source, floor=floor, key_count=len(self._merge.targets[0].keys))
+        yield from self._analyze("_cdc_newer")
+        for target in self._merge.targets:
+            if heal_copies and not self._dialect.indexes_key:
+                yield self._say(f"delete copies from {target.label}", "delete_copies", target=target)
+            yield from self._judge(target, undertaking, limits, findings)
+        if dry_run:
+            raise DryRunOver
+        for target in self._merge.targets:
+            verdicts = findings.targets[target.label]
+            if verdicts.extra or verdicts.different:
+                yield self._say(f"delete from {target.label}", "delete_rows", target=target)
+            if verdicts.missing or verdicts.different:
+                yield self.insert_rows(target, target.table, floor=floor, merged_at=clock())
+        for target in self._merge.targets:
+            yield self._say(f"raise floor of {target.label}", "raise_floor", target=target, source=source, floor=floor)
+        count: list[Row] = []
+        yield self._say("count tombstones", "count_tombstones", inspect=count.extend, source=source)
+        findings.collected = int(count[0][0])
+        yield self._say("collect tombstones", "collect_tombstones", source=source)
+        for target in self._merge.targets:
+            yield self._record(target, undertaking, findings, clock())
+
+    def insert_rows(self, target: PlannedTarget, table: Name, *, floor: datetime, merged_at: datetime) -> Statement:
+        """The rows that only the export has, or has otherwise, into a table of the target's columns."""
+        return self._say(
+            f"insert into {target.label}", "insert_rows", target=target, table=table, floor=floor, merged_at=merged_at
+        )
+
+    def _say(
+        self, label: str, template: str, *, inspect: Callable[[list[Row]], None] | None = None, **values: Any
+    ) -> Statement:
+        return Statement(label, self._merge.render(f"reconcile/sql/{template}", **values), inspect=inspect)
+
+    def _analyze(self, table: str) -> Iterator[Statement]:
+        if self._dialect.analyze_staging:
+            yield Statement(f"analyze {table}", f"ANALYZE {table}")
+
+    def _floors(self, source: str, limits: Limits) -> Statement:
+        def look(rows: list[Row]) -> None:
+            limits.floors(dict(rows))
+
+        return self._say("look at floors", "floors", inspect=look, source=source)
+
+    def _judge(
+        self, target: PlannedTarget, undertaking: Undertaking, limits: Limits, findings: Findings
+    ) -> Iterator[Statement]:
+        label, number = target.label, target.number
+        yield self._say(
+            f"compare {label}",
+            "verdicts",
+            target=target,
+            columns=self._compared(target, self._books[number]),
+            is_partial=self._is_partial,
+        )
+        yield from self._analyze(f"_cdc_verdicts_{number}")
+        counted: list[Row] = []
+        yield self._say(f"count {label}", "tally", target=target, inspect=counted.extend)
+        tally = self._tally(counted[0])
+        findings.overridden += limits.deletes(label, tally)
+        yield self._say(f"find causes in {label}", "causes", target=target, source=undertaking.source)
+        causes: list[Row] = []
+        yield self._say(f"count causes in {label}", "count_causes", target=target, inspect=causes.extend)
+        differing: list[Row] = []
+        yield self._say(f"count columns of {label}", "count_differing", target=target, inspect=differing.extend)
+        samples: list[Row] = []
+        text = Sql(self._dialect.types[Kind.TEXT])
+        yield self._say(
+            f"take samples of {label}", "samples", target=target, text=text, samples=SAMPLES, inspect=samples.extend
+        )
+        findings.targets[label] = _verdicts(tally, causes, differing, samples)
+
+    def _compared(self, target: PlannedTarget, book: SchemaBook) -> list[ComparedColumn]:
+        compared = []
+        for planned, column in zip(target.columns, book.schema.columns, strict=True):
+            form = self._dialect.same_json if column.type.kind is Kind.JSON else "({a} IS NOT DISTINCT FROM {b})"
+            here = f"t.{self._dialect.quote(column.name)}"
+            compared.append(ComparedColumn(column.name, Sql(form.format(a=here, b=planned.staged.text))))
+        rescued = f"CAST(t._cdc_rescued AS {self._dialect.types[Kind.TEXT]})"
+        return [*compared, ComparedColumn("_cdc_rescued", Sql(f"({rescued} IS NOT DISTINCT FROM s.rescued)"))]
+
+    def _tally(self, row: Row) -> Tally:
+        rows, staged, missing, extra, different, newer, addresses, numbers, distinct = map(int, row)
+        equal = staged - distinct
+        are_copies = numbers != distinct or (not self._is_partial and rows - addresses != equal)
+        if are_copies and not self._dialect.indexes_key:
+            raise CopiesFound
+        return Tally(rows, equal, missing, extra, different, newer)
+
+    def _record(
+        self, target: PlannedTarget, undertaking: Undertaking, findings: Findings, finished_at: datetime
+    ) -> Statement:
+        verdicts = findings.targets[target.label]
+        return self._say(
+            f"record {target.label}",
+            "record",
+            target=target,
+            **{
+                name: getattr(undertaking, name)
+                for name in ("id", "source", "export", "as_of", "floor", "items", "unusable", "worker", "started_at")
+            },
+            method=undertaking.method.value,
+            **{
+                name: getattr(verdicts, name)
+                for name in ("equal", "missing", "extra", "different", "newer", "repaired")
+            },
+            collected=findings.collected,
+            details=json.dumps(verdicts.details(), ensure_ascii=False),
+            overridden="; ".join(findings.overridden),
+            finished_at=finished_at,
+        )
+
+
+def _verdicts(tally: Tally, causes: Sequence[Row], differing: Sequence[Row], samples: Sequence[Row]) -> Verdicts:
+    by_verdict: dict[str, dict[str, int]] = {}
+    for verdict, cause, count in causes:
+        if verdict != "newer":
+            by_verdict.setdefault(verdict, {})[cause] = int(count)
+    columns: Counter[str] = Counter()
+    for names, count in differing:
+        columns.update(dict.fromkeys(_split(names), int(count)))
+    return Verdicts(
+        equal=tally.equal,
+        missing=tally.missing,
+        extra=tally.extra,
+        different=tally.different,
+        newer=tally.newer,
+        repaired=tally.missing + tally.extra + tally.different,
+        causes=by_verdict,
+        columns=dict(columns),
+        samples=tuple(
+            Sample(tuple(map(str, key)), verdict, cause, _split(names)) for verdict, cause, names, *key in samples
+        ),
+    )
+
+
+def _split(names: str | None) -> tuple[str, ...]:
+    return tuple((names or "").split("\n")) if names else ()

@@ -1,0 +1,291 @@
+"""Reconciles a source: find the items → decode them → one transaction that compares, repairs and raises the floor."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from cdc_merge.clock import utc_now
+from cdc_merge.errors import LeaseLost, Transient, UsageError, WarehouseUnavailable
+from cdc_merge.exports.finder import fetch_verified, find_export
+from cdc_merge.exports.manifest import Export, ExportKind
+from cdc_merge.feed import shape
+from cdc_merge.layout import layout_of
+from cdc_merge.lease import LEASE_SECONDS, Lease, Leases, worker_name
+from cdc_merge.ledger import Ledger, SourceState
+from cdc_merge.logs import get_logger
+from cdc_merge.merge.plan import Layout, MergePlan
+from cdc_merge.merge.schema import SchemaBook
+from cdc_merge.merge.tables import Inspector
+from cdc_merge.migrate import Migrator
+from cdc_merge.model import Settings, Source
+from cdc_merge.reconcile.limits import SafetyLimits
+from cdc_merge.reconcile.plan import CopiesFound, DryRunOver, Findings, Limits, ReconcilePlan, Undertaking
+from cdc_merge.reconcile.report import Method, Report
+from cdc_merge.reconcile.snapshot import ItemFile, Items, Progress, Snapshot, take_snapshot
+from cdc_merge.stopping import Stop
+from cdc_merge.warehouses import Session, Statement, Warehouse, open_warehouse
+
+_TRIES = 6  # some ten seconds of backing off between them
+
+log = get_logger("cdc_merge.reconcile")
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What a try works with: the state it was read at, the books and the decoded items."""
+
+    state: SourceState
+    books: list[SchemaBook]
+    snapshot: Snapshot
+    plan: ReconcilePlan
+    setup: list[Statement]
+
+
+class Reconciler:
+    """Compares the targets of a source with an export, and repairs them, while workers go on merging."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        warehouse: Warehouse | None = None,
+        stop: Stop | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        migrate: bool = True,
+        progress: Progress = lambda _read, _all: None,
+    ) -> None:
+        """`warehouse`: one that is open already and stays so; `progress`: told bytes read and in all, as stored.
+
+        Raises UsageError for an unknown warehouse scheme.
+        """
+        self._settings = settings
+        self._owns_warehouse = warehouse is None
+        self._warehouse = warehouse or open_warehouse(settings.warehouse)
+        self._stop = stop or Stop()
+        self._clock = clock
+        self._migrate = migrate
+        self._progress = progress
+        self._layout: Layout = layout_of(settings, self._warehouse)
+        self._ledger = Ledger(self._layout.metadata, self._warehouse.dialect)
+        self._leases = Leases(self._layout.metadata, self._warehouse.dialect, ttl=LEASE_SECONDS, holder=worker_name())
+
+    def reconcile(
+        self, source: str, export: str | None = None, *, dry_run: bool = False, force: bool = False
+    ) -> Report:
+        """Reconcile a source with an export: a path, a URL, an id or an ARN; by default the newest full one.
+
+        Raises Refused when a safety limit says no (nothing was touched), UsageError for an unknown source or export,
+        and the errors of stores and warehouses.
+        """
+        mine = self._source(source)
+        return self.reconcile_with(
+            mine, items_of(find_export(mine.exports, export, source=mine.name)), dry_run=dry_run, force=force
+        )
+
+    def reconcile_with(
+        self,
+        source: Source,
+        items: Items,
+        *,
+        dry_run: bool = False,
+        force: bool = False,
+        fence: Callable[[], Statement] | None = None,
+    ) -> Report:
+        """Reconcile with items from anywhere. `fence`: opens the transaction, for a caller that holds the lease."""
+        self._prepare(dry_run=dry_run)
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return self._attempt(source, items, dry_run=dry_run, force=force, fence=fence)
+            except Transient as error:
+                if attempt == _TRIES:
+                    raise
+                log.warning("will_retry", source=source.name, error=str(error), kind=type(error).__name__)
+                self._stop.wait(0.25 * 2.0**attempt * (0.5 + random.random() / 2))
+                self._stop.check()
+        raise AssertionError("the loop returns or raises")
+
+    def close(self) -> None:
+        """Close the connection, if it was opened here."""
+        if self._owns_warehouse:
+            self._warehouse.close()
+
+    def _source(self, name: str) -> Source:
+        for source in self._settings.sources:
+            if source.name == name:
+                return source
+        names = ", ".join(s.name for s in self._settings.sources)
+        raise UsageError(f"no source is named {name!r}", hint=f"the configuration has: {names}")
+
+    def _prepare(self, *, dry_run: bool) -> None:
+        migrator = Migrator(self._warehouse, self._layout.metadata_schema)
+        with self._warehouse.session() as session:
+            if self._migrate and not dry_run:
+                migrator.apply(session)
+            else:
+                migrator.require(session)
+
+    def _attempt(
+        self, source: Source, items: Items, *, dry_run: bool, force: bool, fence: Callable[[], Statement] | None
+    ) -> Report:
+        started_at = self._clock()
+        limits = SafetyLimits(source, items, force=force)
+        with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
+            with self._warehouse.session() as session:
+                state = self._ledger.state(session, source.name, schema=self._layout.schema)
+            limits.judge_items(now=self._clock(), known_arn=state.table_arn)
+            limits.judge_floors(state.floors)
+            prepared = self._take(source, items, state, Path(folder))
+            limits.judge_count(prepared.snapshot.items)
+            undertaking = Undertaking(
+                id=uuid.uuid4().hex,
+                source=source.name,
+                export=items.label,
+                method=items.method,
+                as_of=items.as_of,
+                floor=limits.floor,
+                items=prepared.snapshot.items,
+                unusable=sum(prepared.snapshot.unusable.values()),
+                worker=worker_name(),
+                started_at=started_at,
+            )
+            findings = self._carry_out(prepared, undertaking, limits, dry_run=dry_run, fence=fence)
+        report = Report(
+            source=source.name,
+            export=items.label,
+            method=items.method,
+            as_of=items.as_of,
+            floor=limits.floor,
+            items=prepared.snapshot.items,
+            targets=findings.targets,
+            is_dry_run=dry_run,
+            tombstones_collected=findings.collected,
+            unusable=prepared.snapshot.unusable,
+            overridden=(*limits.overridden, *findings.overridden),
+        )
+        log.info("reconciled", source=source.name, export=items.label, drifted=report.drifted, dry_run=dry_run)
+        return report
+
+    def _take(self, source: Source, items: Items, state: SourceState, folder: Path) -> _Prepared:
+        dialect = self._warehouse.dialect
+        there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags)
+        books = there.open_books(source)
+        snapshot = take_snapshot(
+            items,
+            folder,
+            source=source,
+            key_tags=state.key_tags,
+            books=books,
+            dialect=dialect,
+            check=self._stop.check,
+            progress=self._progress,
+        )
+        merge = MergePlan(dialect, self._layout, books, snapshot.key_tags, removed=there.left_behind(source))
+        setup = [merge.hold_schemas(source.name)]
+        if state.key_tags is None:
+            setup.append(merge.record_source(source.name, source.ordering, table_arn=items.table_arn))
+        elif state.table_arn is None and items.table_arn:
+            setup.append(merge.record_table(source.name, items.table_arn))
+        setup += merge.ddl(schema_exists=state.schema_exists)
+        setup += merge.record_schema(source.name)
+        plan = ReconcilePlan(merge, books, dialect, is_partial=items.since is not None)
+        return _Prepared(state, books, snapshot, plan, setup)
+
+    def _carry_out(
+        self,
+        prepared: _Prepared,
+        undertaking: Undertaking,
+        limits: SafetyLimits,
+        *,
+        dry_run: bool,
+        fence: Callable[[], Statement] | None,
+    ) -> Findings:
+        tables = {"_cdc_keys": "keys"} | {f"_cdc_rows_{i}": f"rows_{i}" for i in range(len(prepared.books))}
+        heal_copies = False
+        while True:
+            findings = Findings()
+            statements = prepared.plan.statements(
+                undertaking,
+                Limits(limits.judge_floors, limits.judge_deletes),
+                findings,
+                clock=self._clock,
+                setup=prepared.setup,
+                heal_copies=heal_copies,
+                dry_run=dry_run,
+            )
+            with self._warehouse.session() as session:
+                session.stage(prepared.snapshot.path, tables)
+                self._stop.check()
+                try:
+                    with self._lock(session, undertaking.source, dry_run=dry_run, fence=fence) as first:
+                        session.run(_chain(first, statements))
+                    return findings
+                except DryRunOver:
+                    return findings
+                except CopiesFound:
+                    heal_copies = True
+                except WarehouseUnavailable:
+                    # A connection that breaks at COMMIT leaves in doubt what happened: the books tell.
+                    if not self._is_recorded(undertaking.id):
+                        raise
+                    return findings
+
+    def _is_recorded(self, reconciliation: str) -> bool:
+        with self._warehouse.session() as session:
+            return self._ledger.is_reconciled(session, reconciliation)
+
+    @contextmanager
+    def _lock(
+        self, session: Session, source: str, *, dry_run: bool, fence: Callable[[], Statement] | None
+    ) -> Iterator[list[Statement]]:
+        """What opens the transaction, so that no merge of the source runs beside it."""
+        if dry_run:
+            yield []  # a lock is written, too
+            return
+        if fence:
+            yield [fence()]
+            return
+        lease: Lease | None = self._leases.acquire(session, source)
+        if lease is None:
+            yield [self._leases.lock(source)]
+            return
+        try:
+            yield [self._leases.fence(lease)]
+        finally:
+            self._give_back(session, lease)
+
+    def _give_back(self, session: Session, lease: Lease) -> None:
+        try:
+            self._leases.release(session, lease)
+        except (LeaseLost, WarehouseUnavailable) as error:
+            log.warning("lease_not_released", source=lease.source, error=str(error))
+
+
+def _chain(first: Sequence[Statement], rest: Iterator[Statement]) -> Iterator[Statement]:
+    yield from first
+    yield from rest
+
+
+def items_of(export: Export) -> Items:
+    """The items of a finished export."""
+    is_full = export.kind is ExportKind.FULL
+    return Items(
+        label=export.location,
+        method=Method.EXPORT if is_full else Method.INCREMENTAL,
+        form=shape.EXPORTED if is_full else shape.EXPORTED_CHANGE,
+        as_of=export.as_of,
+        since=export.since,
+        items=export.items,
+        table_arn=export.table_arn,
+        files=tuple(ItemFile(f.ref.key, f.ref.size, f.items, partial(fetch_verified, export, f)) for f in export.files),
+    )
+
+
+__all__ = ["Reconciler", "items_of"]

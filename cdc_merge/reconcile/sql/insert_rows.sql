@@ -1,0 +1,25 @@
+-- What the export has: the empty position, which every change after the floor outranks, and the floor as its time.
+INSERT INTO {{ table }} (
+{% for key in target.keys %}
+    {{ key.name }},
+{% endfor %}
+{% for column in target.columns %}
+    {{ column.name }},
+{% endfor %}
+    _cdc_position, _cdc_changed_at, _cdc_merged_at, _cdc_rescued
+)
+SELECT
+{% for key in target.keys %}
+    v.k{{ loop.index0 }},
+{% endfor %}
+{% for column in target.columns %}
+    {{ column.staged }},
+{% endfor %}
+    '', {{ floor }}, {{ merged_at }}, CAST(s.rescued AS {{ metadata_json }})
+FROM _cdc_rows_{{ target.number }} AS s
+JOIN _cdc_verdicts_{{ target.number }} AS v ON v.n = s.n
+WHERE v.verdict IN ('missing', 'different')
+{% if dialect.indexes_key %}
+ORDER BY {% for key in target.keys %}v.k{{ loop.index0 }}{% if not loop.last %}, {% endif %}{% endfor %}
+
+{% endif %}

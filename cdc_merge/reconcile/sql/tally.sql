@@ -1,0 +1,12 @@
+-- How many of each, with what is needed to see whether a row is there twice.
+SELECT
+    (SELECT count(*) FROM {{ target.table }}),
+    (SELECT count(*) FROM _cdc_keys AS s JOIN _cdc_rows_{{ target.number }} AS r ON r.n = s.n),
+    count(*) FILTER (WHERE v.verdict = 'missing'),
+    count(*) FILTER (WHERE v.verdict = 'extra'),
+    count(*) FILTER (WHERE v.verdict = 'different'),
+    count(*) FILTER (WHERE v.verdict = 'newer'),
+    count(v.address),
+    count(v.n),
+    count(DISTINCT v.n)
+FROM _cdc_verdicts_{{ target.number }} AS v

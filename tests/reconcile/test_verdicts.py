@@ -1,0 +1,268 @@
+"""Each verdict of a reconcile, on every engine: what is found, what is repaired, what is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdc_merge import Reconciler, Report
+from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, ReconcilePolicy, Source, Target
+from tests.properties.story import contents
+from tests.support.exports import write_export
+from tests.support.harness import Harness
+from tests.support.records import Record, stream_record, to_item
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+AS_OF = T0 + 60 * MINUTE
+FLOOR = AS_OF - 2 * MINUTE
+SOURCE = Source(
+    "shop",
+    "",
+    ("PK",),
+    (
+        Target("customers", where=(Condition(("Type",), any_of=("Customer",)),)),
+        Target(
+            "orders",
+            where=(Condition(("Type",), any_of=("Order",)),),
+            columns=(Column("total", ("Total",), ColumnType(Kind.NUMERIC)), Column("lines", ("Lines",))),
+            evolve=Evolve.FREEZE,
+        ),
+    ),
+    reconcile=ReconcilePolicy(max_delete=1.0),
+)
+
+
+def change(key: str, sequence: int, image: Mapping[str, Any] | None = None, *, minute: float = 0) -> Record:
+    """An upsert, or a REMOVE without an image, so many minutes after T0."""
+    whole = None if image is None else {"PK": key, **image}
+    return stream_record({"PK": key}, whole, sequence=sequence, at=T0 + minute * MINUTE)
+
+
+def item(key: str, image: Mapping[str, Any]) -> dict[str, Any]:
+    return to_item({"PK": key, **image})
+
+
+@pytest.fixture
+def shop(warehouse_url: str, tmp_path: Path) -> Harness:
+    return Harness(warehouse_url, SOURCE, tmp_path / "feed")
+
+
+Export = Callable[..., str]
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Export:
+    """Writes an export of items as of a time; returns its folder."""
+    count = iter(range(1_000))
+
+    def write(items: Sequence[Mapping[str, Any]], *, as_of: datetime = AS_OF, **options: Any) -> str:
+        root = tmp_path / f"exports{next(count)}"
+        return str(write_export(root, items, as_of=as_of, key=("PK",), **options))
+
+    return write
+
+
+def reconcile(harness: Harness, export: str, **options: Any) -> Report:
+    reconciler = Reconciler(harness.settings)
+    try:
+        return reconciler.reconcile(harness.source.name, export, **options)
+    finally:
+        reconciler.close()
+
+
+def keys(harness: Harness) -> dict[str, set[str]]:
+    return {table: {key[0] for key in rows} for table, rows in harness.tables().items()}
+
+
+def counts(report: Report, table: str) -> tuple[int, int, int, int, int, int]:
+    v = report.targets[table]
+    return v.equal, v.missing, v.extra, v.different, v.newer, v.repaired
+
+
+CUSTOMER = {"Type": "Customer", "Name": "Ada"}
+ORDER = {"Type": "Order", "Total": 12}
+
+
+def test_an_empty_warehouse_is_filled_from_an_export(shop: Harness, export: Export) -> None:
+    report = reconcile(shop, export([item("a", CUSTOMER), item("b", ORDER), item("c", {"Type": "?"})]))
+
+    assert keys(shop) == {"customers": {"a"}, "orders": {"b"}}
+    assert counts(report, "customers") == (0, 1, 0, 0, 0, 1)
+    assert counts(report, "orders") == (0, 1, 0, 0, 0, 1)
+    row = shop.tables()["customers"][("a",)]
+    assert (row.position, row.changed_at, row.item) == ("", FLOOR, {"PK": "a", **CUSTOMER})
+    assert shop.query(f"SELECT target, floor_at FROM {shop.metadata}.targets ORDER BY 1") == [
+        ("customers", FLOOR),
+        ("orders", FLOOR),
+    ]
+
+
+def test_the_feed_goes_on_after_a_bootstrap(shop: Harness, export: Export) -> None:
+    reconcile(shop, export([item("a", CUSTOMER), item("b", ORDER)]))
+    shop.put_records([change("a", 5, {**CUSTOMER, "Name": "Bo"}, minute=61), change("b", 4, minute=61)])
+    shop.put_records([change("a", 2, {**CUSTOMER, "Name": "old"}, minute=10)])
+
+    totals = shop.run()
+
+    assert (totals.counts.applied, totals.counts.stale) == (2, 0)
+    assert keys(shop) == {"customers": {"a"}, "orders": set()}
+    assert shop.tables()["customers"][("a",)].item["Name"] == "Bo"
+
+
+def test_each_drift_is_found_and_repaired(shop: Harness, export: Export) -> None:
+    shop.put_records(
+        [
+            change("equal", 1, CUSTOMER),
+            change("extra", 2, CUSTOMER),
+            change("different", 3, CUSTOMER),
+            change("moved", 4, CUSTOMER),
+            change("newer", 5, CUSTOMER, minute=59),
+            change("gone later", 6, minute=59),
+            change("revived", 7),
+        ]
+    )
+    shop.run()
+    folder = export(
+        [
+            item("equal", CUSTOMER),
+            item("different", {**CUSTOMER, "Name": "Bo"}),
+            item("moved", ORDER),
+            item("newer", {**CUSTOMER, "Name": "old"}),
+            item("gone later", CUSTOMER),
+            item("revived", CUSTOMER),
+            item("missing", CUSTOMER),
+        ]
+    )
+
+    report = reconcile(shop, folder)
+
+    customers, orders = report.targets["customers"], report.targets["orders"]
+    assert counts(report, "customers") == (1, 2, 2, 1, 2, 5)
+    assert customers.causes == {
+        "missing": {"never_arrived": 1, "insert_after_delete_lost": 1},
+        "extra": {"delete_lost": 1, "move_lost": 1},
+        "different": {"update_lost_or_altered": 1},
+    }
+    assert customers.columns == {"name": 1}
+    assert {(s.key[0], s.verdict, s.cause) for s in customers.samples} == {
+        ("missing", "missing", "never_arrived"),
+        ("revived", "missing", "insert_after_delete_lost"),
+        ("extra", "extra", "delete_lost"),
+        ("moved", "extra", "move_lost"),
+        ("different", "different", "update_lost_or_altered"),
+    }
+    assert counts(report, "orders") == (0, 1, 0, 0, 0, 1)
+    assert orders.causes == {"missing": {"move_lost": 1}}
+    assert keys(shop) == {"customers": {"equal", "different", "newer", "revived", "missing"}, "orders": {"moved"}}
+    assert shop.tables()["customers"][("different",)].item["Name"] == "Bo"
+    assert shop.tables()["customers"][("newer",)].item["Name"] == "Ada"
+
+
+def test_a_second_reconcile_with_the_same_export_finds_nothing(shop: Harness, export: Export) -> None:
+    folder = export([item("a", {**CUSTOMER, "M": {"x": [1, {"y": {"q"}}]}}), item("b", {**ORDER, "Other": {"k": 1}})])
+    reconcile(shop, folder)
+    before = shop.tables()
+
+    report = reconcile(shop, folder)
+
+    assert counts(report, "customers") == (1, 0, 0, 0, 0, 0)
+    assert counts(report, "orders") == (1, 0, 0, 0, 0, 0)
+    assert shop.tables() == before
+
+
+def test_a_dry_run_tells_and_writes_nothing(shop: Harness, export: Export) -> None:
+    shop.put_records([change("a", 1, CUSTOMER), change("b", 2, CUSTOMER)])
+    shop.run()
+    before = contents(shop)
+
+    report = reconcile(shop, export([item("a", {**CUSTOMER, "New": 1}), item("o", ORDER)]), dry_run=True)
+
+    assert report.is_dry_run
+    assert counts(report, "customers")[:5] == (0, 0, 1, 1, 0)
+    assert counts(report, "orders")[:5] == (0, 1, 0, 0, 0)
+    assert contents(shop) == before
+
+
+def test_tombstones_below_the_floor_are_collected_and_late_changes_stay_without_effect(
+    shop: Harness, export: Export
+) -> None:
+    shop.put_records([change("old", 9, minute=1), change("young", 8, minute=59)])
+    shop.run()
+    report = reconcile(shop, export([item("a", CUSTOMER)]))
+
+    assert report.tombstones_collected == 1
+    assert set(shop.tombstones()) == {("young",)}
+    shop.put_records([change("old", 3, CUSTOMER), change("young", 4, CUSTOMER)])
+    assert shop.run().counts.stale == 2
+    assert keys(shop)["customers"] == {"a"}
+
+
+def test_the_same_values_written_otherwise_are_equal(shop: Harness, export: Export) -> None:
+    nested = {"b": {"y", "x"}, "a": [{"q": 1, "p": 2}], "n": 5}
+    shop.put_records([change("a", 1, {**CUSTOMER, "J": nested}), change("b", 2, {**ORDER, "Else": nested})])
+    shop.run()
+    other = to_item({"PK": "a", **CUSTOMER, "J": dict(reversed(nested.items()))})
+    other["J"]["M"]["n"]["N"] = "5.0"
+    rescued = to_item({"PK": "b", **ORDER, "Else": dict(reversed(nested.items()))})
+
+    report = reconcile(shop, export([dict(reversed(other.items())), dict(reversed(rescued.items()))]))
+
+    assert counts(report, "customers") == (1, 0, 0, 0, 0, 0)
+    assert counts(report, "orders") == (1, 0, 0, 0, 0, 0)
+
+
+def test_an_attribute_only_the_export_has_becomes_a_column(shop: Harness, export: Export) -> None:
+    shop.put_records([change("a", 1, CUSTOMER)])
+    shop.run()
+
+    report = reconcile(shop, export([item("a", {**CUSTOMER, "Age": 7})]))
+
+    assert report.targets["customers"].columns == {"age": 1}
+    assert shop.tables()["customers"][("a",)].item["Age"] == 7
+
+
+def test_rows_that_are_there_twice_are_healed(tmp_path: Path, export: Export) -> None:
+    shop = Harness(f"duckdb:///{tmp_path}/warehouse.duckdb", SOURCE, tmp_path / "feed")
+    shop.put_records([change("a", 1, CUSTOMER), change("b", 2, CUSTOMER)])
+    shop.run()
+    shop.query(f"INSERT INTO {shop.schema}.customers FROM {shop.schema}.customers WHERE pk = 'a'")
+
+    report = reconcile(shop, export([item("a", CUSTOMER), item("b", CUSTOMER)]))
+
+    assert counts(report, "customers") == (2, 0, 0, 0, 0, 0)
+    assert shop.query(f"SELECT count(*) FROM {shop.schema}.customers") == [(2,)]
+
+
+def test_what_was_done_is_in_the_books(shop: Harness, export: Export) -> None:
+    folder = export([item("a", CUSTOMER)])
+    report = reconcile(shop, folder)
+
+    rows = shop.query(
+        "SELECT source, target, method, as_of, floor_at, items, missing, repaired, overridden "
+        f"FROM {shop.metadata}.reconciliations ORDER BY target"
+    )
+    assert rows == [
+        ("shop", "customers", "export", AS_OF, FLOOR, 1, 1, 1, ""),
+        ("shop", "orders", "export", AS_OF, FLOOR, 1, 0, 0, ""),
+    ]
+    assert report.as_dict()["verified_through"] == FLOOR
+
+
+def test_the_keys_of_every_type_meet_their_rows(warehouse_url: str, tmp_path: Path, export: Export) -> None:
+    source = replace(SOURCE, key=("PK", "SK"), targets=(Target("items"),))
+    shop = Harness(warehouse_url, source, tmp_path / "feed")
+    rows = [(b"x\x00", 1), (b"x\x00", Decimal("-2.5")), (b"", 10)]
+    pairs = [{"PK": p or b"y", "SK": s} for p, s in rows]
+    shop.put_records([stream_record(p, {**p, "v": 1}, sequence=i, at=T0) for i, p in enumerate(pairs, start=1)])
+    shop.run()
+
+    report = reconcile(shop, export([to_item({**p, "v": 1}) for p in pairs]))
+
+    assert counts(report, "items") == (3, 0, 0, 0, 0, 0)
