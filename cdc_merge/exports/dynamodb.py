@@ -1,0 +1,178 @@
+"""A DynamoDB table as reads and exports need it: a client, its ARN and key, and what its errors ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
+    NoRegionError,
+)
+
+from cdc_merge.errors import CdcMergeError, StoreDenied, StoreUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Item = dict[str, dict[str, Any]]
+"""Attributes of an item, or of its key, with their types, as boto3's low-level client has them: numbers are
+text, binary values are bytes."""
+
+CONNECTIONS = 32  # the most requests one client has under way
+
+_BROKEN_OFF = (ConnectionError, HTTPClientError, IncompleteReadError, MetadataRetrievalError)
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
+_BUSY = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "InternalServerError",
+        "ServiceUnavailable",
+        "LimitExceededException",
+    }
+)
+_SLOWER = "read more slowly, or raise the table's read capacity"
+_ALLOW = (
+    "allow dynamodb:DescribeTable, dynamodb:Scan and dynamodb:BatchGetItem on the table; for exports also"
+    " dynamodb:ExportTableToPointInTime and dynamodb:DescribeExport, and s3:PutObject, s3:PutObjectAcl and"
+    " s3:AbortMultipartUpload on the bucket; kms:Decrypt on the table's key"
+)
+_RENEW = "renew the credentials: aws sso login, or a new role session"
+_REGION = "set AWS_DEFAULT_REGION to the table's region, or write the table's ARN as `table`"
+_WHO_AM_I = "see who you are: aws sts get-caller-identity"
+_NO_TABLE = "correct `table`, or AWS_DEFAULT_REGION; see what is there: aws dynamodb list-tables"
+_HINTS = {
+    "ProvisionedThroughputExceededException": _SLOWER,
+    "RequestLimitExceeded": _SLOWER,
+    "Throttling": _SLOWER,
+    "ThrottlingException": _SLOWER,
+    # 300 exports, or 100 TB, at once:
+    # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
+    "LimitExceededException": "too many exports run at once; see them: aws dynamodb list-exports",
+    "ResourceNotFoundException": _NO_TABLE,
+    "TableNotFoundException": _NO_TABLE,
+    # Exports are made of the backups of point-in-time recovery:
+    # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport_Requesting.html
+    "PointInTimeRecoveryUnavailableException": (
+        "turn it on: aws dynamodb update-continuous-backups --table-name {table}"
+        " --point-in-time-recovery-specification PointInTimeRecoveryEnabled=true"
+    ),
+    "InvalidExportTimeException": (
+        "point-in-time recovery does not reach back so far;"
+        " see since when it does: aws dynamodb describe-continuous-backups --table-name {table}"
+    ),
+    "ExportConflictException": (
+        "another export of the table, or to its place, has begun;"
+        " see it: aws dynamodb list-exports, and reconcile with it once it is complete"
+    ),
+    "AccessDeniedException": _ALLOW,
+    "403": _ALLOW,  # of a proxy
+    "ExpiredTokenException": _RENEW,
+    "UnrecognizedClientException": _RENEW,
+    "InvalidClientTokenId": _RENEW,
+    "InvalidSignatureException": "set this machine's clock, and look at AWS_SECRET_ACCESS_KEY",
+    "ValidationException": (
+        "compare `table` and `key` with what the table is: aws dynamodb describe-table --table-name {table}"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's ARN, and its key attributes: the partition key, then the sort key if there is one."""
+
+    arn: str
+    key: tuple[str, ...]
+
+
+def open_client(table: str) -> DynamoDBClient:
+    """A client for the table, through the usual AWS environment (AWS_ENDPOINT_URL, AWS_PROFILE, ...).
+
+    An ARN names its region; for a name the environment does.
+    """
+    with reacting(table):
+        # "standard": exponential backoff with jitter and a retry quota, throttling included
+        # https://docs.aws.amazon.com/boto3/latest/guide/retries.html
+        return boto3.session.Session().client(
+            "dynamodb",
+            region_name=_region_of(table),
+            config=Config(
+                retries={"mode": "standard", "total_max_attempts": 6},
+                connect_timeout=10,
+                read_timeout=60,
+                max_pool_connections=CONNECTIONS,
+                user_agent_extra="cdc-merge",
+            ),
+        )
+
+
+def table_arn_of(table: str, client: DynamoDBClient) -> str:
+    """The ARN of a table that is given by its name; an ARN stays as it is, and nothing is asked."""
+    return table if is_arn(table) else describe_table(table, client).arn
+
+
+def table_key(table: str, client: DynamoDBClient) -> tuple[str, ...]:
+    """The partition key's attribute, then the sort key's if there is one."""
+    return describe_table(table, client).key
+
+
+def describe_table(table: str, client: DynamoDBClient) -> Table:
+    """What DescribeTable tells of a table, given by its name or ARN."""
+    with reacting(table):
+        reply = client.describe_table(TableName=table)["Table"]
+    # HASH is the partition key's role, RANGE the sort key's; the order of the two is not promised
+    # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_KeySchemaElement.html
+    schema = sorted(reply["KeySchema"], key=lambda element: element["KeyType"] == "RANGE")
+    return Table(reply["TableArn"], tuple(element["AttributeName"] for element in schema))
+
+
+def is_arn(table: str) -> bool:
+    """Whether a table is given by its ARN; a name has no colon."""
+    return table.startswith("arn:")
+
+
+@contextmanager
+def reacting(table: str) -> Iterator[None]:
+    """Turn what boto3 raises into the reaction it asks for."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise _reaction(error, table=table) from error
+
+
+def _region_of(table: str) -> str | None:
+    return table.split(":")[3] or None if is_arn(table) and table.count(":") >= 5 else None
+
+
+def _reaction(error: BotoCoreError | ClientError, *, table: str) -> CdcMergeError:
+    """StoreUnavailable for what time may cure, StoreDenied for what a person must."""
+    where = f"DynamoDB table {table}"
+    if isinstance(error, NoRegionError):
+        return StoreDenied(str(error), where=where, hint=_REGION)
+    if not isinstance(error, ClientError):
+        if isinstance(error, _BROKEN_OFF):
+            return StoreUnavailable(
+                f"DynamoDB did not answer: {error}",
+                where=where,
+                hint="look at the network, and at AWS_ENDPOINT_URL if it is set",
+            )
+        return StoreDenied(str(error), where=where, hint=_WHO_AM_I)
+    code = error.response.get("Error", {}).get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    message = f"DynamoDB says {code}: {error.response.get('Error', {}).get('Message', '')}"
+    if code in _BUSY or status >= 500 or status == 429:
+        return StoreUnavailable(message, where=where, hint=_HINTS.get(code, "nothing to do unless it lasts"))
+    return StoreDenied(message, where=where, hint=_HINTS.get(code, _WHO_AM_I).format(table=table))
