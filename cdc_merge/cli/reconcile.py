@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cdc_merge.cli.common import EXIT_FOUND, Context, cli, command, emit, print_table
-from cdc_merge.errors import UsageError
+from cdc_merge.cli.signals import stop_on_signals
+from cdc_merge.errors import CdcMergeError, UsageError
 from cdc_merge.model import Source
 from cdc_merge.reconcile.reconciler import Reconciler
 from cdc_merge.reconcile.report import Report
+from cdc_merge.stopping import Stop, Stopping
 
 _SHOWN_COLUMNS = 5
 
 
 @cli.command()
 @click.option("--export", metavar="PATH|ID|ARN", help="This export (default: the newest complete one).")
+@click.option("--request", is_flag=True, help="Ask DynamoDB for an export now, and wait for it.")
+@click.option("--scan", is_flag=True, help="Read the table itself by a parallel Scan; for small tables.")
+@click.option(
+    "--scan-rate",
+    type=click.FloatRange(min=1),
+    default=100.0,
+    show_default=True,
+    metavar="N",
+    help="The most read capacity units a second that a scan takes.",
+)
 @click.option("--dry-run", is_flag=True, help="Compare and report only; exit 4 if there is drift.")
 @click.option("--force", is_flag=True, help="Lift max_delete, and refusals of an empty export or another table's.")
 @command
-def reconcile(context: Context, *, export: str | None, dry_run: bool, force: bool) -> None:
+def reconcile(
+    context: Context, *, export: str | None, request: bool, scan: bool, scan_rate: float, dry_run: bool, force: bool
+) -> None:
     """Compare every target with a full export, report what had drifted, and repair it."""
+    asked = [name for name, given in (("--export", export), ("--request", request), ("--scan", scan)) if given]
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked)} contradict each other", hint="give one of them")
     sources = context.sources
     if export and len(sources) > 1:
         raise UsageError(
@@ -34,10 +52,15 @@ def reconcile(context: Context, *, export: str | None, dry_run: bool, force: boo
         )
     reports = []
     with _progress(shown=not context.is_json and sys.stderr.isatty()) as progress:
-        reconciler = Reconciler(context.settings, progress=progress)
+        stop = Stop()
+        stop_on_signals(stop, exit_code=1)
+        reconciler = Reconciler(context.settings, stop=stop, progress=progress.bytes)
+        how = _How(export, asked[0] if asked else None, scan_rate, dry_run, force)
         try:
             for source in sources:
-                reports.append(_one(reconciler, source, export, dry_run=dry_run, force=force))
+                reports.append(_one(reconciler, source, how, progress))
+        except Stopping:
+            raise CdcMergeError("stopped before it was done; nothing of this source was changed") from None
         finally:
             reconciler.close()
     if context.is_json:
@@ -50,8 +73,27 @@ def reconcile(context: Context, *, export: str | None, dry_run: bool, force: boo
         sys.exit(EXIT_FOUND)
 
 
-def _one(reconciler: Reconciler, source: Source, export: str | None, *, dry_run: bool, force: bool) -> Report:
-    return reconciler.reconcile(source.name, export, dry_run=dry_run, force=force)
+@dataclass(frozen=True)
+class _How:
+    """What the command line asks for; `by`: the option that says where the items come from."""
+
+    export: str | None
+    by: str | None
+    rate: float
+    dry_run: bool
+    force: bool
+
+
+def _one(reconciler: Reconciler, source: Source, how: _How, progress: _Shown) -> Report:
+    if how.by == "--request":
+        return reconciler.reconcile_requested(
+            source.name, dry_run=how.dry_run, force=how.force, progress=progress.status
+        )
+    if how.by == "--scan":
+        return reconciler.reconcile_scanned(
+            source.name, rate=how.rate, dry_run=how.dry_run, force=how.force, progress=progress.items
+        )
+    return reconciler.reconcile(source.name, how.export, dry_run=how.dry_run, force=how.force)
 
 
 def _print(report: Report) -> None:
@@ -82,13 +124,33 @@ def _words(code: str) -> str:
     return code.replace("_", " ")
 
 
+class _Shown:
+    """Progress as a bar, or not at all."""
+
+    def __init__(self, bar: Progress | None) -> None:
+        self._bar = bar
+        self._task = bar.add_task("waiting", total=None) if bar else None
+
+    def _update(self, description: str, **values: int | None) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=description, **values)  # type: ignore[arg-type]
+
+    def bytes(self, read: int, whole: int) -> None:
+        self._update(f"decoding {100 * read // max(whole, 1)} %", completed=read, total=whole)
+
+    def status(self, arn: str, status: str) -> None:
+        self._update(f"export {arn.rpartition('/')[2]}: {status.lower().replace('_', ' ')}")
+
+    def items(self, count: int) -> None:
+        self._update(f"scanned {count:,} items")
+
+
 @contextmanager
-def _progress(*, shown: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar over the bytes of the export, on a terminal."""
+def _progress(*, shown: bool) -> Iterator[_Shown]:
+    """What goes on, on a terminal."""
     if not shown:
-        yield lambda _read, _all: None
+        yield _Shown(None)
         return
-    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading", total=None)
-        yield lambda read, whole: bar.update(task, completed=read, total=whole)
+        yield _Shown(bar)

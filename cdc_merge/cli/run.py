@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,13 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cdc_merge.cli.common import Context, cli, command, report_run
+from cdc_merge.cli.signals import stop_on_signals
 from cdc_merge.health import Health, HealthServer
 from cdc_merge.ledger import Counts
 from cdc_merge.metrics import Metrics
 from cdc_merge.stopping import Stop
 from cdc_merge.worker import Worker
-
-_KILL_AFTER_SECONDS = 9  # told to stop, we are gone before the ten seconds that orchestrators allow are over
 
 
 @cli.command()
@@ -33,7 +28,7 @@ _KILL_AFTER_SECONDS = 9  # told to stop, we are gone before the ten seconds that
 def run(context: Context, *, once: bool, listen: str | None, no_migrate: bool) -> None:
     """Merge what arrives, until stopped."""
     stop, metrics, health = Stop(), Metrics(), Health()
-    _stop_on_signals(stop)
+    stop_on_signals(stop)
     server = HealthServer(listen, metrics=metrics, health=health) if listen else None
     began = time.perf_counter()
     try:
@@ -54,33 +49,6 @@ def run(context: Context, *, once: bool, listen: str | None, no_migrate: bool) -
     report_run(context, totals, time.perf_counter() - began)
     if totals.stopped:
         sys.exit(1)
-
-
-def _stop_on_signals(stop: Stop) -> None:
-    """On SIGTERM or SIGINT, request the stop; when that does not end the process in time, end it.
-
-    Python runs handlers in the main thread and between its steps only: never while a driver waits for the server.
-    So they do nothing, and the byte that each signal writes at once wakes a thread.
-    https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
-    """
-    bell, button = socket.socketpair()
-    button.setblocking(False)
-    signal.set_wakeup_fd(button.fileno(), warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: None)
-
-    def listen() -> None:
-        with bell, button:
-            bell.recv(1)
-            # Whatever hangs by then is cut off; an open transaction rolls back with its connection.
-            killer = threading.Timer(_KILL_AFTER_SECONDS, os._exit, (0,))
-            killer.daemon = True
-            killer.start()
-            stop.request()
-            while bell.recv(64):  # the first signal was enough
-                pass
-
-    threading.Thread(target=listen, name="signals", daemon=True).start()
 
 
 @contextmanager

@@ -24,7 +24,8 @@ def rescue(
     `images`: JSON text, `{"attribute":{"S":"x"},…}`. `held`: attributes that have a column. `failed`: for
     each image, the attributes in `held` whose value the column could not take; one of type NULL needs no
     rescue, it is the column's NULL. Typed values stay exactly as given, in order of the attributes' names, the keys
-    of maps and the elements of sets in a fixed order, too; B and BS come down to one layer of base64. An image that is no JSON object gives NULL.
+    of maps and the elements of sets in a fixed order, too; B and BS come down to one layer of base64. An image that
+    is no JSON object gives NULL.
     """
     fitting = failed.to_pylist() if failed is not None else [None] * len(images)
     rows = zip(images.to_pylist(), fitting, strict=True)

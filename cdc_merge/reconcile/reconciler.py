@@ -9,14 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 from cdc_merge.clock import utc_now
 from cdc_merge.errors import LeaseLost, Transient, UsageError, WarehouseUnavailable
-from cdc_merge.exports.finder import fetch_verified, find_export
-from cdc_merge.exports.manifest import Export, ExportKind
-from cdc_merge.feed import shape
+from cdc_merge.exports.finder import find_export
 from cdc_merge.layout import layout_of
 from cdc_merge.lease import LEASE_SECONDS, Lease, Leases, worker_name
 from cdc_merge.ledger import Ledger, SourceState
@@ -26,10 +23,11 @@ from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.merge.tables import Inspector
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import Settings, Source
+from cdc_merge.reconcile.inputs import items_of, requested_items, scanned_items
 from cdc_merge.reconcile.limits import SafetyLimits
 from cdc_merge.reconcile.plan import CopiesFound, DryRunOver, Findings, Limits, ReconcilePlan, Undertaking
-from cdc_merge.reconcile.report import Method, Report
-from cdc_merge.reconcile.snapshot import ItemFile, Items, Progress, Snapshot, take_snapshot
+from cdc_merge.reconcile.report import Report
+from cdc_merge.reconcile.snapshot import Items, Progress, Snapshot, take_snapshot
 from cdc_merge.stopping import Stop
 from cdc_merge.warehouses import Session, Statement, Warehouse, open_warehouse
 
@@ -70,6 +68,8 @@ class Reconciler:
         self._owns_warehouse = warehouse is None
         self._warehouse = warehouse or open_warehouse(settings.warehouse)
         self._stop = stop or Stop()
+        if self._owns_warehouse:
+            self._stop.when_overdue(self._warehouse.interrupt)
         self._clock = clock
         self._migrate = migrate
         self._progress = progress
@@ -86,8 +86,75 @@ class Reconciler:
         and the errors of stores and warehouses.
         """
         mine = self._source(source)
-        return self.reconcile_with(
-            mine, items_of(find_export(mine.exports, export, source=mine.name)), dry_run=dry_run, force=force
+        self._prepare(dry_run=dry_run)
+        table = self._table(mine)
+        items = items_of(find_export(mine.exports, export, source=mine.name, table=table))
+        return self.reconcile_with(mine, items, dry_run=dry_run, force=force)
+
+    def reconcile_requested(
+        self,
+        source: str,
+        *,
+        dry_run: bool = False,
+        force: bool = False,
+        progress: Callable[[str, str], None] = lambda _arn, _status: None,
+    ) -> Report:
+        """Ask DynamoDB for an export, wait until it is there, and reconcile with it.
+
+        `progress`: told the export's ARN and status each time it is looked at. Raises as `reconcile` does, and
+        UsageError where the table or the place to export to is not known.
+        """
+        mine = self._source(source)
+        self._prepare(dry_run=dry_run)
+        items = requested_items(mine, self._known_table(mine), wait=self._wait, progress=progress)
+        return self.reconcile_with(mine, items, dry_run=dry_run, force=force)
+
+    def reconcile_scanned(
+        self,
+        source: str,
+        *,
+        rate: float | None,
+        dry_run: bool = False,
+        force: bool = False,
+        progress: Callable[[int], None] = lambda _items: None,
+    ) -> Report:
+        """Scan the table, at most `rate` read capacity units a second, and reconcile as of the scan's beginning.
+
+        `progress`: told how many items were read. Raises as `reconcile_requested` does.
+        """
+        mine = self._source(source)
+        self._prepare(dry_run=dry_run)
+        table = self._known_table(mine)
+        with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
+            items = scanned_items(
+                mine,
+                table,
+                Path(folder),
+                rate=rate,
+                clock=self._clock,
+                check=self._stop.check,
+                progress=progress,
+            )
+            return self.reconcile_with(mine, items, dry_run=dry_run, force=force)
+
+    def _wait(self, seconds: float) -> None:
+        self._stop.wait(seconds)
+        self._stop.check()
+
+    def _table(self, source: Source) -> str | None:
+        """The source's DynamoDB table, as the configuration, its records or an earlier export say."""
+        if source.table:
+            return source.table
+        with self._warehouse.session() as session:
+            return self._ledger.state(session, source.name, schema=self._layout.schema).table_arn
+
+    def _known_table(self, source: Source) -> str:
+        if table := self._table(source):
+            return table
+        raise UsageError(
+            "it is not known which DynamoDB table this is",
+            where=f"source {source.name}",
+            hint="set the source's `table` to the table's name or ARN",
         )
 
     def reconcile_with(
@@ -273,19 +340,4 @@ def _chain(first: Sequence[Statement], rest: Iterator[Statement]) -> Iterator[St
     yield from rest
 
 
-def items_of(export: Export) -> Items:
-    """The items of a finished export."""
-    is_full = export.kind is ExportKind.FULL
-    return Items(
-        label=export.location,
-        method=Method.EXPORT if is_full else Method.INCREMENTAL,
-        form=shape.EXPORTED if is_full else shape.EXPORTED_CHANGE,
-        as_of=export.as_of,
-        since=export.since,
-        items=export.items,
-        table_arn=export.table_arn,
-        files=tuple(ItemFile(f.ref.key, f.ref.size, f.items, partial(fetch_verified, export, f)) for f in export.files),
-    )
-
-
-__all__ = ["Reconciler", "items_of"]
+__all__ = ["Reconciler"]
