@@ -204,7 +204,7 @@ def is_table(table_arn: str | None, table: str) -> bool:
 
 
 def _kind(fields: dict[str, Any], since: datetime | None, where: str) -> ExportKind:
-    name = fields.get("exportType")
+    name = _text(fields, "exportType", where)
     if name is None:  # exports from before incremental ones (September 2023) do not say
         return ExportKind.FULL if since is None else ExportKind.INCREMENTAL
     try:
@@ -214,9 +214,9 @@ def _kind(fields: dict[str, Any], since: datetime | None, where: str) -> ExportK
 
 
 def _format(fields: dict[str, Any], where: str) -> ExportFormat:
-    name = fields.get("outputFormat")
+    name = _text(fields, "outputFormat", where)
     try:
-        return ExportFormat(name)
+        return ExportFormat(name or "")
     except ValueError as error:
         raise _refused(f"outputFormat is {name!r}, expected {_one_of(ExportFormat)}", where) from error
 
