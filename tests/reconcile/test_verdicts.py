@@ -266,3 +266,14 @@ def test_the_keys_of_every_type_meet_their_rows(warehouse_url: str, tmp_path: Pa
     report = reconcile(shop, export([to_item({**p, "v": 1}) for p in pairs]))
 
     assert counts(report, "items") == (3, 0, 0, 0, 0, 0)
+
+
+def test_columns_may_be_called_as_the_comparison_calls_things(shop: Harness, export: Export) -> None:
+    names = {n: n for n in ("address", "n", "k0", "k1", "verdict", "rescued", "c0", "cause", "differing", "own")}
+    shop.put_records([change("a", 1, {**CUSTOMER, **names}), change("b", 2, {**CUSTOMER, **names})])
+    shop.run()
+
+    report = reconcile(shop, export([item("a", {**CUSTOMER, **names}), item("b", {**CUSTOMER, **names, "n": "m"})]))
+
+    assert counts(report, "customers") == (1, 0, 0, 1, 0, 1)
+    assert report.targets["customers"].columns == {"n": 1}
