@@ -6,7 +6,7 @@ import random
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +34,9 @@ from cdc_merge.warehouses import Session, Statement, Warehouse, open_warehouse
 _TRIES = 6  # some ten seconds of backing off between them
 
 log = get_logger("cdc_merge.reconcile")
+
+Turn = Callable[[], AbstractContextManager[Statement]]
+"""Open while the transaction runs; gives the statement that opens it. What it raises ends the reconcile."""
 
 
 @dataclass(frozen=True)
@@ -164,13 +167,13 @@ class Reconciler:
         *,
         dry_run: bool = False,
         force: bool = False,
-        fence: Callable[[], Statement] | None = None,
+        turn: Turn | None = None,
     ) -> Report:
-        """Reconcile with items from anywhere. `fence`: opens the transaction, for a caller that holds the lease."""
+        """Reconcile with items from anywhere. `turn`: opens the transaction, for a caller that holds the lease."""
         self._prepare(dry_run=dry_run)
         for attempt in range(1, _TRIES + 1):
             try:
-                return self._attempt(source, items, dry_run=dry_run, force=force, fence=fence)
+                return self._attempt(source, items, dry_run=dry_run, force=force, turn=turn)
             except Transient as error:
                 if attempt == _TRIES:
                     raise
@@ -199,17 +202,17 @@ class Reconciler:
             else:
                 migrator.require(session)
 
-    def _attempt(
-        self, source: Source, items: Items, *, dry_run: bool, force: bool, fence: Callable[[], Statement] | None
-    ) -> Report:
+    def _attempt(self, source: Source, items: Items, *, dry_run: bool, force: bool, turn: Turn | None) -> Report:
         started_at = self._clock()
-        limits = SafetyLimits(source, items, force=force)
+        limits = SafetyLimits(source, items, force=force, dry_run=dry_run)
         with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
             with self._warehouse.session() as session:
                 state = self._ledger.state(session, source.name, schema=self._layout.schema)
             limits.judge_items(now=self._clock(), known_arn=state.table_arn)
             limits.judge_floors(state.floors)
-            prepared = self._take(source, items, state, Path(folder))
+            prepared = self._take(
+                source, items, state, Path(folder), table_arn=None if limits.is_of_another_table else items.table_arn
+            )
             limits.judge_count(prepared.snapshot.items)
             undertaking = Undertaking(
                 id=uuid.uuid4().hex,
@@ -223,7 +226,7 @@ class Reconciler:
                 worker=worker_name(),
                 started_at=started_at,
             )
-            findings = self._carry_out(prepared, undertaking, limits, dry_run=dry_run, fence=fence)
+            findings = self._carry_out(prepared, undertaking, limits, dry_run=dry_run, turn=turn)
         report = Report(
             source=source.name,
             export=items.label,
@@ -235,12 +238,15 @@ class Reconciler:
             is_dry_run=dry_run,
             tombstones_collected=findings.collected,
             unusable=prepared.snapshot.unusable,
-            overridden=(*limits.overridden, *findings.overridden),
+            overridden=tuple(findings.overridden),
+            notes=tuple(limits.notes),
         )
         log.info("reconciled", source=source.name, export=items.label, drifted=report.drifted, dry_run=dry_run)
         return report
 
-    def _take(self, source: Source, items: Items, state: SourceState, folder: Path) -> _Prepared:
+    def _take(
+        self, source: Source, items: Items, state: SourceState, folder: Path, *, table_arn: str | None
+    ) -> _Prepared:
         dialect = self._warehouse.dialect
         there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags)
         books = there.open_books(source)
@@ -257,9 +263,9 @@ class Reconciler:
         merge = MergePlan(dialect, self._layout, books, snapshot.key_tags, removed=there.left_behind(source))
         setup = [merge.hold_schemas(source.name)]
         if state.key_tags is None:
-            setup.append(merge.record_source(source.name, source.ordering, table_arn=items.table_arn))
-        elif state.table_arn is None and items.table_arn:
-            setup.append(merge.record_table(source.name, items.table_arn))
+            setup.append(merge.record_source(source.name, source.ordering, table_arn=table_arn))
+        elif state.table_arn is None and table_arn:
+            setup.append(merge.record_table(source.name, table_arn))
         setup += merge.ddl(schema_exists=state.schema_exists)
         setup += merge.record_schema(source.name)
         plan = ReconcilePlan(merge, books, dialect, is_partial=items.since is not None)
@@ -272,12 +278,12 @@ class Reconciler:
         limits: SafetyLimits,
         *,
         dry_run: bool,
-        fence: Callable[[], Statement] | None,
+        turn: Turn | None,
     ) -> Findings:
         tables = {"_cdc_keys": "keys"} | {f"_cdc_rows_{i}": f"rows_{i}" for i in range(len(prepared.books))}
         heal_copies = False
         while True:
-            findings = Findings()
+            findings = Findings(overridden=list(limits.overridden))
             statements = prepared.plan.statements(
                 undertaking,
                 Limits(limits.judge_floors, limits.judge_deletes),
@@ -291,7 +297,7 @@ class Reconciler:
                 session.stage(prepared.snapshot.path, tables)
                 self._stop.check()
                 try:
-                    with self._lock(session, undertaking.source, dry_run=dry_run, fence=fence) as first:
+                    with self._lock(session, undertaking.source, dry_run=dry_run, turn=turn) as first:
                         session.run(_chain(first, statements))
                     return findings
                 except DryRunOver:
@@ -309,15 +315,14 @@ class Reconciler:
             return self._ledger.is_reconciled(session, reconciliation)
 
     @contextmanager
-    def _lock(
-        self, session: Session, source: str, *, dry_run: bool, fence: Callable[[], Statement] | None
-    ) -> Iterator[list[Statement]]:
+    def _lock(self, session: Session, source: str, *, dry_run: bool, turn: Turn | None) -> Iterator[list[Statement]]:
         """What opens the transaction, so that no merge of the source runs beside it."""
         if dry_run:
             yield []  # a lock is written, too
             return
-        if fence:
-            yield [fence()]
+        if turn:
+            with turn() as fence:
+                yield [fence]
             return
         lease: Lease | None = self._leases.acquire(session, source)
         if lease is None:
@@ -340,4 +345,4 @@ def _chain(first: Sequence[Statement], rest: Iterator[Statement]) -> Iterator[St
     yield from rest
 
 
-__all__ = ["Reconciler"]
+__all__ = ["Reconciler", "Turn"]
