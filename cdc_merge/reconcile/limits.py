@@ -16,12 +16,18 @@ _NEWER = "take a newer export: cdc-merge reconcile --request, or --export with a
 
 @dataclass
 class SafetyLimits:
-    """Judges one reconcile. `overridden` collects what was lifted by `force`, in words."""
+    """Judges one reconcile. `overridden` collects what was lifted by `force`, in words.
+
+    `notes`: what a dry run shows all the same, though it would be refused if it were not one.
+    """
 
     source: Source
     items: Items
     force: bool = False
+    dry_run: bool = False
     overridden: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    is_of_another_table: bool = False
 
     @property
     def floor(self) -> datetime:
@@ -59,6 +65,7 @@ class SafetyLimits:
                     hint="name an export of the source's own table",
                 )
                 self.overridden.append(lifted)
+                self.is_of_another_table = True
                 return
 
     def judge_count(self, count: int) -> None:
@@ -99,9 +106,16 @@ class SafetyLimits:
         if not tally.extra or tally.extra <= allowed * tally.rows:
             return []
         share = 100 * tally.extra / tally.rows
-        lifted = self._refuse_unless_forced(
+        message = (
             f"{tally.extra:,} of {tally.rows:,} rows ({share:.1f} %) would be deleted, more than max_delete "
-            f"({100 * allowed:g} %)",
+            f"({100 * allowed:g} %)"
+        )
+        if self.dry_run and not self.force:  # it is how to see which rows these are
+            note = f"target {table}: {message}: without --force it will be refused"
+            self.notes += [note] if note not in self.notes else []
+            return []
+        lifted = self._refuse_unless_forced(
+            message,
             target=table,
             hint="look at them: cdc-merge reconcile --dry-run; if that is right, raise reconcile.max_delete",
         )

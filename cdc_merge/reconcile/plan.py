@@ -166,6 +166,11 @@ class ReconcilePlan:
             target=target,
             columns=self._compared(target, self._books[number]),
             is_partial=self._is_partial,
+            staged_hash=self._hash(*(c.staged.text.replace("s.", "r.", 1) for c in target.columns), "r.rescued"),
+            row_hash=self._hash(
+                *(f"t.{self._dialect.quote(*c.name.parts)}" for c in target.columns),
+                f"CAST(t._cdc_rescued AS {self._dialect.types[Kind.TEXT]})",
+            ),
         )
         yield from self._analyze(f"_cdc_verdicts_{number}")
         counted: list[Row] = []
@@ -183,6 +188,10 @@ class ReconcilePlan:
             f"take samples of {label}", "samples", target=target, text=text, samples=SAMPLES, inspect=samples.extend
         )
         findings.targets[label] = _verdicts(tally, causes, differing, samples)
+
+    def _hash(self, *values: str) -> Sql | None:
+        form = self._dialect.row_hash
+        return Sql(form.format(", ".join(values))) if form else None
 
     def _compared(self, target: PlannedTarget, book: SchemaBook) -> list[ComparedColumn]:
         compared = []

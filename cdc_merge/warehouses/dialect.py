@@ -24,6 +24,8 @@ class Dialect:
     `stages_decimals`: whether the bulk path takes decimals; else they are staged as text and cast in SQL.
     `max_added_columns`: how many columns new attributes may add; more go to _cdc_rescued.
     `analyze_staging`: whether the planner needs ANALYZE after a staging table is loaded.
+    `row_hash`: a hash of 64 bits of any number of values ({}), equal for equal values; None: comparing whole rows at
+        once costs no more.
     `same_json`: whether two values ({a}, {b}) of the json type are equal, whatever the order of keys and the spelling
         of numbers; never NULL.
     """
@@ -47,6 +49,7 @@ class Dialect:
     stages_decimals: bool = True
     max_added_columns: int = 1000
     take_turns: str | None = None
+    row_hash: str | None = None
     same_json: str = "({a} IS NOT DISTINCT FROM {b})"
 
     def quote(self, *parts: str) -> str:
@@ -84,6 +87,8 @@ DUCKDB = Dialect(
         Kind.BINARY: "BLOB",
     },
     metadata_json="JSON",
+    # https://duckdb.org/docs/stable/sql/functions/utility#hashvalue
+    row_hash="hash({})",
     # A function of the session (warehouses/duckdb.py), asked only where the texts differ.
     same_json="CASE WHEN {a} IS NOT DISTINCT FROM {b} THEN TRUE ELSE coalesce(same_json({a}, {b}), FALSE) END",
     decimal_digits=38,

@@ -1,5 +1,59 @@
 -- One target beside the export: every row that is not the same in both, by its key.
 CREATE TEMPORARY TABLE _cdc_verdicts_{{ target.number }} AS
+{% if dialect.row_hash %}
+-- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
+-- differ, and a join of keys and hashes is small enough to stay in memory far longer.
+WITH suspects AS (
+    SELECT
+        s.n,
+        t._cdc_row,
+{% for key in target.keys %}
+        coalesce(t.k{{ loop.index0 }}, s.k{{ loop.index0 }}) AS k{{ loop.index0 }},
+{% endfor %}
+        w.k0 IS NOT NULL AS is_newer
+    FROM (
+        SELECT {% for key in target.keys %}{{ key.staged }} AS k{{ loop.index0 }}, {% endfor %}r.n, {{ staged_hash }} AS h
+        FROM _cdc_keys AS s
+        {% if is_partial %}LEFT {% endif %}JOIN _cdc_rows_{{ target.number }} AS r ON r.n = s.n
+    ) AS s
+    {% if is_partial %}LEFT{% else %}FULL{% endif %} JOIN (
+        SELECT {% for key in target.keys %}t.{{ key.name }} AS k{{ loop.index0 }}, {% endfor %}t.{{ row_address }} AS _cdc_row, {{ row_hash }} AS h
+        FROM {{ target.table }} AS t
+    ) AS t
+        ON {% for key in target.keys %}t.k{{ loop.index0 }} = s.k{{ loop.index0 }}{% if not loop.last %} AND {% endif %}{% endfor %}
+
+    LEFT JOIN _cdc_newer AS w
+        ON {% for key in target.keys %}w.k{{ loop.index0 }} = coalesce(t.k{{ loop.index0 }}, s.k{{ loop.index0 }}){% if not loop.last %} AND {% endif %}{% endfor %}
+
+    WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
+        AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h)
+)
+SELECT
+    x.n AS n,
+    x._cdc_row AS address,
+{% for key in target.keys %}
+    x.k{{ loop.index0 }} AS k{{ loop.index0 }},
+{% endfor %}
+    CASE
+        WHEN x.is_newer THEN 'newer'
+        WHEN x._cdc_row IS NULL THEN 'missing'
+        WHEN x.n IS NULL THEN 'extra'
+        ELSE 'different'
+    END AS verdict,
+    concat_ws(
+        chr(10)
+{% for column in columns %}
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT {{ column.same }} THEN {{ column.label }} END
+{% endfor %}
+    ) AS differing
+FROM suspects AS x
+LEFT JOIN {{ target.table }} AS t ON t.{{ row_address }} = x._cdc_row
+LEFT JOIN _cdc_rows_{{ target.number }} AS s ON s.n = x.n
+WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
+{% for column in columns %}
+    OR NOT {{ column.same }}
+{% endfor %}
+{% else %}
 SELECT
     s.n AS n,
     t._cdc_row AS address,
@@ -44,3 +98,4 @@ WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
         OR NOT {{ column.same }}
 {% endfor %}
     )
+{% endif %}
