@@ -22,6 +22,7 @@ METADATA_TABLES = (
     "quarantine",
     "leases",
     "reconciliations",
+    "probes",
 )
 
 _STATEMENT_END = re.compile(r";[ \t]*$", re.MULTILINE)
@@ -164,6 +165,7 @@ class Migrator:
             **metadata_names(self._schema),
             text=Sql(f"{types[Kind.TEXT]} {self._dialect.byte_order}".strip()),
             integer=Sql(types[Kind.INTEGER]),
+            double=Sql(types[Kind.DOUBLE]),
             timestamp=Sql(types[Kind.TIMESTAMP]),
             binary=Sql(types[Kind.BINARY]),
         )
