@@ -10,9 +10,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from cdc_merge.clock import utc_now
-from cdc_merge.errors import LeaseLost, Transient, UsageError, WarehouseUnavailable
+from cdc_merge.errors import LeaseLost, SchemaMoved, Transient, UsageError, WarehouseUnavailable
 from cdc_merge.exports.finder import find_export
 from cdc_merge.layout import layout_of
 from cdc_merge.lease import LEASE_SECONDS, Lease, Leases, worker_name
@@ -31,7 +32,10 @@ from cdc_merge.reconcile.snapshot import Items, Progress, Snapshot, take_snapsho
 from cdc_merge.stopping import Stop
 from cdc_merge.warehouses import Session, Statement, Warehouse, open_warehouse
 
-_TRIES = 6  # some ten seconds of backing off between them
+_TRIES = 9  # about a minute of backing off: a file or a row may be kept by a long merge
+_LONGEST_WAIT_SECONDS = 15.0
+
+Result = TypeVar("Result")
 
 log = get_logger("cdc_merge.reconcile")
 
@@ -148,8 +152,14 @@ class Reconciler:
         """The source's DynamoDB table, as the configuration, its records or an earlier export say."""
         if source.table:
             return source.table
-        with self._warehouse.session() as session:
-            return self._ledger.state(session, source.name, schema=self._layout.schema).table_arn
+        return self._state(source).table_arn
+
+    def _state(self, source: Source) -> SourceState:
+        def read() -> SourceState:
+            with self._warehouse.session() as session:
+                return self._ledger.state(session, source.name, schema=self._layout.schema)
+
+        return self._persist(read, source.name)
 
     def _known_table(self, source: Source) -> str:
         if table := self._table(source):
@@ -171,15 +181,30 @@ class Reconciler:
     ) -> Report:
         """Reconcile with items from anywhere. `turn`: opens the transaction, for a caller that holds the lease."""
         self._prepare(dry_run=dry_run)
+
+        def attempt() -> Report:
+            return self._attempt(source, items, dry_run=dry_run, force=force, turn=turn)
+
+        # What is transient is tried again where it happens; moved columns ask for another decoding.
+        return self._persist(attempt, source.name, again=SchemaMoved)
+
+    def _persist(
+        self,
+        work: Callable[[], Result],
+        source: str,
+        *,
+        again: type[Transient] = Transient,
+        never: type[Transient] | None = None,
+    ) -> Result:
+        """Do work that may fail in passing: `again` is tried anew, except for its kind `never`."""
         for attempt in range(1, _TRIES + 1):
             try:
-                return self._attempt(source, items, dry_run=dry_run, force=force, turn=turn)
-            except Transient as error:
-                if attempt == _TRIES:
+                return work()
+            except again as error:
+                if attempt == _TRIES or (never and isinstance(error, never)):
                     raise
-                log.warning("will_retry", source=source.name, error=str(error), kind=type(error).__name__)
-                self._stop.wait(0.25 * 2.0**attempt * (0.5 + random.random() / 2))
-                self._stop.check()
+                log.warning("will_retry", source=source, error=str(error), kind=type(error).__name__)
+                self._wait(min(_LONGEST_WAIT_SECONDS, 0.25 * 2.0**attempt) * (0.5 + random.random() / 2))
         raise AssertionError("the loop returns or raises")
 
     def close(self) -> None:
@@ -196,18 +221,21 @@ class Reconciler:
 
     def _prepare(self, *, dry_run: bool) -> None:
         migrator = Migrator(self._warehouse, self._layout.metadata_schema)
-        with self._warehouse.session() as session:
-            if self._migrate and not dry_run:
-                migrator.apply(session)
-            else:
-                migrator.require(session)
+
+        def prepare() -> None:
+            with self._warehouse.session() as session:
+                if self._migrate and not dry_run:
+                    migrator.apply(session)
+                else:
+                    migrator.require(session)
+
+        self._persist(prepare, "all")
 
     def _attempt(self, source: Source, items: Items, *, dry_run: bool, force: bool, turn: Turn | None) -> Report:
         started_at = self._clock()
         limits = SafetyLimits(source, items, force=force, dry_run=dry_run)
         with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
-            with self._warehouse.session() as session:
-                state = self._ledger.state(session, source.name, schema=self._layout.schema)
+            state = self._state(source)
             limits.judge_items(now=self._clock(), known_arn=state.table_arn)
             limits.judge_floors(state.floors)
             prepared = self._take(
@@ -226,7 +254,11 @@ class Reconciler:
                 worker=worker_name(),
                 started_at=started_at,
             )
-            findings = self._carry_out(prepared, undertaking, limits, dry_run=dry_run, turn=turn)
+
+            def carry_out() -> Findings:
+                return self._carry_out(prepared, undertaking, limits, dry_run=dry_run, turn=turn)
+
+            findings = self._persist(carry_out, source.name, never=SchemaMoved)
         report = Report(
             source=source.name,
             export=items.label,
