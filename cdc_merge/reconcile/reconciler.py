@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cdc_merge.clock import utc_now
-from cdc_merge.errors import LeaseLost, SchemaMoved, Transient, UsageError, WarehouseUnavailable
+from cdc_merge.errors import LeaseLost, SchemaMoved, StoreUnavailable, Transient, UsageError, WarehouseUnavailable
 from cdc_merge.exports.finder import find_export
 from cdc_merge.layout import layout_of
 from cdc_merge.lease import LEASE_SECONDS, Lease, Leases, worker_name
@@ -238,9 +238,13 @@ class Reconciler:
             state = self._state(source)
             limits.judge_items(now=self._clock(), known_arn=state.table_arn)
             limits.judge_floors(state.floors)
-            prepared = self._take(
-                source, items, state, Path(folder), table_arn=None if limits.is_of_another_table else items.table_arn
-            )
+            table_arn = None if limits.is_of_another_table else items.table_arn
+
+            def take() -> _Prepared:
+                own = Path(tempfile.mkdtemp(dir=folder))  # what a try left half done is in the way of the next
+                return self._take(source, items, state, own, table_arn=table_arn)
+
+            prepared = self._persist(take, source.name, again=StoreUnavailable)
             limits.judge_count(prepared.snapshot.items)
             undertaking = Undertaking(
                 id=uuid.uuid4().hex,
