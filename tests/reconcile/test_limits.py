@@ -61,11 +61,12 @@ class Shop:
 def export(root: Path, spoil: Spoil = lambda _: None, **options: Any) -> str:
     """A whole export, then spoilt; returns its folder."""
     own = root / str(next(_numbers))
-    folder = write_export(own, **({"items": ITEMS, "as_of": AS_OF, "key": ("PK",)} | options))
+    folder = write_export(own, **(DEFAULTS | options))
     spoil(folder)
     return str(folder)
 
 
+DEFAULTS: dict[str, Any] = {"items": ITEMS, "as_of": AS_OF, "key": ("PK",)}
 _numbers = itertools.count()
 
 
