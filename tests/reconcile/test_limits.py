@@ -288,71 +288,84 @@ def test_a_dry_run_shows_the_deletes_that_would_be_refused(shop: Shop) -> None:
     assert contents(shop.harness) == shop.before
 
 
-def test_as_many_deletes_as_allowed_are_made(warehouse_url: str, tmp_path: Path) -> None:
-    harness = open_shop(warehouse_url, tmp_path)
-    report = reconcile(harness, export(tmp_path), source=with_limit(1 / 6))
+# --- what may be forced --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Forced:
+    """A warehouse that each test first makes equal to ITEMS, and then reconciles with something else."""
+
+    harness: Harness
+    root: Path
+    minute: int = 0
+
+    def reconcile(self, *, max_delete: float = 1.0, force: bool = False, **options: Any) -> Report:
+        self.minute += 1
+        source = replace(SHOP, reconcile=ReconcilePolicy(max_delete=max_delete))
+        at = export(self.root, as_of=AS_OF + self.minute * MINUTE, **options)
+        return reconcile(self.harness, at, source=source, force=force)
+
+    def books(self) -> set[str]:
+        """What `reconciliations` says of the newest reconcile's overridden limits."""
+        rows = self.harness.query(
+            f"SELECT overridden FROM {self.harness.metadata}.reconciliations "
+            f"WHERE as_of = (SELECT max(as_of) FROM {self.harness.metadata}.reconciliations)"
+        )
+        return {text for (text,) in rows}
+
+
+@pytest.fixture(scope="module")
+def equal_shop(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Forced:
+    """One for all tests of an engine, in the warehouse of `shop` but other schemas."""
+    harness = replace(shop.harness, schema="forced", metadata="forced_metadata")
+    return Forced(harness, tmp_path_factory.mktemp("forced"))
+
+
+@pytest.fixture
+def forced(equal_shop: Forced) -> Forced:
+    equal_shop.reconcile()
+    return equal_shop
+
+
+def test_as_many_deletes_as_allowed_are_made(forced: Forced) -> None:
+    report = forced.reconcile(items=ITEMS[1:], max_delete=0.2)
     assert report.targets["customers"].extra == 1
     assert report.overridden == ()
 
 
-def with_limit(share: float) -> Source:
-    return replace(SHOP, reconcile=ReconcilePolicy(max_delete=share))
-
-
-# --- what may be forced --------------------------------------------------------------------------------------
-
-
-def books(harness: Harness) -> set[str]:
-    """What `reconciliations` says of the newest reconcile's overridden limits."""
-    rows = harness.query(
-        f"SELECT overridden FROM {harness.metadata}.reconciliations "
-        f"WHERE as_of = (SELECT max(as_of) FROM {harness.metadata}.reconciliations)"
-    )
-    return {text for (text,) in rows}
-
-
-def test_force_lifts_the_refusal_of_an_empty_export_and_that_is_recorded(warehouse_url: str, tmp_path: Path) -> None:
-    harness = open_shop(warehouse_url, tmp_path)
-
-    report = reconcile(harness, export(tmp_path, items=[]), source=with_limit(1), force=True)
+def test_force_lifts_the_refusal_of_an_empty_export_and_that_is_recorded(forced: Forced) -> None:
+    report = forced.reconcile(items=[], force=True)
 
     assert report.overridden == ("it has no items at all",)
-    assert books(harness) == {"it has no items at all"}
-    assert set(harness.tables()["customers"]) == {("newer",)}
+    assert forced.books() == {"it has no items at all"}
+    assert forced.harness.tables() == {"customers": {}, "orders": {}}
 
 
-def test_force_lifts_the_refusal_of_another_table_and_that_is_recorded(warehouse_url: str, tmp_path: Path) -> None:
-    harness = open_shop(warehouse_url, tmp_path)
-
-    report = reconcile(harness, export(tmp_path, table_arn=OTHER_ARN), force=True)
+def test_force_lifts_the_refusal_of_another_table_and_that_is_recorded(forced: Forced) -> None:
+    report = forced.reconcile(items=ITEMS[1:], table_arn=OTHER_ARN, force=True)
 
     (lifted,) = report.overridden
     assert OTHER_ARN in lifted
     assert TABLE_ARN in lifted
-    assert books(harness) == {lifted}
-    assert ("extra",) not in harness.tables()["customers"]
+    assert forced.books() == {lifted}
+    assert ("k1",) not in forced.harness.tables()["customers"]
 
 
-def test_force_lifts_max_delete_and_that_is_recorded_target_by_target(warehouse_url: str, tmp_path: Path) -> None:
-    harness = open_shop(warehouse_url, tmp_path)
-    reconcile(harness, export(tmp_path, as_of=AS_OF - MINUTE))
-
-    report = reconcile(harness, export(tmp_path, items=ITEMS[3:5]), force=True)
+def test_force_lifts_max_delete_and_that_is_recorded_target_by_target(forced: Forced) -> None:
+    report = forced.reconcile(items=ITEMS[3:5], max_delete=0.3, force=True)
 
     customers, orders = report.overridden
     assert customers.startswith("target customers, ")
-    assert "3 of 6 rows" in customers
+    assert "3 of 5 rows" in customers
     assert orders.startswith("target orders, ")
     assert "1 of 1 rows" in orders
-    assert books(harness) == {f"{customers}; {orders}"}
-    assert set(harness.tables()["customers"]) == {("k4",), ("k5",), ("newer",)}
+    assert forced.books() == {f"{customers}; {orders}"}
+    assert set(forced.harness.tables()["customers"]) == {("k4",), ("k5",)}
 
 
-def test_what_need_not_be_forced_is_not_recorded_as_forced(warehouse_url: str, tmp_path: Path) -> None:
-    harness = open_shop(warehouse_url, tmp_path)
-    report = reconcile(harness, export(tmp_path), force=True)
-    assert report.overridden == ()
-    assert books(harness) == {""}
+def test_what_need_not_be_forced_is_not_recorded_as_forced(forced: Forced) -> None:
+    assert forced.reconcile(force=True).overridden == ()
+    assert forced.books() == {""}
 
 
 def test_a_forced_export_of_another_table_does_not_make_the_source_that_table(
