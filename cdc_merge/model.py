@@ -50,13 +50,40 @@ class ColumnType:
     unit: TimeUnit | None = None
 
 
+class Mask(StrEnum):
+    """What becomes of a value before it is staged anywhere: its SHA-256, the word `redacted`, or nothing (NULL)."""
+
+    HASH = "hash"
+    REDACT = "redact"
+    DROP = "drop"
+
+
+@dataclass(frozen=True)
+class Template:
+    """A text with holes, such as `ORDER#{}` or `ORDER#{order_id}#ITEM#{item_id}`, and the hole that is wanted.
+
+    `literals`: the texts around the holes, one more than there are holes. A hole takes one character or more, and as
+    little as lets the rest fit; the last one takes all that is left.
+    """
+
+    literals: tuple[str, ...]
+    hole: int
+
+
 @dataclass(frozen=True)
 class Column:
-    """A column the user asked for. `type` None: the attribute's own type decides."""
+    """A column the user asked for. `type` None: the attribute's own type decides.
+
+    `template`: the piece of a text that is wanted. `of_parent`: in a target with `each`, an attribute of the item
+    around the element (`^Attr`).
+    """
 
     name: str
     path: Path
     type: ColumnType | None = None
+    template: Template | None = None
+    mask: Mask | None = None
+    of_parent: bool = False
 
 
 Scalar = str | int | float | bool
@@ -84,14 +111,37 @@ class Evolve(StrEnum):
     FAIL = "fail"
 
 
+class Deletes(StrEnum):
+    """What a REMOVE does to a target's row: takes it away, marks it in `_cdc_deleted_at`, or nothing."""
+
+    HARD = "hard"
+    SOFT = "soft"
+    IGNORE = "ignore"
+
+
+class Expired(StrEnum):
+    """What a REMOVE by time to live does: as `deletes` says, or nothing."""
+
+    DELETE = "delete"
+    KEEP = "keep"
+
+
 @dataclass(frozen=True)
 class Target:
-    """One table. `columns` None: every attribute becomes a column."""
+    """One table. `columns` None: every attribute becomes a column; `is_document`: one JSON column of the whole item.
+
+    `each`: the list, map or set whose elements become rows. `has_history`: every change is kept beside the table.
+    """
 
     table: str
     where: tuple[Condition, ...] = ()
     columns: tuple[Column, ...] | None = None
     evolve: Evolve = Evolve.ADD
+    deletes: Deletes = Deletes.HARD
+    expired: Expired = Expired.DELETE
+    each: Path | None = None
+    is_document: bool = False
+    has_history: bool = False
 
 
 @dataclass(frozen=True)
