@@ -164,21 +164,11 @@ class MergePlan:
         A schema that is there is not asked for: Postgres wants the right to create it even so.
         """
         statements: list[Statement] = []
-        position_type = Sql(f"{self._dialect.types[Kind.TEXT]} {self._dialect.byte_order}".strip())
-        timestamp = Sql(self._dialect.types[Kind.TIMESTAMP])
         if not schema_exists and any(b.stored is None for b in self._books):
-            schema = self._dialect.quote(self._layout.schema)
-            statements.append(Statement("create schema", f"CREATE SCHEMA IF NOT EXISTS {schema}"))
+            statements.append(self.create_schema())
         for book, target in zip(self._books, self.targets, strict=True):
             if book.stored is None:
-                sql = self.render(
-                    "merge/sql/create_target",
-                    target=target,
-                    columns=_as_asked(book, target.columns),
-                    position_type=position_type,
-                    timestamp=timestamp,
-                )
-                statements.append(Statement(f"create {target.label}", sql))
+                statements.append(self.create_target(target))
                 continue
             added = {c.name for c in book.new_columns}
             for column in target.columns:
@@ -186,6 +176,21 @@ class MergePlan:
                     sql = self.render("merge/sql/add_column", target=target, column=column)
                     statements.append(Statement(f"add {target.label}.{column.name.parts[0]}", sql))
         return statements
+
+    def create_schema(self) -> Statement:
+        """The schema of the targets."""
+        return Statement("create schema", f"CREATE SCHEMA IF NOT EXISTS {self._dialect.quote(self._layout.schema)}")
+
+    def create_target(self, target: PlannedTarget) -> Statement:
+        """An empty table, called as `target.table` says, with all columns that the target's book has by now."""
+        sql = self.render(
+            "merge/sql/create_target",
+            target=target,
+            columns=_as_asked(self._books[target.number], target.columns),
+            position_type=Sql(f"{self._dialect.types[Kind.TEXT]} {self._dialect.byte_order}".strip()),
+            timestamp=Sql(self._dialect.types[Kind.TIMESTAMP]),
+        )
+        return Statement(f"create {target.label}", sql)
 
     def record_schema(self, source: str) -> list[Statement]:
         """The metadata rows of targets that are new or have new columns."""

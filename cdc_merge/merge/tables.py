@@ -86,6 +86,17 @@ class Inspector:
             found[table] = stored
         return found
 
+    def intact_columns(self, target: str) -> frozenset[str] | None:
+        """The columns of a target's table that are as they were made; None: there is no such table."""
+        table, stored = self.tables.get(target), self.schemas.get(target)
+        if table is None or stored is None:
+            return None
+        return frozenset(
+            column
+            for column, made in self._expected(stored)
+            if column in table and _spelling(table[column].type) == _spelling(made)
+        )
+
     def _expected(self, stored: TargetSchema) -> Iterator[tuple[str, str]]:
         """Each column of a target's table, and its type as the project writes it."""
         type_name = self.dialect.type_name

@@ -11,7 +11,7 @@ from typing import Any
 
 from cdc_merge.merge.plan import MergePlan, PlannedTarget
 from cdc_merge.merge.schema import SchemaBook
-from cdc_merge.model import Kind
+from cdc_merge.model import ColumnType, Kind
 from cdc_merge.reconcile.report import Method, Sample, Verdicts
 from cdc_merge.render import Name, Sql
 from cdc_merge.warehouses import Dialect, Row, Statement
@@ -24,6 +24,8 @@ class ComparedColumn:
     """Whether a column of the target (t) is what the export says (s); `label` names it in reports."""
 
     label: str
+    here: Sql
+    staged: Sql
     same: Sql
 
 
@@ -74,6 +76,8 @@ class Findings:
     targets: dict[str, Verdicts] = field(default_factory=dict)
     overridden: list[str] = field(default_factory=list)
     collected: int = 0
+    notes: list[str] = field(default_factory=list)
+    replays: bool = False  # whether changes since the floor must be merged once more
 
 
 class CopiesFound(Exception):
@@ -93,6 +97,7 @@ class ReconcilePlan:
         self._books = tuple(books)
         self._dialect = dialect
         self._is_partial = is_partial
+        self._found: Sequence[PlannedTarget] = merge.targets  # the tables that are compared
 
     def statements(
         self,
@@ -114,18 +119,14 @@ class ReconcilePlan:
         yield from setup
         yield self._say("find newer", "newer", source=source, floor=floor, key_count=len(self._merge.targets[0].keys))
         yield from self._analyze("_cdc_newer")
-        for target in self._merge.targets:
+        for target in self._found:
             if heal_copies and not self._dialect.indexes_key:
                 yield self._say(f"delete copies from {target.label}", "delete_copies", target=target)
             yield from self._judge(target, undertaking, limits, findings)
+        yield from self._foresee(findings)
         if dry_run:
             raise DryRunOver
-        for target in self._merge.targets:
-            verdicts = findings.targets[target.label]
-            if verdicts.extra or verdicts.different:
-                yield self._say(f"delete from {target.label}", "delete_rows", target=target)
-            if verdicts.missing or verdicts.different:
-                yield self.insert_rows(target, target.table, floor=floor, merged_at=clock())
+        yield from self._repair(undertaking, findings, merged_at=clock())
         for target in self._merge.targets:
             yield self._say(f"raise floor of {target.label}", "raise_floor", target=target, source=source, floor=floor)
         count: list[Row] = []
@@ -134,6 +135,18 @@ class ReconcilePlan:
         yield self._say("collect tombstones", "collect_tombstones", source=source)
         for target in self._merge.targets:
             yield self._record(target, undertaking, findings, clock())
+
+    def _foresee(self, findings: Findings) -> Iterator[Statement]:
+        """What must be known before anything is written, also on a dry run."""
+        yield from ()
+
+    def _repair(self, undertaking: Undertaking, findings: Findings, *, merged_at: datetime) -> Iterator[Statement]:
+        for target in self._merge.targets:
+            verdicts = findings.targets[target.label]
+            if verdicts.extra or verdicts.different:
+                yield self._say(f"delete from {target.label}", "delete_rows", target=target)
+            if verdicts.missing or verdicts.different:
+                yield self.insert_rows(target, target.table, floor=undertaking.floor, merged_at=merged_at)
 
     def insert_rows(self, target: PlannedTarget, table: Name, *, floor: datetime, merged_at: datetime) -> Statement:
         """The rows that only the export has, or has otherwise, into a table of the target's columns."""
@@ -144,7 +157,9 @@ class ReconcilePlan:
     def _say(
         self, label: str, template: str, *, inspect: Callable[[list[Row]], None] | None = None, **values: Any
     ) -> Statement:
-        return Statement(label, self._merge.render(f"reconcile/sql/{template}", **values), inspect=inspect)
+        tables = [*self._found, *self._merge.removed]
+        sql = self._merge.render(f"reconcile/sql/{template}", tables=tables, **values)
+        return Statement(label, sql, inspect=inspect)
 
     def _analyze(self, table: str) -> Iterator[Statement]:
         if self._dialect.analyze_staging:
@@ -160,17 +175,15 @@ class ReconcilePlan:
         self, target: PlannedTarget, undertaking: Undertaking, limits: Limits, findings: Findings
     ) -> Iterator[Statement]:
         label, number = target.label, target.number
+        columns = self.compared(target, self._books[number])
         yield self._say(
             f"compare {label}",
             "verdicts",
             target=target,
-            columns=self._compared(target, self._books[number]),
+            columns=columns,
             is_partial=self._is_partial,
-            staged_hash=self._hash(*(c.staged.text.replace("s.", "r.", 1) for c in target.columns), "r.rescued"),
-            row_hash=self._hash(
-                *(f"t.{self._dialect.quote(*c.name.parts)}" for c in target.columns),
-                f"CAST(t._cdc_rescued AS {self._dialect.types[Kind.TEXT]})",
-            ),
+            staged_hash=self._hash(*(c.staged.text.replace("s.", "r.", 1) for c in columns)),
+            row_hash=self._hash(*(c.here.text for c in columns)),
         )
         yield from self._analyze(f"_cdc_verdicts_{number}")
         counted: list[Row] = []
@@ -193,14 +206,22 @@ class ReconcilePlan:
         form = self._dialect.row_hash
         return Sql(form.format(", ".join(values))) if form else None
 
-    def _compared(self, target: PlannedTarget, book: SchemaBook) -> list[ComparedColumn]:
-        compared = []
-        for planned, column in zip(target.columns, book.schema.columns, strict=True):
-            form = self._dialect.same_json if column.type.kind is Kind.JSON else "({a} IS NOT DISTINCT FROM {b})"
-            here = f"t.{self._dialect.quote(column.name)}"
-            compared.append(ComparedColumn(column.name, Sql(form.format(a=here, b=planned.staged.text))))
-        rescued = f"CAST(t._cdc_rescued AS {self._dialect.types[Kind.TEXT]})"
-        return [*compared, ComparedColumn("_cdc_rescued", Sql(f"({rescued} IS NOT DISTINCT FROM s.rescued)"))]
+    def compared(self, target: PlannedTarget, book: SchemaBook) -> list[ComparedColumn]:
+        """How each column of a target is compared with the export's."""
+        columns = zip(target.columns, book.schema.columns, strict=True)
+        return [*(self.same(c.name, c.name, c.type, p.staged) for p, c in columns), self.same_rescued()]
+
+    def same(self, label: str, column: str, column_type: ColumnType, staged: Sql) -> ComparedColumn:
+        """How a column of the table is compared with its staged value."""
+        here = Sql(f"t.{self._dialect.quote(column)}")
+        form = self._dialect.same_json if column_type.kind is Kind.JSON else "({a} IS NOT DISTINCT FROM {b})"
+        return ComparedColumn(label, here, staged, Sql(form.format(a=here.text, b=staged.text)))
+
+    def same_rescued(self) -> ComparedColumn:
+        """How `_cdc_rescued` is compared: as text, which is exact."""
+        here = Sql(f"CAST(t._cdc_rescued AS {self._dialect.types[Kind.TEXT]})")
+        staged = Sql("s.rescued")
+        return ComparedColumn("_cdc_rescued", here, staged, Sql(f"({here.text} IS NOT DISTINCT FROM {staged.text})"))
 
     def _tally(self, row: Row) -> Tally:
         rows, staged, missing, extra, different, newer, addresses, numbers, distinct = map(int, row)
