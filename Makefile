@@ -22,11 +22,14 @@ DEV := $(VENV)/.installed-dev
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
-demo: $(RUN) ## merge the sample feed into DuckDB and show the tables (no cloud, no server)
+demo: $(RUN) ## merge the sample feed into DuckDB, show the tables, damage and repair them (no cloud, no server)
 	rm -f example/warehouse.duckdb example/warehouse.duckdb.wal
 	$(BIN)/cdc-merge run --once --config example/cdc-merge.yaml
 	$(BIN)/cdc-merge status --config example/cdc-merge.yaml
 	$(BIN)/python example/show.py
+	$(BIN)/python example/damage.py
+	$(BIN)/cdc-merge reconcile --dry-run -q --config example/cdc-merge.yaml || test $$? -eq 4
+	$(BIN)/cdc-merge reconcile -q --config example/cdc-merge.yaml
 
 test: $(DEV) ## run the tests, all but the long ones
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m "not long" $(ARGS)

@@ -1,6 +1,7 @@
-"""Writes example/firehose: the change feed of a small shop on one morning, with the faults that real feeds have.
+"""Writes example/firehose, the change feed of a small shop on one morning, with the faults that real feeds have, and
+example/exports, what DynamoDB would have exported of its table at half past nine and at eleven.
 
-python example/make_data.py writes the same records each time.
+python example/make_data.py writes the same records and items each time.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT.parent))  # a script sees only its own folder
 
 from bench.ecommerce import CITIES, FIRST_NAMES, LAST_NAMES, PRODUCTS, STREETS, TABLE, ksuid, money  # noqa: E402
+from tests.support.exports import write_export  # noqa: E402
 
 FEED = ROOT / "firehose" / "ecommerce"
+EXPORTS = ROOT / "exports"
 OPENING = datetime(2026, 11, 24, 8, tzinfo=UTC)
+EXPORTED_AT = (OPENING + timedelta(minutes=90), OPENING + timedelta(hours=3))  # the second: after the last change
 LABEL = "2026-11-01T06:30:00.000"
 CUSTOMERS = 12
 ORDERS = 34
@@ -263,6 +267,27 @@ def encode(record: Record) -> bytes:
     return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def items_as_of(records: list[Record], time: datetime) -> list[Item]:
+    """What the table held at a time, in DynamoDB JSON: of each key the image of its newest change until then."""
+    images: dict[tuple[str, str], Item] = {}
+    for record in records:
+        if record["dynamodb"]["ApproximateCreationDateTime"] > time.timestamp():
+            continue
+        if record["eventName"] == "REMOVE":
+            del images[key_of(record)]
+        else:
+            images[key_of(record)] = record["dynamodb"]["NewImage"]
+    return list(images.values())
+
+
+def write_exports(root: Path) -> list[Path]:
+    """Both exports below `root`, as DynamoDB leaves them in a bucket; their folders."""
+    records = morning(Random(2026))
+    return [
+        write_export(root, items_as_of(records, time), as_of=time, table_arn=TABLE, files=2) for time in EXPORTED_AT
+    ]
+
+
 def build() -> dict[str, bytes]:
     """All objects by key, not compressed."""
     rng = Random(2026)
@@ -277,6 +302,9 @@ def main() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.compress(data, mtime=0))
         print(f"{path.relative_to(ROOT)}  {path.stat().st_size} bytes")  # noqa: T201
+    shutil.rmtree(EXPORTS, ignore_errors=True)
+    for folder in write_exports(EXPORTS):
+        print(f"{folder.relative_to(ROOT)}  {sum(1 for _ in folder.rglob('*'))} files")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -1,0 +1,104 @@
+"""The example's exports, and what the README has a newcomer do with them."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cdc_merge import Config, Reconciler, Worker
+from example import damage, make_data
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the example, with no warehouse yet, beside an environment that runs this checkout."""
+    shutil.copytree(ROOT / "example", tmp_path / "example", ignore=shutil.ignore_patterns("*.duckdb*"))
+    bin = tmp_path / ".venv" / "bin"
+    bin.mkdir(parents=True)
+    (bin / "activate").write_text(f'PATH="{bin}:{Path(sys.executable).parent}:$PATH"\n')
+    (bin / "cdc-merge").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cdc_merge.cli "$@"\n')
+    (bin / "cdc-merge").chmod(0o755)
+    return tmp_path
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Every file of the exports. Manifests tell of compressed bytes, which differ between versions of zlib."""
+    return {
+        path.relative_to(root).as_posix(): gzip.decompress(path.read_bytes()) for path in root.rglob("*.json.gz")
+    } | {path.relative_to(root).as_posix(): b"" for path in root.rglob("manifest-*")}
+
+
+def test_the_exports_are_what_their_script_writes(tmp_path: Path) -> None:
+    make_data.write_exports(tmp_path)
+
+    assert contents(tmp_path)
+    assert contents(make_data.EXPORTS) == contents(tmp_path)
+
+
+def test_the_feed_brings_the_tables_to_what_the_export_says(folder: Path) -> None:
+    settings = Config.load(folder / "example" / "cdc-merge.yaml")
+    Worker(settings).run_once()
+    reconciler = Reconciler(settings)
+    report = reconciler.reconcile("ecommerce")
+    reconciler.close()
+
+    found = {table: (v.equal, v.drifted, v.newer) for table, v in report.targets.items()}
+    assert found == {
+        "ecommerce_customers": (11, 0, 0),
+        "ecommerce_orders": (34, 0, 0),
+        "ecommerce_order_items": (53, 0, 0),
+    }
+
+
+def blocks(language: str) -> list[str]:
+    """The blocks of the README's section on drift."""
+    section = re.split(r"^## ", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    (drift,) = (text for text in section if text.startswith("Drift\n"))
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```", drift, re.MULTILINE | re.DOTALL)
+    return [text for found, text in fenced if found == language]
+
+
+def words(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines() if line.strip()]
+
+
+def test_what_the_readme_says_of_drift_can_be_pasted_and_comes_out_as_shown(folder: Path) -> None:
+    (shown,) = blocks("")
+    pasted = subprocess.run(
+        ["bash", "-c", "".join(f'{block}echo "exit $?"\n' for block in blocks("sh"))],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    outputs = re.split(
+        r"^exit (\d)\n", pasted.stdout.replace(folder.resolve().as_uri(), "file:///…"), flags=re.MULTILINE
+    )
+
+    assert outputs[1::2] == ["0", "4", "0"], pasted.stderr
+    assert words(outputs[2]) == words(shown)
+    repair, again = outputs[4].split("ecommerce: 109 items")[1:]
+    assert re.findall(r"^ (\w+) .* (\d+) *$", repair, re.MULTILINE) == [
+        ("ecommerce_customers", "1"),
+        ("ecommerce_orders", "1"),
+        ("ecommerce_order_items", "2"),
+    ]
+    assert re.findall(r"^ (\w+) +(\d+) +0 +0 +0 +0 +0 *$", again, re.MULTILINE) == [
+        ("ecommerce_customers", "11"),
+        ("ecommerce_orders", "34"),
+        ("ecommerce_order_items", "53"),
+    ]
+
+
+def test_the_demo_does_the_damage_that_the_readme_does() -> None:
+    assert [statement for statement in damage.DAMAGE if statement not in "".join(blocks("sh"))] == []
