@@ -13,7 +13,6 @@ from pathlib import Path
 from time import perf_counter
 
 import duckdb
-import pyarrow as pa
 
 from cdc_merge.errors import AlreadyMerged, DecodingFailed, WarehouseUnavailable
 from cdc_merge.feed.chunks import LocalObject
@@ -27,6 +26,7 @@ from cdc_merge.merge.plan import Batch, Layout, MergePlan
 from cdc_merge.merge.tables import Inspector
 from cdc_merge.model import ObjectRef, Source
 from cdc_merge.staging import Place, ledger_rows, quarantine_rows
+from cdc_merge.unforeseen import UNFORESEEN
 from cdc_merge.warehouses import Session, Statement, Warehouse
 
 _FETCH_THREADS = 16  # small objects cost a round trip each, and the network waits more than it works
@@ -34,21 +34,6 @@ _FETCH_THREADS = 16  # small objects cost a round trip each, and the network wai
 # driver take the rest.
 _WORKBENCH_SHARE = 0.35
 _COMMIT_TRIES = 2
-
-# What DuckDB, Arrow and Python itself raise for data that nobody thought of, or for too little room. Every fault that
-# was thought of has a class of its own; one of these must stop its own source and no other.
-_UNFORESEEN = (
-    duckdb.Error,
-    pa.ArrowException,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 log = get_logger("cdc_merge.merger")
 
@@ -258,7 +243,7 @@ class Merger:
         """Make of an error that nobody expected in decoding one that stops the source, and log where it came from."""
         try:
             yield
-        except _UNFORESEEN as error:
+        except UNFORESEEN as error:
             keys = [r.key for r in job.refs]
             log.error("decoding_failed", source=self._source.name, objects=keys, exc_info=True)
             raise _decoding_failed(error, self._source.name, keys) from error

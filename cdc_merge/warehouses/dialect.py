@@ -26,6 +26,9 @@ class Dialect:
     `analyze_staging`: whether the planner needs ANALYZE after a staging table is loaded.
     `row_hash`: a hash of 64 bits of any number of values ({}), equal for equal values; None: comparing whole rows at
         once costs no more.
+    `row_slots`: a query of how many pages a table has (`{table}`, or its name as a literal, `{literal}`), and of how
+        many places for rows each has; many may be empty.
+    `slot_address`: the `row_address` of a place, numbered from 1, on a page, numbered from 0.
     `same_json`: whether two values ({a}, {b}) of the json type are equal, whatever the order of keys and the spelling
         of numbers; never NULL.
     """
@@ -50,6 +53,8 @@ class Dialect:
     max_added_columns: int = 1000
     take_turns: str | None = None
     row_hash: str | None = None
+    row_slots: str = "SELECT coalesce(max(rowid) + 1, 0), 1 FROM {table}"
+    slot_address: str = "{page}"
     same_json: str = "({a} IS NOT DISTINCT FROM {b})"
 
     def quote(self, *parts: str) -> str:
@@ -125,6 +130,11 @@ POSTGRES = Dialect(
     reserved_columns=frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}),
     holds_nul=False,
     row_address="ctid",
+    # A page has a header of 24 bytes, and for each row a line pointer of 4 and a row header of 23, aligned to 8.
+    # https://www.postgresql.org/docs/current/storage-page-layout.html
+    row_slots="SELECT pg_relation_size(CAST({literal} AS regclass)) / page.size, (page.size - 24) / 28 "
+    "FROM (SELECT CAST(current_setting('block_size') AS bigint) AS size) AS page",
+    slot_address="'({page},{slot})'",
     # Autovacuum cannot see temporary tables: https://www.postgresql.org/docs/current/routine-vacuuming.html
     analyze_staging=True,
     decode_base64="decode({}, 'base64')",
