@@ -91,13 +91,20 @@ class SafetyLimits:
                 self._judge_gap(target.table, floor, since)
 
     def _judge_gap(self, table: str, floor: datetime | None, since: datetime) -> None:
-        margin = timedelta(seconds=self.source.reconcile.margin)
-        if floor is None or since > floor + margin:
-            verified = floor.isoformat() if floor else "nothing"
+        """It must have every change after the floor, so it begins the margin earlier: its start is fuzzy, too."""
+        if floor is None:
             raise Refused(
-                f"it has the changes since {since.isoformat()}, but the target is verified through {verified} only",
+                f"it has the changes since {since.isoformat()}, but the target is verified through nothing",
                 where=self._where(table),
-                hint="reconcile with a full export first, or with the incremental ones in between",
+                hint="reconcile with a full export first",
+            )
+        latest = floor - timedelta(seconds=self.source.reconcile.margin)
+        if since > latest:
+            raise Refused(
+                f"it has the changes since {since.isoformat()}, but the target is verified through "
+                f"{floor.isoformat()} only",
+                where=self._where(table),
+                hint=f"take one whose ExportFromTime is {latest.isoformat()} or before, or a full one",
             )
 
     def judge_deletes(self, table: str, tally: Tally) -> Sequence[str]:

@@ -73,6 +73,7 @@ class Limits:
 class Findings:
     """What the statements found as they ran; begun anew with every try."""
 
+    floors: dict[str, datetime | None] = field(default_factory=dict)  # as they were before
     targets: dict[str, Verdicts] = field(default_factory=dict)
     overridden: list[str] = field(default_factory=list)
     collected: int = 0
@@ -92,7 +93,7 @@ class ReconcilePlan:
     """Builds the statements for one engine from the merge plan of the same targets; pure, no connection needed."""
 
     def __init__(self, merge: MergePlan, books: Sequence[SchemaBook], dialect: Dialect, *, is_partial: bool) -> None:
-        """`is_partial`: the snapshot has only the keys that changed; what it does not have is as it should be."""
+        """`is_partial`: the snapshot has only the keys that changed, and were not both inserted and deleted."""
         self._merge = merge
         self._books = tuple(books)
         self._dialect = dialect
@@ -115,7 +116,7 @@ class ReconcilePlan:
         Raises what `limits` raise; CopiesFound, for another try that heals them; DryRunOver at the end of a dry run.
         """
         source, floor = undertaking.source, undertaking.floor
-        yield self._floors(source, limits)
+        yield self._floors(source, limits, findings)
         yield from setup
         yield self._say("find newer", "newer", source=source, floor=floor, key_count=len(self._merge.targets[0].keys))
         yield from self._analyze("_cdc_newer")
@@ -165,9 +166,10 @@ class ReconcilePlan:
         if self._dialect.analyze_staging:
             yield Statement(f"analyze {table}", f"ANALYZE {table}")
 
-    def _floors(self, source: str, limits: Limits) -> Statement:
+    def _floors(self, source: str, limits: Limits, findings: Findings) -> Statement:
         def look(rows: list[Row]) -> None:
-            limits.floors(dict(rows))
+            findings.floors = dict(rows)
+            limits.floors(findings.floors)
 
         return self._say("look at floors", "floors", inspect=look, source=source)
 
@@ -182,6 +184,7 @@ class ReconcilePlan:
             target=target,
             columns=columns,
             is_partial=self._is_partial,
+            verified=findings.floors.get(label),
             staged_hash=self._hash(*(c.staged.text.replace("s.", "r.", 1) for c in columns)),
             row_hash=self._hash(*(c.here.text for c in columns)),
         )

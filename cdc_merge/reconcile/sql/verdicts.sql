@@ -16,8 +16,8 @@ WITH suspects AS (
         FROM _cdc_keys AS s
         {% if is_partial %}LEFT {% endif %}JOIN _cdc_rows_{{ target.number }} AS r ON r.n = s.n
     ) AS s
-    {% if is_partial %}LEFT{% else %}FULL{% endif %} JOIN (
-        SELECT {% for key in target.keys %}t.{{ key.name }} AS k{{ loop.index0 }}, {% endfor %}t.{{ row_address }} AS _cdc_row, {{ row_hash }} AS h
+    FULL JOIN (
+        SELECT {% for key in target.keys %}t.{{ key.name }} AS k{{ loop.index0 }}, {% endfor %}{% if is_partial %}t._cdc_changed_at, {% endif %}t.{{ row_address }} AS _cdc_row, {{ row_hash }} AS h
         FROM {{ target.table }} AS t
     ) AS t
         ON {% for key in target.keys %}t.k{{ loop.index0 }} = s.k{{ loop.index0 }}{% if not loop.last %} AND {% endif %}{% endfor %}
@@ -27,6 +27,11 @@ WITH suspects AS (
 
     WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
         AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h)
+{% if is_partial %}
+        -- It has every key that changed since, except those that came and went meanwhile: rows of these are left over.
+        -- https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html
+        AND (s.k0 IS NOT NULL OR (t._cdc_changed_at > {{ verified }} AND w.k0 IS NULL))
+{% endif %}
 )
 SELECT
     x.n AS n,
@@ -81,7 +86,7 @@ FROM (
     FROM _cdc_keys AS s
     {% if is_partial %}LEFT {% endif %}JOIN _cdc_rows_{{ target.number }} AS r ON r.n = s.n
 ) AS s
-{% if is_partial %}LEFT{% else %}FULL{% endif %} JOIN (SELECT t.{{ row_address }} AS _cdc_row, t.* FROM {{ target.table }} AS t) AS t
+FULL JOIN (SELECT t.{{ row_address }} AS _cdc_row, t.* FROM {{ target.table }} AS t) AS t
     ON {% for key in target.keys %}t.{{ key.name }} = s.k{{ loop.index0 }}{% if not loop.last %}
 
     AND {% endif %}{% endfor %}
@@ -92,6 +97,11 @@ LEFT JOIN _cdc_newer AS w
     AND {% endif %}{% endfor %}
 
 WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
+{% if is_partial %}
+    -- It has every key that changed since, except those that came and went meanwhile: rows of these are left over.
+    -- https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html
+    AND (s.k0 IS NOT NULL OR (t._cdc_changed_at > {{ verified }} AND w.k0 IS NULL))
+{% endif %}
     AND (
         w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL
 {% for column in columns %}
