@@ -7,9 +7,11 @@ gives NULL for goes to _cdc_rescued. Neither ever rounds: a value is held exactl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-from cdc_merge.model import ColumnType, Kind, TimeUnit
+from cdc_merge.feed.shape import literal
+from cdc_merge.model import ColumnType, Kind, Mask, Template, TimeUnit
 from cdc_merge.warehouses.dialect import Dialect
 
 _PLAIN_NUMBER = r"'-?[0-9]+(\.[0-9]+)?'"
@@ -18,6 +20,7 @@ _ISO_TIME = (
     r"'[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,6}0*)?)?"
     r" ?(Z|z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)?)?'"
 )
+_NULL = '{"NULL":true}'
 _PER_SECOND = {TimeUnit.SECONDS: 1_000_000, TimeUnit.MILLISECONDS: 1_000, TimeUnit.MICROSECONDS: 1}
 _WORKBENCH_DIGITS = 38  # of DuckDB's widest decimal
 # Years 0001 to 9999: what every engine and driver can hold.
@@ -92,7 +95,7 @@ def surely(column_type: ColumnType, value: str, dialect: Dialect, *, base64_laye
             )
         case Kind.JSON:
             # DynamoDB's NULL is the column's NULL, not a JSON null.
-            held = f"{value} <> '{{\"NULL\":true}}'"
+            held = f"{value} <> '{_NULL}'"
             if not dialect.holds_nul:
                 held += f" AND NOT contains({value}, '\\u0000')"
             return f"CASE WHEN {held} THEN plain_json_{base64_layers}({value}) END"
@@ -124,6 +127,37 @@ def carefully(
         case Kind.BINARY:
             value = b
     return surely(column_type, value, dialect, base64_layers=base64_layers)
+
+
+def piece_of(template: Template, value: str) -> str:
+    """The piece of a text that stands in the template's hole; NULL where the template does not fit.
+
+    Regular expressions take the leftmost way to match, and `.+?` the shortest piece that lets the rest fit.
+    https://duckdb.org/docs/stable/sql/functions/regular_expressions
+    """
+    *others, last = ["(.+?)"] * (len(template.literals) - 2) + ["(.+)"]
+    first, *after = (re.escape(text) for text in template.literals)
+    pattern = "^" + first + "".join(hole + text for hole, text in zip([*others, last], after, strict=True)) + "$"
+    return f"nullif(regexp_extract({value}, {literal(pattern)}, {template.hole + 1}, 's'), '')"
+
+
+def typed_piece(column_type: ColumnType, piece: str, dialect: Dialect) -> str:
+    """A piece of a text as a column's type. It counts as a number only where the number says all of it."""
+    if column_type.kind in (Kind.INTEGER, Kind.NUMERIC, Kind.DOUBLE) or column_type.unit:
+        piece = f"CASE WHEN regexp_full_match({piece}, {_NUMBER_AS_TEXT}) THEN {piece} END"
+    return surely(column_type, piece, dialect, base64_layers=1)
+
+
+def masked(mask: Mask, scalar: str, whole: str, *, base64_layers: int) -> str:
+    """What is staged in a value's place. `scalar`: its text if it is S or N; `whole`: the whole typed value."""
+    is_there = f"{whole} IS NOT NULL AND {whole} <> '{_NULL}'"
+    match mask:
+        case Mask.HASH:
+            return f"CASE WHEN {is_there} THEN sha256(coalesce({scalar}, plain_json_{base64_layers}({whole}))) END"
+        case Mask.REDACT:
+            return f"CASE WHEN {is_there} THEN 'redacted' END"
+        case Mask.DROP:
+            return "CAST(NULL AS VARCHAR)"
 
 
 def _decimal(column_type: ColumnType, dialect: Dialect) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from cdc_merge.errors import UnusableFeed
 from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import table_of
-from cdc_merge.feed.convert import carefully, staged_type, surely, usual_tag
+from cdc_merge.feed.convert import carefully, masked, piece_of, staged_type, surely, typed_piece, usual_tag
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.plain import attributes_seen
@@ -21,7 +21,7 @@ from cdc_merge.feed.rejects import Reject, Rejects
 from cdc_merge.feed.rescue import rescue
 from cdc_merge.feed.where import could_take, takes
 from cdc_merge.feed.workbench import Bench, Workbench
-from cdc_merge.merge.schema import SchemaBook, TypedColumn
+from cdc_merge.merge.schema import SchemaBook, TypedColumn, holders
 from cdc_merge.model import Column, Source
 from cdc_merge.render import Name, Sql, name, render
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
@@ -48,9 +48,10 @@ class _Extracted:
 Columns = tuple[TypedColumn, ...]
 
 
-def _whole(values: Sequence[_Extracted], columns: Columns) -> list[_Extracted]:
-    """Those whose column takes a whole attribute."""
-    return [v for v, c in zip(values, columns, strict=True) if len(c.path) == 1]
+def _whole(values: Sequence[_Extracted], columns: Columns, key: Sequence[str]) -> list[_Extracted]:
+    """Those that must have a value if their attribute has one: what else could hold it?"""
+    mine = [i for attribute, held_by in holders(columns).items() if attribute not in key for i in held_by]
+    return [values[i] for i in sorted(mine) if columns[i].mask is None]
 
 
 def staged_name(index: int) -> Name:
@@ -367,24 +368,52 @@ class ImagePass:
 
         An attribute counts once, however many columns take it, and only if all of them hold it.
         """
-        holders: dict[str, list[str]] = {}
+        if book.target.is_document:
+            return f"{values[0].name.parts[0]} IS NOT NULL"
+        held_by: dict[str, list[str]] = {}
         astray = []
+        for attribute, mine in holders(columns).items():
+            if attribute not in book.key:
+                held_by[attribute] = [self._holds(columns[i], values[i], pointers) for i in mine]
         for column, value in zip(columns, values, strict=True):
-            staged = value.name.parts[0]
-            if len(column.path) == 1:
-                holders.setdefault(str(column.path[0]), []).append(f"{staged} IS NOT NULL")
-            else:
-                astray.append(f"({staged} IS NULL AND {pointers.value(shape.pointer(column.path))} IS NOT NULL)")
+            if len(column.path) != 1 and column.mask is None:
+                given = pointers.value(shape.pointer(column.path))
+                astray.append(f"({value.name.parts[0]} IS NULL AND {given} IS NOT NULL)")
         for attribute, tag in zip(book.key, self._facts.key_tags or (), strict=True):
             given = pointers.value(f"{shape.pointer((attribute,))}/{tag}")
-            holders.setdefault(attribute, []).append(f"{given} IS NOT NULL")
-        pinned = len(book.pinned_attributes() - set(holders))
-        held = [f"CAST({_joined('AND', tests)} AS INTEGER)" for tests in holders.values()]
+            held_by[attribute] = [f"{given} IS NOT NULL"]
+        pinned = len(book.pinned_attributes() - set(held_by))
+        held = [f"CAST({_joined('AND', tests)} AS INTEGER)" for tests in held_by.values()]
         is_clean = f"width = {_joined('+', [str(pinned), *held])}"
         return f"({is_clean}) AND NOT {_joined('OR', astray)}" if astray else is_clean
 
+    def _holds(self, column: TypedColumn, value: _Extracted, pointers: shape.Pointers) -> str:
+        """Whether the column has what the image has; a masked one has all it is meant to have."""
+        if column.mask is None:
+            return f"{value.name.parts[0]} IS NOT NULL"
+        return f"{pointers.value(shape.pointer(column.path[:1]))} IS NOT NULL"
+
+    def _special_value(self, column: TypedColumn, at: str, pointers: shape.Pointers) -> str | None:
+        """The value of a column that takes a piece of a text, a mask, or the whole image; None for any other."""
+        layers = self._facts.base64_layers
+        if not column.path:
+            return surely(
+                column.type, f"""'{{"M":' || {pointers.value(at)} || '}}'""", self._dialect, base64_layers=layers
+            )
+        scalar = f"coalesce({pointers.value(f'{at}/S')}, plain_number({pointers.value(f'{at}/N')}))"
+        if column.template:
+            piece = piece_of(column.template, pointers.value(f"{at}/S"))
+            if column.mask is None:
+                return typed_piece(column.type, piece, self._dialect)
+            scalar = piece
+        if column.mask:
+            return masked(column.mask, scalar, pointers.value(at), base64_layers=layers)
+        return None
+
     def _sure_value(self, staged: str, column: TypedColumn, pointers: shape.Pointers) -> _Extracted:
         at = shape.pointer(column.path)
+        if special := self._special_value(column, at, pointers):
+            return _Extracted(name(staged), Sql(special))
         tag = usual_tag(column.type)
         text = pointers.value(f"{at}/{tag}" if tag else at)
         value = surely(column.type, text, self._dialect, base64_layers=self._facts.base64_layers)
@@ -423,7 +452,7 @@ class ImagePass:
                     "feed/sql/odd.sql",
                     DUCKDB,
                     columns=values,
-                    whole_columns=_whole(values, columns),
+                    whole_columns=_whole(values, columns, book.key),
                     pointers=Sql(pointers.as_list()),
                 )
             )
@@ -441,14 +470,16 @@ class ImagePass:
     def _careful_value(self, index: int, column: TypedColumn, pointers: shape.Pointers) -> _Extracted:
         at = shape.pointer(column.path, below="")
         whole = pointers.value(at)
-        tags = {tag: pointers.value(f"{at}/{tag}") for tag in ("S", "N", "BOOL", "B")}
-        value = carefully(column.type, tags, whole, self._dialect, base64_layers=self._facts.base64_layers)
+        value = self._special_value(column, at, pointers)
+        if value is None:
+            tags = {tag: pointers.value(f"{at}/{tag}") for tag in ("S", "N", "BOOL", "B")}
+            value = carefully(column.type, tags, whole, self._dialect, base64_layers=self._facts.base64_layers)
         is_null = f"coalesce({pointers.value(f'{at}/NULL')} = 'true', FALSE)"
         return _Extracted(
             staged_name(index),
             Sql(f"CASE WHEN NOT {is_null} THEN {value} END"),
             Sql(f"({whole} IS NOT NULL AND NOT {is_null})"),
-            str(column.path[0]),
+            str(column.path[0]) if column.path else "",
         )
 
     def _add_columns(self, bench: Bench, number: int, book: SchemaBook) -> None:

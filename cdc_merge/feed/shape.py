@@ -57,7 +57,9 @@ def escape(step: str) -> str:
 
 
 def pointer(path: Path, *, below: str = NEW_IMAGE) -> str:
-    """The pointer to the typed value of a path: maps are entered by /M/, lists by /L/."""
+    """The pointer to the typed value of a path: maps are entered by /M/, lists by /L/. The empty path: the image."""
+    if not path:
+        return below
     first, *rest = path
     steps = [below, escape(str(first))]
     for step in rest:

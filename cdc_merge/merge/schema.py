@@ -7,9 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cdc_merge.errors import SchemaConflict
-from cdc_merge.model import Column, ColumnType, Evolve, Kind, Path, Target, TimeUnit
+from cdc_merge.model import Column, ColumnType, Evolve, Kind, Mask, Path, Target, Template, TimeUnit
 from cdc_merge.names import assign, choose_column
 from cdc_merge.warehouses.dialect import Dialect
+
+# The one column of a target with `columns: document`: the whole item as plain JSON.
+DOCUMENT = Column("document", (), ColumnType(Kind.JSON))
 
 METADATA_COLUMNS = ("_cdc_position", "_cdc_changed_at", "_cdc_merged_at", "_cdc_rescued")
 
@@ -35,6 +38,32 @@ class TypedColumn:
     name: str
     path: Path
     type: ColumnType
+    template: Template | None = None
+    mask: Mask | None = None
+
+
+def holders(columns: Sequence[TypedColumn]) -> dict[str, list[int]]:
+    """Which columns (by index) hold all of an attribute, by attribute: they take it whole, or piece by piece.
+
+    The pieces of a template give the text back if each of its holes has a column. Where a column takes the attribute
+    whole, pieces of it need not fit. What is masked anywhere counts as held altogether: it may be nowhere else.
+    """
+    hidden = {str(c.path[0]): [i] for i, c in enumerate(columns) if c.mask and c.path}
+    found: dict[str, list[int]] = {}
+    pieces: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+    for i, column in enumerate(columns):
+        if len(column.path) != 1:
+            continue
+        attribute = str(column.path[0])
+        if column.template is None:
+            found.setdefault(attribute, []).append(i)
+        else:
+            pieces.setdefault((attribute, column.template.literals), []).append(i)
+    for (attribute, literals), mine in pieces.items():
+        holes = {t.hole for i in mine if (t := columns[i].template)}
+        if attribute not in found and len(holes) == len(literals) - 1:
+            found[attribute] = mine
+    return found | hidden
 
 
 @dataclass(frozen=True)
@@ -51,17 +80,7 @@ class TargetSchema:
             {
                 "attributes": list(self.key),
                 "key": list(self.key_names),
-                "columns": [
-                    {
-                        "name": c.name,
-                        "path": list(c.path),
-                        "type": c.type.kind.value,
-                        "precision": c.type.precision,
-                        "scale": c.type.scale,
-                        "unit": c.type.unit.value if c.type.unit else None,
-                    }
-                    for c in self.columns
-                ],
+                "columns": [_column_document(c) for c in self.columns],
             },
             ensure_ascii=False,
         )
@@ -83,10 +102,28 @@ class TargetSchema:
                         c["scale"],
                         TimeUnit(c["unit"]) if c["unit"] else None,
                     ),
+                    Template(tuple(c["match"]["literals"]), c["match"]["hole"]) if c.get("match") else None,
+                    Mask(c["mask"]) if c.get("mask") else None,
                 )
                 for c in document["columns"]
             ),
         )
+
+
+def _column_document(column: TypedColumn) -> dict[str, object]:
+    document: dict[str, object] = {
+        "name": column.name,
+        "path": list(column.path),
+        "type": column.type.kind.value,
+        "precision": column.type.precision,
+        "scale": column.type.scale,
+        "unit": column.type.unit.value if column.type.unit else None,
+    }
+    if column.template:
+        document["match"] = {"literals": list(column.template.literals), "hole": column.template.hole}
+    if column.mask:
+        document["mask"] = column.mask.value
+    return document
 
 
 @dataclass
@@ -118,15 +155,19 @@ class SchemaBook:
         return self.target.evolve is Evolve.ADD
 
     def held_attributes(self) -> frozenset[str]:
-        """Attributes that a column holds whole, the key, and those that `where` pins to one value."""
+        """Attributes that columns hold whole, the key, and those that `where` pins to one value.
+
+        None in particular for a document: what one could not hold is left over altogether.
+        """
         if self._held is None:
-            whole = {str(c.path[0]) for c in self.schema.columns if len(c.path) == 1}
-            self._held = frozenset(whole | set(self.key) | self.pinned_attributes())
+            whole = set(holders(self.schema.columns))
+            keys = set() if self.target.is_document else set(self.key)
+            self._held = frozenset(whole | keys | self.pinned_attributes())
         return self._held
 
     def pinned_attributes(self) -> frozenset[str]:
         """Attributes that need no column, since every row of the target has one and the same value of them."""
-        if self.adds_attributes:
+        if self.adds_attributes or self.target.is_document:
             return frozenset()
         return frozenset(
             str(c.path[0]) for c in self.target.where if len(c.path) == 1 and c.any_of and len(c.any_of) == 1
@@ -143,6 +184,8 @@ class SchemaBook:
 
         Raises SchemaConflict where the target says `evolve: fail` and an attribute has no column.
         """
+        if self.target.is_document:
+            return False
         waiting = {str(c.path[0]) for c in self.pending}
         strangers: dict[str, dict[str, int]] = {}
         for (attribute, tag), count in seen.items():
@@ -194,13 +237,13 @@ def open_book(
 
     `others`: columns of the table that are not in `stored`. Raises SchemaConflict where the two contradict each other.
     """
-    asked = target.columns or ()
-    renamed = {str(c.path[0]): c.name for c in asked if len(c.path) == 1 and c.path[0] in key}
-    asked = tuple(c for c in asked if not (len(c.path) == 1 and c.path[0] in key))
+    asked = (DOCUMENT,) if target.is_document else target.columns or ()
+    renamed = {str(c.path[0]): c.name for c in asked if _is_key(c, key)}
+    asked = tuple(c for c in asked if not _is_key(c, key))
     if stored is None:
         key_names: dict[str, str] = {}
         for attribute in key:
-            taken = {c.name: str(c.path[0]) for c in asked} | {n: a for a, n in key_names.items()}
+            taken = {c.name: str(c.path[0]) if c.path else "" for c in asked} | {n: a for a, n in key_names.items()}
             key_names[attribute] = renamed.get(attribute) or choose_column(
                 attribute,
                 taken=taken,
@@ -219,18 +262,36 @@ def open_book(
     added: list[TypedColumn] = []
     pending: list[Column] = []
     for column in asked:
-        have = existing.get(column.name)
-        if have is None and column.type is None:
+        have, kind = existing.get(column.name), _known_type(column)
+        if have is None and kind is None:
             pending.append(column)
-        elif have is None and column.type is not None:
-            added.append(TypedColumn(column.name, column.path, column.type))
-        elif have is not None and (have.path != column.path or column.type not in (None, have.type)):
+        elif have is None and kind is not None:
+            added.append(TypedColumn(column.name, column.path, kind, column.template, column.mask))
+        elif have is not None and (
+            have.path != column.path
+            or kind not in (None, have.type)
+            or (have.template, have.mask) != (column.template, column.mask)
+        ):
             raise _conflict(target, f"column {column.name} holds {have.path} as {have.type.kind}")
     schema = replace(schema, columns=(*schema.columns, *added))
     for name in (*(c.name for c in added), *(c.name for c in pending)):
         if name in others or name in schema.key_names:
             raise _conflict(target, f"there is a column {name} already, which holds something else")
     return SchemaBook(target, key, dialect, schema, tuple(pending), stored, others)
+
+
+def _is_key(column: Column, key: tuple[str, ...]) -> bool:
+    """Whether it only gives a key column another name."""
+    return len(column.path) == 1 and column.path[0] in key and column.template is None and column.mask is None
+
+
+def _known_type(column: Column) -> ColumnType | None:
+    """The type that is certain before a value is seen: masks and pieces of a text are text unless it says otherwise."""
+    if column.mask is not None:
+        return ColumnType(Kind.TEXT)
+    if column.template is not None:
+        return column.type or ColumnType(Kind.TEXT)
+    return column.type
 
 
 def _conflict(target: Target, what: str) -> SchemaConflict:
