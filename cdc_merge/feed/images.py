@@ -12,18 +12,18 @@ import pyarrow as pa
 from cdc_merge.errors import UnusableFeed
 from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import table_of
-from cdc_merge.feed.convert import carefully, masked, piece_of, staged_type, surely, typed_piece, usual_tag
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.plain import attributes_seen
 from cdc_merge.feed.portions import Portion, Portions
 from cdc_merge.feed.rejects import Reject, Rejects
 from cdc_merge.feed.rescue import rescue
+from cdc_merge.feed.values import Extracted, Values, staged_columns, whole_columns
 from cdc_merge.feed.where import could_take, takes
 from cdc_merge.feed.workbench import Bench, Workbench
 from cdc_merge.merge.schema import SchemaBook, TypedColumn, holders
 from cdc_merge.model import Column, Source
-from cdc_merge.render import Name, Sql, name, render
+from cdc_merge.render import Sql, render
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 
 _SAMPLE = 2_000  # rows looked at for new attributes before a whole portion is
@@ -35,33 +35,7 @@ _UNKNOWN_EVENT = "eventName is none of INSERT, MODIFY, REMOVE"
 _NO_IMAGE = "an INSERT or MODIFY without a NewImage object"
 
 
-@dataclass(frozen=True)
-class _Extracted:
-    """A column in a template: its quoted name and the expression of its value."""
-
-    name: Name
-    value: Sql
-    given: Sql | None = None
-    attribute: str = ""
-
-
 Columns = tuple[TypedColumn, ...]
-
-
-def _whole(values: Sequence[_Extracted], columns: Columns, key: Sequence[str]) -> list[_Extracted]:
-    """Those that must have a value if their attribute has one: what else could hold it?"""
-    mine = [i for attribute, held_by in holders(columns).items() if attribute not in key for i in held_by]
-    return [values[i] for i in sorted(mine) if columns[i].mask is None]
-
-
-def staged_name(index: int) -> Name:
-    """The name a target's column goes by in staging: its own could be any, `n` or `rescued` too."""
-    return name(f"c{index}")
-
-
-def staged_columns(book: SchemaBook, dialect: Dialect) -> list[tuple[str, str]]:
-    """(name, type) of a target's columns in staging."""
-    return [(staged_name(i).parts[0], staged_type(c.type, dialect)) for i, c in enumerate(book.schema.columns)]
 
 
 @dataclass(frozen=True)
@@ -71,7 +45,7 @@ class _TargetLayout:
     number: int
     takes: Sql
     clean: Sql
-    columns: tuple[_Extracted, ...]
+    columns: tuple[Extracted, ...]
 
 
 def _joined(operator: str, parts: Sequence[str]) -> str:
@@ -114,6 +88,7 @@ class ImagePass:
         self._facts = facts
         self._books = books
         self._dialect = dialect
+        self._values = Values(dialect, facts.base64_layers)
         flags = "".join(f", takes_{i} BOOLEAN" for i in range(len(books)))
         workbench.execute(f"CREATE TABLE facts (n BIGINT, changed_at TIMESTAMP WITH TIME ZONE, removed BOOLEAN{flags})")
         workbench.execute(
@@ -355,7 +330,7 @@ class ImagePass:
         return layouts
 
     def _layout(self, number: int, book: SchemaBook, columns: Columns, pointers: shape.Pointers) -> _TargetLayout:
-        values = [self._sure_value(f"t{number}_c{i}", c, pointers) for i, c in enumerate(columns)]
+        values = [self._values.sure(f"t{number}_c{i}", c, pointers) for i, c in enumerate(columns)]
         return _TargetLayout(
             number=number,
             takes=Sql(takes(book.target, pointers.value)),
@@ -363,7 +338,7 @@ class ImagePass:
             columns=tuple(values),
         )
 
-    def _clean(self, book: SchemaBook, columns: Columns, values: Sequence[_Extracted], pointers: shape.Pointers) -> str:
+    def _clean(self, book: SchemaBook, columns: Columns, values: Sequence[Extracted], pointers: shape.Pointers) -> str:
         """Whether the columns hold as many attributes as the image has, and every path that leads somewhere.
 
         An attribute counts once, however many columns take it, and only if all of them hold it.
@@ -374,7 +349,7 @@ class ImagePass:
         astray = []
         for attribute, mine in holders(columns).items():
             if attribute not in book.key:
-                held_by[attribute] = [self._holds(columns[i], values[i], pointers) for i in mine]
+                held_by[attribute] = [self._values.holds(columns[i], values[i], pointers) for i in mine]
         for column, value in zip(columns, values, strict=True):
             if len(column.path) != 1 and column.mask is None:
                 given = pointers.value(shape.pointer(column.path))
@@ -386,38 +361,6 @@ class ImagePass:
         held = [f"CAST({_joined('AND', tests)} AS INTEGER)" for tests in held_by.values()]
         is_clean = f"width = {_joined('+', [str(pinned), *held])}"
         return f"({is_clean}) AND NOT {_joined('OR', astray)}" if astray else is_clean
-
-    def _holds(self, column: TypedColumn, value: _Extracted, pointers: shape.Pointers) -> str:
-        """Whether the column has what the image has; a masked one has all it is meant to have."""
-        if column.mask is None:
-            return f"{value.name.parts[0]} IS NOT NULL"
-        return f"{pointers.value(shape.pointer(column.path[:1]))} IS NOT NULL"
-
-    def _special_value(self, column: TypedColumn, at: str, pointers: shape.Pointers) -> str | None:
-        """The value of a column that takes a piece of a text, a mask, or the whole image; None for any other."""
-        layers = self._facts.base64_layers
-        if not column.path:
-            return surely(
-                column.type, f"""'{{"M":' || {pointers.value(at)} || '}}'""", self._dialect, base64_layers=layers
-            )
-        scalar = f"coalesce({pointers.value(f'{at}/S')}, plain_number({pointers.value(f'{at}/N')}))"
-        if column.template:
-            piece = piece_of(column.template, pointers.value(f"{at}/S"))
-            if column.mask is None:
-                return typed_piece(column.type, piece, self._dialect)
-            scalar = piece
-        if column.mask:
-            return masked(column.mask, scalar, pointers.value(at), base64_layers=layers)
-        return None
-
-    def _sure_value(self, staged: str, column: TypedColumn, pointers: shape.Pointers) -> _Extracted:
-        at = shape.pointer(column.path)
-        if special := self._special_value(column, at, pointers):
-            return _Extracted(name(staged), Sql(special))
-        tag = usual_tag(column.type)
-        text = pointers.value(f"{at}/{tag}" if tag else at)
-        value = surely(column.type, text, self._dialect, base64_layers=self._facts.base64_layers)
-        return _Extracted(name(staged), Sql(value))
 
     def _stage_rows(self, bench: Bench, layout: _TargetLayout) -> None:
         number = layout.number
@@ -445,14 +388,14 @@ class ImagePass:
                 self._add_columns(bench, number, book)
                 columns, held = book.schema.columns, book.held_attributes()
             pointers = shape.Pointers()
-            values = [self._careful_value(i, c, pointers) for i, c in enumerate(columns)]
+            values = [self._values.careful(i, c, pointers) for i, c in enumerate(columns)]
             pointers.value("/")  # never an empty list
             rows = bench.table(
                 render(
                     "feed/sql/odd.sql",
                     DUCKDB,
                     columns=values,
-                    whole_columns=_whole(values, columns, book.key),
+                    whole_columns=whole_columns(values, columns, book.key),
                     pointers=Sql(pointers.as_list()),
                 )
             )
@@ -466,21 +409,6 @@ class ImagePass:
         names = ", ".join(DUCKDB.quote(n) for n in rows.column_names)
         with bench.naming(careful=rows), self._staging:
             bench.execute(f"INSERT INTO stage_rows_{number} ({names}) SELECT {names} FROM careful")
-
-    def _careful_value(self, index: int, column: TypedColumn, pointers: shape.Pointers) -> _Extracted:
-        at = shape.pointer(column.path, below="")
-        whole = pointers.value(at)
-        value = self._special_value(column, at, pointers)
-        if value is None:
-            tags = {tag: pointers.value(f"{at}/{tag}") for tag in ("S", "N", "BOOL", "B")}
-            value = carefully(column.type, tags, whole, self._dialect, base64_layers=self._facts.base64_layers)
-        is_null = f"coalesce({pointers.value(f'{at}/NULL')} = 'true', FALSE)"
-        return _Extracted(
-            staged_name(index),
-            Sql(f"CASE WHEN NOT {is_null} THEN {value} END"),
-            Sql(f"({whole} IS NOT NULL AND NOT {is_null})"),
-            str(column.path[0]) if column.path else "",
-        )
 
     def _add_columns(self, bench: Bench, number: int, book: SchemaBook) -> None:
         table = f"stage_rows_{number}"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from cdc_merge.errors import Refused
 from cdc_merge.feed.chunks import LocalObject
-from cdc_merge.feed.images import staged_columns
 from cdc_merge.feed.items import DecodedItems, decode_items
 from cdc_merge.feed.shape import Form
+from cdc_merge.feed.values import staged_columns
 from cdc_merge.feed.workbench import Bench, Workbench
 from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.model import ObjectRef, Source

@@ -1,4 +1,4 @@
-"""Columns that take a piece of a text, a mask or the whole item: decoded, on the workbench, for every engine's dialect."""
+"""Columns that take a piece of a text, a mask or the whole item, on every engine."""
 
 from __future__ import annotations
 

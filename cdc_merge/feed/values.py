@@ -1,0 +1,95 @@
+"""The values of a target's columns as SQL expressions over what was extracted from an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cdc_merge.feed import shape
+from cdc_merge.feed.convert import carefully, masked, piece_of, staged_type, surely, typed_piece, usual_tag
+from cdc_merge.merge.schema import SchemaBook, TypedColumn, holders
+from cdc_merge.render import Name, Sql, name
+from cdc_merge.warehouses.dialect import Dialect
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """A column in a template: its quoted name and the expression of its value."""
+
+    name: Name
+    value: Sql
+    given: Sql | None = None
+    attribute: str = ""
+
+
+def whole_columns(values: Sequence[Extracted], columns: Sequence[TypedColumn], key: Sequence[str]) -> list[Extracted]:
+    """Those that must have a value if their attribute has one: what else could hold it?"""
+    mine = [i for attribute, held_by in holders(columns).items() if attribute not in key for i in held_by]
+    return [values[i] for i in sorted(mine) if columns[i].mask is None]
+
+
+def staged_name(index: int) -> Name:
+    """The name a target's column goes by in staging: its own could be any, `n` or `rescued` too."""
+    return name(f"c{index}")
+
+
+def staged_columns(book: SchemaBook, dialect: Dialect) -> list[tuple[str, str]]:
+    """(name, type) of a target's columns in staging."""
+    return [(staged_name(i).parts[0], staged_type(c.type, dialect)) for i, c in enumerate(book.schema.columns)]
+
+
+@dataclass(frozen=True)
+class Values:
+    """Builds the expressions for one engine. `base64_layers`: of binary values in the feed."""
+
+    dialect: Dialect
+    base64_layers: int
+
+    def sure(self, staged: str, column: TypedColumn, pointers: shape.Pointers) -> Extracted:
+        """The value if it is of the usual type; NULL in any doubt."""
+        at = shape.pointer(column.path)
+        if special := self._special(column, at, pointers):
+            return Extracted(name(staged), Sql(special))
+        tag = usual_tag(column.type)
+        text = pointers.value(f"{at}/{tag}" if tag else at)
+        return Extracted(name(staged), Sql(surely(column.type, text, self.dialect, base64_layers=self.base64_layers)))
+
+    def careful(self, index: int, column: TypedColumn, pointers: shape.Pointers, *, below: str = "") -> Extracted:
+        """The value of whatever type tag the column's type can take. `below`: where the image lies."""
+        at = shape.pointer(column.path, below=below)
+        whole = pointers.value(at)
+        value = self._special(column, at, pointers)
+        if value is None:
+            tags = {tag: pointers.value(f"{at}/{tag}") for tag in ("S", "N", "BOOL", "B")}
+            value = carefully(column.type, tags, whole, self.dialect, base64_layers=self.base64_layers)
+        is_null = f"coalesce({pointers.value(f'{at}/NULL')} = 'true', FALSE)"
+        return Extracted(
+            staged_name(index),
+            Sql(f"CASE WHEN NOT {is_null} THEN {value} END"),
+            Sql(f"({whole} IS NOT NULL AND NOT {is_null})"),
+            str(column.path[0]) if column.path else "",
+        )
+
+    def holds(self, column: TypedColumn, value: Extracted, pointers: shape.Pointers) -> str:
+        """Whether the column has what the image has; a masked one has all it is meant to have."""
+        if column.mask is None:
+            return f"{value.name.parts[0]} IS NOT NULL"
+        return f"{pointers.value(shape.pointer(column.path[:1]))} IS NOT NULL"
+
+    def _special(self, column: TypedColumn, at: str, pointers: shape.Pointers) -> str | None:
+        """The value of a column that takes a piece of a text, a mask, or the whole image; None for any other."""
+        layers = self.base64_layers
+        if not column.path:
+            image = f"""'{{"M":' || {pointers.value(at)} || '}}'"""
+            return surely(column.type, image, self.dialect, base64_layers=layers)
+        if column.template is None and column.mask is None:
+            return None
+        scalar = pointers.value(f"{at}/S")
+        if column.template:
+            scalar = piece_of(column.template, scalar)
+            if column.mask is None:
+                return typed_piece(column.type, scalar, self.dialect)
+        else:
+            scalar = f"coalesce({scalar}, plain_number({pointers.value(f'{at}/N')}))"
+        assert column.mask is not None
+        return masked(column.mask, scalar, pointers.value(at), base64_layers=layers)
