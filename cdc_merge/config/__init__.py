@@ -13,7 +13,7 @@ from cdc_merge.config.document import Finding, Node, read_document
 from cdc_merge.config.editor import json_schema
 from cdc_merge.config.models import ConfigModel
 from cdc_merge.config.places import find_config
-from cdc_merge.config.promises import not_yet
+from cdc_merge.config.promises import not_yet, promised_marks
 from cdc_merge.config.settings import build
 from cdc_merge.errors import ConfigError, Problem
 from cdc_merge.model import Settings
@@ -44,7 +44,8 @@ def load_config(path: Path, *, environ: Mapping[str, str]) -> Settings:
         config = ConfigModel.model_validate(root.plain(without=set(reported)))
     except ValidationError as error:
         findings += complaints(error, root, reported=reported)
-    findings += check(root)
+    known = set(promised_marks(root))
+    findings += (finding for finding in check(root) if finding.mark not in known)
     if findings or config is None:
         # No cause: pydantic's own text would show values, and one of them may be a password.
         raise _refusal(path, findings, root) from None

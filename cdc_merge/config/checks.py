@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator
-from decimal import Decimal
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from cdc_merge.config import values
-from cdc_merge.config.document import Entry, Finding, Mark, Node
+from cdc_merge.config.document import Finding, Mark, Node
+from cdc_merge.config.naming import identifier, twice
 from cdc_merge.config.places import DIALECTS, scheme
-from cdc_merge.config.values import Mistake, column_type, item_path
-from cdc_merge.model import Kind, Path
+from cdc_merge.config.targets import check_target, has_history
+from cdc_merge.config.values import Mistake
 from cdc_merge.names import snake_case
 from cdc_merge.warehouses.dialect import Dialect
 
 DEFAULT_METADATA_SCHEMA = "cdc_merge"
-OWN_PREFIX = "_cdc_"
+HISTORY_SUFFIX = "_history"
 
 
 def check(root: Node) -> Iterator[Finding]:
@@ -30,14 +29,13 @@ def check(root: Node) -> Iterator[Finding]:
         yield from _key(source.get("key"))
         yield from _reconcile(source, root.get("defaults").get("reconcile"))
         for target in source.get("targets").items:
-            yield from _where(target.get("where"))
-            yield from _columns(target.get("columns"), key, dialect)
+            yield from check_target(target, key, dialect)
 
 
 def _schemas(root: Node, dialect: Dialect | None) -> Iterator[Finding]:
     schema, metadata = root.get("schema"), root.get("metadata_schema")
     for node in (schema, metadata):
-        yield from _identifier(node.text, node.mark, "schema", dialect)
+        yield from identifier(node.text, node.mark, "schema", dialect)
     targets_in = schema.text or (dialect.default_schema if dialect else None)
     metadata_in = metadata.text or DEFAULT_METADATA_SCHEMA
     if targets_in and targets_in.lower() == metadata_in.lower():
@@ -47,11 +45,12 @@ def _schemas(root: Node, dialect: Dialect | None) -> Iterator[Finding]:
 
 def _sources(root: Node) -> Iterator[Finding]:
     names = [source.get("name") for source in root.get("sources").items]
-    yield from _twice(((n.text, n.mark) for n in names), "source", "give each source a name of its own", fold=False)
+    yield from twice(((n.text, n.mark) for n in names), "source", "give each source a name of its own", fold=False)
 
 
 def _tables(root: Node, dialect: Dialect | None) -> Iterator[Finding]:
     tables: list[tuple[str | None, Mark]] = []
+    histories: dict[str, tuple[str, Mark]] = {}
     for source in root.get("sources").items:
         if "targets" not in source.fields:
             name = source.get("name")
@@ -60,17 +59,26 @@ def _tables(root: Node, dialect: Dialect | None) -> Iterator[Finding]:
                 yield Finding(name.mark, "no table can be named after this source", "add targets: [{table: …}]")
             tables.append((table, name.mark))
         for target in source.get("targets").items:
-            tables.append((target.get("table").text, target.get("table").mark))
+            table, mark = target.get("table").text, target.get("table").mark
+            tables.append((table, mark))
+            if table and has_history(target):
+                history = table + HISTORY_SUFFIX
+                histories[history.lower()] = (table, mark)
+                yield from identifier(history, target.fields["history"].mark, "history table", dialect)
     for text, mark in tables:
-        yield from _identifier(text, mark, "table", dialect)
+        yield from identifier(text, mark, "table", dialect)
         if text and text.lower().startswith("_cdc_"):
             # Staging tables are named so, and on some engines hide a table of the same name.
             yield Finding(mark, f"table {text!r} begins with _cdc_, which is kept for staging", "name it otherwise")
-    yield from _twice(tables, "table", "every target, of all sources, needs a table of its own")
+        if text and text.lower() in histories:
+            whose, first = histories[text.lower()]
+            message = f"in {text!r} the history of {whose!r} is kept, of line {first.line}"
+            yield Finding(mark, message, "name one of the two tables otherwise")
+    yield from twice(tables, "table", "every target, of all sources, needs a table of its own")
 
 
 def _key(key: Node) -> Iterator[Finding]:
-    yield from _twice(
+    yield from twice(
         ((item.text, item.mark) for item in key.items),
         "key attribute",
         "write [PK, SK], or [PK] alone",
@@ -116,105 +124,3 @@ def _asks(node: Node, read: Callable[[Any], float | bool]) -> bool:
         return bool(read(node.value))
     except Mistake:
         return False
-
-
-def _where(where: Node) -> Iterator[Finding]:
-    paths = ((_path(name), entry.mark) for name, entry in where.fields.items())
-    seen: dict[Path, Mark] = {}
-    for path, mark in paths:
-        if path and path in seen:
-            yield Finding(
-                mark,
-                f"the same attribute as on line {seen[path].line}",
-                "write a list for any of several values",
-            )
-        elif path:
-            seen[path] = mark
-    for node in where.walk():
-        # Numbers of DynamoDB have up to 38 digits, which floating point does not hold.
-        if isinstance(node.value, float) and node.raw and _rounds(node.value, node.raw):
-            yield Finding(node.mark, f"{node.raw} has more digits than can be compared here", "use at most 15 digits")
-
-
-def _rounds(value: float, raw: str) -> bool:
-    return math.isfinite(value) and Decimal(raw) != Decimal(repr(value))
-
-
-def _columns(columns: Node, key: list[str], dialect: Dialect | None) -> Iterator[Finding]:
-    yield from _twice(
-        ((name, entry.mark) for name, entry in columns.fields.items()),
-        "column",
-        "names of columns must differ by more than capitals",
-        exactly=False,
-    )
-    renamed: dict[str, str] = {}
-    for name, entry in columns.fields.items():
-        yield from _identifier(name, entry.mark, "column", dialect)
-        if name.lower().startswith(OWN_PREFIX):
-            yield Finding(entry.mark, f"names that begin with {OWN_PREFIX} are cdc-merge's own", "rename the column")
-        if dialect and name.lower() in dialect.reserved_columns:
-            yield Finding(entry.mark, f"{name!r} is a system column of {dialect.name}", "rename the column")
-        yield from _typing(entry, dialect)
-        path = _path(entry.node.text or entry.node.get("from").text)
-        if path and path[0] in key:
-            yield from _key_column(name, entry, path, renamed)
-
-
-def _key_column(name: str, entry: Entry, path: Path, renamed: dict[str, str]) -> Iterator[Finding]:
-    attribute = str(path[0])
-    if len(path) > 1:
-        yield Finding(entry.node.mark, f"{attribute!r} is a key attribute and has no parts", "name the attribute alone")
-        return
-    if "type" in entry.node.fields:
-        mark = entry.node.fields["type"].mark
-        yield Finding(mark, "a key column keeps the type of its attribute", f"write {name}: {attribute}")
-    if attribute in renamed:
-        message = f"the key attribute {attribute!r} already has the column {renamed[attribute]!r}"
-        yield Finding(entry.mark, message, "keep one of the two")
-    renamed.setdefault(attribute, name)
-
-
-def _typing(entry: Entry, dialect: Dialect | None) -> Iterator[Finding]:
-    written, unit = entry.node.get("type"), entry.node.fields.get("unit")
-    try:
-        kind = column_type(written.text) if written.text else None
-    except Mistake:
-        return
-    if unit and (kind is None or kind.kind is not Kind.TIMESTAMP) and not written.is_broken:
-        yield Finding(unit.mark, "`unit` goes with type: timestamp only", "remove it, or add type: timestamp")
-    most = dialect.decimal_digits if dialect else None
-    if kind and kind.precision and most and kind.precision > most:
-        hint = f"write at most numeric({most},…), or numeric alone"
-        yield Finding(written.mark, f"{dialect.name if dialect else ''} holds at most {most} digits", hint)
-
-
-def _identifier(name: str | None, mark: Mark, what: str, dialect: Dialect | None) -> Iterator[Finding]:
-    if name and not name.isprintable():
-        yield Finding(mark, f"the name of a {what} must not hold control characters", "remove them")
-    most = dialect.max_identifier_bytes if dialect else None
-    if name and dialect and most and len(name.encode()) > most:
-        yield Finding(
-            mark,
-            f"{dialect.name} takes names of at most {most} bytes, this {what} has {len(name.encode())}",
-            "shorten it",
-        )
-
-
-def _twice(
-    names: Iterable[tuple[str | None, Mark]], what: str, hint: str, *, fold: bool = True, exactly: bool = True
-) -> Iterator[Finding]:
-    """Names given before, in any capitals if `fold`; if not `exactly`, only those in other capitals."""
-    seen: dict[str, tuple[str, Mark]] = {}
-    for name, mark in names:
-        if not name:
-            continue
-        first = seen.setdefault(name.lower() if fold else name, (name, mark))
-        if first[1] != mark and (exactly or first[0] != name):
-            yield Finding(mark, f"the {what} {name!r} is there already, on line {first[1].line}", hint)
-
-
-def _path(text: str | None) -> Path | None:
-    try:
-        return item_path(text) if text else None
-    except Mistake:
-        return None

@@ -4,75 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PlainValidator,
-    Tag,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from cdc_merge.config import values
-from cdc_merge.config.places import changes_url, exports_url, warehouse_url
-from cdc_merge.model import ColumnType
-
-_NUMBER = r"^\s*[0-9]+(\.[0-9]+)?\s*"
-_PLAIN_TYPES = "text|integer|numeric|double|boolean|timestamp|date|json|binary"
-_TYPE_PATTERN = rf"^\s*({_PLAIN_TYPES}|numeric\s*\(\s*[0-9]+\s*(,\s*[0-9]+\s*)?\))\s*$"
-
-
-def _checked_path(text: str) -> str:
-    values.item_path(text)
-    return text
-
-
-_DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": _NUMBER + r"(ms|s|m|h|d)\s*$"})
-Duration = Annotated[float, PlainValidator(values.duration), _DURATION_SCHEMA]
-Every = Annotated[float, PlainValidator(values.every), _DURATION_SCHEMA]
-Margin = Annotated[float, PlainValidator(values.margin), _DURATION_SCHEMA]
-Rate = Annotated[
-    float,
-    PlainValidator(values.rate),
-    WithJsonSchema({"type": "string", "pattern": _NUMBER + r"/\s*(s|m|h|d)\s*$"}),
-]
-Percentage = Annotated[
-    float,
-    PlainValidator(values.percentage),
-    WithJsonSchema({"type": "string", "pattern": _NUMBER + r"%\s*$"}),
-]
-_SIZE_SCHEMA = WithJsonSchema({"type": "string", "pattern": _NUMBER + r"([kKmMgGtT][iI]?)?[bB]\s*$"})
-Size = Annotated[int, PlainValidator(values.size), _SIZE_SCHEMA]
-Memory = Annotated[int, PlainValidator(values.memory), _SIZE_SCHEMA]
-Count = Annotated[int, PlainValidator(values.whole_number), WithJsonSchema({"type": "integer", "minimum": 1})]
-Flag = Annotated[bool, PlainValidator(values.yes_or_no), WithJsonSchema({"type": "boolean"})]
-Scalar = Annotated[
-    str | int | float | bool,
-    PlainValidator(values.scalar),
-    WithJsonSchema({"type": ["string", "number", "boolean"]}),
-]
-Name = Annotated[str, Field(min_length=1)]
-DynamoDBTable = Annotated[
-    str,
-    AfterValidator(values.dynamodb_table),
-    WithJsonSchema({"type": "string", "pattern": values.TABLE_PATTERN}),
-]
-SourceName = Annotated[Name, AfterValidator(values.source_name)]
-ItemPath = Annotated[
-    tuple[str | int, ...],
-    PlainValidator(values.item_path),
-    WithJsonSchema({"type": "string", "minLength": 1}),
-]
-PathKey = Annotated[str, AfterValidator(_checked_path)]
-Type = Annotated[
-    ColumnType,
-    PlainValidator(values.column_type),
-    WithJsonSchema({"type": "string", "pattern": _TYPE_PATTERN}),
-]
+from cdc_merge.config.fields import (
+    Changes,
+    ColumnPath,
+    Count,
+    Document,
+    Duration,
+    DynamoDBTable,
+    Every,
+    Exports,
+    Flag,
+    ItemPath,
+    Margin,
+    Match,
+    Memory,
+    Name,
+    PathKey,
+    Percentage,
+    Rate,
+    Scalar,
+    Size,
+    SourceName,
+    Type,
+    Warehouse,
+)
 
 
 class Model(BaseModel):
@@ -165,7 +123,12 @@ WhereValue = Annotated[
 
 
 class ColumnModel(Model):
-    from_: ItemPath = Field(alias="from", description="The attribute, or a path into it: Address.City, Lines[0].Sku.")
+    from_: ColumnPath = Field(
+        alias="from",
+        description="The attribute, or a path into it: Address.City, Lines[0].Sku. "
+        "With each: a path into the element, . for the element itself, ^OrderId for an attribute of the item.",
+        examples=["Address.City"],
+    )
     type: Type | None = Field(
         default=None, description="The column's type; without it the attribute's own type decides."
     )
@@ -174,6 +137,17 @@ class ColumnModel(Model):
         description="The unit of epoch numbers, for timestamp.",
         json_schema_extra={"default": "s"},
     )
+    match: Match | None = Field(
+        default=None,
+        description="The piece of a text that the column takes: ORDER#{}. Of several holes, "
+        "ORDER#{order_id}#ITEM#{item_id}, it takes the one with its own name. {{ and }} are single braces.",
+        examples=['"ORDER#{}"'],
+    )
+    mask: Literal["hash", "redact", "drop"] | None = Field(
+        default=None,
+        description="What stands in the value's place. hash: its SHA-256; redact: the word redacted; drop: NULL.",
+        examples=["hash"],
+    )
 
 
 def _column_tag(value: Any) -> str:
@@ -181,10 +155,20 @@ def _column_tag(value: Any) -> str:
 
 
 ColumnValue = Annotated[
-    Annotated[ItemPath, Tag("<path>")] | Annotated[ColumnModel, Tag("<column>")], Discriminator(_column_tag)
+    Annotated[ColumnPath, Tag("<path>")] | Annotated[ColumnModel, Tag("<column>")], Discriminator(_column_tag)
 ]
 
-TAGS = frozenset({"<scalar>", "<list>", "<matcher>", "<path>", "<column>"})
+
+def _columns_tag(value: Any) -> str:
+    return "<document>" if isinstance(value, str) else "<columns>"
+
+
+Columns = Annotated[
+    Annotated[dict[Name, ColumnValue], Tag("<columns>")] | Annotated[Document, Tag("<document>")],
+    Discriminator(_columns_tag),
+]
+
+TAGS = frozenset({"<scalar>", "<list>", "<matcher>", "<path>", "<column>", "<columns>", "<document>"})
 """Steps that pydantic puts into the place of an error and the file does not have."""
 
 
@@ -195,23 +179,37 @@ class TargetModel(Model):
         description="Which items become rows; all lines must hold.",
         examples=["{Type: Customer}"],
     )
-    columns: dict[Name, ColumnValue] | None = Field(
+    each: ItemPath | None = Field(
         default=None,
-        description="column: attribute. Without it every attribute becomes a column.",
+        description="A list, map or set of the item: each of its elements becomes a row. Needs columns, "
+        "whose paths are then paths into the element.",
+        examples=["Items"],
+    )
+    columns: Columns | None = Field(
+        default=None,
+        description="column: attribute. Without it every attribute becomes a column. "
+        "document: one JSON column of the whole item.",
         examples=["{city: Address.City}"],
     )
     evolve: Literal["add", "freeze", "fail"] | None = Field(
         default=None, description="What a new attribute does. Default: add without columns, else freeze."
     )
-    deletes: Literal["hard"] | None = Field(
+    deletes: Literal["hard", "soft", "ignore"] | None = Field(
         default=None,
-        description="What a REMOVE does: hard takes the row away.",
+        description="What a REMOVE does. hard: the row goes; soft: it stays, with _cdc_deleted_at set; "
+        "ignore: it stays as it is.",
         json_schema_extra={"default": "hard"},
     )
-    expired: Literal["delete"] | None = Field(
+    expired: Literal["delete", "keep"] | None = Field(
         default=None,
-        description="What a TTL expiry does: as deletes says.",
+        description="What a TTL expiry does. delete: as deletes says; keep: the row stays as it is.",
         json_schema_extra={"default": "delete"},
+    )
+    history: Flag | None = Field(
+        default=None,
+        description="Whether every change is also kept, in <table>_history. Not with each.",
+        json_schema_extra={"default": False},
+        examples=["true"],
     )
 
 
@@ -219,7 +217,7 @@ class SourceModel(DefaultsModel):
     name: SourceName = Field(
         description="The source's name in commands and metadata; at most 64 bytes.", examples=["ecommerce"]
     )
-    changes: Annotated[str, BeforeValidator(changes_url)] = Field(
+    changes: Changes = Field(
         description="Where the change objects are: s3://bucket/prefix/, a relative directory, or file:///…",
         examples=["s3://bucket/prefix/"],
     )
@@ -238,7 +236,7 @@ class SourceModel(DefaultsModel):
     ordering: Literal["sequence", "time"] | None = Field(
         default=None, description="What orders the changes of one key. Default: told from the records."
     )
-    exports: Annotated[str, BeforeValidator(exports_url)] | None = Field(
+    exports: Exports | None = Field(
         default=None,
         description="Where exports are, above AWSDynamoDB/: s3://bucket/prefix/, a relative directory, or file:///…",
         examples=["s3://bucket/prefix/"],
@@ -251,11 +249,7 @@ class SourceModel(DefaultsModel):
 class ConfigModel(Model):
     """The configuration of cdc-merge."""
 
-    warehouse: Annotated[
-        str,
-        BeforeValidator(warehouse_url),
-        WithJsonSchema({"type": "string", "pattern": "^(duckdb:///|postgres(ql)?://)"}),
-    ] = Field(
+    warehouse: Warehouse = Field(
         description="duckdb:///file (three slashes: relative to this file, four: absolute) or postgresql://…",
         examples=["duckdb:///warehouse.duckdb"],
     )

@@ -67,6 +67,16 @@ def not_yet(root: Node) -> Iterator[tuple[Loc, Finding]]:
                 yield loc, Finding(mark, f"{promise.name} is not in this version yet", promise.hint)
 
 
+def promised_marks(root: Node) -> Iterator[Mark]:
+    """The places of such uses, and all below them: nothing else needs to be said of those."""
+    for promise in NOT_YET:
+        for _, key_mark, node in _matches(root, promise.path, (), root.mark):
+            if promise.holds(node):
+                if promise.is_key:
+                    yield key_mark
+                yield from (below.mark for below in node.walk())
+
+
 def _matches(node: Node, path: tuple[str, ...], loc: Loc, mark: Mark) -> Iterator[tuple[Loc, Mark, Node]]:
     if not path:
         yield loc, mark, node

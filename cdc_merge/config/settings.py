@@ -17,12 +17,16 @@ from cdc_merge.config.models import (
     TargetModel,
 )
 from cdc_merge.config.places import absolute_place, absolute_warehouse
+from cdc_merge.config.references import Reference
 from cdc_merge.config.values import item_path
 from cdc_merge.model import (
     BatchLimits,
     Column,
     Condition,
+    Deletes,
     Evolve,
+    Expired,
+    Mask,
     Ordering,
     ReconcilePolicy,
     Scalar,
@@ -76,11 +80,17 @@ def _policy(own: ReconcileModel, shared: ReconcileModel) -> ReconcilePolicy:
 def _target(target: TargetModel) -> Target:
     columns = target.columns
     unsaid = Evolve.ADD if columns is None else Evolve.FREEZE
+    named = columns if isinstance(columns, dict) else None
     return Target(
         table=target.table,
         where=tuple(_condition(name, value) for name, value in (target.where or {}).items()),
-        columns=None if columns is None else tuple(_column(name, value) for name, value in columns.items()),
+        columns=None if named is None else tuple(_column(name, value) for name, value in named.items()),
         evolve=Evolve(target.evolve) if target.evolve else unsaid,
+        deletes=Deletes(target.deletes) if target.deletes else Target.deletes,
+        expired=Expired(target.expired) if target.expired else Target.expired,
+        each=target.each,
+        is_document=isinstance(columns, str),
+        has_history=bool(target.history),
     )
 
 
@@ -91,10 +101,17 @@ def _condition(name: str, value: Scalar | list[Scalar] | MatcherModel) -> Condit
     return Condition(path, any_of=tuple(value) if isinstance(value, list) else (value,))
 
 
-def _column(name: str, value: tuple[str | int, ...] | ColumnModel) -> Column:
+def _column(name: str, value: Reference | ColumnModel) -> Column:
     if not isinstance(value, ColumnModel):
-        return Column(name, value)
+        return Column(name, value.path, of_parent=value.of_parent)
     kind = value.type
     if kind and value.unit:
         kind = replace(kind, unit=TimeUnit(value.unit))
-    return Column(name, value.from_, kind)
+    return Column(
+        name,
+        value.from_.path,
+        kind,
+        template=value.match.for_column(name) if value.match else None,
+        mask=Mask(value.mask) if value.mask else None,
+        of_parent=value.from_.of_parent,
+    )

@@ -1,0 +1,34 @@
+"""What names may be: those the engine takes, and each given once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from cdc_merge.config.document import Finding, Mark
+from cdc_merge.warehouses.dialect import Dialect
+
+
+def identifier(name: str | None, mark: Mark, what: str, dialect: Dialect | None) -> Iterator[Finding]:
+    """Whether the engine takes the name of a schema, table or column (`what`)."""
+    if name and not name.isprintable():
+        yield Finding(mark, f"the name of a {what} must not hold control characters", "remove them")
+    most = dialect.max_identifier_bytes if dialect else None
+    if name and dialect and most and len(name.encode()) > most:
+        yield Finding(
+            mark,
+            f"{dialect.name} takes names of at most {most} bytes, this {what} has {len(name.encode())}",
+            "shorten it",
+        )
+
+
+def twice(
+    names: Iterable[tuple[str | None, Mark]], what: str, hint: str, *, fold: bool = True, exactly: bool = True
+) -> Iterator[Finding]:
+    """Names given before, in any capitals if `fold`; if not `exactly`, only those in other capitals."""
+    seen: dict[str, tuple[str, Mark]] = {}
+    for name, mark in names:
+        if not name:
+            continue
+        first = seen.setdefault(name.lower() if fold else name, (name, mark))
+        if first[1] != mark and (exactly or first[0] != name):
+            yield Finding(mark, f"the {what} {name!r} is there already, on line {first[1].line}", hint)
