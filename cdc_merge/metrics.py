@@ -19,6 +19,10 @@ Clock = Callable[[], datetime]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 PHASES = ("fetch", "decode", "load", "merge")
 CHANGES = ("inserted", "updated", "deleted")
+DRIFTS = ("missing", "extra", "different")
+RECONCILES = ("done", "refused", "failed")
+SAMPLES = ("equal", "drifted", "changed")
+BOUNDS = ("estimate", "lower", "upper")
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """What `render` returns: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format"""
@@ -62,6 +66,12 @@ class Metrics:
         self._stopped = self._gauge("source_stopped", "1 while the source waits for a person to decide.")
         self._quarantined = self._gauge("quarantined_records", "Records in quarantine now.")
         self._lease_held = self._gauge("lease_held", "1 while this worker may merge the source.")
+        self._reconciled = self._gauge("reconciled_timestamp_seconds", "When a reconcile was last finished.")
+        self._verified = self._gauge("verified_through_timestamp_seconds", "Time up to which it is verified.", "target")
+        self._drift_rows = self._gauge("drift_rows", "Rows the last reconcile found drifted.", "target", "verdict")
+        self._reconciles = self._counter("reconciles", "Reconciles this worker made by itself.", "outcome")
+        self._drift_ratio = self._gauge("drift_ratio", "Share of rows that have drifted, by the drift meter.", "bound")
+        self._drift_samples = self._counter("drift_samples", "Rows the drift meter has compared.", "outcome")
         self._newest: dict[str, datetime] = {}
 
     def declare(self, source: str, targets: Iterable[str]) -> None:
@@ -73,6 +83,10 @@ class Metrics:
                 self._rows.labels(source, target, change)
         for phase in PHASES:
             self._phase_seconds.labels(source, phase)
+        for outcome in RECONCILES:
+            self._reconciles.labels(source, outcome)
+        for outcome in SAMPLES:
+            self._drift_samples.labels(source, outcome)
         for metric in (self._objects, self._batches, self._store_requests):
             metric.labels(source)
         for gauge in (self._stopped, self._lease_held, self._backlog, self._quarantined):
@@ -130,6 +144,31 @@ class Metrics:
         """The source waits for a person, or goes on."""
         self._stopped.labels(source).set(stopped)
 
+    def reconcile_ended(self, source: str, outcome: str) -> None:
+        """A reconcile that the worker made by itself came to one of `RECONCILES`."""
+        self._reconciles.labels(source, outcome).inc()
+
+    def reconciled(self, source: str, at: datetime, drifts: Mapping[str, Mapping[str, int]]) -> None:
+        """What the last reconcile found, whoever made it: rows by target and verdict (`DRIFTS`)."""
+        self._reconciled.labels(source).set(at.timestamp())
+        for target, verdicts in drifts.items():
+            for verdict in DRIFTS:
+                self._drift_rows.labels(source, target, verdict).set(verdicts[verdict])
+
+    def verified_through(self, source: str, target: str, floor: datetime) -> None:
+        """The target is verified up to that time."""
+        self._verified.labels(source, target).set(floor.timestamp())
+
+    def sampled(self, source: str, outcomes: Mapping[str, int]) -> None:
+        """The drift meter has settled so many samples, by outcome (`SAMPLES`)."""
+        for outcome, count in outcomes.items():
+            self._drift_samples.labels(source, outcome).inc(count)
+
+    def drift_estimated(self, source: str, estimate: float, lower: float, upper: float) -> None:
+        """The drift meter's newest estimate, and the bounds of its 95 % confidence interval."""
+        for bound, ratio in zip(BOUNDS, (estimate, lower, upper), strict=True):
+            self._drift_ratio.labels(source, bound).set(ratio)
+
     def lease_held(self, source: str, held: bool) -> None:
         """This worker may merge the source, or stands by."""
         self._lease_held.labels(source).set(held)
@@ -144,5 +183,5 @@ class Metrics:
     def _counter(self, name: str, help: str, *labels: str) -> Counter:
         return Counter(f"cdc_merge_{name}_total", help, ("source", *labels), registry=self._registry)
 
-    def _gauge(self, name: str, help: str) -> Gauge:
-        return Gauge(f"cdc_merge_{name}", help, ("source",), registry=self._registry)
+    def _gauge(self, name: str, help: str, *labels: str) -> Gauge:
+        return Gauge(f"cdc_merge_{name}", help, ("source", *labels), registry=self._registry)

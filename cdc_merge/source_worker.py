@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -19,14 +20,19 @@ from cdc_merge.merge.plan import Layout
 from cdc_merge.merger import Job, Merger
 from cdc_merge.metrics import Metrics
 from cdc_merge.model import ObjectRef, Source
-from cdc_merge.stopping import Stop
+from cdc_merge.stopping import NotOurs, Stop
+from cdc_merge.turns import Turns
 from cdc_merge.warehouses import Session, Statement, Warehouse
 
 log = get_logger("cdc_merge.worker")
 
 
 class SourceWorker:
-    """One source's loop body: everything but the waiting."""
+    """One source's loop body: everything but the waiting.
+
+    `turns`: whether merges or something beside them may open a transaction. `caught_up_at`: everything that was
+    there to be found at that time is merged; None: not yet.
+    """
 
     def __init__(
         self,
@@ -55,6 +61,9 @@ class SourceWorker:
         self._lease: Lease | None = None
         self._lease_renewed = 0.0
         self._renewing = threading.Lock()
+        self.turns = Turns()
+        self.caught_up_at: datetime | None = None
+        self._clock = clock
         self._listed_all = False
         self._is_known = False
         self._requests = 0
@@ -125,6 +134,18 @@ class SourceWorker:
     def _report_quarantine(self, session: Session) -> None:
         self._metrics.quarantine_holds(self.source.name, self._ledger.quarantined(session, self.source.name))
 
+    def holds_lease(self) -> bool:
+        """Whether this worker has the source, as far as it knows; from any thread."""
+        return self._lease is not None
+
+    @contextmanager
+    def hold_back_merges(self) -> Iterator[Statement]:
+        """For a transaction beside the merges, in another thread: its fence. Raises NotOurs, or Stopping."""
+        with self.turns.reconcile(self._stop.check):
+            if (lease := self._lease) is None:
+                raise NotOurs
+            yield self._leases.fence(lease)
+
     def release_lease(self) -> None:
         """Let another worker have the source at once."""
         if self._lease is None:
@@ -138,10 +159,12 @@ class SourceWorker:
 
     def merge_new(self) -> Iterator[Counts]:
         """Merge what is new, batch by batch. The first time the whole prefix is listed, later only polled."""
+        began = self._clock()
         if self._listed_all:
             found = self._discovery.poll()
             self._count_requests()
             yield from self.merge_all(found)
+            self.caught_up_at = began
             return
         waiting: list[ObjectRef] = []
         for page in self._discovery.full():
@@ -152,6 +175,7 @@ class SourceWorker:
                 yield self.merge_job(Job(batch))
         yield from self.merge_all(waiting)
         self._listed_all = True
+        self.caught_up_at = began
 
     def _count_requests(self) -> None:
         self._metrics.store_requested(self.source.name, self._discovery.requests - self._requests)

@@ -14,6 +14,10 @@ class Stopping(Exception):
     """We were told to stop: whatever is open is rolled back."""
 
 
+class NotOurs(Exception):
+    """The source has passed to another worker meanwhile: what was being done beside the merges is dropped."""
+
+
 class Stop:
     """A request to stop, from another thread. Not for a signal's handler: it may hold the very lock it waits for."""
 

@@ -21,9 +21,11 @@ from cdc_merge.migrate import Migrator
 from cdc_merge.model import ObjectRef, Settings
 from cdc_merge.source_worker import SourceWorker
 from cdc_merge.stopping import Stop, Stopping
+from cdc_merge.upkeep import Upkeep
 from cdc_merge.warehouses import Warehouse, open_warehouse
 
 _LONGEST_WAIT_SECONDS = 60.0
+_RECONCILE_LOOK_SECONDS = 0.5  # between looks whether a reconcile has let go of the source
 _ONCE_TRIES = 9  # about three minutes of backing off
 
 log = get_logger("cdc_merge.worker")
@@ -102,6 +104,16 @@ class Worker:
         for worker in self.sources:
             self.metrics.declare(worker.source.name, [t.table for t in worker.source.targets])
         self._paces = {w.source.name: _Pace() for w in self.sources}
+        self._upkeep = Upkeep(
+            settings,
+            self.sources,
+            warehouse=self.warehouse,
+            layout=self.layout,
+            metrics=self.metrics,
+            stop=self.stop,
+            clock=clock,
+            migrate=migrate,
+        )
         self._is_migrated = False
         self._is_closing = False
 
@@ -176,14 +188,18 @@ class Worker:
                 self.stop.check()
 
     def run(self) -> RunTotals:
-        """Merge what arrives until `stop` is requested. A source that must stop waits for a person; the rest go on."""
+        """Merge what arrives until `stop` is requested. A source that must stop waits for a person; the rest go on.
+
+        Beside the merges, sources are reconciled and probed where they ask for it.
+        """
         totals = RunTotals()
         try:
-            while not self.stop.is_requested:
-                for worker in self.sources:
-                    self._attend(worker, totals)
-                next_due = min(p.due for p in self._paces.values())
-                self.stop.wait(max(0.0, next_due - time.monotonic()))
+            with self._upkeep:
+                while not self.stop.is_requested:
+                    for worker in self.sources:
+                        self._attend(worker, totals)
+                    next_due = min(p.due for p in self._paces.values())
+                    self.stop.wait(max(0.0, next_due - time.monotonic()))
         except Stopping:
             log.info("stopped", reason="requested")
         finally:
@@ -191,10 +207,20 @@ class Worker:
         return totals
 
     def _attend(self, worker: SourceWorker, totals: RunTotals) -> None:
-        """One turn of a source: look for objects, or merge one batch of those found. Then the others have theirs."""
-        name, pace = worker.source.name, self._paces[worker.source.name]
+        """One turn of a source, if it is due and no reconcile of it has the turn. Then the others have theirs."""
+        pace = self._paces[worker.source.name]
         if time.monotonic() < pace.due:
             return
+        with worker.turns.merge() as is_theirs:
+            if is_theirs:
+                self._take_turn(worker, pace, totals)
+            else:
+                pace.due = time.monotonic() + min(worker.source.poll, _RECONCILE_LOOK_SECONDS)
+                self.health.beat(worker.source.name)
+
+    def _take_turn(self, worker: SourceWorker, pace: _Pace, totals: RunTotals) -> None:
+        """Look for objects, or merge one batch of those found."""
+        name = worker.source.name
         batches, pace.batches = pace.batches, None  # after an error the objects are listed anew
         pace.due = time.monotonic() + worker.source.poll
         if batches is None:
