@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,15 +15,19 @@ from uuid import uuid4
 
 import boto3
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from cdc_merge.exports.dynamodb import Item
 from cdc_merge.layout import layout_of
 from cdc_merge.ledger import Ledger
 from cdc_merge.merge.plan import MergePlan
 from cdc_merge.merge.tables import Inspector
+from cdc_merge.metrics import Metrics
 from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, ReconcilePolicy, Source, Target
+from cdc_merge.reconcile.estimate import wilson_interval
 from cdc_merge.reconcile.meter import Reading, Verdict
 from cdc_merge.reconcile.probe import Probe
+from cdc_merge.reconcile.probing import Allowance, Probing, grace_of
 from cdc_merge.reconcile.sampling import SampledRow, sample_rows
 from tests.support.harness import Harness
 from tests.support.records import stream_record, to_item
@@ -103,6 +107,7 @@ class Shop(Harness):
 
 def _boto(item: Mapping[str, Any]) -> Item:
     """An item as boto3 takes it: DynamoDB JSON, but bytes where that has base64."""
+
     def raw(typed: Any) -> Any:
         ((tag, value),) = typed.items()
         match tag:
@@ -200,6 +205,84 @@ def test_a_reading_tells_whether_row_or_item_have_changed(shop: Shop) -> None:
 def test_nothing_is_sampled_before_the_first_batch(shop: Shop) -> None:
     shop.worker().prepare()
     assert shop.probe().sample(10) == []
+
+
+# --- rounds -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Rounds:
+    """The drift meter of a shop, whose worker is always caught up; the clock stands until it is moved."""
+
+    shop: Shop
+    now: datetime = T0
+    metrics: Metrics = field(default_factory=Metrics)
+
+    def __post_init__(self) -> None:
+        warehouse = self.shop.open()
+        self.probing = Probing(
+            self.shop.source,
+            1200,
+            self.shop.probe(),
+            warehouse=warehouse,
+            layout=layout_of(self.shop.settings, warehouse),
+            metrics=self.metrics,
+            clock=lambda: self.now,
+            holds_lease=lambda: True,
+            caught_up_at=lambda: self.now,
+        )
+
+    def settled(self) -> dict[str, float]:
+        (family,) = (
+            f
+            for f in text_string_to_metric_families(self.metrics.render().decode())
+            if f.name == "cdc_merge_drift_samples"
+        )
+        return {s.labels["outcome"]: s.value for s in family.samples if s.name.endswith("_total")}
+
+
+def test_what_still_differs_after_the_grace_is_in_the_estimate(shop: Shop) -> None:
+    for name in ("a", "b", "c", "d"):
+        shop.write(key(name), CUSTOMER)
+    shop.run()
+    shop.write(key("a"), {**CUSTOMER, "Name": "lost"}, feed=False)
+    shop.write(key("b"), {**CUSTOMER, "Name": "late"})  # it waits to be merged
+    rounds = Rounds(shop)
+    assert rounds.probing.attend() == 300
+    assert rounds.settled() == {"equal": 2}
+    shop.run()
+    rounds.now += grace_of(shop.source)
+    rounds.probing.attend()
+    assert rounds.settled() == {"equal": 5, "drifted": 1}  # c and d once more
+    lower, upper = wilson_interval(1, 6)
+    assert shop.query(
+        f"SELECT source, samples, drifted, lower_bound, upper_bound, last_sample_at FROM {shop.metadata}.probes"
+    ) == [("shop", 6, 1, lower, upper, rounds.now)]
+    assert b'cdc_merge_drift_ratio{bound="lower",source="shop"}' in rounds.metrics.render()
+
+
+def test_a_round_that_fails_is_told_and_the_next_goes_on(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    shop.write(key("a"), CUSTOMER)
+    shop.run()
+    rounds = Rounds(shop)
+    shop.client.delete_table(TableName=shop.table)
+    assert rounds.probing.attend() == 300
+    assert "probe_failed" in caplog.text
+    assert shop.query(f"SELECT * FROM {shop.metadata}.probes") == []
+
+
+def test_no_more_is_read_in_an_hour_than_is_allowed() -> None:
+    for rate in (0.5, 7, 200, 10_000):
+        allowance = Allowance(rate)
+        rounds = 24 * 3600 / allowance.round_seconds
+        taken = sum(
+            allowance.take(T0 + timedelta(seconds=n * allowance.round_seconds)) for n in range(1, round(rounds) + 1)
+        )
+        assert taken == pytest.approx(24 * rate, abs=1)
+        assert allowance.take(T0 + timedelta(days=9)) <= 1 + rate * allowance.round_seconds / 3600
+
+
+# --- which rows -------------------------------------------------------------------------------------------
 
 
 def sample(shop: Shop, count: int, random: Random) -> Sequence[SampledRow]:
