@@ -122,11 +122,10 @@ class Ledger:
             targets={t: {"inserted": i, "updated": u, "deleted": d} for t, i, u, d in targets},
         )
 
-    def is_reconciled(self, session: Session, reconciliation: str) -> bool:
-        """Whether a reconcile has committed."""
+    def reconciled(self, reconciliation: str) -> str:
+        """The query that has rows if a reconcile has committed."""
         number = self._dialect.literal(reconciliation)
-        table = self._tables["reconciliations"]
-        return bool(session.query(f"SELECT 1 FROM {table} WHERE reconciliation_id = {number}"))
+        return f"SELECT 1 FROM {self._tables['reconciliations']} WHERE reconciliation_id = {number}"
 
     def newest_change(self, session: Session, source: str) -> datetime | None:
         """When the newest change that was ever merged was made."""
