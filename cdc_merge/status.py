@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -16,6 +16,8 @@ from cdc_merge.merge.tables import Inspector
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import ObjectRef, Settings, Source
 from cdc_merge.quarantine import Quarantine
+from cdc_merge.reconcile.estimate import Estimate
+from cdc_merge.reconcile.history import Drift, History
 from cdc_merge.warehouses import Dialect, Session, Warehouse
 
 _TOTALS = ("records", "applied", "superseded", "stale", "ignored", "quarantined")
@@ -23,14 +25,38 @@ _TOTALS = ("records", "applied", "superseded", "stale", "ignored", "quarantined"
 
 @dataclass(frozen=True)
 class TargetStatus:
-    """One target; counts are sums over all batches."""
+    """One target; counts are sums over all batches. `drift`: what the last reconcile of the source found in it."""
 
     table: str
     exists: bool
     inserted: int
     updated: int
     deleted: int
-    floor: datetime | None
+    verified_through: datetime | None
+    drift: Drift | None
+
+
+@dataclass(frozen=True)
+class ReconcileStatus:
+    """The last reconcile of a source: with which export, of which time, and when it was done."""
+
+    export: str
+    method: str
+    as_of: datetime
+    finished_at: datetime
+
+
+@dataclass(frozen=True)
+class ProbeStatus:
+    """The drift meter's newest estimate: the share of rows that have drifted, and its 95 % confidence interval."""
+
+    samples: int
+    drifted: int
+    estimate: float
+    lower: float
+    upper: float
+    first_sample_at: datetime
+    last_sample_at: datetime
 
 
 @dataclass(frozen=True)
@@ -47,11 +73,19 @@ class SourceStatus:
     holder: str | None
     backlog: int | None
     oldest_waiting: datetime | None
+    first_merge: datetime | None
+    last_reconcile: ReconcileStatus | None
+    probe: ProbeStatus | None
     targets: tuple[TargetStatus, ...]
 
     def is_stale(self, now: datetime, allowed: timedelta) -> bool:
         """Whether an object has been waiting for longer than allowed."""
         return self.oldest_waiting is not None and now - self.oldest_waiting > allowed
+
+    def is_unverified(self, now: datetime, every: float | None) -> bool:
+        """Whether twice `every` seconds went by since the last reconcile; before the first, since the first merge."""
+        since = self.last_reconcile.finished_at if self.last_reconcile else self.first_merge
+        return every is not None and since is not None and now - since > 2 * timedelta(seconds=every)
 
 
 def allowed_delay(source: Source) -> timedelta:
@@ -68,6 +102,7 @@ class StatusReader:
         self._literal = warehouse.dialect.literal
         self._tables = {k: warehouse.dialect.quote(*v.parts) for k, v in layout.metadata.items()}
         self._ledger = Ledger(layout.metadata, warehouse.dialect)
+        self._history = History(layout.metadata, warehouse.dialect)
         self._quarantine = Quarantine(layout.metadata, warehouse.dialect)
 
     def read(self, session: Session, source: Source, *, count_backlog: bool = True) -> SourceStatus:
@@ -75,24 +110,30 @@ class StatusReader:
         mine = f"source = {self._literal(source.name)}"
         sums = ", ".join(f"coalesce(sum({n}), 0)" for n in _TOTALS)
         books = session.query(
-            f"SELECT max(merged_at), max(newest_change_at), {sums} FROM {self._tables['batches']} WHERE {mine}"
+            f"SELECT max(merged_at), max(newest_change_at), min(merged_at), {sums} "
+            f"FROM {self._tables['batches']} WHERE {mine}"
         )[0]
         waiting = self._backlog(session, source) if count_backlog else None
         holders = session.query(
             f"SELECT holder FROM {self._tables['leases']} WHERE {mine} AND expires_at > CURRENT_TIMESTAMP"
         )
+        last = self._history.last(session, source.name)
+        estimate = self._history.estimate(session, source.name)
         return SourceStatus(
             source=source.name,
             last_merge=books[0],
             newest_change=books[1],
             objects=self._count(session, "objects", mine),
-            totals={n: int(v) for n, v in zip(_TOTALS, books[2:], strict=True)},
+            totals={n: int(v) for n, v in zip(_TOTALS, books[3:], strict=True)},
             waiting_in_quarantine=self._quarantine.counts(session).get(source.name, 0),
             tombstones=self._count(session, "tombstones", mine),
             holder=holders[0][0] if holders else None,
             backlog=None if waiting is None else len(waiting),
             oldest_waiting=min((r.modified for r in waiting), default=None) if waiting else None,
-            targets=self._targets(session, source, mine),
+            first_merge=books[2],
+            last_reconcile=ReconcileStatus(last.export, last.method, last.as_of, last.finished_at) if last else None,
+            probe=_probe_status(estimate) if estimate else None,
+            targets=self._targets(session, source, mine, last.targets if last else {}),
         )
 
     def _count(self, session: Session, table: str, condition: str) -> int:
@@ -106,7 +147,9 @@ class StatusReader:
 
         return [ref for page in Discovery(store, is_merged, utc_now).full() for ref in page]
 
-    def _targets(self, session: Session, source: Source, mine: str) -> tuple[TargetStatus, ...]:
+    def _targets(
+        self, session: Session, source: Source, mine: str, drifts: Mapping[str, Drift]
+    ) -> tuple[TargetStatus, ...]:
         state = self._ledger.state(session, source.name, schema=self._layout.schema)
         rows = session.query(
             "SELECT t.target, sum(t.inserted), sum(t.updated), sum(t.deleted) "
@@ -119,10 +162,22 @@ class StatusReader:
                 t.table,
                 t.table in state.schemas,
                 *sums.get(t.table, (0, 0, 0)),
-                floor=state.floors.get(t.table),
+                verified_through=state.floors.get(t.table),
+                drift=drifts.get(t.table),
             )
             for t in source.targets
         )
+
+
+def _probe_status(estimate: Estimate) -> ProbeStatus:
+    return ProbeStatus(
+        estimate.samples,
+        estimate.drifted,
+        estimate.ratio,
+        *estimate.bounds,
+        first_sample_at=estimate.first_at,
+        last_sample_at=estimate.last_at,
+    )
 
 
 @dataclass(frozen=True)

@@ -269,6 +269,40 @@ def test_status_check_finds_an_object_that_has_waited_too_long(merged: Shop) -> 
     assert merged("status", "--check").exit_code == 0
 
 
+def test_status_tells_what_the_last_reconcile_found_and_since_when_nothing_is_proven(merged: Shop) -> None:
+    assert "last reconcile  never" in merged("status").stdout
+    every = merged.config.read_text().replace("    exports:", "    reconcile: {every: 1h}\n    exports:")
+    merged.config.write_text(every)
+    assert merged.json("status", "--check")["sources"][0]["unverified"] is False
+    merged.query("UPDATE cdc_merge.batches SET merged_at = merged_at - INTERVAL '3 hours'")
+    assert merged.json("status", "--check", exits=4)["sources"][0]["unverified"] is True
+    merged.query("DELETE FROM ecommerce_customers WHERE username = 'hugoh'")
+    merged("reconcile")
+    (source,) = merged.json("status", "--check")["sources"]
+    assert source["last_reconcile"]["export"].endswith("01795518000000-f9e85e27")
+    assert (source["last_reconcile"]["method"], source["last_reconcile"]["as_of"]) == ("export", "2026-11-24T11:00:00Z")
+    customers = source["targets"][0]
+    assert customers["verified_through"] == "2026-11-24T10:58:00Z"
+    assert customers["drift"] == {"equal": 10, "missing": 1, "extra": 0, "different": 0, "newer": 0, "repaired": 1}
+    assert source["probe"] is None
+    merged.query("UPDATE cdc_merge.reconciliations SET finished_at = finished_at - INTERVAL '3 hours'")
+    text = merged("status", "--check", exits=4).stdout
+    assert "(unverified)" in text
+    assert re.search(r"last reconcile  3h ago, export file:///.*, as of \S+ ago\n", text)
+    assert re.search(r"ecommerce_customers +2026-11-24 10:58:00 UTC +1 +0 +0 +0 +1", text)
+
+
+def test_status_tells_the_estimate_of_the_drift_meter(merged: Shop) -> None:
+    merged.query(
+        "INSERT INTO cdc_merge.probes VALUES ('ecommerce', 4800, 12, 0.0025, 0.00143, 0.00437, "
+        "now() - INTERVAL '1 day', now() - INTERVAL '3 minutes', 'host:1')"
+    )
+    probe = merged.json("status")["sources"][0]["probe"]
+    assert (probe["samples"], probe["drifted"], probe["estimate"]) == (4800, 12, 0.0025)
+    shown = "0.25 % of rows drifted (95 %: 0.14 to 0.44 %), 4800 samples, the last 3m ago"
+    assert shown in merged("status").stdout
+
+
 def test_status_before_the_first_run_says_what_to_do(fresh: Shop) -> None:
     result = fresh("status", exits=1)
     assert "cdc-merge migrate" in result.stderr or "cdc-merge run" in result.stderr

@@ -139,6 +139,25 @@ def test_every_other_sign_of_a_source_has_its_metric(metrics: Metrics) -> None:
     assert sample(metrics, "cdc_merge_lease_held", source="shop") == 0
 
 
+def test_reconciles_and_samples_are_told_by_target_verdict_and_bound(metrics: Metrics) -> None:
+    metrics.declare("shop", ["orders"])
+    metrics.reconcile_ended("shop", "refused")
+    metrics.reconciled("shop", NOON, {"orders": {"missing": 3, "extra": 0, "different": 1}})
+    metrics.verified_through("shop", "orders", NOON - timedelta(minutes=2))
+    metrics.sampled("shop", {"equal": 4, "drifted": 1})
+    metrics.drift_estimated("shop", 0.2, 0.04, 0.62)
+
+    assert sample(metrics, "cdc_merge_reconciles_total", source="shop", outcome="refused") == 1
+    assert sample(metrics, "cdc_merge_reconciles_total", source="shop", outcome="done") == 0
+    assert sample(metrics, "cdc_merge_reconciled_timestamp_seconds", source="shop") == NOON.timestamp()
+    verified = sample(metrics, "cdc_merge_verified_through_timestamp_seconds", source="shop", target="orders")
+    assert verified == NOON.timestamp() - 120
+    assert sample(metrics, "cdc_merge_drift_rows", source="shop", target="orders", verdict="missing") == 3
+    assert sample(metrics, "cdc_merge_drift_samples_total", source="shop", outcome="drifted") == 1
+    assert sample(metrics, "cdc_merge_drift_samples_total", source="shop", outcome="changed") == 0
+    assert sample(metrics, "cdc_merge_drift_ratio", source="shop", bound="upper") == 0.62
+
+
 def test_two_workers_in_one_process_do_not_share_counts(metrics: Metrics) -> None:
     metrics.store_requested("shop")
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 
 import click
 
@@ -15,15 +14,15 @@ from cdc_merge.layout import layout_of
 from cdc_merge.ledger import Ledger
 from cdc_merge.merge.preview import preview
 from cdc_merge.migrate import Migrator
-from cdc_merge.status import SourceStatus, StatusReader, allowed_delay, check
+from cdc_merge.status import ProbeStatus, SourceStatus, StatusReader, allowed_delay, check
 
 
 @cli.command()
-@click.option("--check", "is_check", is_flag=True, help="Exit 4 when an object has waited too long.")
+@click.option("--check", "is_check", is_flag=True, help="Exit 4 when an object, or a reconcile, has waited too long.")
 @click.option("--no-backlog", is_flag=True, help="Do not list the feed to count what waits.")
 @command
 def status(context: Context, *, is_check: bool, no_backlog: bool) -> None:
-    """Freshness, backlog and counts of each source and target."""
+    """Freshness, backlog, counts, the last reconcile and drift of each source and target."""
     with context.warehouse() as warehouse:
         layout = layout_of(context.settings, warehouse)
         with warehouse.session() as session:
@@ -31,34 +30,64 @@ def status(context: Context, *, is_check: bool, no_backlog: bool) -> None:
             reader = StatusReader(warehouse, layout)
             found = [reader.read(session, s, count_backlog=is_check or not no_backlog) for s in context.sources]
     now = utc_now()
-    stale = [
-        s.source for s, source in zip(found, context.sources, strict=True) if s.is_stale(now, allowed_delay(source))
+    judged = [
+        (s, s.is_stale(now, allowed_delay(source)), s.is_unverified(now, source.reconcile.every))
+        for s, source in zip(found, context.sources, strict=True)
     ]
     if context.is_json:
-        emit({"sources": [{**asdict(s), "stale": s.source in stale} for s in found]})
+        emit({"sources": [{**asdict(s), "stale": stale, "unverified": unverified} for s, stale, unverified in judged]})
     else:
-        _print_status(found, stale, now)
-    if is_check and stale:
+        for s, stale, unverified in judged:
+            words = [word for word, holds in (("stale", stale), ("unverified", unverified)) if holds]
+            _print_status(s, ", ".join(words), now)
+    if is_check and any(stale or unverified for _, stale, unverified in judged):
         sys.exit(EXIT_FOUND)
 
 
-def _print_status(found: Sequence[SourceStatus], stale: Sequence[str], now: datetime) -> None:
-    for s in found:
-        waiting = "not counted" if s.backlog is None else f"{s.backlog} objects"
-        if s.oldest_waiting:
-            waiting += f", the oldest written {age(s.oldest_waiting, now)}"
-        click.echo(f"source {s.source}" + (" (stale)" if s.source in stale else ""))
-        click.echo(f"  last merge      {age(s.last_merge, now)}; newest change {age(s.newest_change, now)}")
-        click.echo(f"  waiting         {waiting}")
-        click.echo(
-            f"  merged          {s.objects} objects, {s.totals['records']} records: "
-            + ", ".join(f"{count} {name}" for name, count in s.totals.items() if name != "records")
-        )
-        click.echo(f"  quarantine      {s.waiting_in_quarantine} waiting")
-        click.echo(f"  tombstones      {s.tombstones}")
-        click.echo(f"  worker          {s.holder or 'none'}")
-        rows = [(t.table, "yes" if t.exists else "not yet", t.inserted, t.updated, t.deleted) for t in s.targets]
-        print_table("", ("target", "exists", "inserted", "updated", "deleted"), rows)
+def _print_status(s: SourceStatus, remark: str, now: datetime) -> None:
+    waiting = "not counted" if s.backlog is None else f"{s.backlog} objects"
+    if s.oldest_waiting:
+        waiting += f", the oldest written {age(s.oldest_waiting, now)}"
+    click.echo(f"source {s.source}" + (f" ({remark})" if remark else ""))
+    click.echo(f"  last merge      {age(s.last_merge, now)}; newest change {age(s.newest_change, now)}")
+    click.echo(f"  waiting         {waiting}")
+    click.echo(
+        f"  merged          {s.objects} objects, {s.totals['records']} records: "
+        + ", ".join(f"{count} {name}" for name, count in s.totals.items() if name != "records")
+    )
+    click.echo(f"  quarantine      {s.waiting_in_quarantine} waiting")
+    click.echo(f"  tombstones      {s.tombstones} held")
+    click.echo(f"  worker          {s.holder or 'none'}")
+    click.echo(f"  last reconcile  {_last_reconcile(s, now)}")
+    if s.probe:
+        click.echo(f"  drift meter     {_probe(s.probe, now)}")
+    rows = [(t.table, "yes" if t.exists else "not yet", t.inserted, t.updated, t.deleted) for t in s.targets]
+    print_table("", ("target", "exists", "inserted", "updated", "deleted"), rows)
+    if s.last_reconcile:
+        columns = ("missing", "extra", "different", "newer", "repaired")
+        verified = [
+            (t.table, _second(t.verified_through), *(getattr(t.drift, c) if t.drift else "" for c in columns))
+            for t in s.targets
+        ]
+        print_table("", ("target", "verified through", *columns), verified)
+
+
+def _last_reconcile(s: SourceStatus, now: datetime) -> str:
+    last = s.last_reconcile
+    if last is None:
+        return "never"
+    return f"{age(last.finished_at, now)}, {last.method} {last.export}, as of {age(last.as_of, now)}"
+
+
+def _probe(p: ProbeStatus, now: datetime) -> str:
+    return (
+        f"{100 * p.estimate:.2g} % of rows drifted (95 %: {100 * p.lower:.2g} to {100 * p.upper:.2g} %), "
+        f"{p.samples} samples, the last {age(p.last_sample_at, now)}"
+    )
+
+
+def _second(moment: datetime | None) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if moment else ""
 
 
 @cli.command("check")
