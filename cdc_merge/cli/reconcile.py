@@ -35,10 +35,19 @@ _SHOWN_COLUMNS = 5
     help="The most read capacity units a second that a scan takes.",
 )
 @click.option("--dry-run", is_flag=True, help="Compare and report only; exit 4 if there is drift.")
+@click.option("--rebuild", is_flag=True, help="Fill new tables, as the configuration says now, and swap them in.")
 @click.option("--force", is_flag=True, help="Lift max_delete, and refusals of an empty export or another table's.")
 @command
 def reconcile(
-    context: Context, *, export: str | None, request: bool, scan: bool, scan_rate: float, dry_run: bool, force: bool
+    context: Context,
+    *,
+    export: str | None,
+    request: bool,
+    scan: bool,
+    scan_rate: float,
+    dry_run: bool,
+    rebuild: bool,
+    force: bool,
 ) -> None:
     """Compare every target with a full export, report what had drifted, and repair it."""
     asked = [name for name, given in (("--export", export), ("--request", request), ("--scan", scan)) if given]
@@ -55,7 +64,7 @@ def reconcile(
         stop = Stop()
         stop_on_signals(stop, exit_code=1)
         reconciler = Reconciler(context.settings, stop=stop, progress=progress.bytes)
-        how = _How(export, asked[0] if asked else None, scan_rate, dry_run, force)
+        how = _How(export, asked[0] if asked else None, scan_rate, dry_run, force, rebuild)
         try:
             for source in sources:
                 reports.append(_one(reconciler, source, how, progress))
@@ -82,18 +91,24 @@ class _How:
     rate: float
     dry_run: bool
     force: bool
+    rebuild: bool
 
 
 def _one(reconciler: Reconciler, source: Source, how: _How, progress: _Shown) -> Report:
     if how.by == "--request":
         return reconciler.reconcile_requested(
-            source.name, dry_run=how.dry_run, force=how.force, progress=progress.status
+            source.name, dry_run=how.dry_run, force=how.force, rebuild=how.rebuild, progress=progress.status
         )
     if how.by == "--scan":
         return reconciler.reconcile_scanned(
-            source.name, rate=how.rate, dry_run=how.dry_run, force=how.force, progress=progress.items
+            source.name,
+            rate=how.rate,
+            dry_run=how.dry_run,
+            force=how.force,
+            rebuild=how.rebuild,
+            progress=progress.items,
         )
-    return reconciler.reconcile(source.name, how.export, dry_run=how.dry_run, force=how.force)
+    return reconciler.reconcile(source.name, how.export, dry_run=how.dry_run, force=how.force, rebuild=how.rebuild)
 
 
 def _print(report: Report) -> None:

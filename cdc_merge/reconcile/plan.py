@@ -78,7 +78,7 @@ class Findings:
     overridden: list[str] = field(default_factory=list)
     collected: int = 0
     notes: list[str] = field(default_factory=list)
-    replays: bool = False  # whether changes since the floor must be merged once more
+    replay_from: datetime | None = None  # objects written since must be merged once more
 
 
 class CopiesFound(Exception):
@@ -99,6 +99,10 @@ class ReconcilePlan:
         self._dialect = dialect
         self._is_partial = is_partial
         self._found: Sequence[PlannedTarget] = merge.targets  # the tables that are compared
+
+    def create(self, *, schema_exists: bool) -> list[Statement]:
+        """What makes tables and columns that are not there."""
+        return self._merge.ddl(schema_exists=schema_exists)
 
     def statements(
         self,
@@ -124,7 +128,7 @@ class ReconcilePlan:
             if heal_copies and not self._dialect.indexes_key:
                 yield self._say(f"delete copies from {target.label}", "delete_copies", target=target)
             yield from self._judge(target, undertaking, limits, findings)
-        yield from self._foresee(findings)
+        yield from self._foresee(findings, dry_run=dry_run)
         if dry_run:
             raise DryRunOver
         yield from self._repair(undertaking, findings, merged_at=clock())
@@ -137,7 +141,7 @@ class ReconcilePlan:
         for target in self._merge.targets:
             yield self._record(target, undertaking, findings, clock())
 
-    def _foresee(self, findings: Findings) -> Iterator[Statement]:
+    def _foresee(self, findings: Findings, *, dry_run: bool) -> Iterator[Statement]:
         """What must be known before anything is written, also on a dry run."""
         yield from ()
 

@@ -1,0 +1,160 @@
+"""What hangs on a table, as the engine's catalog has it: owner, grants, comments, indexes, constraints, views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cdc_merge.warehouses import Dialect, Row, Statement
+
+Relation = tuple[str, str]
+"""Schema and name of a table or view."""
+
+Asking = Generator[Statement, None, list[Row]]
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Who owns a table, and how it is kept. `options`, `toast_options`: `name=value` each."""
+
+    owner: str  # quoted
+    is_ours: bool  # whether we may act as its owner
+    is_unlogged: bool
+    tablespace: str | None  # quoted; None: the database's own
+    replica_identity: str  # as pg_class.relreplident has it
+    options: tuple[str, ...]
+    toast_options: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Attached:
+    """An INDEX, CONSTRAINT or STATISTICS that someone made, and the table's columns that it needs."""
+
+    kind: str
+    name: str
+    definition: str
+    columns: frozenset[str]
+    comment: str | None
+
+
+@dataclass(frozen=True)
+class View:
+    """A view on the table, or on another view on it. `columns`: of the table, that it needs itself."""
+
+    relation: Relation
+    definition: str
+    options: tuple[str, ...]
+    owner: str  # quoted
+    is_ours: bool
+    columns: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Comment:
+    relation: Relation
+    column: str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One privilege on a relation, or on a column of it. `grantee`: quoted, or PUBLIC."""
+
+    relation: Relation
+    column: str | None
+    grantee: str
+    privilege: str
+    grantable: bool
+    by_owner: bool = True
+
+
+@dataclass(frozen=True)
+class Hangings:
+    """All of it; `obstacles` cannot be made anew, and `lost` need not be: both in words."""
+
+    storage: Storage | None = None
+    views: tuple[View, ...] = ()
+    attached: tuple[Attached, ...] = ()
+    comments: tuple[Comment, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    obstacles: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+# What each engine has of these; a table of DuckDB has no owner and no grants, and views find it by its name.
+# https://duckdb.org/docs/stable/operations_manual/securing_duckdb/overview
+# https://duckdb.org/docs/stable/sql/statements/create_view
+_KNOWN = {
+    "postgres": frozenset(
+        {"lock", "table", "views", "attached", "comments", "grants", "obstacles", "constraints", "names"}
+    ),
+    "duckdb": frozenset({"attached", "comments", "obstacles", "lost"}),
+}
+
+
+class Catalog:
+    """Statements that read the engine's catalog, for one table of one schema."""
+
+    def __init__(self, dialect: Dialect, render: Callable[..., str]) -> None:
+        self._dialect = dialect
+        self._render = render
+        self._known = _KNOWN[dialect.name]
+
+    def ask(self, what: str, relation: Relation, **values: Any) -> Asking:
+        """The rows of one query; none where the engine has nothing of the kind."""
+        rows: list[Row] = []
+        if what in self._known:
+            schema, name = relation
+            sql = self._render(
+                f"reconcile/sql/rebuild_{self._dialect.name}_{what}",
+                relation=self._dialect.quote(*relation),
+                schema=schema,
+                name=name,
+                **values,
+            )
+            yield Statement(f"look at {what} of {name}", sql, inspect=rows.extend)
+        return rows
+
+    def look(self, relation: Relation) -> Generator[Statement, None, Hangings]:
+        """What hangs on a table that is there."""
+        table = yield from self.ask("table", relation)
+        views = yield from self.ask("views", relation)
+        relations = [relation, *((schema, name) for schema, name, *_ in views)]
+        quoted = [self._dialect.quote(*r) for r in relations]
+        obstacles = yield from self.ask("obstacles", relation, relations=quoted)
+        lost = yield from self.ask("lost", relation)
+        attached = yield from self.ask("attached", relation)
+        comments = yield from self.ask("comments", relation, relations=quoted)
+        grants = yield from self.grants(relations)
+        return Hangings(
+            storage=_storage(table[0]) if table else None,
+            views=tuple(
+                View((schema, name), definition.rstrip("; \n"), tuple(options), owner, is_ours, frozenset(columns))
+                for schema, name, _kind, definition, options, owner, is_ours, columns in views
+            ),
+            attached=tuple(Attached(k, n, d, frozenset(columns), c) for k, n, d, columns, c in attached),
+            comments=tuple(Comment((schema, name), column, text) for schema, name, column, text in comments),
+            grants=grants,
+            obstacles=tuple(what for (what,) in obstacles),
+            lost=tuple(what for (what,) in lost),
+        )
+
+    def grants(self, relations: Sequence[Relation]) -> Generator[Statement, None, tuple[Grant, ...]]:
+        """The privileges on relations as they are now."""
+        quoted = [self._dialect.quote(*r) for r in relations]
+        rows = yield from self.ask("grants", relations[0], relations=quoted)
+        return tuple(Grant((schema, name), *rest) for schema, name, *rest in rows)
+
+    def lock(self, relation: Relation, table: object) -> Generator[Statement, None, None]:
+        """Keeps everyone else from the table until the transaction ends, where the engine has such locks."""
+        if "lock" in self._known:
+            sql = self._render(f"reconcile/sql/rebuild_{self._dialect.name}_lock", table=table)
+            yield Statement(f"lock {relation[1]}", sql)
+
+
+def _storage(row: Row) -> Storage:
+    owner, is_ours, persistence, tablespace, replica_identity, options, toast_options = row
+    return Storage(
+        owner, is_ours, persistence == "u", tablespace, replica_identity, tuple(options), tuple(toast_options)
+    )

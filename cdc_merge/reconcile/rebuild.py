@@ -1,0 +1,281 @@
+"""The statements of a rebuild: a new table beside each old one is filled from the export, and takes its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import sha256
+
+from cdc_merge.errors import Refused, SchemaConflict
+from cdc_merge.merge.plan import Layout, MergePlan, PlannedTarget
+from cdc_merge.merge.schema import METADATA_COLUMNS, SchemaBook, TargetSchema, TypedColumn, all_columns, open_book
+from cdc_merge.merge.tables import Inspector
+from cdc_merge.model import Source
+from cdc_merge.reconcile import swap
+from cdc_merge.reconcile.hangings import Catalog, Hangings, Relation
+from cdc_merge.reconcile.plan import ComparedColumn, Findings, ReconcilePlan, Undertaking
+from cdc_merge.reconcile.snapshot import Items
+from cdc_merge.render import Name, name
+from cdc_merge.warehouses import Dialect, Row, Statement
+
+
+@dataclass(frozen=True)
+class CarriedColumn:
+    """A column that both tables have, by its names in the old one and in the new one."""
+
+    old: Name
+    new: Name
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What an old table and a new one have in common.
+
+    `pairs`: columns of the same path and type, old and new. `kept`: every old column that stays, and its name then.
+    `is_whole`: all values of the one are in the other.
+    """
+
+    pairs: tuple[tuple[TypedColumn, TypedColumn], ...]
+    kept: Mapping[str, str]
+    is_whole: bool
+
+    @staticmethod
+    def of(stored: TargetSchema, schema: TargetSchema, *, there: Sequence[str], intact: frozenset[str]) -> Overlap:
+        """`there`: the columns of the old table; `intact`: those that are as they were made."""
+        pairs = []
+        for column in schema.columns:
+            alike = [c for c in stored.columns if (c.path, c.type) == (column.path, column.type) and c.name in intact]
+            if alike:
+                pairs.append((next((c for c in alike if c.name == column.name), alike[0]), column))
+        kept = dict(zip(stored.key_names, schema.key_names, strict=True))
+        for old, new in sorted(pairs, key=lambda pair: pair[0].name != pair[1].name):
+            kept.setdefault(old.name, new.name)
+        stays = set(all_columns(schema))
+        kept |= {c: c for c in there if c not in kept and c in stays}
+        same = {(c.path, c.type) for c in stored.columns} == {(c.path, c.type) for c in schema.columns}
+        return Overlap(tuple(pairs), kept, same and intact.issuperset(all_columns(stored)))
+
+
+@dataclass(frozen=True)
+class Change:
+    """One target of a rebuild.
+
+    `new`: the table that is filled. `found`: what the export is compared with: the old table, or where there is none
+    that can be compared, the new one, which is empty then. `by_hand`: columns of the old one that people added.
+    """
+
+    target: PlannedTarget
+    new: PlannedTarget
+    found: PlannedTarget
+    old: Relation | None
+    overlap: Overlap | None
+    by_hand: tuple[str, ...] = ()
+    was_known: bool = False
+
+    @property
+    def is_compared(self) -> bool:
+        return self.found.table != self.new.table
+
+
+def open_new_books(source: Source, dialect: Dialect, schemas: Mapping[str, TargetSchema]) -> list[SchemaBook]:
+    """The books of tables as the configuration asks for them now. Raises SchemaConflict for another key."""
+    for target in source.targets:
+        stored = schemas.get(target.table)
+        if stored and stored.key != source.key:
+            raise SchemaConflict(
+                f"its rows have the key {list(stored.key)}, the source says {list(source.key)}",
+                where=f"target {target.table}",
+                hint="what is known of deleted items has the old key too: begin with another metadata_schema",
+            )
+    return [open_book(target, source.key, dialect, None) for target in source.targets]
+
+
+def refuse_partial(items: Items) -> None:
+    """Raises Refused for what does not have all items of the table."""
+    if items.since is not None:
+        raise Refused(
+            "it has only what changed, which makes no whole table",
+            where=items.label,
+            hint="rebuild from a full export: cdc-merge reconcile --rebuild --request",
+        )
+
+
+def plan_changes(
+    merge: MergePlan,
+    books: Sequence[SchemaBook],
+    there: Inspector,
+    layout: Layout,
+    key_tags: Sequence[str],
+) -> list[Change]:
+    """What becomes of each target; `books` know what is stored."""
+    before = [replace(b, schema=b.stored or b.schema) for b in books]
+    olds = MergePlan(there.dialect, layout, before, key_tags).targets
+    changes = []
+    for target, old, book in zip(merge.targets, olds, books, strict=True):
+        intact = there.intact_columns(target.label)
+        if book.stored is None or intact is None:
+            changes.append(Change(target, target, target, None, None, was_known=book.stored is not None))
+            continue
+        new = replace(target, table=name(layout.schema, side_name(target.label)))
+        columns = tuple(there.tables[target.label])
+        needed = {*book.stored.key_names, *METADATA_COLUMNS}
+        changes.append(
+            Change(
+                target,
+                new,
+                old if needed <= intact else new,
+                (layout.schema, target.label),
+                Overlap.of(book.stored, book.schema, there=columns, intact=intact),
+                by_hand=tuple(c for c in columns if c not in all_columns(book.stored)),
+                was_known=True,
+            )
+        )
+    return changes
+
+
+def side_name(table: str) -> str:
+    """What a new table is called until it takes the place of `table`."""
+    return f"_cdc_new_{sha256(table.encode()).hexdigest()[:8]}"
+
+
+class RebuildPlan(ReconcilePlan):
+    """As a reconcile's, but the rows go into new tables."""
+
+    def __init__(
+        self,
+        merge: MergePlan,
+        books: Sequence[SchemaBook],
+        dialect: Dialect,
+        changes: Sequence[Change],
+        *,
+        replay_from: datetime,
+        is_fed: bool,
+    ) -> None:
+        """`replay_from`: when the oldest objects were written that may hold changes which the export lacks.
+
+        `is_fed`: whether changes were ever merged, so that there are some to merge once more.
+        """
+        super().__init__(merge, books, dialect, is_partial=False)
+        self._changes = tuple(changes)
+        self._replay_from = replay_from
+        self._is_fed = is_fed
+        self._found = [c.found for c in changes]
+        self._catalog = Catalog(dialect, merge.render)
+
+    def create(self, *, schema_exists: bool) -> list[Statement]:
+        """The new tables, empty."""
+        statements = [] if schema_exists else [self._merge.create_schema()]
+        return [*statements, *(self._merge.create_target(c.new) for c in self._changes)]
+
+    def compared(self, target: PlannedTarget, book: SchemaBook) -> list[ComparedColumn]:
+        change = self._changes[target.number]
+        if change.overlap is None or not change.is_compared:
+            return super().compared(change.new, book)
+        staged = dict(zip((c.name for c in book.schema.columns), change.new.columns, strict=True))
+        columns = [
+            self.same(new.name, old.name, new.type, staged[new.name].staged) for old, new in change.overlap.pairs
+        ]
+        return [*columns, self.same_rescued()] if change.overlap.is_whole else columns
+
+    def _foresee(self, findings: Findings, *, dry_run: bool) -> Iterator[Statement]:
+        for change in self._changes:
+            label = change.target.label
+            if change.is_compared:
+                if not self._lacks_values(change):
+                    continue
+                rows: list[Row] = []
+                yield self._say(f"count newer of {label}", "rebuild_count", target=change.found, inspect=rows.extend)
+                if rows[0][0]:
+                    findings.notes.append(
+                        f"{label}: {rows[0][0]:,} rows that changed since the export lack values in the new columns"
+                    )
+                    findings.replay_from = self._replay_from
+            elif self._is_fed:
+                findings.replay_from = self._replay_from
+            if change.was_known and change.old is None:
+                findings.notes.append(f"{label}: its table was gone")
+            elif change.old and not change.is_compared:
+                findings.notes.append(
+                    f"{label}: the old table lacks what cdc-merge keeps of each row, and was not compared"
+                )
+        for change in self._changes:
+            if change.old and change.overlap:
+                yield from self._look(change, findings, dry_run=dry_run)
+
+    def _look(self, change: Change, findings: Findings, *, dry_run: bool) -> Iterator[Statement]:
+        """Whether the old table can go, and what goes with it."""
+        label = change.target.label
+        assert change.old and change.overlap
+        hangings = yield from self._catalog.look(change.old)
+        try:
+            swap.refuse_obstacles(label, hangings, change.overlap.kept)
+        except Refused as refusal:
+            if not dry_run:
+                raise
+            findings.notes.append(f"this would be refused: {refusal}")
+        findings.notes += swap.notes(label, hangings, change.overlap.kept)
+        if gone := [c for c in change.by_hand if c not in change.overlap.kept]:
+            findings.notes.append(f"{label}: columns that were added by hand go: {', '.join(gone)}")
+        if not dry_run and hangings.storage:
+            yield from swap.shape(self._relation(change.new), hangings.storage, self._dialect)
+
+    def _lacks_values(self, change: Change) -> bool:
+        return change.overlap is not None and not change.overlap.is_whole
+
+    def _relation(self, target: PlannedTarget) -> Relation:
+        schema, table = target.table.parts
+        return schema, table
+
+    def _repair(self, undertaking: Undertaking, findings: Findings, *, merged_at: datetime) -> Iterator[Statement]:
+        for change in self._changes:
+            label = change.target.label
+            yield self._say(
+                f"fill {label}",
+                "rebuild_fill",
+                target=change.new,
+                table=change.new.table,
+                floor=undertaking.floor,
+                merged_at=merged_at,
+            )
+            if change.is_compared and change.overlap:
+                yield self._say(
+                    f"carry over in {label}",
+                    "rebuild_carry",
+                    target=change.new,
+                    table=change.new.table,
+                    found=change.found,
+                    carried=[CarriedColumn(name(old.name), name(new.name)) for old, new in change.overlap.pairs],
+                    lacks_values=self._lacks_values(change),
+                )
+            yield from self._analyze(self._dialect.quote(*change.new.table.parts))
+        # Now only, so that people can read the old tables until all new ones are filled.
+        for change in self._changes:
+            if change.old and change.overlap:
+                yield from self._swap(change, change.old, change.overlap.kept)
+        if since := findings.replay_from:
+            yield self._say("forget objects", "rebuild_forget_objects", source=undertaking.source, since=since)
+
+    def _swap(self, change: Change, old: Relation, kept: swap.Kept) -> Iterator[Statement]:
+        catalog, dialect, label = self._catalog, self._dialect, change.target.label
+        yield from catalog.lock(old, change.target.table)
+        hangings: Hangings = yield from catalog.look(old)
+        swap.refuse_obstacles(label, hangings, kept)
+        yield from swap.swap(old, self._relation(change.new), hangings, kept, dialect)
+        constraints = yield from catalog.ask("constraints", old)
+        taken = yield from catalog.ask("names", old)
+        if dialect.max_identifier_bytes:
+            fresh = swap.fresh_names(
+                label,
+                [(name, kind, column) for name, kind, column in constraints],
+                {name for (name,) in taken},
+                max_bytes=dialect.max_identifier_bytes,
+            )
+            for made, wanted in fresh.items():
+                sql = f"RENAME CONSTRAINT {dialect.quote(made)} TO {dialect.quote(wanted)}"
+                yield Statement(f"rename {made}", f"ALTER TABLE {dialect.quote(*old)} {sql}")
+        present = yield from catalog.grants([old, *(v.relation for v in hangings.views)])
+        yield from swap.grant_changes(swap.wanted_grants(old, hangings, kept), present, dialect)
+
+
+__all__ = ["Change", "Overlap", "RebuildPlan", "open_new_books", "plan_changes", "refuse_partial", "side_name"]

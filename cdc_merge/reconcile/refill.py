@@ -1,0 +1,113 @@
+"""Merges once more what the feed has since a time, so that rows which a rebuild carried over get all their values."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from threading import Lock
+
+from cdc_merge.errors import LeaseLost, WarehouseUnavailable
+from cdc_merge.feed.discovery import Discovery
+from cdc_merge.feed.store import ObjectStore, open_store
+from cdc_merge.lease import LEASE_SECONDS, Lease, Leases, worker_name
+from cdc_merge.ledger import Counts
+from cdc_merge.logs import get_logger
+from cdc_merge.merge.plan import Layout
+from cdc_merge.merger import Job, Merger
+from cdc_merge.model import ObjectRef, Source
+from cdc_merge.warehouses import Statement, Warehouse
+
+log = get_logger("cdc_merge.reconcile")
+
+
+class Refill:
+    """One replay of a source, which may be tried again: what was merged is not merged a third time."""
+
+    def __init__(
+        self,
+        source: Source,
+        since: datetime,
+        *,
+        warehouse: Warehouse,
+        layout: Layout,
+        leases: Leases,
+        clock: Callable[[], datetime],
+        check: Callable[[], None],
+    ) -> None:
+        """`since`: objects written at or after it are merged; `check` may raise to stop."""
+        self.counts = Counts()
+        self._source = source
+        self._since = since
+        self._warehouse = warehouse
+        self._leases = leases
+        self._clock = clock
+        self._check_outside = check
+        self._store: ObjectStore = open_store(source.changes)
+        self._merged: set[ObjectRef] = set()
+        self._lease: Lease | None = None
+        self._renewed = 0.0
+        self._renewing = Lock()
+        self._merger = Merger(
+            source=source,
+            store=self._store,
+            warehouse=warehouse,
+            layout=layout,
+            worker=worker_name(),
+            clock=clock,
+            check=self._check,
+        )
+
+    def run(self) -> Counts:
+        """Merge all objects written since. Raises Transient errors, for another try, and SourceStopped ones."""
+        pages = Discovery(self._store, lambda _refs: set(), self._clock).full()
+        waiting = [r for page in pages for r in page if r.modified >= self._since and r not in self._merged]
+        with self._beside_workers() as first:
+            for batch in self._batches(waiting):
+                self.counts += self._merger.merge(Job(tuple(batch), again=True), first)
+                self._merged.update(batch)
+        return self.counts
+
+    def _batches(self, refs: Sequence[ObjectRef]) -> Iterator[list[ObjectRef]]:
+        batch: list[ObjectRef] = []
+        size = 0.0
+        for ref in refs:
+            size += ref.size * self._merger.inflation
+            if batch and (len(batch) >= self._source.batch.objects or size > self._source.batch.bytes):
+                yield batch
+                batch, size = [], ref.size * self._merger.inflation
+            batch.append(ref)
+        if batch:
+            yield batch
+
+    @contextmanager
+    def _beside_workers(self) -> Iterator[list[Statement]]:
+        """What opens each transaction: our lease, or else what holds back the worker that has it."""
+        with self._warehouse.session() as session:
+            self._lease = lease = self._leases.acquire(session, self._source.name)
+        if lease is None:
+            yield [self._leases.lock(self._source.name)]
+            return
+        self._renewed = time.monotonic()
+        try:
+            yield [self._leases.fence(lease)]
+        finally:
+            self._lease = None
+            self._give_back(lease)
+
+    def _give_back(self, lease: Lease) -> None:
+        try:
+            with self._warehouse.session() as session:
+                self._leases.release(session, lease)
+        except (LeaseLost, WarehouseUnavailable) as error:
+            log.warning("lease_not_released", source=lease.source, error=str(error))
+
+    def _check(self) -> None:
+        """Called often while a batch is decoded, from several threads: keeps the lease for as long as that takes."""
+        self._check_outside()
+        with self._renewing:
+            if self._lease and time.monotonic() > self._renewed + LEASE_SECONDS / 3:
+                with self._warehouse.session() as session:
+                    self._lease = self._leases.renew(session, self._lease)
+                self._renewed = time.monotonic()

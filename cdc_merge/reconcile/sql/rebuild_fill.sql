@@ -1,0 +1,33 @@
+-- What the export has, but for items that changed since: the empty position, and the floor as its time.
+INSERT INTO {{ table }} (
+{% for key in target.keys %}
+    {{ key.name }},
+{% endfor %}
+{% for column in target.columns %}
+    {{ column.name }},
+{% endfor %}
+    _cdc_position, _cdc_changed_at, _cdc_merged_at, _cdc_rescued
+)
+SELECT
+{% for key in target.keys %}
+    s.k{{ loop.index0 }},
+{% endfor %}
+{% for column in target.columns %}
+    {{ column.staged }},
+{% endfor %}
+    '', {{ floor }}, {{ merged_at }}, CAST(s.rescued AS {{ metadata_json }})
+FROM (
+    SELECT
+{% for key in target.keys %}
+        {{ key.staged }} AS k{{ loop.index0 }},
+{% endfor %}
+        r.*
+    FROM _cdc_keys AS s
+    JOIN _cdc_rows_{{ target.number }} AS r ON r.n = s.n
+) AS s
+LEFT JOIN _cdc_verdicts_{{ target.number }} AS v ON v.n = s.n AND v.verdict = 'newer'
+WHERE v.n IS NULL
+{% if dialect.indexes_key %}
+ORDER BY {% for key in target.keys %}s.k{{ loop.index0 }}{% if not loop.last %}, {% endif %}{% endfor %}
+
+{% endif %}
