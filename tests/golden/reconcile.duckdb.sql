@@ -1,0 +1,576 @@
+-- [look at floors]
+-- The targets' floors as they are now, under the lock.
+SELECT target, floor_at FROM "cdc_merge"."targets" WHERE source = 'e''commerce';
+
+-- [find newer]
+-- Keys whose last known change, in any table of the source or as a tombstone, came after the time the export can
+-- vouch for. The feed knows them better. A change without a time may be that new.
+CREATE TEMPORARY TABLE _cdc_newer AS
+SELECT DISTINCT k0, k1
+FROM (
+    SELECT t."pk" AS k0, t."sk" AS k1
+    FROM "analytics"."customers" AS t
+    WHERE coalesce(t._cdc_changed_at > CAST('2026-01-02 03:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE), TRUE)
+    UNION ALL
+    SELECT t."pk" AS k0, t."sk" AS k1
+    FROM "analytics"."or""ders'" AS t
+    WHERE coalesce(t._cdc_changed_at > CAST('2026-01-02 03:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE), TRUE)
+    UNION ALL
+    SELECT t."pk" AS k0, t."sk" AS k1
+    FROM "analytics"."leads" AS t
+    WHERE coalesce(t._cdc_changed_at > CAST('2026-01-02 03:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE), TRUE)
+    UNION ALL
+    SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1
+    FROM "cdc_merge"."tombstones" AS s
+    WHERE s.source = 'e''commerce' AND coalesce(s.changed_at > CAST('2026-01-02 03:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE), TRUE)
+) AS changed;
+
+-- [delete copies from customers]
+-- Without a primary key a row may have been inserted twice by hand: the newest of its key stays.
+DELETE FROM "analytics"."customers" AS t
+WHERE t.rowid IN (
+    SELECT address
+    FROM (
+        SELECT
+            c.rowid AS address,
+            row_number() OVER (
+                PARTITION BY c."pk", c."sk"
+                ORDER BY c._cdc_position DESC, c.rowid
+            ) AS place
+        FROM "analytics"."customers" AS c
+    ) AS ranked
+    WHERE place > 1
+);
+
+-- [compare customers]
+-- One target beside the export: every row that is not the same in both, by its key.
+CREATE TEMPORARY TABLE _cdc_verdicts_0 AS
+-- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
+-- differ, and a join of keys and hashes is small enough to stay in memory far longer.
+WITH suspects AS (
+    SELECT
+        s.n,
+        t._cdc_row,
+        coalesce(t.k0, s.k0) AS k0,
+        coalesce(t.k1, s.k1) AS k1,
+        w.k0 IS NOT NULL AS is_newer
+    FROM (
+        SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, r.n, hash(CAST(r.c0 AS VARCHAR), CAST(r.c1 AS NUMERIC(12, 2)), CAST(r.c2 AS JSON), CAST(r.c3 AS VARCHAR), r.rescued) AS h
+        FROM _cdc_keys AS s
+JOIN _cdc_rows_0 AS r ON r.n = s.n
+    ) AS s
+    FULL JOIN (
+        SELECT t."pk" AS k0, t."sk" AS k1, t.rowid AS _cdc_row, hash(t."username", t."spent", t."addresses", t."city", CAST(t._cdc_rescued AS VARCHAR)) AS h
+        FROM "analytics"."customers" AS t
+    ) AS t
+        ON t.k0 = s.k0 AND t.k1 = s.k1
+    LEFT JOIN _cdc_newer AS w
+        ON w.k0 = coalesce(t.k0, s.k0) AND w.k1 = coalesce(t.k1, s.k1)
+    WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
+        AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h)
+)
+SELECT
+    x.n AS n,
+    x._cdc_row AS address,
+    x.k0 AS k0,
+    x.k1 AS k1,
+    CASE
+        WHEN x.is_newer THEN 'newer'
+        WHEN x._cdc_row IS NULL THEN 'missing'
+        WHEN x.n IS NULL THEN 'extra'
+        ELSE 'different'
+    END AS verdict,
+    concat_ws(
+        chr(10)
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS VARCHAR)) THEN 'username' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END THEN 'addresses' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR)) THEN 'city' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued) THEN '_cdc_rescued' END
+    ) AS differing
+FROM suspects AS x
+LEFT JOIN "analytics"."customers" AS t ON t.rowid = x._cdc_row
+LEFT JOIN _cdc_rows_0 AS s ON s.n = x.n
+WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
+    OR NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS VARCHAR))
+    OR NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2)))
+    OR NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END
+    OR NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR))
+    OR NOT (CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued);
+
+-- [count customers]
+-- How many of each, with what is needed to see whether a row is there twice.
+SELECT
+    (SELECT count(*) FROM "analytics"."customers"),
+    (SELECT count(*) FROM _cdc_keys AS s JOIN _cdc_rows_0 AS r ON r.n = s.n),
+    count(*) FILTER (WHERE v.verdict = 'missing'),
+    count(*) FILTER (WHERE v.verdict = 'extra'),
+    count(*) FILTER (WHERE v.verdict = 'different'),
+    count(*) FILTER (WHERE v.verdict = 'newer'),
+    count(v.address),
+    count(v.n),
+    count(DISTINCT v.n)
+FROM _cdc_verdicts_0 AS v;
+
+-- [find causes in customers]
+-- What can be told of why: a row that is missing beside a tombstone lost the insert after a delete, one whose item
+-- lies in another table lost a move, one that nothing is known of never arrived. An extra row whose item is in the
+-- export moved away; otherwise its delete was lost.
+CREATE TEMPORARY TABLE _cdc_causes_0 AS
+SELECT
+    v.verdict,
+    v.k0,
+    v.k1,
+    v.differing,
+    CASE
+        WHEN v.verdict = 'missing' AND d.k0 IS NOT NULL THEN 'insert_after_delete_lost'
+        WHEN v.verdict = 'missing' AND o.k0 IS NOT NULL THEN 'move_lost'
+        WHEN v.verdict = 'missing' THEN 'never_arrived'
+        WHEN v.verdict = 'extra' AND e.k0 IS NOT NULL THEN 'move_lost'
+        WHEN v.verdict = 'extra' THEN 'delete_lost'
+        WHEN v.verdict = 'different' THEN 'update_lost_or_altered'
+        ELSE 'changed_since'
+    END AS cause
+FROM _cdc_verdicts_0 AS v
+LEFT JOIN (
+    SELECT DISTINCT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1
+    FROM "cdc_merge"."tombstones" AS s
+    WHERE s.source = 'e''commerce'
+) AS d
+    ON v.verdict = 'missing' AND d.k0 = v.k0 AND d.k1 = v.k1
+LEFT JOIN (
+    SELECT t."pk" AS k0, t."sk" AS k1
+    FROM "analytics"."or""ders'" AS t
+UNION 
+    SELECT t."pk" AS k0, t."sk" AS k1
+    FROM "analytics"."leads" AS t
+
+) AS o
+    ON v.verdict = 'missing' AND o.k0 = v.k0 AND o.k1 = v.k1
+LEFT JOIN (
+    SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1
+    FROM _cdc_keys AS s
+    WHERE NOT s.removed
+) AS e
+    ON v.verdict = 'extra' AND e.k0 = v.k0 AND e.k1 = v.k1;
+
+-- [count causes in customers]
+-- How often each cause.
+SELECT c.verdict, c.cause, count(*)
+FROM _cdc_causes_0 AS c
+GROUP BY c.verdict, c.cause
+ORDER BY c.verdict, c.cause;
+
+-- [count columns of customers]
+-- Which columns differed, together.
+SELECT c.differing, count(*)
+FROM _cdc_causes_0 AS c
+WHERE c.verdict = 'different'
+GROUP BY c.differing
+ORDER BY count(*) DESC, c.differing
+LIMIT 100;
+
+-- [take samples of customers]
+-- The first few keys of each verdict.
+SELECT * FROM (
+    SELECT c.verdict, c.cause, c.differing, CAST(c.k0 AS VARCHAR) AS k0, CAST(c.k1 AS VARCHAR) AS k1
+    FROM _cdc_causes_0 AS c
+    WHERE c.verdict = 'different'
+    ORDER BY c.k0, c.k1
+    LIMIT 10
+) AS few_0
+UNION ALL
+SELECT * FROM (
+    SELECT c.verdict, c.cause, c.differing, CAST(c.k0 AS VARCHAR) AS k0, CAST(c.k1 AS VARCHAR) AS k1
+    FROM _cdc_causes_0 AS c
+    WHERE c.verdict = 'extra'
+    ORDER BY c.k0, c.k1
+    LIMIT 10
+) AS few_1
+UNION ALL
+SELECT * FROM (
+    SELECT c.verdict, c.cause, c.differing, CAST(c.k0 AS VARCHAR) AS k0, CAST(c.k1 AS VARCHAR) AS k1
+    FROM _cdc_causes_0 AS c
+    WHERE c.verdict = 'missing'
+    ORDER BY c.k0, c.k1
+    LIMIT 10
+) AS few_2;
+
+-- [delete copies from or"ders']
+-- Without a primary key a row may have been inserted twice by hand: the newest of its key stays.
+DELETE FROM "analytics"."or""ders'" AS t
+WHERE t.rowid IN (
+    SELECT address
+    FROM (
+        SELECT
+            c.rowid AS address,
+            row_number() OVER (
+                PARTITION BY c."pk", c."sk"
+                ORDER BY c._cdc_position DESC, c.rowid
+            ) AS place
+        FROM "analytics"."or""ders'" AS c
+    ) AS ranked
+    WHERE place > 1
+);
+
+-- [compare or"ders']
+-- One target beside the export: every row that is not the same in both, by its key.
+CREATE TEMPORARY TABLE _cdc_verdicts_1 AS
+-- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
+-- differ, and a join of keys and hashes is small enough to stay in memory far longer.
+WITH suspects AS (
+    SELECT
+        s.n,
+        t._cdc_row,
+        coalesce(t.k0, s.k0) AS k0,
+        coalesce(t.k1, s.k1) AS k1,
+        w.k0 IS NOT NULL AS is_newer
+    FROM (
+        SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, r.n, hash(CAST(r.c0 AS BIGINT), CAST(r.c1 AS TIMESTAMP WITH TIME ZONE), CAST(r.c2 AS BOOLEAN), CAST(r.c3 AS BLOB), r.rescued) AS h
+        FROM _cdc_keys AS s
+JOIN _cdc_rows_1 AS r ON r.n = s.n
+    ) AS s
+    FULL JOIN (
+        SELECT t."pk" AS k0, t."sk" AS k1, t.rowid AS _cdc_row, hash(t."select", t."created_at", t."paid", t."token", CAST(t._cdc_rescued AS VARCHAR)) AS h
+        FROM "analytics"."or""ders'" AS t
+    ) AS t
+        ON t.k0 = s.k0 AND t.k1 = s.k1
+    LEFT JOIN _cdc_newer AS w
+        ON w.k0 = coalesce(t.k0, s.k0) AND w.k1 = coalesce(t.k1, s.k1)
+    WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
+        AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h)
+)
+SELECT
+    x.n AS n,
+    x._cdc_row AS address,
+    x.k0 AS k0,
+    x.k1 AS k1,
+    CASE
+        WHEN x.is_newer THEN 'newer'
+        WHEN x._cdc_row IS NULL THEN 'missing'
+        WHEN x.n IS NULL THEN 'extra'
+        ELSE 'different'
+    END AS verdict,
+    concat_ws(
+        chr(10)
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS BIGINT)) THEN 'select' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE)) THEN 'created_at' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN)) THEN 'paid' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB)) THEN 'token' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued) THEN '_cdc_rescued' END
+    ) AS differing
+FROM suspects AS x
+LEFT JOIN "analytics"."or""ders'" AS t ON t.rowid = x._cdc_row
+LEFT JOIN _cdc_rows_1 AS s ON s.n = x.n
+WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
+    OR NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS BIGINT))
+    OR NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE))
+    OR NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN))
+    OR NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB))
+    OR NOT (CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued);
+
+-- [count or"ders']
+-- How many of each, with what is needed to see whether a row is there twice.
+SELECT
+    (SELECT count(*) FROM "analytics"."or""ders'"),
+    (SELECT count(*) FROM _cdc_keys AS s JOIN _cdc_rows_1 AS r ON r.n = s.n),
+    count(*) FILTER (WHERE v.verdict = 'missing'),
+    count(*) FILTER (WHERE v.verdict = 'extra'),
+    count(*) FILTER (WHERE v.verdict = 'different'),
+    count(*) FILTER (WHERE v.verdict = 'newer'),
+    count(v.address),
+    count(v.n),
+    count(DISTINCT v.n)
+FROM _cdc_verdicts_1 AS v;
+
+-- [find causes in or"ders']
+-- What can be told of why: a row that is missing beside a tombstone lost the insert after a delete, one whose item
+-- lies in another table lost a move, one that nothing is known of never arrived. An extra row whose item is in the
+-- export moved away; otherwise its delete was lost.
+CREATE TEMPORARY TABLE _cdc_causes_1 AS
+SELECT
+    v.verdict,
+    v.k0,
+    v.k1,
+    v.differing,
+    CASE
+        WHEN v.verdict = 'missing' AND d.k0 IS NOT NULL THEN 'insert_after_delete_lost'
+        WHEN v.verdict = 'missing' AND o.k0 IS NOT NULL THEN 'move_lost'
+        WHEN v.verdict = 'missing' THEN 'never_arrived'
+        WHEN v.verdict = 'extra' AND e.k0 IS NOT NULL THEN 'move_lost'
+        WHEN v.verdict = 'extra' THEN 'delete_lost'
+        WHEN v.verdict = 'different' THEN 'update_lost_or_altered'
+        ELSE 'changed_since'
+    END AS cause
+FROM _cdc_verdicts_1 AS v
+LEFT JOIN (
+    SELECT DISTINCT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1
+    FROM "cdc_merge"."tombstones" AS s
+    WHERE s.source = 'e''commerce'
+) AS d
+    ON v.verdict = 'missing' AND d.k0 = v.k0 AND d.k1 = v.k1
+LEFT JOIN (
+    SELECT t."pk" AS k0, t."sk" AS k1
+    FROM "analytics"."customers" AS t
+UNION 
+    SELECT t."pk" AS k0, t."sk" AS k1
+    FROM "analytics"."leads" AS t
+
+) AS o
+    ON v.verdict = 'missing' AND o.k0 = v.k0 AND o.k1 = v.k1
+LEFT JOIN (
+    SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1
+    FROM _cdc_keys AS s
+    WHERE NOT s.removed
+) AS e
+    ON v.verdict = 'extra' AND e.k0 = v.k0 AND e.k1 = v.k1;
+
+-- [count causes in or"ders']
+-- How often each cause.
+SELECT c.verdict, c.cause, count(*)
+FROM _cdc_causes_1 AS c
+GROUP BY c.verdict, c.cause
+ORDER BY c.verdict, c.cause;
+
+-- [count columns of or"ders']
+-- Which columns differed, together.
+SELECT c.differing, count(*)
+FROM _cdc_causes_1 AS c
+WHERE c.verdict = 'different'
+GROUP BY c.differing
+ORDER BY count(*) DESC, c.differing
+LIMIT 100;
+
+-- [take samples of or"ders']
+-- The first few keys of each verdict.
+SELECT * FROM (
+    SELECT c.verdict, c.cause, c.differing, CAST(c.k0 AS VARCHAR) AS k0, CAST(c.k1 AS VARCHAR) AS k1
+    FROM _cdc_causes_1 AS c
+    WHERE c.verdict = 'different'
+    ORDER BY c.k0, c.k1
+    LIMIT 10
+) AS few_0
+UNION ALL
+SELECT * FROM (
+    SELECT c.verdict, c.cause, c.differing, CAST(c.k0 AS VARCHAR) AS k0, CAST(c.k1 AS VARCHAR) AS k1
+    FROM _cdc_causes_1 AS c
+    WHERE c.verdict = 'extra'
+    ORDER BY c.k0, c.k1
+    LIMIT 10
+) AS few_1
+UNION ALL
+SELECT * FROM (
+    SELECT c.verdict, c.cause, c.differing, CAST(c.k0 AS VARCHAR) AS k0, CAST(c.k1 AS VARCHAR) AS k1
+    FROM _cdc_causes_1 AS c
+    WHERE c.verdict = 'missing'
+    ORDER BY c.k0, c.k1
+    LIMIT 10
+) AS few_2;
+
+-- [delete from customers]
+-- Rows the export does not have, or has with other values.
+DELETE FROM "analytics"."customers" AS t
+USING _cdc_verdicts_0 AS v
+WHERE t.rowid = v.address
+    AND v.verdict IN ('extra', 'different');
+
+-- [insert into customers]
+-- What the export has: the empty position, which every change after the floor outranks, and the floor as its time.
+INSERT INTO "analytics"."customers" (
+    "pk",
+    "sk",
+    "username",
+    "spent",
+    "addresses",
+    "city",
+    _cdc_position, _cdc_changed_at, _cdc_merged_at, _cdc_rescued
+)
+SELECT
+    v.k0,
+    v.k1,
+    CAST(s.c0 AS VARCHAR),
+    CAST(s.c1 AS NUMERIC(12, 2)),
+    CAST(s.c2 AS JSON),
+    CAST(s.c3 AS VARCHAR),
+    '', CAST('2026-01-02 03:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST(s.rescued AS JSON)
+FROM _cdc_rows_0 AS s
+JOIN _cdc_verdicts_0 AS v ON v.n = s.n
+WHERE v.verdict IN ('missing', 'different');
+
+-- [raise floor of customers]
+-- The target is verified up to here.
+UPDATE "cdc_merge"."targets"
+SET floor_at = CAST('2026-01-02 03:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE)
+WHERE source = 'e''commerce' AND target = 'customers' AND coalesce(floor_at < CAST('2026-01-02 03:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE), TRUE);
+
+-- [raise floor of or"ders']
+-- The target is verified up to here.
+UPDATE "cdc_merge"."targets"
+SET floor_at = CAST('2026-01-02 03:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE)
+WHERE source = 'e''commerce' AND target = 'or"ders''' AND coalesce(floor_at < CAST('2026-01-02 03:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE), TRUE);
+
+-- [count tombstones]
+-- How many tombstones are about to go.
+SELECT count(*)
+FROM "cdc_merge"."tombstones"
+WHERE source = 'e''commerce'
+    AND changed_at <= (
+        SELECT CASE WHEN count(*) = count(f.floor_at) THEN min(f.floor_at) END
+        FROM "cdc_merge"."targets" AS f
+        WHERE f.source = 'e''commerce'
+    );
+
+-- [collect tombstones]
+-- A change as old as a tombstone at or below every floor of the source is stale by the floor alone. While one target
+-- has no floor, none can go.
+DELETE FROM "cdc_merge"."tombstones"
+WHERE source = 'e''commerce'
+    AND changed_at <= (
+        SELECT CASE WHEN count(*) = count(f.floor_at) THEN min(f.floor_at) END
+        FROM "cdc_merge"."targets" AS f
+        WHERE f.source = 'e''commerce'
+    );
+
+-- [record customers]
+-- What one target was like, and what was done.
+INSERT INTO "cdc_merge"."reconciliations" (
+    reconciliation_id, source, target, export, method, as_of, floor_at, items, unusable,
+    equal_rows, missing, extra, different, newer, repaired, tombstones_collected,
+    details, overridden, worker, started_at, finished_at
+)
+VALUES (
+    '0123456789abcdef', 'e''commerce', 'customers', 's3://lake/AWSDynamoDB/01''', 'export', CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-01-02 03:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE), 1009, 1,
+    981, 3, 2, 5, 10, 10, 42,
+    '{"causes": {"missing": {"never_arrived": 3}, "extra": {"delete_lost": 2}}, "columns": {"spent": 5, "city": 4}, "samples": [{"key": ["it''s", "7"], "verdict": "extra", "cause": "delete_lost", "columns": []}, {"key": ["b", "8"], "verdict": "different", "cause": "update_lost", "columns": ["spent"]}]}', 'customers: it''s forced; or"ders'': it''s forced', 'host:1', CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE)
+);
+
+-- [record or"ders']
+-- What one target was like, and what was done.
+INSERT INTO "cdc_merge"."reconciliations" (
+    reconciliation_id, source, target, export, method, as_of, floor_at, items, unusable,
+    equal_rows, missing, extra, different, newer, repaired, tombstones_collected,
+    details, overridden, worker, started_at, finished_at
+)
+VALUES (
+    '0123456789abcdef', 'e''commerce', 'or"ders''', 's3://lake/AWSDynamoDB/01''', 'export', CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-01-02 03:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE), 1009, 1,
+    10, 0, 0, 0, 0, 0, 42,
+    '{"causes": {}, "columns": {}, "samples": []}', 'customers: it''s forced; or"ders'': it''s forced', 'host:1', CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE)
+);
+
+-- [compare customers]
+-- One target beside the export: every row that is not the same in both, by its key.
+CREATE TEMPORARY TABLE _cdc_verdicts_0 AS
+-- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
+-- differ, and a join of keys and hashes is small enough to stay in memory far longer.
+WITH suspects AS (
+    SELECT
+        s.n,
+        t._cdc_row,
+        coalesce(t.k0, s.k0) AS k0,
+        coalesce(t.k1, s.k1) AS k1,
+        w.k0 IS NOT NULL AS is_newer
+    FROM (
+        SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, r.n, hash(CAST(r.c0 AS VARCHAR), CAST(r.c1 AS NUMERIC(12, 2)), CAST(r.c2 AS JSON), CAST(r.c3 AS VARCHAR), r.rescued) AS h
+        FROM _cdc_keys AS s
+LEFT JOIN _cdc_rows_0 AS r ON r.n = s.n
+    ) AS s
+    FULL JOIN (
+        SELECT t."pk" AS k0, t."sk" AS k1, t._cdc_changed_at, t.rowid AS _cdc_row, hash(t."username", t."spent", t."addresses", t."city", CAST(t._cdc_rescued AS VARCHAR)) AS h
+        FROM "analytics"."customers" AS t
+    ) AS t
+        ON t.k0 = s.k0 AND t.k1 = s.k1
+    LEFT JOIN _cdc_newer AS w
+        ON w.k0 = coalesce(t.k0, s.k0) AND w.k1 = coalesce(t.k1, s.k1)
+    WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
+        AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h)
+        -- It has every key that changed since, except those that came and went meanwhile: rows of these are left over.
+        -- https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html
+        AND (s.k0 IS NOT NULL OR (t._cdc_changed_at > NULL AND w.k0 IS NULL))
+)
+SELECT
+    x.n AS n,
+    x._cdc_row AS address,
+    x.k0 AS k0,
+    x.k1 AS k1,
+    CASE
+        WHEN x.is_newer THEN 'newer'
+        WHEN x._cdc_row IS NULL THEN 'missing'
+        WHEN x.n IS NULL THEN 'extra'
+        ELSE 'different'
+    END AS verdict,
+    concat_ws(
+        chr(10)
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS VARCHAR)) THEN 'username' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END THEN 'addresses' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR)) THEN 'city' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued) THEN '_cdc_rescued' END
+    ) AS differing
+FROM suspects AS x
+LEFT JOIN "analytics"."customers" AS t ON t.rowid = x._cdc_row
+LEFT JOIN _cdc_rows_0 AS s ON s.n = x.n
+WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
+    OR NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS VARCHAR))
+    OR NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2)))
+    OR NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END
+    OR NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR))
+    OR NOT (CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued);
+
+-- [compare or"ders']
+-- One target beside the export: every row that is not the same in both, by its key.
+CREATE TEMPORARY TABLE _cdc_verdicts_1 AS
+-- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
+-- differ, and a join of keys and hashes is small enough to stay in memory far longer.
+WITH suspects AS (
+    SELECT
+        s.n,
+        t._cdc_row,
+        coalesce(t.k0, s.k0) AS k0,
+        coalesce(t.k1, s.k1) AS k1,
+        w.k0 IS NOT NULL AS is_newer
+    FROM (
+        SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, r.n, hash(CAST(r.c0 AS BIGINT), CAST(r.c1 AS TIMESTAMP WITH TIME ZONE), CAST(r.c2 AS BOOLEAN), CAST(r.c3 AS BLOB), r.rescued) AS h
+        FROM _cdc_keys AS s
+LEFT JOIN _cdc_rows_1 AS r ON r.n = s.n
+    ) AS s
+    FULL JOIN (
+        SELECT t."pk" AS k0, t."sk" AS k1, t._cdc_changed_at, t.rowid AS _cdc_row, hash(t."select", t."created_at", t."paid", t."token", CAST(t._cdc_rescued AS VARCHAR)) AS h
+        FROM "analytics"."or""ders'" AS t
+    ) AS t
+        ON t.k0 = s.k0 AND t.k1 = s.k1
+    LEFT JOIN _cdc_newer AS w
+        ON w.k0 = coalesce(t.k0, s.k0) AND w.k1 = coalesce(t.k1, s.k1)
+    WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
+        AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h)
+        -- It has every key that changed since, except those that came and went meanwhile: rows of these are left over.
+        -- https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html
+        AND (s.k0 IS NOT NULL OR (t._cdc_changed_at > CAST('2026-01-01 00:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE) AND w.k0 IS NULL))
+)
+SELECT
+    x.n AS n,
+    x._cdc_row AS address,
+    x.k0 AS k0,
+    x.k1 AS k1,
+    CASE
+        WHEN x.is_newer THEN 'newer'
+        WHEN x._cdc_row IS NULL THEN 'missing'
+        WHEN x.n IS NULL THEN 'extra'
+        ELSE 'different'
+    END AS verdict,
+    concat_ws(
+        chr(10)
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS BIGINT)) THEN 'select' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE)) THEN 'created_at' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN)) THEN 'paid' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB)) THEN 'token' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued) THEN '_cdc_rescued' END
+    ) AS differing
+FROM suspects AS x
+LEFT JOIN "analytics"."or""ders'" AS t ON t.rowid = x._cdc_row
+LEFT JOIN _cdc_rows_1 AS s ON s.n = x.n
+WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
+    OR NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS BIGINT))
+    OR NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE))
+    OR NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN))
+    OR NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB))
+    OR NOT (CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued);

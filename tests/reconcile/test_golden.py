@@ -1,0 +1,133 @@
+"""The SQL of a reconcile for every engine, committed, so that a change of it is read as SQL: `make golden`."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from cdc_merge.merge.plan import Layout, MergePlan
+from cdc_merge.merge.schema import TargetSchema
+from cdc_merge.migrate import metadata_names
+from cdc_merge.reconcile.plan import CopiesFound, Findings, Limits, ReconcilePlan, Undertaking
+from cdc_merge.reconcile.report import Method
+from cdc_merge.warehouses import Dialect, Row, Statement
+from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES
+from tests.merge.test_golden import GOLDEN, KEY, NOW, books
+
+FLOOR = datetime(2026, 1, 2, 3, tzinfo=UTC)
+TALLIES: dict[str, Row] = {
+    # rows, staged, missing, extra, different, newer, rows in verdicts, staged in verdicts, distinct ones of these
+    "count customers": (1000, 999, 3, 2, 5, 10, 19, 18, 18),
+    "count or\"ders'": (10, 10, 0, 0, 0, 0, 0, 0, 0),
+}
+FOUND: dict[str, list[Row]] = {
+    "look at floors": [("customers", None), ("or\"ders'", datetime(2026, 1, 1, tzinfo=UTC))],
+    "count causes in customers": [("missing", "never_arrived", 3), ("extra", "delete_lost", 2)],
+    "count columns of customers": [("spent\ncity", 4), ("spent", 1)],
+    "take samples of customers": [
+        ("extra", "delete_lost", "", "it's", "7"),
+        ("different", "update_lost", "spent", "b", "8"),
+    ],
+    "count tombstones": [(42,)],
+}
+
+
+def rows_of(statement: Statement, tallies: dict[str, Row]) -> list[Row]:
+    return [tallies[statement.label]] if statement.label in tallies else FOUND.get(statement.label, [])
+
+
+def statements(dialect: Dialect, **options: Any) -> list[Statement]:
+    """What a reconcile says to an engine that answers with made-up rows."""
+    tallies = options.pop("tallies", TALLIES)
+    layout = Layout("analytics", "cdc_merge", metadata_names("cdc_merge"))
+    mine = books(dialect, stored=True)
+    removed = {"leads": TargetSchema(("pk", "sk"), key=KEY)}
+    merge = MergePlan(dialect, layout, mine, ("S", "N"), removed=removed)
+    plan = ReconcilePlan(merge, mine, dialect, is_partial=options.pop("is_partial", False))
+    undertaking = Undertaking(
+        id="0123456789abcdef",
+        source="e'commerce",
+        export="s3://lake/AWSDynamoDB/01'",
+        method=Method.EXPORT,
+        as_of=NOW,
+        floor=FLOOR,
+        items=1009,
+        unusable=1,
+        worker="host:1",
+        started_at=NOW,
+    )
+    limits = Limits(floors=lambda _floors: None, deletes=lambda table, _tally: [f"{table}: it's forced"])
+    said = []
+    for statement in plan.statements(undertaking, limits, Findings(), clock=lambda: NOW, setup=[], **options):
+        said.append(statement)
+        if statement.inspect:
+            statement.inspect(rows_of(statement, tallies))
+    return said
+
+
+def everything(dialect: Dialect) -> list[Statement]:
+    """A reconcile with a full export; then, of one with an incremental export, what it says otherwise."""
+    full = statements(dialect, heal_copies=True)
+    known = {s.sql for s in full}
+    return [*full, *(s for s in statements(dialect, is_partial=True) if s.sql not in known)]
+
+
+@pytest.mark.parametrize("dialect", [DUCKDB, POSTGRES], ids=lambda d: d.name)
+def test_the_sql_is_as_committed(dialect: Dialect) -> None:
+    text = "\n\n".join(f"-- [{s.label}]\n{s.sql};" for s in everything(dialect)) + "\n"
+    golden = GOLDEN / f"reconcile.{dialect.name}.sql"
+    if os.environ.get("CDC_MERGE_UPDATE_GOLDEN"):
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8"), "run `make golden` and read the difference"
+
+
+@pytest.mark.parametrize("dialect", [DUCKDB, POSTGRES], ids=lambda d: d.name)
+def test_a_parser_of_the_engine_understands_every_statement(dialect: Dialect) -> None:
+    for statement in everything(dialect):
+        parsed = sqlglot.parse(statement.sql, read=dialect.sqlglot)
+        assert len(parsed) == 1, statement.label
+        if not statement.label.startswith("analyze"):
+            assert not isinstance(parsed[0], exp.Command), statement.label
+
+
+@pytest.mark.parametrize("dialect", [DUCKDB, POSTGRES], ids=lambda d: d.name)
+def test_hostile_names_and_values_stay_inside_their_quotes(dialect: Dialect) -> None:
+    for statement in everything(dialect):
+        if statement.label.startswith("analyze"):
+            continue
+        tree = sqlglot.parse_one(statement.sql, read=dialect.sqlglot)
+        if statement.label.startswith(("compare or", "raise floor of or", "delete copies from or")):
+            names = {table.name for table in tree.find_all(exp.Table)} | {
+                text.this for text in tree.find_all(exp.Literal)
+            }
+            assert "or\"ders'" in names, statement.label
+        if statement.label == "record customers":
+            texts = {literal.this for literal in tree.find_all(exp.Literal)}
+            assert {
+                "e'commerce",
+                "s3://lake/AWSDynamoDB/01'",
+                "customers: it's forced; or\"ders': it's forced",
+            } <= texts
+
+
+@pytest.mark.parametrize("dialect", [DUCKDB, POSTGRES], ids=lambda d: d.name)
+def test_what_has_not_drifted_is_neither_deleted_from_nor_inserted_into(dialect: Dialect) -> None:
+    labels = [s.label for s in statements(dialect)]
+    assert "delete from customers" in labels
+    assert "insert into customers" in labels
+    assert "delete from or\"ders'" not in labels
+    assert "insert into or\"ders'" not in labels
+
+
+def test_rows_that_are_twice_are_seen_in_the_counts_where_no_key_forbids_them() -> None:
+    """Two rows of a key that is equal, one of them counted too much; or two of a key that is different."""
+    for copies in ((1001, 999, 3, 2, 5, 10, 19, 18, 18), (1000, 999, 3, 2, 6, 10, 19, 19, 18)):
+        tallies = TALLIES | {"count customers": copies}
+        with pytest.raises(CopiesFound):
+            statements(DUCKDB, tallies=tallies)
+        statements(POSTGRES, tallies=tallies)
