@@ -7,13 +7,22 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from cdc_merge.clock import utc_now
-from cdc_merge.errors import LeaseLost, SchemaMoved, StoreUnavailable, Transient, UsageError, WarehouseUnavailable
+from cdc_merge.errors import (
+    CdcMergeError,
+    LeaseLost,
+    SchemaMoved,
+    SourceStopped,
+    StoreUnavailable,
+    Transient,
+    UsageError,
+    WarehouseUnavailable,
+)
 from cdc_merge.exports.finder import find_export
 from cdc_merge.layout import layout_of
 from cdc_merge.lease import LEASE_SECONDS, Lease, Leases, worker_name
@@ -27,9 +36,11 @@ from cdc_merge.model import Settings, Source
 from cdc_merge.reconcile.inputs import items_of, requested_items, scanned_items
 from cdc_merge.reconcile.limits import SafetyLimits
 from cdc_merge.reconcile.plan import CopiesFound, DryRunOver, Findings, Limits, ReconcilePlan, Undertaking
-from cdc_merge.reconcile.report import Report
+from cdc_merge.reconcile.rebuild import RebuildPlan, open_new_books, plan_changes, refuse_partial
+from cdc_merge.reconcile.refill import Refill
+from cdc_merge.reconcile.report import Method, Report
 from cdc_merge.reconcile.snapshot import Items, Progress, Snapshot, take_snapshot
-from cdc_merge.stopping import Stop
+from cdc_merge.stopping import Stop, Stopping
 from cdc_merge.warehouses import Row, Session, Statement, Warehouse, open_warehouse
 
 _TRIES = 9  # about a minute of backing off: a file or a row may be kept by a long merge
@@ -89,9 +100,18 @@ class Reconciler:
         self._leases = Leases(self._layout.metadata, self._warehouse.dialect, ttl=LEASE_SECONDS, holder=worker_name())
 
     def reconcile(
-        self, source: str, export: str | None = None, *, dry_run: bool = False, force: bool = False
+        self,
+        source: str,
+        export: str | None = None,
+        *,
+        dry_run: bool = False,
+        force: bool = False,
+        rebuild: bool = False,
     ) -> Report:
         """Reconcile a source with an export: a path, a URL, an id or an ARN; by default the newest full one.
+
+        `rebuild`: fill new tables, with the columns that the configuration asks for now, and put them in the place of
+        the old ones; changes since then are merged once more where they are needed.
 
         Raises Refused when a safety limit says no (nothing was touched), UsageError for an unknown source or export,
         and the errors of stores and warehouses.
@@ -100,7 +120,7 @@ class Reconciler:
         self._prepare(dry_run=dry_run)
         table = self._table(mine)
         items = items_of(find_export(mine.exports, export, source=mine.name, table=table))
-        return self.reconcile_with(mine, items, dry_run=dry_run, force=force)
+        return self.reconcile_with(mine, items, dry_run=dry_run, force=force, rebuild=rebuild)
 
     def reconcile_requested(
         self,
@@ -108,6 +128,7 @@ class Reconciler:
         *,
         dry_run: bool = False,
         force: bool = False,
+        rebuild: bool = False,
         progress: Callable[[str, str], None] = lambda _arn, _status: None,
     ) -> Report:
         """Ask DynamoDB for an export, wait until it is there, and reconcile with it.
@@ -118,7 +139,7 @@ class Reconciler:
         mine = self._source(source)
         self._prepare(dry_run=dry_run)
         items = requested_items(mine, self._known_table(mine), wait=self._wait, progress=progress)
-        return self.reconcile_with(mine, items, dry_run=dry_run, force=force)
+        return self.reconcile_with(mine, items, dry_run=dry_run, force=force, rebuild=rebuild)
 
     def reconcile_scanned(
         self,
@@ -127,6 +148,7 @@ class Reconciler:
         rate: float | None,
         dry_run: bool = False,
         force: bool = False,
+        rebuild: bool = False,
         progress: Callable[[int], None] = lambda _items: None,
     ) -> Report:
         """Scan the table, at most `rate` read capacity units a second, and reconcile as of the scan's beginning.
@@ -146,7 +168,7 @@ class Reconciler:
                 check=self._stop.check,
                 progress=progress,
             )
-            return self.reconcile_with(mine, items, dry_run=dry_run, force=force)
+            return self.reconcile_with(mine, items, dry_run=dry_run, force=force, rebuild=rebuild)
 
     def _wait(self, seconds: float) -> None:
         self._stop.wait(seconds)
@@ -181,13 +203,16 @@ class Reconciler:
         *,
         dry_run: bool = False,
         force: bool = False,
+        rebuild: bool = False,
         turn: Turn | None = None,
     ) -> Report:
         """Reconcile with items from anywhere. `turn`: opens the transaction, for a caller that holds the lease."""
+        if rebuild:
+            refuse_partial(items)
         self._prepare(dry_run=dry_run)
 
         def attempt() -> Report:
-            return self._attempt(source, items, dry_run=dry_run, force=force, turn=turn)
+            return self._attempt(source, items, dry_run=dry_run, force=force, rebuild=rebuild, turn=turn)
 
         # What is transient is tried again where it happens; moved columns ask for another decoding.
         return self._persist(attempt, source.name, again=SchemaMoved)
@@ -235,7 +260,9 @@ class Reconciler:
 
         self._persist(prepare, "all")
 
-    def _attempt(self, source: Source, items: Items, *, dry_run: bool, force: bool, turn: Turn | None) -> Report:
+    def _attempt(
+        self, source: Source, items: Items, *, dry_run: bool, force: bool, rebuild: bool, turn: Turn | None
+    ) -> Report:
         started_at = self._clock()
         limits = SafetyLimits(source, items, force=force, dry_run=dry_run)
         with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
@@ -246,7 +273,7 @@ class Reconciler:
 
             def take() -> _Prepared:
                 own = Path(tempfile.mkdtemp(dir=folder))  # what a try left half done is in the way of the next
-                return self._take(source, items, state, own, table_arn=table_arn)
+                return self._take(source, items, state, own, table_arn=table_arn, rebuild=rebuild)
 
             prepared = self._persist(take, source.name, again=StoreUnavailable)
             limits.judge_count(prepared.snapshot.items)
@@ -254,7 +281,7 @@ class Reconciler:
                 id=uuid.uuid4().hex,
                 source=source.name,
                 export=items.label,
-                method=items.method,
+                method=Method.REBUILD if rebuild else items.method,
                 as_of=items.as_of,
                 floor=limits.floor,
                 items=prepared.snapshot.items,
@@ -269,10 +296,13 @@ class Reconciler:
                 return self._carry_out(prepared, undertaking, limits, tried, dry_run=dry_run, turn=turn)
 
             findings = self._persist(carry_out, source.name, never=SchemaMoved)
+        notes = [*limits.notes, *findings.notes]
+        if findings.replay_from:
+            notes.append(self._replay(source, findings.replay_from, dry_run=dry_run))
         report = Report(
             source=source.name,
             export=items.label,
-            method=items.method,
+            method=undertaking.method,
             as_of=items.as_of,
             floor=limits.floor,
             items=prepared.snapshot.items,
@@ -281,17 +311,17 @@ class Reconciler:
             tombstones_collected=findings.collected,
             unusable=prepared.snapshot.unusable,
             overridden=tuple(findings.overridden),
-            notes=tuple(limits.notes),
+            notes=tuple(notes),
         )
         log.info("reconciled", source=source.name, export=items.label, drifted=report.drifted, dry_run=dry_run)
         return report
 
     def _take(
-        self, source: Source, items: Items, state: SourceState, folder: Path, *, table_arn: str | None
+        self, source: Source, items: Items, state: SourceState, folder: Path, *, table_arn: str | None, rebuild: bool
     ) -> _Prepared:
         dialect = self._warehouse.dialect
         there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags)
-        books = there.open_books(source)
+        books = open_new_books(source, dialect, state.schemas) if rebuild else there.open_books(source)
         snapshot = take_snapshot(
             items,
             folder,
@@ -302,15 +332,24 @@ class Reconciler:
             check=self._stop.check,
             progress=self._progress,
         )
+        if rebuild:
+            books = [replace(book, stored=state.schemas.get(book.target.table)) for book in books]
         merge = MergePlan(dialect, self._layout, books, snapshot.key_tags, removed=there.left_behind(source))
         setup = [merge.hold_schemas(source.name)]
         if state.key_tags is None:
             setup.append(merge.record_source(source.name, source.ordering, table_arn=table_arn))
         elif state.table_arn is None and table_arn:
             setup.append(merge.record_table(source.name, table_arn))
-        setup += merge.ddl(schema_exists=state.schema_exists)
+        if rebuild:
+            changes = plan_changes(merge, books, there, self._layout, snapshot.key_tags)
+            # The floor, and once more the margin: the clocks of the store and of the stream may differ.
+            since = items.as_of - 2 * timedelta(seconds=source.reconcile.margin)
+            is_fed = state.ordering is not None
+            plan: ReconcilePlan = RebuildPlan(merge, books, dialect, changes, replay_from=since, is_fed=is_fed)
+        else:
+            plan = ReconcilePlan(merge, books, dialect, is_partial=items.since is not None)
+        setup += plan.create(schema_exists=state.schema_exists)
         setup += merge.record_schema(source.name)
-        plan = ReconcilePlan(merge, books, dialect, is_partial=items.since is not None)
         return _Prepared(state, books, snapshot, plan, setup)
 
     def _carry_out(
@@ -356,6 +395,29 @@ class Reconciler:
                     # looks into them under the lock, for the server may still be at work on the COMMIT.
                     tried.append(findings)
                     raise
+
+    def _replay(self, source: Source, since: datetime, *, dry_run: bool) -> str:
+        """Merge what was written since once more; says so."""
+        if dry_run:
+            return f"the objects written since {since.isoformat()} would be merged once more"
+        refill = Refill(
+            source,
+            since,
+            warehouse=self._warehouse,
+            layout=self._layout,
+            leases=self._leases,
+            clock=self._clock,
+            check=self._stop.check,
+        )
+        try:
+            counts = self._persist(refill.run, source.name)
+        except (Transient, SourceStopped, Stopping) as error:
+            raise CdcMergeError(
+                f"the tables are rebuilt, but newer changes are not all merged once more: {str(error) or 'stopped'}",
+                where=f"source {source.name}",
+                hint=f"cdc-merge replay --source {source.name} --from {since.strftime('%Y-%m-%dT%H:%M:%SZ')}",
+            ) from error
+        return f"{counts.objects:,} objects written since {since.isoformat()} were merged once more"
 
     def _look_into_books(self, undertaking: Undertaking) -> Statement:
         def look(rows: Sequence[Row]) -> None:
