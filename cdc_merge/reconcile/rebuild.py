@@ -32,8 +32,8 @@ class CarriedColumn:
 class Overlap:
     """What an old table and a new one have in common.
 
-    `pairs`: columns of the same path and type, old and new. `kept`: every old column that stays, and its name then.
-    `is_whole`: all values of the one are in the other.
+    `pairs`: columns that hold the same, old and new, whatever their names. `kept`: every old column that stays, and
+    its name then. `is_whole`: all values of the one are in the other.
     """
 
     pairs: tuple[tuple[TypedColumn, TypedColumn], ...]
@@ -45,7 +45,7 @@ class Overlap:
         """`there`: the columns of the old table; `intact`: those that are as they were made."""
         pairs = []
         for column in schema.columns:
-            alike = [c for c in stored.columns if (c.path, c.type) == (column.path, column.type) and c.name in intact]
+            alike = [c for c in stored.columns if _content(c) == _content(column) and c.name in intact]
             if alike:
                 pairs.append((next((c for c in alike if c.name == column.name), alike[0]), column))
         kept = dict(zip(stored.key_names, schema.key_names, strict=True))
@@ -53,8 +53,16 @@ class Overlap:
             kept.setdefault(old.name, new.name)
         stays = set(all_columns(schema))
         kept |= {c: c for c in there if c not in kept and c in stays}
-        same = {(c.path, c.type) for c in stored.columns} == {(c.path, c.type) for c in schema.columns}
+        same = set(map(_content, stored.columns)) == set(map(_content, schema.columns))
         return Overlap(tuple(pairs), kept, same and intact.issuperset(all_columns(stored)))
+
+
+def _content(column: TypedColumn) -> TypedColumn:
+    return replace(column, name="")
+
+
+def _has_same_rows(stored: TargetSchema, schema: TargetSchema) -> bool:
+    return replace(stored, key_names=(), columns=()) == replace(schema, key_names=(), columns=())
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,7 @@ def plan_changes(
             Change(
                 target,
                 new,
-                old if needed <= intact else new,
+                old if needed <= intact and _has_same_rows(book.stored, book.schema) else new,
                 (layout.schema, target.label),
                 Overlap.of(book.stored, book.schema, there=columns, intact=intact),
                 by_hand=tuple(c for c in columns if c not in all_columns(book.stored)),
@@ -196,9 +204,7 @@ class RebuildPlan(ReconcilePlan):
             if change.was_known and change.old is None:
                 findings.notes.append(f"{label}: its table was gone")
             elif change.old and not change.is_compared:
-                findings.notes.append(
-                    f"{label}: the old table lacks what cdc-merge keeps of each row, and was not compared"
-                )
+                findings.notes.append(f"{label}: the old table is not of the kind any more that can be compared")
         for change in self._changes:
             if change.old and change.overlap:
                 yield from self._look(change, findings, dry_run=dry_run)

@@ -477,6 +477,32 @@ def test_on_postgres_the_new_table_cannot_be_told_from_the_old_one(
     assert shop.query("SELECT pk, shout, total FROM analytics.a1 ORDER BY 1")[2] == ("newer", "N4", "4")
 
 
+def test_on_postgres_the_owner_of_the_table_can_rebuild_it_and_nobody_else(
+    postgres_url: str, tmp_path: Path, export: Export, roles: tuple[str, str, str]
+) -> None:
+    owner, reader, other = roles
+    parts = urlsplit(postgres_url)
+    url = parts._replace(netloc=f"{owner}:secret@{parts.hostname}:{parts.port}").geturl()
+    admin = Harness(postgres_url, SOURCE, tmp_path / "none")
+    execute(
+        admin,
+        f"""ALTER ROLE "{owner}" LOGIN PASSWORD 'secret'""",
+        f'GRANT CREATE ON DATABASE "{parts.path[1:]}" TO "{owner}"',
+    )
+    shop = merged(url, tmp_path)
+    execute(shop, "CREATE VIEW {s}.v AS SELECT pk FROM {t}", f'GRANT SELECT ON {{t}}, {{s}}.v TO "{reader}"')
+    before = admin.query(CATALOG)
+    rebuild(shop, export(EXPORTED))
+    assert admin.query(CATALOG) == before
+
+    execute(admin, f'ALTER VIEW {{s}}.v OWNER TO "{other}"')
+    with pytest.raises(Refused, match="view v, whose owner"):
+        rebuild(shop, export(EXPORTED))
+    execute(admin, "DROP VIEW {s}.v", f'ALTER TABLE {{t}} OWNER TO "{other}"', f'GRANT SELECT ON {{t}} TO "{owner}"')
+    with pytest.raises(Refused, match="the table belongs to"):
+        rebuild(shop, export(EXPORTED))
+
+
 @pytest.mark.parametrize(
     ("made", "named"),
     [
