@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -379,6 +381,27 @@ def test_a_stop_drops_a_reconcile_that_is_being_decoded(local: Scene, monkeypatc
     assert not thread.is_alive()
     assert dropped.is_set()
     assert local.books() == []
+
+
+def test_a_stop_breaks_off_a_reconcile_whose_transaction_hangs(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdc_merge.stopping.STOP_GRACE_SECONDS", 0.1)
+    source = replace(SOURCE, exports=f"file://{tmp_path}/exports")
+    scene = Scene(Harness(postgres_url, source, tmp_path / "feed"), tmp_path / "exports")
+    scene.put("a")
+    scene.shop.run()
+    scene.export("a", as_of=T0 + HOUR)
+    worker = scene.worker()
+    with closing(psycopg2.connect(postgres_url)) as other, other.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {scene.shop.schema}.shop IN ACCESS EXCLUSIVE MODE")
+        thread = running(worker)
+        while not scene.shop.query("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+            assert thread.is_alive()
+        worker.stop.request()
+        thread.join(30)
+        assert not thread.is_alive()
+    assert scene.books() == []
 
 
 def test_merges_and_a_reconcile_take_turns() -> None:
