@@ -12,13 +12,14 @@ import pyarrow as pa
 from cdc_merge.errors import UnusableFeed
 from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import table_of
+from cdc_merge.feed.elements import ElementStage
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.plain import attributes_seen
 from cdc_merge.feed.portions import Portion, Portions
 from cdc_merge.feed.rejects import Reject, Rejects
 from cdc_merge.feed.rescue import rescue
-from cdc_merge.feed.values import Extracted, Values, staged_columns, whole_columns
+from cdc_merge.feed.values import Extracted, Values, staged_columns, staged_definition, whole_columns
 from cdc_merge.feed.where import could_take, takes
 from cdc_merge.feed.workbench import Bench, Workbench
 from cdc_merge.merge.schema import SchemaBook, TypedColumn, holders
@@ -99,8 +100,8 @@ class ImagePass:
                 could=Sql(" OR ".join(could_take(b.target, source.key, facts.key_tags or ()) for b in books)),
             )
         )
-        for number in range(len(books)):
-            workbench.execute(f"CREATE TABLE stage_rows_{number} (n BIGINT, rescued VARCHAR)")
+        for number, book in enumerate(books):
+            workbench.execute(f"CREATE TABLE stage_rows_{number} ({staged_definition(book, dialect, bare=True)})")
         workbench.execute("CREATE TABLE doomed (chunk INTEGER, idx INTEGER, reason VARCHAR, detail VARCHAR)")
         workbench.execute("CREATE TABLE examined_bad (chunk INTEGER, idx INTEGER, reason VARCHAR, detail VARCHAR)")
         workbench.execute("CREATE TABLE doubted (n BIGINT)")
@@ -263,7 +264,7 @@ class ImagePass:
         """Stage the lines that `chosen` (n, idx) names among `lines` (line, idx)."""
         with self._staging:
             for book in self._books:
-                if book.pending or not book.schema.columns:
+                if book.target.each is None and (book.pending or not book.schema.columns):
                     self._get_acquainted(bench, book)
             columns = [book.schema.columns for book in self._books]
         layouts = self._extract(bench, columns)
@@ -274,6 +275,10 @@ class ImagePass:
         flags = "".join(f", takes_{t.number}" for t in layouts)
         bench.execute(f"INSERT INTO facts SELECT n, changed_at, removed{flags} FROM wide")
         for layout, count in zip(layouts, odd_counts, strict=True):
+            if self._books[layout.number].target.each is not None:
+                if count:
+                    self._stage_elements(bench, layout.number)
+                continue
             self._stage_rows(bench, layout)
             if count:
                 self._stage_odd(bench, layout.number)
@@ -330,6 +335,10 @@ class ImagePass:
         return layouts
 
     def _layout(self, number: int, book: SchemaBook, columns: Columns, pointers: shape.Pointers) -> _TargetLayout:
+        if book.target.each is not None:
+            count = f"element_count({pointers.value(shape.pointer(book.target.each))})"
+            taken = f"({takes(book.target, pointers.value)}) AND {count} > 0"
+            return _TargetLayout(number=number, takes=Sql(taken), clean=Sql("FALSE"), columns=())
         values = [self._values.sure(f"t{number}_c{i}", c, pointers) for i, c in enumerate(columns)]
         return _TargetLayout(
             number=number,
@@ -410,6 +419,20 @@ class ImagePass:
         with bench.naming(careful=rows), self._staging:
             bench.execute(f"INSERT INTO stage_rows_{number} ({names}) SELECT {names} FROM careful")
 
+    def _stage_elements(self, bench: Bench, number: int) -> None:
+        """Each element of the taken items is a row."""
+        book = self._books[number]
+        stage = ElementStage(number, book, self._values, self._form)
+        with self._staging:  # what is asked for may become known meanwhile: then the pointers would not fit
+            found = stage.find(bench)
+            with bench.naming(found=found):
+                stage.meet(bench, found)
+                self._add_columns(bench, number, book)
+                rows = stage.rows(bench)
+            names = ", ".join(DUCKDB.quote(n) for n in rows.column_names)
+            with bench.naming(careful=rows):
+                bench.execute(f"INSERT INTO stage_rows_{number} ({names}) SELECT {names} FROM careful")
+
     def _add_columns(self, bench: Bench, number: int, book: SchemaBook) -> None:
         table = f"stage_rows_{number}"
         have = {n for (n,) in bench.rows(f"SELECT column_name FROM duckdb_columns() WHERE table_name = '{table}'")}
@@ -417,8 +440,7 @@ class ImagePass:
         missing = [(n, kind) for n, kind in wanted if n not in have]
         if len(missing) > 1 and not bench.rows(f"SELECT 1 FROM {table} LIMIT 1"):
             # Each ALTER costs as much as the table is wide; an empty table is made anew at once.
-            columns = "".join(f", {n} {kind}" for n, kind in wanted)
-            bench.execute(f"CREATE OR REPLACE TABLE {table} (n BIGINT, rescued VARCHAR{columns})")
+            bench.execute(f"CREATE OR REPLACE TABLE {table} ({staged_definition(book, self._dialect)})")
             return
         for staged, kind in missing:
             bench.execute(f"ALTER TABLE {table} ADD COLUMN {staged} {kind}")

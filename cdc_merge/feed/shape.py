@@ -86,17 +86,19 @@ def literal(text: str) -> str:
 class Pointers:
     """The pointers one pass over a document extracts, each once; `value` names the extracted text in SQL.
 
-    Pointers into the image are written as change records have it; `form` tells where it lies here.
+    `name` is that of the list of extracted texts. Pointers into the image are written as change records have it;
+    `form` tells where it lies here.
     """
 
     form: Form = CHANGE
+    name: str = "v"
     _places: dict[str, int] = field(default_factory=dict)
 
     def value(self, at: str) -> str:
         """The SQL expression of the text at a pointer."""
         if at == NEW_IMAGE or at.startswith(NEW_IMAGE + "/"):
             at = self.form.image + at.removeprefix(NEW_IMAGE)
-        return f"v[{self._places.setdefault(at, len(self._places) + 1)}]"
+        return f"{self.name}[{self._places.setdefault(at, len(self._places) + 1)}]"
 
     def as_list(self) -> str:
         """All pointers, as the list json_extract_string takes."""

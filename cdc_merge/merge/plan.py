@@ -40,6 +40,7 @@ class PlannedTarget:
     table: Name
     keys: tuple[KeyColumn, ...]
     columns: tuple[ValueColumn, ...]
+    is_each: bool = False  # its rows are elements of items: many of one key
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class RemovedTarget:
     number: int
     table: Name
     keys: tuple[KeyColumn, ...]
+    is_each: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class MergePlan:
         self._key_tags = tuple(key_tags)
         self.targets = [self._planned(i, b) for i, b in enumerate(books)]
         self.removed = [
-            RemovedTarget(number, name(layout.schema, table), self._keys(schema))
+            RemovedTarget(number, name(layout.schema, table), self._keys(schema), schema.each is not None)
             for number, (table, schema) in enumerate(sorted((removed or {}).items()), start=len(books))
         ]
 
@@ -104,6 +106,7 @@ class MergePlan:
             label=book.target.table,
             table=name(self._layout.schema, book.target.table),
             keys=self._keys(book.schema),
+            is_each=book.schema.each is not None,
             columns=tuple(
                 ValueColumn(
                     name(c.name),
@@ -189,6 +192,8 @@ class MergePlan:
             columns=_as_asked(self._books[target.number], target.columns),
             position_type=Sql(f"{self._dialect.types[Kind.TEXT]} {self._dialect.byte_order}".strip()),
             timestamp=Sql(self._dialect.types[Kind.TIMESTAMP]),
+            integer=Sql(self._dialect.types[Kind.INTEGER]),
+            text=Sql(self._dialect.types[Kind.TEXT]),
         )
         return Statement(f"create {target.label}", sql)
 
@@ -272,7 +277,7 @@ class MergePlan:
             statements.append(
                 Statement(f"delete from {target.label}", self.render("merge/sql/delete_rows", target=target))
             )
-            if not self._dialect.indexes_key:
+            if not self._dialect.indexes_key and not target.is_each:
                 sql = self.render("merge/sql/delete_copies", target=target)
                 statements.append(Statement(f"delete copies from {target.label}", sql))
             sql = self.render("merge/sql/insert_rows", target=target, merged_at=batch.merged_at)

@@ -14,6 +14,9 @@ from cdc_merge.warehouses.dialect import Dialect
 # The one column of a target with `columns: document`: the whole item as plain JSON.
 DOCUMENT = Column("document", (), ColumnType(Kind.JSON))
 
+# Which element a row is, in a target with `each`: its place from 0, and its key if it is a map's entry.
+ELEMENT_COLUMNS = ("_cdc_index", "_cdc_key")
+
 METADATA_COLUMNS = ("_cdc_position", "_cdc_changed_at", "_cdc_merged_at", "_cdc_rescued")
 
 # What a value's own type decides for a column that was given none; listed in the order that settles a tie.
@@ -40,6 +43,7 @@ class TypedColumn:
     type: ColumnType
     template: Template | None = None
     mask: Mask | None = None
+    of_parent: bool = False
 
 
 def holders(columns: Sequence[TypedColumn]) -> dict[str, list[int]]:
@@ -48,11 +52,11 @@ def holders(columns: Sequence[TypedColumn]) -> dict[str, list[int]]:
     The pieces of a template give the text back if each of its holes has a column. Where a column takes the attribute
     whole, pieces of it need not fit. What is masked anywhere counts as held altogether: it may be nowhere else.
     """
-    hidden = {str(c.path[0]): [i] for i, c in enumerate(columns) if c.mask and c.path}
+    hidden = {str(c.path[0]): [i] for i, c in enumerate(columns) if c.mask and c.path and not c.of_parent}
     found: dict[str, list[int]] = {}
     pieces: dict[tuple[str, tuple[str, ...]], list[int]] = {}
     for i, column in enumerate(columns):
-        if len(column.path) != 1:
+        if len(column.path) != 1 or column.of_parent:
             continue
         attribute = str(column.path[0])
         if column.template is None:
@@ -68,11 +72,15 @@ def holders(columns: Sequence[TypedColumn]) -> dict[str, list[int]]:
 
 @dataclass(frozen=True)
 class TargetSchema:
-    """A target's key columns, the others in order of creation, and the attributes of the key columns."""
+    """A target's key columns, the others in order of creation, and the attributes of the key columns.
+
+    `each`: where the elements lie that are its rows; None: its rows are items.
+    """
 
     key_names: tuple[str, ...]
     columns: tuple[TypedColumn, ...] = ()
     key: tuple[str, ...] = ()
+    each: Path | None = None
 
     def to_json(self) -> str:
         """The form kept in the metadata table `targets`."""
@@ -80,6 +88,7 @@ class TargetSchema:
             {
                 "attributes": list(self.key),
                 "key": list(self.key_names),
+                **({"each": list(self.each)} if self.each is not None else {}),
                 "columns": [_column_document(c) for c in self.columns],
             },
             ensure_ascii=False,
@@ -92,6 +101,7 @@ class TargetSchema:
         return TargetSchema(
             key=tuple(document["attributes"]),
             key_names=tuple(document["key"]),
+            each=tuple(document["each"]) if "each" in document else None,
             columns=tuple(
                 TypedColumn(
                     c["name"],
@@ -104,6 +114,7 @@ class TargetSchema:
                     ),
                     Template(tuple(c["match"]["literals"]), c["match"]["hole"]) if c.get("match") else None,
                     Mask(c["mask"]) if c.get("mask") else None,
+                    bool(c.get("of_parent")),
                 )
                 for c in document["columns"]
             ),
@@ -123,6 +134,8 @@ def _column_document(column: TypedColumn) -> dict[str, object]:
         document["match"] = {"literals": list(column.template.literals), "hole": column.template.hole}
     if column.mask:
         document["mask"] = column.mask.value
+    if column.of_parent:
+        document["of_parent"] = True
     return document
 
 
@@ -157,12 +170,13 @@ class SchemaBook:
     def held_attributes(self) -> frozenset[str]:
         """Attributes that columns hold whole, the key, and those that `where` pins to one value.
 
-        None in particular for a document: what one could not hold is left over altogether.
+        In a target with `each`, those of the elements.
         """
         if self._held is None:
             whole = set(holders(self.schema.columns))
-            keys = set() if self.target.is_document else set(self.key)
-            self._held = frozenset(whole | keys | self.pinned_attributes())
+            # A document that does not fit is left over altogether; an element has attributes of its own.
+            is_other = self.target.is_document or self.target.each is not None
+            self._held = frozenset(whole if is_other else whole | set(self.key) | self.pinned_attributes())
         return self._held
 
     def pinned_attributes(self) -> frozenset[str]:
@@ -176,7 +190,7 @@ class SchemaBook:
     def settle_pending(self, tags: Mapping[Column, Mapping[str, int]]) -> None:
         """Give pending columns the type of the values seen."""
         settled = {c: t for c in self.pending if (t := _own_type(tags.get(c, {})))}
-        self._append(TypedColumn(c.name, c.path, t) for c, t in settled.items())
+        self._append(TypedColumn(c.name, c.path, t, of_parent=c.of_parent) for c, t in settled.items())
         self.pending = tuple(c for c in self.pending if c not in settled)
 
     def meet(self, seen: Mapping[tuple[str, str], int]) -> bool:
@@ -238,8 +252,9 @@ def open_book(
     `others`: columns of the table that are not in `stored`. Raises SchemaConflict where the two contradict each other.
     """
     asked = (DOCUMENT,) if target.is_document else target.columns or ()
-    renamed = {str(c.path[0]): c.name for c in asked if _is_key(c, key)}
-    asked = tuple(c for c in asked if not _is_key(c, key))
+    is_each = target.each is not None
+    renamed = {str(c.path[0]): c.name for c in asked if _is_key(c, key, is_each=is_each)}
+    asked = tuple(c for c in asked if not _is_key(c, key, is_each=is_each))
     if stored is None:
         key_names: dict[str, str] = {}
         for attribute in key:
@@ -250,9 +265,11 @@ def open_book(
                 reserved=dialect.reserved_columns,
                 max_bytes=dialect.max_identifier_bytes,
             )
-        schema = TargetSchema(tuple(key_names[a] for a in key), key=key)
+        schema = TargetSchema(tuple(key_names[a] for a in key), key=key, each=target.each)
     else:
         schema = stored
+        if stored.each != target.each:
+            raise _conflict(target, f"its rows come from {_said(stored.each)}, not from {_said(target.each)}")
         if stored.key != key:
             raise _conflict(target, f"its rows have the key {list(stored.key)}, the source says {list(key)}")
         for attribute, name in zip(key, stored.key_names, strict=True):
@@ -266,11 +283,11 @@ def open_book(
         if have is None and kind is None:
             pending.append(column)
         elif have is None and kind is not None:
-            added.append(TypedColumn(column.name, column.path, kind, column.template, column.mask))
+            added.append(TypedColumn(column.name, column.path, kind, column.template, column.mask, column.of_parent))
         elif have is not None and (
             have.path != column.path
             or kind not in (None, have.type)
-            or (have.template, have.mask) != (column.template, column.mask)
+            or (have.template, have.mask, have.of_parent) != (column.template, column.mask, column.of_parent)
         ):
             raise _conflict(target, f"column {column.name} holds {have.path} as {have.type.kind}")
     schema = replace(schema, columns=(*schema.columns, *added))
@@ -280,9 +297,11 @@ def open_book(
     return SchemaBook(target, key, dialect, schema, tuple(pending), stored, others)
 
 
-def _is_key(column: Column, key: tuple[str, ...]) -> bool:
+def _is_key(column: Column, key: tuple[str, ...], *, is_each: bool) -> bool:
     """Whether it only gives a key column another name."""
-    return len(column.path) == 1 and column.path[0] in key and column.template is None and column.mask is None
+    is_item = column.of_parent or not is_each
+    is_plain = column.template is None and column.mask is None
+    return len(column.path) == 1 and column.path[0] in key and is_item and is_plain
 
 
 def _known_type(column: Column) -> ColumnType | None:
@@ -292,6 +311,10 @@ def _known_type(column: Column) -> ColumnType | None:
     if column.template is not None:
         return column.type or ColumnType(Kind.TEXT)
     return column.type
+
+
+def _said(each: Path | None) -> str:
+    return ".".join(map(str, each)) if each is not None else "whole items"
 
 
 def _conflict(target: Target, what: str) -> SchemaConflict:
@@ -309,4 +332,5 @@ def key_column_type(tag: str) -> ColumnType:
 
 def all_columns(schema: TargetSchema) -> Sequence[str]:
     """Every column name of a target's table, in the order it is created."""
-    return (*schema.key_names, *(c.name for c in schema.columns), *METADATA_COLUMNS)
+    element = ELEMENT_COLUMNS if schema.each is not None else ()
+    return (*schema.key_names, *element, *(c.name for c in schema.columns), *METADATA_COLUMNS)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from cdc_merge.errors import SchemaConflict
-from cdc_merge.merge.schema import SchemaBook, TargetSchema, all_columns, key_column_type, open_book
+from cdc_merge.merge.schema import ELEMENT_COLUMNS, SchemaBook, TargetSchema, all_columns, key_column_type, open_book
 from cdc_merge.model import ColumnType, Kind, Source
 from cdc_merge.warehouses import Dialect, Session
 
@@ -102,6 +102,9 @@ class Inspector:
         type_name = self.dialect.type_name
         for name, tag in zip(stored.key_names, self.key_tags or (), strict=False):
             yield name, type_name(key_column_type(tag))
+        if stored.each is not None:
+            yield ELEMENT_COLUMNS[0], type_name(ColumnType(Kind.INTEGER))
+            yield ELEMENT_COLUMNS[1], type_name(ColumnType(Kind.TEXT))
         for column in stored.columns:
             yield column.name, type_name(column.type)
         yield "_cdc_position", type_name(ColumnType(Kind.TEXT))

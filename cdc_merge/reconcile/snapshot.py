@@ -15,7 +15,7 @@ from cdc_merge.errors import Refused
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.items import DecodedItems, decode_items
 from cdc_merge.feed.shape import Form
-from cdc_merge.feed.values import staged_columns
+from cdc_merge.feed.values import staged_definition
 from cdc_merge.feed.workbench import Bench, Workbench
 from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.model import ObjectRef, Source
@@ -229,8 +229,7 @@ class _Taken:
             f"position VARCHAR, changed_at TIMESTAMP WITH TIME ZONE, removed BOOLEAN, could BOOLEAN{flags})"
         )
         for i, book in enumerate(books):
-            columns = "".join(f", {column} {kind}" for column, kind in staged_columns(book, dialect))
-            workbench.execute(f"CREATE TABLE stage_rows_{i} (n BIGINT, rescued VARCHAR{columns})")
+            workbench.execute(f"CREATE TABLE stage_rows_{i} ({staged_definition(book, dialect)})")
             self._widen(workbench, i)
 
     def refuse_twice(self, workbench: Workbench, label: str) -> None:

@@ -43,3 +43,49 @@ CREATE MACRO time_position(micros, event_name, event_id) AS
         WHEN micros >= 0 AND event_name IN ('INSERT', 'MODIFY', 'REMOVE')
         THEN lpad(CAST(micros AS VARCHAR), 20, '0') || CASE event_name WHEN 'REMOVE' THEN '/1/' ELSE '/0/' END || replace(event_id, chr(0), '')
     END;
+
+-- The elements of a typed value, for rows of their own: of a list in its order, of a map by its keys, of a set sorted, so
+-- that the same set gives the same rows. Any other value is its own only element; NULL has none.
+CREATE MACRO elements(typed) AS
+    CASE json_keys(typed)[1]
+        WHEN 'L' THEN list_transform(
+            json_extract(typed, '$.L[*]'),
+            lambda x, i: struct_pack(place := i - 1, key := CAST(NULL AS VARCHAR), element := CAST(x AS VARCHAR))
+        )
+        WHEN 'M' THEN list_transform(
+            list_sort(json_keys(typed, '/M')),
+            lambda k, i: struct_pack(
+                place := i - 1, key := k, element := CAST(json_extract(typed, '/M/' || replace(replace(k, '~', '~0'), '/', '~1')) AS VARCHAR)
+            )
+        )
+        WHEN 'SS' THEN list_transform(
+            list_sort(json_extract_string(typed, '$.SS[*]')),
+            lambda x, i: struct_pack(place := i - 1, key := CAST(NULL AS VARCHAR), element := CAST(json_object('S', x) AS VARCHAR))
+        )
+        WHEN 'NS' THEN list_transform(
+            list_sort(json_extract_string(typed, '$.NS[*]')),
+            lambda x, i: struct_pack(place := i - 1, key := CAST(NULL AS VARCHAR), element := CAST(json_object('N', x) AS VARCHAR))
+        )
+        WHEN 'BS' THEN list_transform(
+            list_sort(json_extract_string(typed, '$.BS[*]')),
+            lambda x, i: struct_pack(place := i - 1, key := CAST(NULL AS VARCHAR), element := CAST(json_object('B', x) AS VARCHAR))
+        )
+        WHEN 'NULL' THEN []
+        ELSE [struct_pack(place := CAST(0 AS BIGINT), key := CAST(NULL AS VARCHAR), element := CAST(typed AS VARCHAR))]
+    END;
+
+-- How many there are, without making them.
+CREATE MACRO element_count(typed) AS
+    CASE json_keys(typed)[1]
+        WHEN 'L' THEN json_array_length(typed, '/L')
+        WHEN 'M' THEN len(json_keys(typed, '/M'))
+        WHEN 'SS' THEN json_array_length(typed, '/SS')
+        WHEN 'NS' THEN json_array_length(typed, '/NS')
+        WHEN 'BS' THEN json_array_length(typed, '/BS')
+        WHEN 'NULL' THEN 0
+        ELSE CASE WHEN typed IS NULL THEN 0 ELSE 1 END
+    END;
+
+-- What an element's columns are taken from: the attributes of a map; of anything else, the element under the name `.`.
+CREATE MACRO element_image(element) AS
+    CASE WHEN json_keys(element)[1] = 'M' THEN CAST(json_extract(element, '/M') AS VARCHAR) ELSE '{".":' || element || '}' END;

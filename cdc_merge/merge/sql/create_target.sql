@@ -3,6 +3,10 @@ CREATE TABLE {{ target.table }} (
 {% for key in target.keys %}
     {{ key.name }} {{ key.type }} NOT NULL,
 {% endfor %}
+{% if target.is_each %}
+    _cdc_index {{ integer }} NOT NULL,
+    _cdc_key {{ text }},
+{% endif %}
 {% for column in columns %}
     {{ column.name }} {{ column.type }},
 {% endfor %}
@@ -11,6 +15,6 @@ CREATE TABLE {{ target.table }} (
     _cdc_merged_at {{ timestamp }} NOT NULL,
     _cdc_rescued {{ metadata_json }}
 {% if dialect.indexes_key %}
-    , PRIMARY KEY ({% for key in target.keys %}{{ key.name }}{% if not loop.last %}, {% endif %}{% endfor %})
+    , PRIMARY KEY ({% for key in target.keys %}{{ key.name }}{% if not loop.last %}, {% endif %}{% endfor %}{% if target.is_each %}, _cdc_index{% endif %})
 {% endif %}
 )

@@ -1,5 +1,16 @@
+{% if target.is_each %}
+-- The rows of accepted changes go, all of an item together.
+DELETE FROM {{ target.table }} AS t
+USING _cdc_resolved AS r
+WHERE r.own_{{ target.number }} IS NOT NULL
+    AND r.accepted_{{ target.number }}
+{% for key in target.keys %}
+    AND t.{{ key.name }} = {{ key.resolved }}
+{% endfor %}
+{% else %}
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM {{ target.table }} AS t
 USING _cdc_resolved AS r
 WHERE t.{{ row_address }} = r.row_{{ target.number }}
     AND r.accepted_{{ target.number }}
+{% endif %}

@@ -3,6 +3,9 @@ INSERT INTO {{ target.table }} (
 {% for key in target.keys %}
     {{ key.name }},
 {% endfor %}
+{% if target.is_each %}
+    _cdc_index, _cdc_key,
+{% endif %}
 {% for column in target.columns %}
     {{ column.name }},
 {% endfor %}
@@ -12,6 +15,9 @@ SELECT
 {% for key in target.keys %}
     {{ key.resolved }},
 {% endfor %}
+{% if target.is_each %}
+    s.element_place, s.element_key,
+{% endif %}
 {% for column in target.columns %}
     {{ column.staged }},
 {% endfor %}
@@ -21,5 +27,6 @@ JOIN _cdc_resolved AS r ON r.n = s.n
 WHERE r.accepted_{{ target.number }}
 {% if dialect.indexes_key %}
 -- In the order of the key's index, which then is filled page by page instead of here and there.
-ORDER BY r.partition_key, r.sort_key
+ORDER BY r.partition_key, r.sort_key{% if target.is_each %}, s.element_place{% endif %}
+
 {% endif %}

@@ -26,7 +26,7 @@ FROM (
         s.*
         , ts.position AS tombstone
 {% for table in tables %}
-{% if dialect.indexes_key %}
+{% if dialect.indexes_key and not table.is_each %}
         , t{{ table.number }}._cdc_position AS own_{{ table.number }}
         , t{{ table.number }}.{{ row_address }} AS row_{{ table.number }}
 {% else %}
@@ -41,14 +41,18 @@ FROM (
         AND ts.partition_key = s.partition_key
         AND ts.sort_key = s.sort_key
 {% for table in tables %}
-{% if dialect.indexes_key %}
+{% if dialect.indexes_key and not table.is_each %}
     LEFT JOIN {{ table.table }} AS t{{ table.number }}
         ON {% for key in table.keys %}t{{ table.number }}.{{ key.name }} = {{ key.staged }}{% if not loop.last %}
 
         AND {% endif %}{% endfor %}
 
 {% else %}
+{% if table.is_each %}
+    -- An item has many rows here, all of its newest change.
+{% else %}
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+{% endif %}
     LEFT JOIN (
         SELECT s.n, max(t._cdc_position) AS own, min(t.{{ row_address }}) AS address, count(*) AS copies
         FROM _cdc_keys AS s

@@ -1,0 +1,125 @@
+"""Rows from the elements of an item: a list, a map's entries or a set become a table of their own."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cdc_merge.feed import shape
+from cdc_merge.feed.convert import carefully
+from cdc_merge.feed.plain import attributes_seen
+from cdc_merge.feed.rescue import rescue
+from cdc_merge.feed.values import Extracted, Values, staged_name, whole_columns
+from cdc_merge.feed.workbench import Bench
+from cdc_merge.merge.schema import SchemaBook, TypedColumn
+from cdc_merge.model import Column
+from cdc_merge.render import Sql, render
+from cdc_merge.warehouses.dialect import DUCKDB
+
+# The element's own text by type tag, as element_rows.sql extracts it.
+_TAGS = {"S": "x[1]", "N": "x[2]", "BOOL": "x[3]", "B": "x[4]"}
+_IS_NULL = "coalesce(x[5] = 'true', FALSE)"
+
+
+class ElementStage:
+    """Stages the elements of one target's items, of the lines at hand."""
+
+    def __init__(self, number: int, book: SchemaBook, values: Values, form: shape.Form) -> None:
+        assert book.target.each is not None
+        self._number = number
+        self._book = book
+        self._values = values
+        self._form = form
+        self._parents = shape.Pointers(form, name="p")  # of what is wanted of the item around an element
+        self._each = shape.pointer(book.target.each, below=form.image)
+
+    def find(self, bench: Bench) -> pa.Table:
+        """The elements of the taken items in `wide`, with the parent's attributes that columns ask for."""
+        parents = self._parents
+        columns: list[TypedColumn | Column] = [*self._book.schema.columns, *self._book.pending]
+        for column in columns:
+            if column.of_parent:
+                at = shape.pointer(column.path)
+                for tag in ("", "/S", "/N", "/BOOL", "/B", "/NULL"):
+                    parents.value(at + tag)
+        parents.value("/")  # never an empty list
+        return bench.table(
+            render(
+                "feed/sql/elements.sql",
+                DUCKDB,
+                number=self._number,
+                each=self._each,
+                pointers=Sql(parents.as_list()),
+            )
+        )
+
+    def meet(self, bench: Bench, found: pa.Table) -> None:
+        """Settle the types of columns that were asked for without one, and meet new attributes of the elements."""
+        if self._book.pending:
+            self._book.settle_pending({c: self._tags(bench, c) for c in self._book.pending})
+        if self._book.adds_attributes:
+            self._book.meet(attributes_seen(found.column("image")))
+
+    def _tags(self, bench: Bench, column: Column) -> dict[str, int]:
+        if column.of_parent:
+            typed = f"json_keys({self._parents.value(shape.pointer(column.path))})"
+        elif column.path:
+            typed = f"json_keys(image, {shape.literal(shape.pointer(column.path, below=''))})"
+        else:
+            typed = "json_keys(element)"
+        rows = bench.rows(
+            f"SELECT tag, count(*) FROM (SELECT {typed}[1] AS tag FROM found) WHERE tag IS NOT NULL GROUP BY tag"
+        )
+        return dict(rows)
+
+    def rows(self, bench: Bench) -> pa.Table:
+        """The rows of the elements in `found`, as `stage_rows_<i>` has them."""
+        columns = self._book.schema.columns
+        pointers = shape.Pointers()
+        values = [self._value(i, c, pointers) for i, c in enumerate(columns)]
+        pointers.value("/")  # never an empty list
+        inner = [i for i, c in enumerate(columns) if not c.of_parent]
+        whole = next((values[i].name for i in inner if not columns[i].path), None)
+        held = sorted(self._book.held_attributes())
+        table = bench.table(
+            render(
+                "feed/sql/element_rows.sql",
+                DUCKDB,
+                columns=values,
+                must_fit=whole_columns([values[i] for i in inner], [columns[i] for i in inner], ()),
+                whole=whole,
+                held=Sql("[" + ", ".join(map(shape.literal, held)) + "]::VARCHAR[]"),
+                pointers=Sql(pointers.as_list()),
+            )
+        )
+        rescued = self._rescued(table, frozenset(held))
+        renamed = {"place": "element_place", "key": "element_key"}
+        table = table.drop_columns(["image", "failed", "stray", "is_whole"])
+        table = table.rename_columns([renamed.get(n, n) for n in table.column_names])
+        return table.append_column("rescued", rescued)
+
+    def _value(self, index: int, column: TypedColumn, pointers: shape.Pointers) -> Extracted:
+        if column.of_parent:
+            return self._values.careful(index, column, self._parents, below=shape.NEW_IMAGE)
+        if column.path:
+            return self._values.careful(index, column, pointers)
+        value = carefully(column.type, _TAGS, "element", self._values.dialect, base64_layers=self._values.base64_layers)
+        # A map's attributes are looked at one by one where the element as a whole did not fit.
+        return Extracted(staged_name(index), Sql(f"CASE WHEN NOT {_IS_NULL} THEN {value} END"), Sql("FALSE"), ".")
+
+    def _rescued(self, table: pa.Table, held: frozenset[str]) -> pa.Array:
+        """What no column holds, of the few rows where there is any."""
+        failed = pc.greater(pc.list_value_length(table.column("failed")), 0)
+        odd = pc.and_(pc.or_(table.column("stray"), failed), pc.invert(table.column("is_whole")))
+        places = pc.indices_nonzero(odd)
+        few = table.take(places)
+        left = rescue(
+            few.column("image"),
+            held=held,
+            failed=few.column("failed"),
+            base64_layers=self._values.base64_layers,
+        )
+        texts: list[str | None] = [None] * len(table)
+        for place, text in zip(places.to_pylist(), left.to_pylist(), strict=True):
+            texts[place] = text
+        return pa.array(texts, pa.string())

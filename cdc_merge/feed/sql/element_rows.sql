@@ -1,0 +1,21 @@
+-- Rows of elements. What is left over: attributes that no column takes (`stray`), and values that did not fit (`failed`).
+SELECT
+    n, place, key, image
+{% for column in columns %}
+    , {{ column.name }}
+{% endfor %}
+    , list_filter([
+{% for column in must_fit %}
+        CASE WHEN {{ column.given }} AND {{ column.name }} IS NULL THEN {{ column.attribute }} END{% if not loop.last %},{% endif %}
+{% endfor %}
+    ]::VARCHAR[], lambda attribute: attribute IS NOT NULL) AS failed
+    , {% if whole %}{{ whole }} IS NULL AND {% endif %}len(list_filter(json_keys(image), lambda a: NOT list_contains({{ held }}, a))) > 0 AS stray
+    , {% if whole %}{{ whole }} IS NOT NULL{% else %}FALSE{% endif %} AS is_whole
+FROM (
+    SELECT
+        n, place, key, image, element, v, p
+{% for column in columns %}
+        , {{ column.value }} AS {{ column.name }}
+{% endfor %}
+    FROM (SELECT *, json_extract_string(image, {{ pointers }}) AS v, json_extract_string(element, ['/S', '/N', '/BOOL', '/B', '/NULL', '']) AS x FROM found)
+)

@@ -1,0 +1,185 @@
+"""Rows from the elements of items, on every engine: replaced together with the item, deleted with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Mask, Source, Target, Template
+from tests.support.harness import Harness
+from tests.support.records import Record, stream_record
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+ORDERS = Target(
+    "orders",
+    where=(Condition(("Type",), any_of=("Order",)),),
+    columns=(Column("status", ("Status",), ColumnType(Kind.TEXT)), Column("items", ("Items",), ColumnType(Kind.JSON))),
+    evolve=Evolve.FREEZE,
+)
+LINES = Target(
+    "lines",
+    where=(Condition(("Type",), any_of=("Order",)),),
+    each=("Items",),
+    columns=(
+        Column("sku", ("Sku",)),
+        Column("quantity", ("Qty",), ColumnType(Kind.INTEGER)),
+        Column("colour", ("Options", "Colour"), ColumnType(Kind.TEXT)),
+        Column("status", ("Status",), ColumnType(Kind.TEXT), of_parent=True),
+        Column("order_id", ("PK",), template=Template(("ORDER#", ""), 0), of_parent=True),
+    ),
+    evolve=Evolve.FREEZE,
+)
+SOURCE = Source("shop", "", ("PK",), (ORDERS, LINES))
+
+
+@pytest.fixture
+def shop(warehouse_url: str, tmp_path: Path) -> Harness:
+    return Harness(warehouse_url, SOURCE, tmp_path / "feed")
+
+
+def change(key: str, sequence: int, image: Mapping[str, Any] | None = None) -> Record:
+    whole = None if image is None else {"PK": key, "Type": "Order", **image}
+    return stream_record({"PK": key}, whole, sequence=sequence, at=T0 + timedelta(seconds=sequence))
+
+
+def lines(harness: Harness, table: str = "lines") -> list[tuple[Any, ...]]:
+    return harness.query(
+        f"SELECT order_id, _cdc_index, sku, quantity, colour, status, CAST(_cdc_rescued AS text) "
+        f"FROM {harness.schema}.{table} ORDER BY pk, _cdc_index"
+    )
+
+
+def item(sku: str, quantity: Any = 1, **more: Any) -> dict[str, Any]:
+    return {"Sku": sku, "Qty": quantity, **more}
+
+
+def test_each_element_is_a_row_with_columns_of_its_own_and_of_the_item_around(shop: Harness) -> None:
+    shop.put_records(
+        [
+            change("ORDER#1", 1, {"Status": "PLACED", "Items": [item("a", 2), item("b", Options={"Colour": "red"})]}),
+            change("ORDER#2", 2, {"Status": "SHIPPED", "Items": []}),
+            change("ORDER#3", 3, {"Items": [item("c", "many", Gift=True)]}),
+            change("ORDER#4", 4, {}),
+        ]
+    )
+    totals = shop.run()
+
+    assert lines(shop) == [
+        ("1", 0, "a", 2, None, "PLACED", None),
+        ("1", 1, "b", 1, "red", "PLACED", '{"Options":{"M":{"Colour":{"S":"red"}}}}'),
+        ("3", 0, "c", None, None, None, '{"Gift":{"BOOL":true},"Qty":{"S":"many"}}'),
+    ]
+    assert totals.counts.applied == 4
+    assert totals.counts.targets["lines"] == {"inserted": 2, "updated": 0, "deleted": 0}
+
+
+def test_a_list_that_shrinks_reorders_or_vanishes_is_replaced_as_a_whole(shop: Harness) -> None:
+    shop.put_records([change(f"ORDER#{n}", n, {"Items": [item("a"), item("b"), item("c")]}) for n in range(1, 5)])
+    shop.run()
+    shop.put_records(
+        [
+            change("ORDER#1", 11, {"Items": [item("c"), item("a")]}),
+            change("ORDER#2", 12, {"Items": []}),
+            change("ORDER#3", 13, {}),
+            change("ORDER#4", 14),
+        ]
+    )
+    shop.run()
+
+    assert [(o, i, sku) for o, i, sku, *_ in lines(shop)] == [("1", 0, "c"), ("1", 1, "a")]
+    assert set(shop.tombstones()) == {("ORDER#4",)}
+
+
+def test_late_changes_lose_to_what_is_there(shop: Harness) -> None:
+    shop.put_records([change("ORDER#1", 9, {"Items": [item("new")]}), change("ORDER#2", 9)])
+    shop.run()
+    shop.put_records(
+        [change("ORDER#1", 5, {"Items": [item("old"), item("old")]}), change("ORDER#2", 5, {"Items": [item("x")]})]
+    )
+
+    assert shop.run().counts.stale == 2
+    assert [row[2] for row in lines(shop)] == ["new"]
+
+
+def test_an_empty_list_leaves_a_trace_where_no_other_target_takes_the_item(warehouse_url: str, tmp_path: Path) -> None:
+    shop = Harness(warehouse_url, Source("shop", "", ("PK",), (LINES,)), tmp_path / "feed")
+    shop.put_records([change("ORDER#1", 9, {"Items": []})])
+    shop.run()
+    assert set(shop.tombstones()) == {("ORDER#1",)}
+    shop.put_records([change("ORDER#1", 5, {"Items": [item("old")]})])
+    shop.run()
+    assert lines(shop) == []
+
+
+def test_maps_sets_scalars_and_changed_types_give_rows(warehouse_url: str, tmp_path: Path) -> None:
+    target = Target("tags", each=("Tags",), columns=(Column("tag", (), ColumnType(Kind.TEXT)),), evolve=Evolve.FREEZE)
+    shop = Harness(warehouse_url, Source("shop", "", ("PK",), (target,)), tmp_path / "feed")
+    shop.put_records(
+        [
+            change("1", 1, {"Tags": {"b", "a"}}),
+            change("2", 2, {"Tags": {"y": "Y", "x": "X"}}),
+            change("3", 3, {"Tags": "alone"}),
+            change("4", 4, {"Tags": ["l", None, {"m": 1}]}),
+            change("5", 5, {"Tags": None}),
+            change("6", 6, {"Tags": {2, 1}}),
+        ]
+    )
+    shop.run()
+
+    rows = shop.query(
+        f"SELECT pk, _cdc_index, _cdc_key, tag, CAST(_cdc_rescued AS text) FROM {shop.schema}.tags ORDER BY 1, 2"
+    )
+    assert rows == [
+        ("1", 0, None, "a", None),
+        ("1", 1, None, "b", None),
+        ("2", 0, "x", "X", None),
+        ("2", 1, "y", "Y", None),
+        ("3", 0, None, "alone", None),
+        ("4", 0, None, "l", None),
+        ("4", 1, None, None, '{".":{"NULL":true}}'),
+        ("4", 2, None, None, '{"m":{"N":"1"}}'),
+        ("6", 0, None, "1", None),
+        ("6", 1, None, "2", None),
+    ]
+
+
+def test_an_element_may_be_kept_whole_and_parts_of_it_masked(warehouse_url: str, tmp_path: Path) -> None:
+    columns = (Column("line", (), ColumnType(Kind.JSON)), Column("sku", ("Sku",), ColumnType(Kind.TEXT)))
+    hidden = (Column("sku", ("Sku",), mask=Mask.REDACT), Column("quantity", ("Qty",), ColumnType(Kind.INTEGER)))
+    source = Source(
+        "shop",
+        "",
+        ("PK",),
+        (
+            Target("whole", each=("Items",), columns=columns, evolve=Evolve.FREEZE),
+            Target("hidden", each=("Order", "Items"), columns=hidden, evolve=Evolve.FREEZE),
+        ),
+    )
+    shop = Harness(warehouse_url, source, tmp_path / "feed")
+    elements = [item("secret", 2, Extra={"a": 1})]
+    shop.put_records([change("1", 1, {"Items": elements, "Order": {"Items": elements}})])
+    shop.run()
+
+    ((line, sku, rescued),) = shop.query(f"SELECT CAST(line AS text), sku, _cdc_rescued FROM {shop.schema}.whole")
+    assert (json.loads(line), sku, rescued) == ({"Sku": "secret", "Qty": 2, "Extra": {"a": 1}}, "secret", None)
+    hidden_row = shop.query(f"SELECT sku, quantity, CAST(_cdc_rescued AS text) FROM {shop.schema}.hidden")
+    assert hidden_row == [("redacted", 2, '{"Extra":{"M":{"a":{"N":"1"}}}}')]
+
+
+def test_new_attributes_of_elements_become_columns_where_that_is_asked_for(warehouse_url: str, tmp_path: Path) -> None:
+    target = Target("lines", each=("Items",), columns=(Column("sku", ("Sku",)),), evolve=Evolve.ADD)
+    shop = Harness(warehouse_url, Source("shop", "", ("PK",), (target,)), tmp_path / "feed")
+    shop.put_records([change("1", 1, {"Items": [item("a")]})])
+    shop.run()
+    shop.put_records([change("2", 2, {"Items": [item("b", 3, Gift=True)]})])
+    shop.run()
+
+    assert shop.query(f"SELECT sku, CAST(qty AS integer), gift FROM {shop.schema}.lines ORDER BY pk") == [
+        ("a", 1, None),
+        ("b", 3, True),
+    ]
