@@ -75,6 +75,15 @@ class SafetyLimits:
             if lifted not in self.overridden:
                 self.overridden.append(lifted)
 
+    def judge_key(self, *, is_known: bool, count: int) -> None:
+        """Never lifted: tables would be made with keys of types that nobody has told, and no record would fit them."""
+        if count == 0 and not is_known:
+            raise Refused(
+                "it has no items, and no record has told yet of which types the key is",
+                where=self._where(),
+                hint="nothing needs to be reconciled: the first records make the tables (cdc-merge run)",
+            )
+
     def judge_floors(self, floors: Mapping[str, datetime | None]) -> None:
         """Never lifted: below a floor the tombstones are gone, so deleted rows would come back."""
         for target in self.source.targets:

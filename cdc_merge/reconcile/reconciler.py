@@ -277,6 +277,7 @@ class Reconciler:
 
             prepared = self._persist(take, source.name, again=StoreUnavailable)
             limits.judge_count(prepared.snapshot.items)
+            limits.judge_key(is_known=state.key_tags is not None, count=prepared.snapshot.items)
             undertaking = Undertaking(
                 id=uuid.uuid4().hex,
                 source=source.name,

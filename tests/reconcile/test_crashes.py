@@ -335,14 +335,19 @@ def test_a_reconcile_that_was_overtaken_by_a_newer_one_is_refused(
     drifted: Harness, export: str, tmp_path: Path
 ) -> None:
     """Its floors were fine when it began to read the export."""
-    older = str(write_export(tmp_path / "older", ITEMS[1:], as_of=AS_OF - MINUTE, key=("PK",)))
+    for minute, items in ((3, ITEMS), (2, ITEMS[1:])):  # the first of them adds the column
+        write_export(tmp_path / str(minute), items, as_of=AS_OF - minute * MINUTE, key=("PK",))
+    reconcile(drifted, str(tmp_path / "3"))
+    after: list[dict[str, list[str]]] = []
 
     def overtake(_read: int, _whole: int) -> None:
         reconcile(drifted, export)
+        after.append(contents(drifted))
 
     with pytest.raises(Refused, match="older than what is verified"):
-        reconcile(drifted, older, progress=overtake)
-    assert_reconciled(drifted)
+        reconcile(drifted, str(tmp_path / "2"), progress=overtake)
+    assert [contents(drifted)] == after
+    assert_free(drifted)
 
 
 def test_columns_that_a_worker_adds_while_an_export_is_read_are_compared_too(drifted: Harness, export: str) -> None:

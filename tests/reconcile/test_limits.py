@@ -250,6 +250,12 @@ def test_an_empty_export_is_refused(shop: Shop) -> None:
     shop.assert_refuses(shop.export(items=[]), says="no items at all")
 
 
+@pytest.mark.parametrize("force", [False, True], ids=["", "forced"])
+def test_an_empty_export_as_the_first_thing_of_a_source_is_refused_whatever_is_forced(shop: Shop, force: bool) -> None:
+    """Else it would settle that the key is text, and a table of numeric keys would be quarantined."""
+    shop.assert_refuses(shop.export(items=[]), says="no items", source=KIOSK, force=force)
+
+
 @pytest.mark.parametrize("arn", [OTHER_ARN, OTHER_ACCOUNT], ids=["name", "account"])
 def test_an_export_of_another_table_than_the_records_came_from_is_refused(shop: Shop, arn: str) -> None:
     shop.assert_refuses(shop.export(table_arn=arn), says="by what was merged before the source is")
