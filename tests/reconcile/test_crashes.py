@@ -16,6 +16,7 @@ import pytest
 
 from cdc_merge import Reconciler, Report
 from cdc_merge.errors import Refused, Transient, WarehouseUnavailable
+from cdc_merge.lease import Leases
 from cdc_merge.merger import Job
 from cdc_merge.model import ReconcilePolicy
 from cdc_merge.warehouses import Dialect, Observer, Session, Warehouse, open_warehouse
@@ -378,11 +379,20 @@ LATER = [
 ]
 
 
-@pytest.mark.parametrize("holder", ["reconcile", "worker"])
+class Impatient(Leases):
+    """Whoever asks takes the lease over, as if it had expired."""
+
+    def _is_gone(self, holder: str, token: str) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("holder", ["reconcile", "worker", "both"])
 def test_a_worker_that_merges_in_the_midst_of_a_reconcile_comes_after_it(
-    drifted: Harness, export: str, holder: str
+    drifted: Harness, export: str, monkeypatch: pytest.MonkeyPatch, holder: str
 ) -> None:
     """The reconcile has looked for newer changes and found none of these keys: none may be committed before it."""
+    if holder == "both":
+        monkeypatch.setattr("cdc_merge.worker.Leases", Impatient)
     put(drifted, LATER)
     worker = drifted.worker()
     worker.prepare()

@@ -25,6 +25,7 @@ from tests.reconcile.test_verdicts import AS_OF, CUSTOMER, MINUTE, ORDER, SOURCE
 from tests.support.exports import TABLE_ARN, change_manifest, write_export, write_manifest
 from tests.support.harness import Harness
 from tests.support.postgres import PostgresServer, drop_database, fresh_database
+from tests.support.records import stream_record
 
 OTHER_ARN = TABLE_ARN.replace("table/ecommerce", "table/other")
 OTHER_ACCOUNT = TABLE_ARN.replace("123456789012", "210987654321")
@@ -267,8 +268,15 @@ def test_an_export_of_another_table_than_configured_is_refused(shop: Shop, table
     shop.assert_refuses(shop.export(), says="by the configuration the source is", source=source)
 
 
-def test_an_export_of_another_table_than_the_last_one_is_refused(warehouse_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_fed", [False, True], ids=["first", "after records"])
+def test_an_export_of_another_table_than_the_last_one_is_refused(
+    warehouse_url: str, tmp_path: Path, is_fed: bool
+) -> None:
+    """Where the records do not tell of which table they are."""
     harness = Harness(warehouse_url, KIOSK, tmp_path / "feed")
+    if is_fed:
+        harness.put_records([stream_record({"PK": "k1"}, CUSTOMER, sequence=1, at=T0, arn_label=None)])
+        harness.run()
     reconcile(harness, export(tmp_path))
     shop = Shop(harness, tmp_path, contents(harness))
 
