@@ -45,16 +45,10 @@ NOT_YET = (
     Promise(("warehouse",), "a snowflake:// warehouse", "write duckdb:/// or postgresql://", begins="snowflake"),
     Promise(("defaults", "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
     Promise((*_SOURCE, "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
-    Promise((*_TARGET, "each"), "`each`", "remove it; a column of type json can hold the list"),
     Promise((*_TARGET, "history"), "`history`", "remove it"),
-    Promise((*_TARGET, "columns"), "`columns: document`", "name the columns, or remove it", equals="document"),
     Promise((*_TARGET, "deletes"), "`deletes: soft`", "write deletes: hard", equals="soft"),
     Promise((*_TARGET, "deletes"), "`deletes: ignore`", "write deletes: hard", equals="ignore"),
     Promise((*_TARGET, "expired"), "`expired: keep`", "write expired: delete", equals="keep"),
-    Promise((*_COLUMN, "match"), "`match`", "remove it"),
-    Promise((*_COLUMN, "mask"), "`mask`", "remove it, or leave the column out"),
-    Promise(_COLUMN, "`^` (the parent's attribute)", "name an attribute of the item", begins="^"),
-    Promise((*_COLUMN, "from"), "`^` (the parent's attribute)", "name an attribute of the item", begins="^"),
 )
 
 

@@ -225,10 +225,12 @@ class ReconcilePlan:
         return ComparedColumn(label, here, staged, Sql(form.format(a=here.text, b=staged.text)))
 
     def same_rescued(self) -> ComparedColumn:
-        """How `_cdc_rescued` is compared: as text, which is exact."""
+        """How `_cdc_rescued` is compared: as text, or without the attributes that are NULL, as good as missing."""
         here = Sql(f"CAST(t._cdc_rescued AS {self._dialect.types[Kind.TEXT]})")
         staged = Sql("s.rescued")
-        return ComparedColumn("_cdc_rescued", here, staged, Sql(f"({here.text} IS NOT DISTINCT FROM {staged.text})"))
+        alike = self._dialect.same_rescued.format(a=here.text, b=staged.text)
+        same = f"CASE WHEN {here.text} IS NOT DISTINCT FROM {staged.text} THEN TRUE ELSE {alike} END"
+        return ComparedColumn("_cdc_rescued", here, staged, Sql(same))
 
     def _tally(self, row: Row) -> Tally:
         rows, staged, missing, extra, different, newer, addresses, numbers, distinct = map(int, row)

@@ -78,7 +78,8 @@ class Probe:
                 return []
             books = self._books(state)
             plan = MergePlan(self._warehouse.dialect, self._layout, books, state.key_tags)
-            there = [t for t, book in zip(plan.targets, books, strict=True) if book.stored]
+            # Elements are left to reconcile: one alone says nothing of its item.
+            there = [t for t, book in zip(plan.targets, books, strict=True) if book.stored and not t.is_each]
             return sample_rows(session, self._warehouse.dialect, there, count, random=self._random)
 
     def read(self, rows: Sequence[SampledRow]) -> dict[SampledRow, Reading]:

@@ -431,7 +431,9 @@ class Reconciler:
     def _lock(self, session: Session, source: str, *, dry_run: bool, turn: Turn | None) -> Iterator[list[Statement]]:
         """What opens the transaction, so that no merge of the source runs beside it."""
         if dry_run:
-            yield []  # a lock is written, too
+            # Where each statement sees what was committed before it, a merge in between would look like drift. The
+            # lock is rolled back with all the rest. Elsewhere the transaction sees one moment anyhow.
+            yield [self._leases.hold_still(source)] if self._warehouse.dialect.take_turns else []
             return
         if turn:
             with turn() as fence:

@@ -29,6 +29,8 @@ class Dialect:
     `row_slots`: a query of how many pages a table has (`{table}`, or its name as a literal, `{literal}`), and of how
         many places for rows each has; many may be empty.
     `slot_address`: the `row_address` of a place, numbered from 1, on a page, numbered from 0.
+    `same_rescued`: whether two texts of _cdc_rescued ({a} of the table, {b} staged) are equal, where an attribute that
+        is DynamoDB's NULL is as good as none; never NULL. Asked only where the texts differ.
     `same_json`: whether two values ({a}, {b}) of the json type are equal, whatever the order of keys and the spelling
         of numbers; never NULL.
     """
@@ -53,6 +55,7 @@ class Dialect:
     max_added_columns: int = 1000
     take_turns: str | None = None
     row_hash: str | None = None
+    same_rescued: str = "FALSE"
     row_slots: str = "SELECT coalesce(max(rowid) + 1, 0), 1 FROM {table}"
     slot_address: str = "{page}"
     same_json: str = "({a} IS NOT DISTINCT FROM {b})"
@@ -95,6 +98,7 @@ DUCKDB = Dialect(
     # https://duckdb.org/docs/stable/sql/functions/utility#hashvalue
     row_hash="hash({})",
     # A function of the session (warehouses/duckdb.py), asked only where the texts differ.
+    same_rescued="same_rescued(coalesce({a}, '{{}}'), coalesce({b}, '{{}}'))",
     same_json="CASE WHEN {a} IS NOT DISTINCT FROM {b} THEN TRUE ELSE coalesce(same_json({a}, {b}), FALSE) END",
     decimal_digits=38,
     decimal_scale=18,
@@ -140,6 +144,15 @@ POSTGRES = Dialect(
     decode_base64="decode({}, 'base64')",
     indexes_key=True,
     stages_decimals=False,
+    # Attribute names with U+0000 cannot be unescaped, so such texts are only compared as they are.
+    # https://www.postgresql.org/docs/current/functions-json.html#FUNCTIONS-JSON-PROCESSING
+    same_rescued="CASE WHEN strpos(concat({a}, {b}), '\\u0000') > 0 THEN FALSE ELSE "
+    + " = ".join(
+        'coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") '
+        f"FROM json_each(CAST({{{side}}} AS json)) AS e WHERE CAST(e.value AS text) <> '{{{{\"NULL\":true}}}}'), '')"
+        for side in "ab"
+    )
+    + " END",
     # A row must fit a page of 8 kB, some 20 bytes for each value that is stored elsewhere.
     # https://www.postgresql.org/docs/current/limits.html
     max_added_columns=300,

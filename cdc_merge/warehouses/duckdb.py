@@ -187,7 +187,9 @@ class DuckDBSession:
 
     def _register_functions(self) -> None:
         with suppress(duckdb.CatalogException, duckdb.NotImplementedException):  # another session has done it
-            self._connection.create_function("same_json", _same_json, ["VARCHAR", "VARCHAR"], "BOOLEAN", type="arrow")
+            pair = ["VARCHAR", "VARCHAR"]
+            self._connection.create_function("same_json", _same_json, pair, "BOOLEAN", type="arrow")
+            self._connection.create_function("same_rescued", _same_rescued, pair, "BOOLEAN", type="arrow")
 
     def detach(self) -> None:
         """Let go of staged files."""
@@ -256,6 +258,16 @@ def _same_json(first: pa.ChunkedArray, second: pa.ChunkedArray) -> pa.Array:
     """Whether two JSON texts say the same: keys in any order, numbers by their value, exactly."""
     pairs = zip(first.to_pylist(), second.to_pylist(), strict=True)
     return pa.array([_parsed(a) == _parsed(b) for a, b in pairs], pa.bool_())
+
+
+def _same_rescued(first: pa.ChunkedArray, second: pa.ChunkedArray) -> pa.Array:
+    """Whether two texts of rescued attributes say the same, but for attributes that are NULL."""
+    pairs = zip(first.to_pylist(), second.to_pylist(), strict=True)
+    return pa.array([_present(a) == _present(b) for a, b in pairs], pa.bool_())
+
+
+def _present(text: str) -> dict[str, object]:
+    return {name: value for name, value in json.loads(text).items() if value != {"NULL": True}}
 
 
 def _parsed(text: str) -> object:

@@ -53,7 +53,7 @@ WITH suspects AS (
         t._cdc_row,
         coalesce(t.k0, s.k0) AS k0,
         coalesce(t.k1, s.k1) AS k1,
-        w.k0 IS NOT NULL AS is_newer
+w.k0 IS NOT NULL AS is_newer
     FROM (
         SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, r.n, hash(CAST(r.c0 AS VARCHAR), CAST(r.c1 AS NUMERIC(12, 2)), CAST(r.c2 AS JSON), CAST(r.c3 AS VARCHAR), r.rescued) AS h
         FROM _cdc_keys AS s
@@ -71,7 +71,7 @@ JOIN _cdc_rows_0 AS r ON r.n = s.n
 )
 SELECT
     x.n AS n,
-    x._cdc_row AS address,
+x._cdc_row AS address,
     x.k0 AS k0,
     x.k1 AS k1,
     CASE
@@ -86,7 +86,7 @@ SELECT
         , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
         , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END THEN 'addresses' END
         , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR)) THEN 'city' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued) THEN '_cdc_rescued' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
     ) AS differing
 FROM suspects AS x
 LEFT JOIN "analytics"."customers" AS t ON t.rowid = x._cdc_row
@@ -96,7 +96,7 @@ WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
     OR NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2)))
     OR NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END
     OR NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR))
-    OR NOT (CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued);
+    OR NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END;
 
 -- [count customers]
 -- How many of each, with what is needed to see whether a row is there twice.
@@ -109,7 +109,7 @@ SELECT
     count(*) FILTER (WHERE v.verdict = 'newer'),
     count(v.address),
     count(v.n),
-    count(DISTINCT v.n)
+    count(DISTINCT v.n) FILTER (WHERE v.n IS NOT NULL)
 FROM _cdc_verdicts_0 AS v;
 
 -- [find causes in customers]
@@ -121,7 +121,7 @@ SELECT
     v.verdict,
     v.k0,
     v.k1,
-    v.differing,
+v.differing,
     CASE
         WHEN v.verdict = 'missing' AND d.k0 IS NOT NULL THEN 'insert_after_delete_lost'
         WHEN v.verdict = 'missing' AND o.k0 IS NOT NULL THEN 'move_lost'
@@ -224,7 +224,7 @@ WITH suspects AS (
         t._cdc_row,
         coalesce(t.k0, s.k0) AS k0,
         coalesce(t.k1, s.k1) AS k1,
-        w.k0 IS NOT NULL AS is_newer
+w.k0 IS NOT NULL AS is_newer
     FROM (
         SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, r.n, hash(CAST(r.c0 AS BIGINT), CAST(r.c1 AS TIMESTAMP WITH TIME ZONE), CAST(r.c2 AS BOOLEAN), CAST(r.c3 AS BLOB), r.rescued) AS h
         FROM _cdc_keys AS s
@@ -242,7 +242,7 @@ JOIN _cdc_rows_1 AS r ON r.n = s.n
 )
 SELECT
     x.n AS n,
-    x._cdc_row AS address,
+x._cdc_row AS address,
     x.k0 AS k0,
     x.k1 AS k1,
     CASE
@@ -257,7 +257,7 @@ SELECT
         , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE)) THEN 'created_at' END
         , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN)) THEN 'paid' END
         , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB)) THEN 'token' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued) THEN '_cdc_rescued' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
     ) AS differing
 FROM suspects AS x
 LEFT JOIN "analytics"."or""ders'" AS t ON t.rowid = x._cdc_row
@@ -267,7 +267,7 @@ WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
     OR NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE))
     OR NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN))
     OR NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB))
-    OR NOT (CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued);
+    OR NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END;
 
 -- [count or"ders']
 -- How many of each, with what is needed to see whether a row is there twice.
@@ -280,7 +280,7 @@ SELECT
     count(*) FILTER (WHERE v.verdict = 'newer'),
     count(v.address),
     count(v.n),
-    count(DISTINCT v.n)
+    count(DISTINCT v.n) FILTER (WHERE v.n IS NOT NULL)
 FROM _cdc_verdicts_1 AS v;
 
 -- [find causes in or"ders']
@@ -292,7 +292,7 @@ SELECT
     v.verdict,
     v.k0,
     v.k1,
-    v.differing,
+v.differing,
     CASE
         WHEN v.verdict = 'missing' AND d.k0 IS NOT NULL THEN 'insert_after_delete_lost'
         WHEN v.verdict = 'missing' AND o.k0 IS NOT NULL THEN 'move_lost'
@@ -468,7 +468,7 @@ WITH suspects AS (
         t._cdc_row,
         coalesce(t.k0, s.k0) AS k0,
         coalesce(t.k1, s.k1) AS k1,
-        w.k0 IS NOT NULL AS is_newer
+w.k0 IS NOT NULL AS is_newer
     FROM (
         SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, r.n, hash(CAST(r.c0 AS VARCHAR), CAST(r.c1 AS NUMERIC(12, 2)), CAST(r.c2 AS JSON), CAST(r.c3 AS VARCHAR), r.rescued) AS h
         FROM _cdc_keys AS s
@@ -489,7 +489,7 @@ LEFT JOIN _cdc_rows_0 AS r ON r.n = s.n
 )
 SELECT
     x.n AS n,
-    x._cdc_row AS address,
+x._cdc_row AS address,
     x.k0 AS k0,
     x.k1 AS k1,
     CASE
@@ -504,7 +504,7 @@ SELECT
         , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
         , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END THEN 'addresses' END
         , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR)) THEN 'city' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued) THEN '_cdc_rescued' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
     ) AS differing
 FROM suspects AS x
 LEFT JOIN "analytics"."customers" AS t ON t.rowid = x._cdc_row
@@ -514,7 +514,7 @@ WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
     OR NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2)))
     OR NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END
     OR NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR))
-    OR NOT (CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued);
+    OR NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END;
 
 -- [compare or"ders']
 -- One target beside the export: every row that is not the same in both, by its key.
@@ -527,7 +527,7 @@ WITH suspects AS (
         t._cdc_row,
         coalesce(t.k0, s.k0) AS k0,
         coalesce(t.k1, s.k1) AS k1,
-        w.k0 IS NOT NULL AS is_newer
+w.k0 IS NOT NULL AS is_newer
     FROM (
         SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, r.n, hash(CAST(r.c0 AS BIGINT), CAST(r.c1 AS TIMESTAMP WITH TIME ZONE), CAST(r.c2 AS BOOLEAN), CAST(r.c3 AS BLOB), r.rescued) AS h
         FROM _cdc_keys AS s
@@ -548,7 +548,7 @@ LEFT JOIN _cdc_rows_1 AS r ON r.n = s.n
 )
 SELECT
     x.n AS n,
-    x._cdc_row AS address,
+x._cdc_row AS address,
     x.k0 AS k0,
     x.k1 AS k1,
     CASE
@@ -563,7 +563,7 @@ SELECT
         , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE)) THEN 'created_at' END
         , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN)) THEN 'paid' END
         , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB)) THEN 'token' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued) THEN '_cdc_rescued' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
     ) AS differing
 FROM suspects AS x
 LEFT JOIN "analytics"."or""ders'" AS t ON t.rowid = x._cdc_row
@@ -573,4 +573,4 @@ WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
     OR NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE))
     OR NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN))
     OR NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB))
-    OR NOT (CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued);
+    OR NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END;

@@ -33,7 +33,7 @@ ANALYZE _cdc_newer;
 CREATE TEMPORARY TABLE _cdc_verdicts_0 AS
 SELECT
     s.n AS n,
-    t._cdc_row AS address,
+t._cdc_row AS address,
     coalesce(t."pk", s.k0) AS k0,
     coalesce(t."sk", s.k1) AS k1,
     CASE
@@ -48,7 +48,7 @@ SELECT
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS jsonb)) THEN 'addresses' END
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS text)) THEN 'city' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued) THEN '_cdc_rescued' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
     ) AS differing
 FROM (
     SELECT
@@ -71,7 +71,7 @@ WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
         OR NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2)))
         OR NOT (t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS jsonb))
         OR NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS text))
-        OR NOT (CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued)
+        OR NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END
     );
 
 -- [analyze _cdc_verdicts_0]
@@ -88,7 +88,7 @@ SELECT
     count(*) FILTER (WHERE v.verdict = 'newer'),
     count(v.address),
     count(v.n),
-    count(DISTINCT v.n)
+    count(DISTINCT v.n) FILTER (WHERE v.n IS NOT NULL)
 FROM _cdc_verdicts_0 AS v;
 
 -- [find causes in customers]
@@ -100,7 +100,7 @@ SELECT
     v.verdict,
     v.k0,
     v.k1,
-    v.differing,
+v.differing,
     CASE
         WHEN v.verdict = 'missing' AND d.k0 IS NOT NULL THEN 'insert_after_delete_lost'
         WHEN v.verdict = 'missing' AND o.k0 IS NOT NULL THEN 'move_lost'
@@ -180,7 +180,7 @@ SELECT * FROM (
 CREATE TEMPORARY TABLE _cdc_verdicts_1 AS
 SELECT
     s.n AS n,
-    t._cdc_row AS address,
+t._cdc_row AS address,
     coalesce(t."pk", s.k0) AS k0,
     coalesce(t."sk", s.k1) AS k1,
     CASE
@@ -195,7 +195,7 @@ SELECT
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS timestamp with time zone)) THEN 'created_at' END
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS boolean)) THEN 'paid' END
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS bytea)) THEN 'token' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued) THEN '_cdc_rescued' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
     ) AS differing
 FROM (
     SELECT
@@ -218,7 +218,7 @@ WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
         OR NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS timestamp with time zone))
         OR NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS boolean))
         OR NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS bytea))
-        OR NOT (CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued)
+        OR NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END
     );
 
 -- [analyze _cdc_verdicts_1]
@@ -235,7 +235,7 @@ SELECT
     count(*) FILTER (WHERE v.verdict = 'newer'),
     count(v.address),
     count(v.n),
-    count(DISTINCT v.n)
+    count(DISTINCT v.n) FILTER (WHERE v.n IS NOT NULL)
 FROM _cdc_verdicts_1 AS v;
 
 -- [find causes in or"ders']
@@ -247,7 +247,7 @@ SELECT
     v.verdict,
     v.k0,
     v.k1,
-    v.differing,
+v.differing,
     CASE
         WHEN v.verdict = 'missing' AND d.k0 IS NOT NULL THEN 'insert_after_delete_lost'
         WHEN v.verdict = 'missing' AND o.k0 IS NOT NULL THEN 'move_lost'
@@ -418,7 +418,7 @@ VALUES (
 CREATE TEMPORARY TABLE _cdc_verdicts_0 AS
 SELECT
     s.n AS n,
-    t._cdc_row AS address,
+t._cdc_row AS address,
     coalesce(t."pk", s.k0) AS k0,
     coalesce(t."sk", s.k1) AS k1,
     CASE
@@ -433,7 +433,7 @@ SELECT
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS jsonb)) THEN 'addresses' END
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS text)) THEN 'city' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued) THEN '_cdc_rescued' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
     ) AS differing
 FROM (
     SELECT
@@ -459,7 +459,7 @@ WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
         OR NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2)))
         OR NOT (t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS jsonb))
         OR NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS text))
-        OR NOT (CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued)
+        OR NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END
     );
 
 -- [compare or"ders']
@@ -467,7 +467,7 @@ WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
 CREATE TEMPORARY TABLE _cdc_verdicts_1 AS
 SELECT
     s.n AS n,
-    t._cdc_row AS address,
+t._cdc_row AS address,
     coalesce(t."pk", s.k0) AS k0,
     coalesce(t."sk", s.k1) AS k1,
     CASE
@@ -482,7 +482,7 @@ SELECT
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS timestamp with time zone)) THEN 'created_at' END
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS boolean)) THEN 'paid' END
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS bytea)) THEN 'token' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued) THEN '_cdc_rescued' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
     ) AS differing
 FROM (
     SELECT
@@ -508,5 +508,5 @@ WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
         OR NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS timestamp with time zone))
         OR NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS boolean))
         OR NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS bytea))
-        OR NOT (CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued)
+        OR NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END
     );

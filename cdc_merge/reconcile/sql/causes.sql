@@ -7,7 +7,8 @@ SELECT
 {% for key in target.keys %}
     v.k{{ loop.index0 }},
 {% endfor %}
-    v.differing,
+    {% if target.is_each %}coalesce(v.place, -1) AS place,
+    {% endif %}v.differing,
     CASE
         WHEN v.verdict = 'missing' AND d.k0 IS NOT NULL THEN 'insert_after_delete_lost'
         WHEN v.verdict = 'missing' AND o.k0 IS NOT NULL THEN 'move_lost'

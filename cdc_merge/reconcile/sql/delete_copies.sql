@@ -6,7 +6,7 @@ WHERE t.{{ row_address }} IN (
         SELECT
             c.{{ row_address }} AS address,
             row_number() OVER (
-                PARTITION BY {% for key in target.keys %}c.{{ key.name }}{% if not loop.last %}, {% endif %}{% endfor %}
+                PARTITION BY {% for key in target.keys %}c.{{ key.name }}{% if not loop.last %}, {% endif %}{% endfor %}{% if target.is_each %}, c._cdc_index{% endif %}
 
                 ORDER BY c._cdc_position DESC, c.{{ row_address }}
             ) AS place

@@ -3,6 +3,9 @@ INSERT INTO {{ table }} (
 {% for key in target.keys %}
     {{ key.name }},
 {% endfor %}
+{% if target.is_each %}
+    _cdc_index, _cdc_key,
+{% endif %}
 {% for column in target.columns %}
     {{ column.name }},
 {% endfor %}
@@ -12,14 +15,18 @@ SELECT
 {% for key in target.keys %}
     v.k{{ loop.index0 }},
 {% endfor %}
+{% if target.is_each %}
+    s.element_place, s.element_key,
+{% endif %}
 {% for column in target.columns %}
     {{ column.staged }},
 {% endfor %}
     '', {{ floor }}, {{ merged_at }}, CAST(s.rescued AS {{ metadata_json }})
 FROM _cdc_rows_{{ target.number }} AS s
-JOIN _cdc_verdicts_{{ target.number }} AS v ON v.n = s.n
+JOIN _cdc_verdicts_{{ target.number }} AS v ON v.n = s.n{% if target.is_each %} AND v.place = s.element_place{% endif %}
+
 WHERE v.verdict IN ('missing', 'different')
 {% if dialect.indexes_key %}
-ORDER BY {% for key in target.keys %}v.k{{ loop.index0 }}{% if not loop.last %}, {% endif %}{% endfor %}
+ORDER BY {% for key in target.keys %}v.k{{ loop.index0 }}{% if not loop.last %}, {% endif %}{% endfor %}{% if target.is_each %}, s.element_place{% endif %}
 
 {% endif %}

@@ -25,4 +25,3 @@ JOIN {{ target.table }} AS t
     ON {% for key in target.keys %}t.{{ key.name }} = s.k{{ loop.index0 }}{% if not loop.last %}
 
     AND {% endif %}{% endfor %}
-

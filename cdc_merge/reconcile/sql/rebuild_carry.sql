@@ -5,6 +5,9 @@ INSERT INTO {{ table }} (
 {% for key in target.keys %}
     {{ key.name }},
 {% endfor %}
+{% if target.is_each %}
+    _cdc_index, _cdc_key,
+{% endif %}
 {% for column in carried %}
     {{ column.new }},
 {% endfor %}
@@ -14,6 +17,9 @@ SELECT
 {% for key in found.keys %}
     t.{{ key.name }},
 {% endfor %}
+{% if target.is_each %}
+    t._cdc_index, t._cdc_key,
+{% endif %}
 {% for column in carried %}
     t.{{ column.old }},
 {% endfor %}
@@ -29,7 +35,7 @@ SELECT
 FROM (
     -- Once only, if someone has taken the primary key away and inserted a row twice.
     SELECT t.*, row_number() OVER (
-        PARTITION BY {% for key in found.keys %}t.{{ key.name }}{% if not loop.last %}, {% endif %}{% endfor %}
+        PARTITION BY {% for key in found.keys %}t.{{ key.name }}{% if not loop.last %}, {% endif %}{% endfor %}{% if target.is_each %}, t._cdc_index{% endif %}
 
         ORDER BY t._cdc_position DESC
     ) AS _cdc_place

@@ -3,6 +3,9 @@ INSERT INTO {{ table }} (
 {% for key in target.keys %}
     {{ key.name }},
 {% endfor %}
+{% if target.is_each %}
+    _cdc_index, _cdc_key,
+{% endif %}
 {% for column in target.columns %}
     {{ column.name }},
 {% endfor %}
@@ -12,6 +15,9 @@ SELECT
 {% for key in target.keys %}
     s.k{{ loop.index0 }},
 {% endfor %}
+{% if target.is_each %}
+    s.element_place, s.element_key,
+{% endif %}
 {% for column in target.columns %}
     {{ column.staged }},
 {% endfor %}
@@ -25,9 +31,9 @@ FROM (
     FROM _cdc_keys AS s
     JOIN _cdc_rows_{{ target.number }} AS r ON r.n = s.n
 ) AS s
-LEFT JOIN _cdc_verdicts_{{ target.number }} AS v ON v.n = s.n AND v.verdict = 'newer'
+LEFT JOIN _cdc_verdicts_{{ target.number }} AS v ON v.n = s.n{% if target.is_each %} AND v.place = s.element_place{% endif %} AND v.verdict = 'newer'
 WHERE v.n IS NULL
 {% if dialect.indexes_key %}
-ORDER BY {% for key in target.keys %}s.k{{ loop.index0 }}{% if not loop.last %}, {% endif %}{% endfor %}
+ORDER BY {% for key in target.keys %}s.k{{ loop.index0 }}{% if not loop.last %}, {% endif %}{% endfor %}{% if target.is_each %}, s.element_place{% endif %}
 
 {% endif %}

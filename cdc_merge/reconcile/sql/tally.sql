@@ -8,5 +8,5 @@ SELECT
     count(*) FILTER (WHERE v.verdict = 'newer'),
     count(v.address),
     count(v.n),
-    count(DISTINCT v.n)
+    count(DISTINCT {% if target.is_each %}(v.n, v.place){% else %}v.n{% endif %}) FILTER (WHERE v.n IS NOT NULL)
 FROM _cdc_verdicts_{{ target.number }} AS v

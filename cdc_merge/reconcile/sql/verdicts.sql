@@ -10,32 +10,39 @@ WITH suspects AS (
 {% for key in target.keys %}
         coalesce(t.k{{ loop.index0 }}, s.k{{ loop.index0 }}) AS k{{ loop.index0 }},
 {% endfor %}
-        w.k0 IS NOT NULL AS is_newer
+        {% if target.is_each %}s.place, {% endif %}w.k0 IS NOT NULL AS is_newer
     FROM (
-        SELECT {% for key in target.keys %}{{ key.staged }} AS k{{ loop.index0 }}, {% endfor %}r.n, {{ staged_hash }} AS h
+        SELECT {% for key in target.keys %}{{ key.staged }} AS k{{ loop.index0 }}, {% endfor %}r.n, {% if target.is_each %}r.element_place AS place, {% endif %}{{ staged_hash }} AS h
         FROM _cdc_keys AS s
         {% if is_partial %}LEFT {% endif %}JOIN _cdc_rows_{{ target.number }} AS r ON r.n = s.n
     ) AS s
     FULL JOIN (
-        SELECT {% for key in target.keys %}t.{{ key.name }} AS k{{ loop.index0 }}, {% endfor %}{% if is_partial %}t._cdc_changed_at, {% endif %}t.{{ row_address }} AS _cdc_row, {{ row_hash }} AS h
+        SELECT {% for key in target.keys %}t.{{ key.name }} AS k{{ loop.index0 }}, {% endfor %}{% if is_partial %}t._cdc_changed_at, {% endif %}{% if target.is_each %}t._cdc_index, {% endif %}t.{{ row_address }} AS _cdc_row, {{ row_hash }} AS h
         FROM {{ target.table }} AS t
     ) AS t
-        ON {% for key in target.keys %}t.k{{ loop.index0 }} = s.k{{ loop.index0 }}{% if not loop.last %} AND {% endif %}{% endfor %}
+        ON {% for key in target.keys %}t.k{{ loop.index0 }} = s.k{{ loop.index0 }}{% if not loop.last %} AND {% endif %}{% endfor %}{% if target.is_each %} AND t._cdc_index = s.place{% endif %}
 
     LEFT JOIN _cdc_newer AS w
         ON {% for key in target.keys %}w.k{{ loop.index0 }} = coalesce(t.k{{ loop.index0 }}, s.k{{ loop.index0 }}){% if not loop.last %} AND {% endif %}{% endfor %}
 
+{% if is_partial and target.is_each %}
+    -- The item is in the export, but has no element in this place any more.
+    LEFT JOIN (SELECT {% for key in target.keys %}{{ key.staged }} AS k{{ loop.index0 }}{% if not loop.last %}, {% endif %}{% endfor %} FROM _cdc_keys AS s) AS e
+        ON {% for key in target.keys %}e.k{{ loop.index0 }} = t.k{{ loop.index0 }}{% if not loop.last %} AND {% endif %}{% endfor %}
+
+{% endif %}
     WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
         AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h)
 {% if is_partial %}
         -- It has every key that changed since, except those that came and went meanwhile: rows of these are left over.
         -- https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html
-        AND (s.k0 IS NOT NULL OR (t._cdc_changed_at > {{ verified }} AND w.k0 IS NULL))
+        AND (s.k0 IS NOT NULL{% if target.is_each %} OR e.k0 IS NOT NULL{% endif %} OR (t._cdc_changed_at > {{ verified }} AND w.k0 IS NULL))
 {% endif %}
 )
 SELECT
     x.n AS n,
-    x._cdc_row AS address,
+    {% if target.is_each %}x.place AS place,
+    {% endif %}x._cdc_row AS address,
 {% for key in target.keys %}
     x.k{{ loop.index0 }} AS k{{ loop.index0 }},
 {% endfor %}
@@ -53,7 +60,8 @@ SELECT
     ) AS differing
 FROM suspects AS x
 LEFT JOIN {{ target.table }} AS t ON t.{{ row_address }} = x._cdc_row
-LEFT JOIN _cdc_rows_{{ target.number }} AS s ON s.n = x.n
+LEFT JOIN _cdc_rows_{{ target.number }} AS s ON s.n = x.n{% if target.is_each %} AND s.element_place = x.place{% endif %}
+
 WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
 {% for column in columns %}
     OR NOT {{ column.same }}
@@ -61,7 +69,8 @@ WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
 {% else %}
 SELECT
     s.n AS n,
-    t._cdc_row AS address,
+    {% if target.is_each %}s.element_place AS place,
+    {% endif %}t._cdc_row AS address,
 {% for key in target.keys %}
     coalesce(t.{{ key.name }}, s.k{{ loop.index0 }}) AS k{{ loop.index0 }},
 {% endfor %}
@@ -89,18 +98,26 @@ FROM (
 FULL JOIN (SELECT t.{{ row_address }} AS _cdc_row, t.* FROM {{ target.table }} AS t) AS t
     ON {% for key in target.keys %}t.{{ key.name }} = s.k{{ loop.index0 }}{% if not loop.last %}
 
-    AND {% endif %}{% endfor %}
+    AND {% endif %}{% endfor %}{% if target.is_each %}
+
+    AND t._cdc_index = s.element_place{% endif %}
 
 LEFT JOIN _cdc_newer AS w
     ON {% for key in target.keys %}w.k{{ loop.index0 }} = coalesce(t.{{ key.name }}, s.k{{ loop.index0 }}){% if not loop.last %}
 
     AND {% endif %}{% endfor %}
 
+{% if is_partial and target.is_each %}
+-- The item is in the export, but has no element in this place any more.
+LEFT JOIN (SELECT {% for key in target.keys %}{{ key.staged }} AS k{{ loop.index0 }}{% if not loop.last %}, {% endif %}{% endfor %} FROM _cdc_keys AS s) AS e
+    ON {% for key in target.keys %}e.k{{ loop.index0 }} = t.{{ key.name }}{% if not loop.last %} AND {% endif %}{% endfor %}
+
+{% endif %}
 WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
 {% if is_partial %}
     -- It has every key that changed since, except those that came and went meanwhile: rows of these are left over.
     -- https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html
-    AND (s.k0 IS NOT NULL OR (t._cdc_changed_at > {{ verified }} AND w.k0 IS NULL))
+    AND (s.k0 IS NOT NULL{% if target.is_each %} OR e.k0 IS NOT NULL{% endif %} OR (t._cdc_changed_at > {{ verified }} AND w.k0 IS NULL))
 {% endif %}
     AND (
         w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL

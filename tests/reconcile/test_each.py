@@ -1,0 +1,114 @@
+"""Rows from the elements of items, reconciled: by item and place, on every engine."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from cdc_merge.exports.manifest import ExportKind
+from cdc_merge.model import ReconcilePolicy, Source
+from tests.merge.test_each import LINES, ORDERS, T0, change, item, lines
+from tests.reconcile.test_verdicts import AS_OF, FLOOR, Export, counts, export, reconcile  # noqa: F401
+from tests.support.harness import Harness
+from tests.support.records import to_item
+
+SOURCE = Source("shop", "", ("PK",), (ORDERS, LINES), reconcile=ReconcilePolicy(max_delete=1.0))
+
+
+@pytest.fixture
+def shop(warehouse_url: str, tmp_path: Path) -> Harness:
+    return Harness(warehouse_url, SOURCE, tmp_path / "feed")
+
+
+def order(key: str, *elements: object) -> dict[str, object]:
+    return to_item({"PK": key, "Type": "Order", "Items": list(elements)})
+
+
+def test_elements_are_compared_one_by_one_and_repaired(shop: Harness, export: Export) -> None:  # noqa: F811
+    shop.put_records(
+        [
+            change("ORDER#1", 1, {"Items": [item("a"), item("b"), item("c")]}),
+            change("ORDER#2", 2, {"Items": [item("x")]}),
+            change("ORDER#3", 3, {"Items": [item("y")]}),
+        ]
+    )
+    shop.run()
+    folder = export(
+        [
+            order("ORDER#1", item("a"), item("B")),
+            order("ORDER#3", item("y"), item("z")),
+            order("ORDER#4", item("n")),
+        ]
+    )
+
+    report = reconcile(shop, folder)
+
+    assert counts(report, "lines") == (2, 2, 2, 1, 0, 5)
+    assert report.targets["lines"].columns == {"sku": 1}
+    assert [(o, i, sku) for o, i, sku, *_ in lines(shop)] == [
+        ("1", 0, "a"),
+        ("1", 1, "B"),
+        ("3", 0, "y"),
+        ("3", 1, "z"),
+        ("4", 0, "n"),
+    ]
+    assert counts(reconcile(shop, folder), "lines") == (5, 0, 0, 0, 0, 0)
+
+
+def test_items_that_changed_since_are_left_alone_with_all_their_elements(shop: Harness, export: Export) -> None:  # noqa: F811
+    late = change("ORDER#1", 9, {"Items": [item("new"), item("newer")]})
+    late["dynamodb"]["ApproximateCreationDateTime"] = int((AS_OF - timedelta(seconds=5)).timestamp())
+    shop.put_records([late])
+    shop.run()
+
+    report = reconcile(shop, export([order("ORDER#1", item("old"), item("old"), item("old"))]))
+
+    assert counts(report, "lines")[:5] == (0, 0, 0, 0, 3)
+    assert [row[2] for row in lines(shop)] == ["new", "newer"]
+
+
+def test_the_feed_replaces_elements_from_an_export_together(shop: Harness, export: Export) -> None:  # noqa: F811
+    reconcile(shop, export([order("ORDER#1", item("a"), item("b"))]))
+    later = change("ORDER#1", 9, {"Items": [item("c")]})
+    later["dynamodb"]["ApproximateCreationDateTime"] = int((AS_OF + timedelta(minutes=1)).timestamp())
+    shop.put_records([later, change("ORDER#1", 2, {"Items": [item("old")]})])
+    shop.run()
+
+    assert [row[2] for row in lines(shop)] == ["c"]
+
+
+def test_an_incremental_export_takes_elements_away_that_are_gone(shop: Harness, export: Export) -> None:  # noqa: F811
+    reconcile(shop, export([order("ORDER#1", item("a"), item("b")), order("ORDER#2", item("c"))]))
+    key = to_item({"PK": "ORDER#1"})
+    micros = int((AS_OF + timedelta(minutes=3)).timestamp() * 1e6)
+    folder = export(
+        [],
+        kind=ExportKind.INCREMENTAL,
+        since=FLOOR - timedelta(minutes=2),
+        as_of=AS_OF + timedelta(minutes=30),
+        changes=[(key, order("ORDER#1", item("A")), micros)],
+    )
+
+    report = reconcile(shop, folder)
+
+    assert counts(report, "lines")[:5] == (0, 0, 1, 1, 0)
+    assert [row[2] for row in lines(shop)] == ["A", "c"]
+
+
+def test_elements_survive_a_rebuild(shop: Harness, export: Export) -> None:  # noqa: F811
+    late = change("ORDER#2", 9, {"Items": [item("new"), item("newer")]})
+    late["dynamodb"]["ApproximateCreationDateTime"] = int((AS_OF - timedelta(seconds=5)).timestamp())
+    shop.put_records([change("ORDER#1", 1, {"Items": [item("x")]}), late])
+    shop.run()
+
+    reconcile(shop, export([order("ORDER#1", item("a"), item("b")), order("ORDER#2", item("old"))]), rebuild=True)
+
+    assert [(o, i, sku) for o, i, sku, *_ in lines(shop)] == [
+        ("1", 0, "a"),
+        ("1", 1, "b"),
+        ("2", 0, "new"),
+        ("2", 1, "newer"),
+    ]
+    assert T0 < FLOOR
