@@ -83,10 +83,10 @@ class Metrics:
                 self._rows.labels(source, target, change)
         for phase in PHASES:
             self._phase_seconds.labels(source, phase)
-        for outcome in RECONCILES:
-            self._reconciles.labels(source, outcome)
-        for outcome in SAMPLES:
-            self._drift_samples.labels(source, outcome)
+        for end in RECONCILES:
+            self._reconciles.labels(source, end)
+        for reading in SAMPLES:
+            self._drift_samples.labels(source, reading)
         for metric in (self._objects, self._batches, self._store_requests):
             metric.labels(source)
         for gauge in (self._stopped, self._lease_held, self._backlog, self._quarantined):
