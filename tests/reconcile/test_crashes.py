@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -22,7 +23,7 @@ from cdc_merge.model import ReconcilePolicy
 from cdc_merge.warehouses import Dialect, Observer, Session, Warehouse, open_warehouse
 from tests.properties.same import assert_same_item
 from tests.properties.story import contents, many, put
-from tests.properties.test_crashes import through
+from tests.properties.test_crashes import end_merges, through
 from tests.properties.test_two_workers import deliver_slowly, ledger, running, wait_until
 from tests.reconcile.test_verdicts import AS_OF, CUSTOMER, MINUTE, ORDER, SOURCE, T0, change, counts, item
 from tests.support.exports import TypedItem, write_export
@@ -304,24 +305,52 @@ def test_a_connection_cut_at_commit_reconciles_once(
     assert_reconciled(harness)
 
 
+def test_a_reconcile_that_loses_its_connection_for_good_gives_its_lease_back(
+    postgres_url: str, tmp_path: Path, export: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdc_merge.reconcile.reconciler._TRIES", 1)
+    harness = drift(postgres_url, tmp_path)
+    before = contents(harness)
+
+    def cut(label: str, _seconds: float) -> None:
+        if label == "compare customers":
+            end_merges(postgres_url)
+
+    with pytest.raises(WarehouseUnavailable):
+        reconcile(harness, export, observer=cut)
+    assert contents(harness) == before
+    assert_free(harness)
+
+
 # --- others work at the same time ----------------------------------------------------------------------------
 
 
-def beside(at: str, work: Callable[[], object]) -> tuple[Observer, threading.Thread]:
-    """Begins the work in another thread when a reconcile has done `at`, and gives it a moment to get in between."""
+def beside(
+    harness: Harness, at: str, work: Callable[[], object], *, patience: float = 30.0
+) -> tuple[Observer, threading.Thread]:
+    """Begins the work in another thread when a reconcile has done `at`, and lets it go on until it ends or waits."""
     thread = threading.Thread(target=work)
 
     def observe(label: str, _seconds: float) -> None:
         if label == at and thread.ident is None:
             thread.start()
-            thread.join(0.3)
+            deadline = time.monotonic() + patience
+            while thread.is_alive() and not is_waiting(harness) and time.monotonic() < deadline:
+                thread.join(0.02)
 
     return observe, thread
 
 
+def is_waiting(harness: Harness) -> bool:
+    """Whether a session waits for a lock; DuckDB has no locks, it refuses."""
+    return harness.url.startswith("postgres") and bool(
+        harness.query("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+    )
+
+
 def test_two_reconciles_at_the_same_time_repair_once(drifted: Harness, export: str) -> None:
     reports: list[Report] = []
-    observe, other = beside("find newer", lambda: reports.append(reconcile(drifted, export)))
+    observe, other = beside(drifted, "find newer", lambda: reports.append(reconcile(drifted, export)), patience=1.0)
 
     mine = reconcile(drifted, export, observer=observe)
     other.join()
@@ -405,7 +434,7 @@ def test_a_worker_that_merges_in_the_midst_of_a_reconcile_comes_after_it(
         with suppress(Transient):  # the reconcile has the lease; or DuckDB refuses where Postgres waits
             mine.merge_job(Job((objects[0],)))
 
-    observe, other = beside("find newer", merge)
+    observe, other = beside(drifted, "find newer", merge)
     report = reconcile(drifted, export, observer=observe)
     other.join()
     with suppress(Transient):

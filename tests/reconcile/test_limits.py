@@ -150,6 +150,14 @@ def miscount_both(folder: Path) -> None:
     miscount_a_file(folder, summary_too=True)
 
 
+def miscount_two_files(folder: Path) -> None:
+    """The sum is right."""
+    lines = listed(folder)
+    lines[0]["itemCount"] += 1
+    lines[1]["itemCount"] -= 1
+    write_manifest(folder, "files", b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+
+
 def miscount_the_summary(folder: Path) -> None:
     change_manifest(folder, itemCount=len(ITEMS) - 1)
 
@@ -205,6 +213,7 @@ SPOILT: list[tuple[Spoil, str]] = [
     (lose_a_file, "missing"),
     (miscount_a_file, "miscounted"),
     (miscount_both, "the manifest says"),
+    (miscount_two_files, "the manifest says"),
     (miscount_the_summary, "miscounted"),
     (truncate, "cannot be read"),
     (put_in('{"Item":'), "is not JSON"),

@@ -128,14 +128,23 @@ def test_a_tombstone_at_the_floor_itself_is_collected(shop: Harness, tmp_path: P
 def test_nothing_of_another_source_is_touched(shop: Harness, tmp_path: Path) -> None:
     """They share a warehouse; one has a key and a target of the same name as the other."""
     kiosk = Harness(shop.url, Source("kiosk", "", ("PK",), (Target("kiosk"),)), tmp_path / "kiosk")
-    merge(kiosk, change("stays", 1, CUSTOMER, minute=59), change("gone", 2), change("theirs", 3, CUSTOMER))
-    merge(shop, change("stays", 1, CUSTOMER), change("gone", 2))
+    merge(
+        kiosk,
+        change("stays", 1, CUSTOMER, minute=59),
+        change("gone", 2),
+        change("stays too", 4, minute=59),
+        change("theirs", 3, CUSTOMER),
+    )
+    merge(shop, change("stays", 1, CUSTOMER), change("gone", 2), change("stays too", 3, CUSTOMER))
     before = kiosk.tables()
 
-    report = reconcile(shop, export(tmp_path / "exports", "stays"))
+    report = reconcile(shop, export(tmp_path / "exports", "stays", "stays too"))
 
-    assert counts(report, "customers") == (1, 0, 0, 0, 0, 0)
+    assert counts(report, "customers") == (2, 0, 0, 0, 0, 0)
     assert report.tombstones_collected == 1
     assert kiosk.tables() == before
-    assert shop.query(f"SELECT source, partition_key FROM {shop.metadata}.tombstones") == [("kiosk", "gone")]
+    assert shop.query(f"SELECT source, partition_key FROM {shop.metadata}.tombstones ORDER BY 2") == [
+        ("kiosk", "gone"),
+        ("kiosk", "stays too"),
+    ]
     assert floors(shop) == {"customers": FLOOR, "orders": FLOOR, "kiosk": None}
