@@ -1,0 +1,311 @@
+"""Erases one item from all that the project keeps, in one transaction, and lists the objects that still hold it."""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cdc_merge.errors import LeaseLost, Transient, WarehouseUnavailable
+from cdc_merge.explain import Progress, source_named
+from cdc_merge.feed.envelopes import FeedFacts
+from cdc_merge.feed.store import open_store
+from cdc_merge.items.changes import read_history
+from cdc_merge.items.key import parse_key
+from cdc_merge.items.search import Search, Searched, list_objects
+from cdc_merge.items.tables import FORGOTTEN, ItemReader, Tombstone
+from cdc_merge.layout import layout_of
+from cdc_merge.lease import LEASE_SECONDS, Leases, worker_name
+from cdc_merge.ledger import Ledger, SourceState
+from cdc_merge.logs import get_logger
+from cdc_merge.migrate import Migrator
+from cdc_merge.model import Settings
+from cdc_merge.warehouses import Session, Statement, Warehouse, open_warehouse
+
+_TRIES = 9  # about a minute of backing off: a file or a row may be kept by a long merge
+_LONGEST_WAIT_SECONDS = 15.0
+_PORTION = 500  # quarantined records erased by one statement
+
+log = get_logger("cdc_merge.forget")
+
+
+@dataclass(frozen=True)
+class Held:
+    """A record of the item in an object. `is_doubtful`: a damaged one that may be another item's."""
+
+    object_key: str
+    record: int
+    offset: int
+    is_doubtful: bool
+    is_merged: bool
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """Where the item is. `newest`: the newest change among the objects; `searched`: how many objects there are."""
+
+    rows: dict[str, int]
+    tombstone: bool
+    quarantined: int
+    held: tuple[Held, ...]
+    newest: Tombstone | None
+    searched: int
+    troubles: dict[str, str]
+
+    def words(self) -> list[str]:
+        """What would be erased, a line each."""
+        found = [f"{table}: {count} row{'s' * (count != 1)}" for table, count in self.rows.items()]
+        found += ["tombstone: 1"] if self.tombstone else []
+        found += [f"quarantine: {self.quarantined}"] if self.quarantined else []
+        return found or ["nothing of it is in the warehouse"]
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What was erased, and what is not ours to erase. `rows` by table; `quarantined`: ids of entries.
+
+    `kept_position`: of the tombstone that stays on request. `doubtful`: entries that may be of the item, left alone.
+    """
+
+    source: str
+    rows: dict[str, int]
+    tombstone: bool
+    quarantined: tuple[str, ...]
+    samples: int
+    kept_position: str | None
+    doubtful: tuple[str, ...]
+    held: tuple[Held, ...]
+    objects: int
+    hints: tuple[str, ...]
+
+    @property
+    def found_anything(self) -> bool:
+        return bool(self.rows or self.tombstone or self.quarantined or self.samples or self.doubtful or self.held)
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "source": self.source,
+            "erased": {
+                "rows": self.rows,
+                "tombstone": self.tombstone,
+                "quarantine": list(self.quarantined),
+                "samples": self.samples,
+            },
+            "kept_position": self.kept_position,
+            "doubtful": list(self.doubtful),
+            "held": [
+                {
+                    "object": h.object_key,
+                    "record": h.record,
+                    "offset": h.offset,
+                    "doubtful": h.is_doubtful,
+                    "merged": h.is_merged,
+                }
+                for h in self.held
+            ],
+            "objects": self.objects,
+            "hints": list(self.hints),
+        }
+
+
+@dataclass
+class _Erased:
+    """What the statements of one try found."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    tombstone: bool = False
+    quarantined: list[str] = field(default_factory=list)
+    doubtful: list[str] = field(default_factory=list)
+    samples: int = 0
+    kept_position: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.rows or self.tombstone or self.quarantined or self.samples or self.kept_position)
+
+
+class Forgetter:
+    """Erases one item of a source."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        source_name: str,
+        words: Sequence[str],
+        *,
+        warehouse: Warehouse | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`words`: the key attributes' values. Raises UsageError for an unknown source."""
+        self._settings = settings
+        self._source = source_named(settings, source_name)
+        self._words = tuple(words)
+        self._owns_warehouse = warehouse is None
+        self._warehouse = warehouse or open_warehouse(settings.warehouse)
+        self._sleep = sleep
+        self._layout = layout_of(settings, self._warehouse)
+        self._ledger = Ledger(self._layout.metadata, self._warehouse.dialect)
+        self._leases = Leases(self._layout.metadata, self._warehouse.dialect, ttl=LEASE_SECONDS, holder=worker_name())
+
+    def close(self) -> None:
+        """Close the connection, if it was opened here."""
+        if self._owns_warehouse:
+            self._warehouse.close()
+
+    def look(self, *, find_newest: bool = False, progress: Progress = lambda _objects, _all: None) -> Holdings:
+        """Where the item is; nothing is changed. Searches all objects of the feed.
+
+        `find_newest`: also find out which of its changes in the objects is the newest. Raises UsageError for a key
+        that cannot be, and the errors of stores and warehouses.
+        """
+        state = self._state()
+        key = parse_key(self._source, self._words, state.key_tags)
+        store = open_store(self._source.changes)
+        refs = list_objects(store, with_errors=True)
+        with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
+            search = Search(store, key, batch_bytes=self._source.batch.bytes)
+            found = search.run(refs, Path(folder), progress=lambda objects, _bytes: progress(objects, len(refs)))
+            facts = FeedFacts(state.ordering, state.key_tags)
+            # Only where it is asked for: a feed that cannot be merged must not keep an item from being forgotten.
+            changes = read_history(found, source=self._source, key=key, facts=facts).changes if find_newest else ()
+        with self._warehouse.session() as session:
+            state = self._ledger.state(session, self._source.name, schema=self._layout.schema)
+            reader = self._reader(state)
+            rows = {t.label: row.rows for t in reader.tables if (row := reader.row(session.query, t))}
+            tombstone = reader.tombstone(session.query)
+            quarantined = sum(not q.is_doubtful for q in reader.quarantined(session.query))
+            merged = reader.merged(session.query, store.bucket, (s.ref.key for s in found))
+        newest = max((c for c in changes if c.position), key=lambda c: c.position, default=None)
+        return Holdings(
+            rows=rows,
+            tombstone=tombstone is not None,
+            quarantined=quarantined,
+            held=tuple(h for s in found for h in _held(s, is_merged=(s.ref.key, s.ref.version) in merged)),
+            newest=Tombstone(newest.position, newest.changed_at) if newest else None,
+            searched=len(refs),
+            troubles={s.ref.key: s.trouble for s in found if s.trouble},
+        )
+
+    def erase(self, holdings: Holdings, *, keep_tombstone: bool = False) -> Forgotten:
+        """Erase the item in one transaction, beside which no merge of the source runs.
+
+        `keep_tombstone`: leave one just after the newest position known, in the warehouse or in the objects.
+        Raises Transient errors, with nothing erased, when the warehouse stays busy for about a minute.
+        """
+        erased = self._persist(holdings, keep_tombstone=keep_tombstone)
+        log.info("item_forgotten", source=self._source.name, rows=sum(erased.rows.values()))
+        return Forgotten(
+            source=self._source.name,
+            rows=erased.rows,
+            tombstone=erased.tombstone,
+            quarantined=tuple(erased.quarantined),
+            samples=erased.samples,
+            kept_position=erased.kept_position,
+            doubtful=tuple(erased.doubtful),
+            held=holdings.held,
+            objects=holdings.searched,
+            hints=tuple(self._hints(holdings, erased, keep_tombstone=keep_tombstone)),
+        )
+
+    def _state(self) -> SourceState:
+        with self._warehouse.session() as session:
+            Migrator(self._warehouse, self._layout.metadata_schema).require(session)
+            return self._ledger.state(session, self._source.name, schema=self._layout.schema)
+
+    def _reader(self, state: SourceState) -> ItemReader:
+        key = parse_key(self._source, self._words, state.key_tags)
+        tags = state.key_tags or tuple(forms[0][0] for forms in key.forms)
+        return ItemReader(self._source, key, state, layout=self._layout, dialect=self._warehouse.dialect, tags=tags)
+
+    def _persist(self, holdings: Holdings, *, keep_tombstone: bool) -> _Erased:
+        before: _Erased | None = None
+        for attempt in range(1, _TRIES + 1):
+            erased = _Erased()
+            try:
+                with self._warehouse.session() as session, self._lock(session) as first:
+                    newest = holdings.newest if keep_tombstone else None
+                    session.run(self._statements(first, session, erased, newest, keep_tombstone=keep_tombstone))
+                # A connection that broke at COMMIT may have erased it all the same: then there is nothing left now.
+                return before if before and erased.is_empty else erased
+            except Transient as error:
+                if attempt == _TRIES:
+                    raise
+                log.warning("will_retry", source=self._source.name, error=str(error), kind=type(error).__name__)
+                before = erased if not erased.is_empty else before
+            self._sleep(min(_LONGEST_WAIT_SECONDS, 0.25 * 2.0**attempt) * (0.5 + random.random() / 2))
+        raise AssertionError("the loop returns or raises")
+
+    def _statements(
+        self, first: Statement, session: Session, erased: _Erased, newest: Tombstone | None, *, keep_tombstone: bool
+    ) -> Iterator[Statement]:
+        """Everything of the transaction. What is asked in between runs inside it, on the same connection."""
+        yield first
+        query = session.query
+        reader = self._reader(self._ledger.state(session, self._source.name, schema=self._layout.schema))
+        known = [newest] if newest else []
+        for table in reader.tables:
+            if row := reader.row(query, table):
+                erased.rows[table.label] = row.rows
+                known.append(Tombstone(row.position, row.changed_at))
+                sql = reader.say("delete_rows", table=table.table, condition=reader.condition(table))
+                yield Statement(f"forget rows of {table.label}", sql)
+        if tombstone := reader.tombstone(query):
+            erased.tombstone = True
+            known.append(tombstone)
+            yield Statement("forget tombstone", reader.say("delete_tombstone"))
+        for entry in reader.quarantined(query):
+            (erased.doubtful if entry.is_doubtful else erased.quarantined).append(entry.id)
+        for start in range(0, len(erased.quarantined), _PORTION):
+            sql = reader.say("delete_quarantine", ids=erased.quarantined[start : start + _PORTION])
+            yield Statement("forget quarantine", sql)
+        for reconciliation, target, details, mine in list(reader.samples(query)):
+            erased.samples += len(mine)
+            kept = {**details, "samples": [s for s in details["samples"] if s not in mine]}
+            text = json.dumps(kept, ensure_ascii=False)
+            sql = reader.say("update_details", id=reconciliation, target=target, details=text)
+            yield Statement("forget samples", sql)
+        last = max(known, key=lambda t: t.position, default=None)
+        if keep_tombstone and last and last.position and reader.is_storable:
+            erased.kept_position = last.position.removesuffix(FORGOTTEN) + FORGOTTEN
+            sql = reader.say("insert_tombstone", position=erased.kept_position, changed_at=last.changed_at)
+            yield Statement("keep tombstone", sql)
+
+    def _hints(self, holdings: Holdings, erased: _Erased, *, keep_tombstone: bool) -> Iterator[str]:
+        if keep_tombstone and not erased.kept_position:
+            yield "no tombstone was left: no change of the item with a position is known"
+        if holdings.held and not erased.kept_position:
+            yield "while they are there, a replay of them brings the item back"
+        if any(not h.is_merged for h in holdings.held) and not erased.kept_position:
+            yield "some of them are not merged yet: the next merge brings the item back"
+        if holdings.troubles:
+            yield "not searched: " + "; ".join(f"{key}: {why}" for key, why in holdings.troubles.items())
+        if self._source.exports:
+            yield f"exports below {self._source.exports} may hold it, and a reconcile with one brings it back"
+
+    @contextmanager
+    def _lock(self, session: Session) -> Iterator[Statement]:
+        """What opens the transaction, so that no merge of the source runs beside it."""
+        lease = self._leases.acquire(session, self._source.name)
+        if lease is None:
+            yield self._leases.lock(self._source.name)
+            return
+        try:
+            yield self._leases.fence(lease)
+        finally:
+            try:
+                self._leases.release(session, lease)
+            except (LeaseLost, WarehouseUnavailable) as error:
+                log.warning("lease_not_released", source=lease.source, error=str(error))
+
+
+def _held(searched: Searched, *, is_merged: bool) -> Iterator[Held]:
+    for find in searched.finds:
+        yield Held(searched.ref.key, find.record, find.offset, find.is_doubtful, is_merged)
+
+
+__all__ = ["Forgetter", "Forgotten", "Held", "Holdings"]

@@ -1,0 +1,3 @@
+-- All rows of the item.
+DELETE FROM {{ table }}
+WHERE {{ condition }}
