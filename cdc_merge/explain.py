@@ -15,6 +15,7 @@ from cdc_merge.feed.store import open_store
 from cdc_merge.items.changes import Change, History, read_history
 from cdc_merge.items.fates import Fate, Floor, Standing, explain_row, judge
 from cdc_merge.items.key import ItemKey, parse_key
+from cdc_merge.items.patience import patiently
 from cdc_merge.items.search import Search, list_objects
 from cdc_merge.items.tables import ItemReader, ItemTable, Noted, Quarantined, Query, Reconciled
 from cdc_merge.layout import layout_of
@@ -179,9 +180,13 @@ def explain(
     with warehouse_of(settings, warehouse) as opened:
         layout = layout_of(settings, opened)
         ledger = Ledger(layout.metadata, opened.dialect)
-        with opened.session() as session:
-            Migrator(opened, layout.metadata_schema).require(session)
-            state = ledger.state(session, source.name, schema=layout.schema)
+
+        def read_state() -> SourceState:
+            with opened.session() as session:
+                Migrator(opened, layout.metadata_schema).require(session)
+                return ledger.state(session, source.name, schema=layout.schema)
+
+        state = patiently(read_state, source=source.name)
         key = parse_key(source, words, state.key_tags)
         store = open_store(source.changes)
         refs = list_objects(store, since=since, until=until)
@@ -191,11 +196,15 @@ def explain(
             facts = FeedFacts(state.ordering, state.key_tags)
             history = read_history(held, source=source, key=key, facts=facts)
         tags = history.key_tags or tuple(forms[0][0] for forms in key.forms)
-        with opened.session() as session:
-            state = ledger.state(session, source.name, schema=layout.schema)
-            reader = ItemReader(source, key, state, layout=layout, dialect=opened.dialect, tags=tags)
-            found = _Found(source, state, reader, history, store.bucket, session.query)
-            standing, tables, quarantined = found.standing, found.tables, found.others
+
+        def read_item() -> _Found:
+            with opened.session() as session:
+                now = ledger.state(session, source.name, schema=layout.schema)
+                reader = ItemReader(source, key, now, layout=layout, dialect=opened.dialect, tags=tags)
+                return _Found(source, now, reader, history, store.bucket, session.query)
+
+        found = patiently(read_item, source=source.name)
+        standing, tables, quarantined = found.standing, found.tables, found.others
     fates = judge(history.changes, standing)
     return Explanation(
         source=source.name,

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-from cdc_merge.errors import LeaseLost, Transient, WarehouseUnavailable
+from cdc_merge.errors import LeaseLost, WarehouseUnavailable
 from cdc_merge.explain import Progress, source_named
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.store import open_store
 from cdc_merge.items.changes import read_history
 from cdc_merge.items.key import parse_key
+from cdc_merge.items.patience import patiently
 from cdc_merge.items.search import Search, Searched, list_objects
 from cdc_merge.items.tables import FORGOTTEN, ItemReader, Tombstone
 from cdc_merge.layout import layout_of
@@ -27,9 +28,9 @@ from cdc_merge.migrate import Migrator
 from cdc_merge.model import Settings
 from cdc_merge.warehouses import Session, Statement, Warehouse, open_warehouse
 
-_TRIES = 9  # about a minute of backing off: a file or a row may be kept by a long merge
-_LONGEST_WAIT_SECONDS = 15.0
 _PORTION = 500  # quarantined records erased by one statement
+
+Result = TypeVar("Result")
 
 log = get_logger("cdc_merge.forget")
 
@@ -125,8 +126,9 @@ class _Erased:
     kept_position: str | None = None
 
     @property
-    def is_empty(self) -> bool:
-        return not (self.rows or self.tombstone or self.quarantined or self.samples or self.kept_position)
+    def has_found(self) -> bool:
+        """Whether there was more than a tombstone."""
+        return bool(self.rows or self.quarantined or self.samples)
 
 
 class Forgetter:
@@ -163,7 +165,7 @@ class Forgetter:
         `find_newest`: also find out which of its changes in the objects is the newest. Raises UsageError for a key
         that cannot be, and the errors of stores and warehouses.
         """
-        state = self._state()
+        state = self._patiently(self._state)
         key = parse_key(self._source, self._words, state.key_tags)
         store = open_store(self._source.changes)
         refs = list_objects(store, with_errors=True)
@@ -173,23 +175,23 @@ class Forgetter:
             facts = FeedFacts(state.ordering, state.key_tags)
             # Only where it is asked for: a feed that cannot be merged must not keep an item from being forgotten.
             changes = read_history(found, source=self._source, key=key, facts=facts).changes if find_newest else ()
-        with self._warehouse.session() as session:
-            state = self._ledger.state(session, self._source.name, schema=self._layout.schema)
-            reader = self._reader(state)
-            rows = {t.label: row.rows for t in reader.tables if (row := reader.row(session.query, t))}
-            tombstone = reader.tombstone(session.query)
-            quarantined = sum(not q.is_doubtful for q in reader.quarantined(session.query))
-            merged = reader.merged(session.query, store.bucket, (s.ref.key for s in found))
         newest = max((c for c in changes if c.position), key=lambda c: c.position, default=None)
-        return Holdings(
-            rows=rows,
-            tombstone=tombstone is not None,
-            quarantined=quarantined,
-            held=tuple(h for s in found for h in _held(s, is_merged=(s.ref.key, s.ref.version) in merged)),
-            newest=Tombstone(newest.position, newest.changed_at) if newest else None,
-            searched=len(refs),
-            troubles={s.ref.key: s.trouble for s in found if s.trouble},
-        )
+
+        def read() -> Holdings:
+            with self._warehouse.session() as session:
+                reader = self._reader(self._ledger.state(session, self._source.name, schema=self._layout.schema))
+                merged = reader.merged(session.query, store.bucket, (s.ref.key for s in found))
+                return Holdings(
+                    rows={t.label: row.rows for t in reader.tables if (row := reader.row(session.query, t))},
+                    tombstone=reader.tombstone(session.query) is not None,
+                    quarantined=sum(not q.is_doubtful for q in reader.quarantined(session.query)),
+                    held=tuple(h for s in found for h in _held(s, is_merged=(s.ref.key, s.ref.version) in merged)),
+                    newest=Tombstone(newest.position, newest.changed_at) if newest else None,
+                    searched=len(refs),
+                    troubles={s.ref.key: s.trouble for s in found if s.trouble},
+                )
+
+        return self._patiently(read)
 
     def erase(self, holdings: Holdings, *, keep_tombstone: bool = False) -> Forgotten:
         """Erase the item in one transaction, beside which no merge of the source runs.
@@ -197,7 +199,7 @@ class Forgetter:
         `keep_tombstone`: leave one just after the newest position known, in the warehouse or in the objects.
         Raises Transient errors, with nothing erased, when the warehouse stays busy for about a minute.
         """
-        erased = self._persist(holdings, keep_tombstone=keep_tombstone)
+        erased = self._persist(holdings.newest, keep_tombstone=keep_tombstone)
         log.info("item_forgotten", source=self._source.name, rows=sum(erased.rows.values()))
         return Forgotten(
             source=self._source.name,
@@ -222,23 +224,22 @@ class Forgetter:
         tags = state.key_tags or tuple(forms[0][0] for forms in key.forms)
         return ItemReader(self._source, key, state, layout=self._layout, dialect=self._warehouse.dialect, tags=tags)
 
-    def _persist(self, holdings: Holdings, *, keep_tombstone: bool) -> _Erased:
-        before: _Erased | None = None
-        for attempt in range(1, _TRIES + 1):
+    def _persist(self, newest: Tombstone | None, *, keep_tombstone: bool) -> _Erased:
+        tried: list[_Erased] = []
+
+        def attempt() -> _Erased:
             erased = _Erased()
-            try:
-                with self._warehouse.session() as session, self._lock(session) as first:
-                    newest = holdings.newest if keep_tombstone else None
-                    session.run(self._statements(first, session, erased, newest, keep_tombstone=keep_tombstone))
-                # A connection that broke at COMMIT may have erased it all the same: then there is nothing left now.
-                return before if before and erased.is_empty else erased
-            except Transient as error:
-                if attempt == _TRIES:
-                    raise
-                log.warning("will_retry", source=self._source.name, error=str(error), kind=type(error).__name__)
-                before = erased if not erased.is_empty else before
-            self._sleep(min(_LONGEST_WAIT_SECONDS, 0.25 * 2.0**attempt) * (0.5 + random.random() / 2))
-        raise AssertionError("the loop returns or raises")
+            tried.append(erased)
+            with self._warehouse.session() as session, self._lock(session) as first:
+                session.run(self._statements(first, session, erased, newest, keep_tombstone=keep_tombstone))
+            return erased
+
+        last = self._patiently(attempt)
+        # A connection that broke at COMMIT may have erased it all the same: then the next try found nothing.
+        return last if last.has_found else next((e for e in reversed(tried) if e.has_found), last)
+
+    def _patiently(self, work: Callable[[], Result]) -> Result:
+        return patiently(work, source=self._source.name, sleep=self._sleep)
 
     def _statements(
         self, first: Statement, session: Session, erased: _Erased, newest: Tombstone | None, *, keep_tombstone: bool

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from cdc_merge.cli import cli
-from cdc_merge.errors import Transient
+from cdc_merge.errors import Transient, WarehouseUnavailable
 from cdc_merge.explain import explain
 from cdc_merge.forget import Forgetter, Forgotten
 from cdc_merge.items.fates import Became
@@ -22,6 +22,7 @@ from cdc_merge.migrate import METADATA_TABLES
 from cdc_merge.model import Condition, Source, Target
 from cdc_merge.reconcile.reconciler import Reconciler
 from cdc_merge.warehouses import open_warehouse
+from cdc_merge.warehouses.duckdb import DuckDBSession
 from tests.support.exports import write_export
 from tests.support.harness import Harness
 from tests.support.records import encode, frame, stream_record, to_item
@@ -210,6 +211,29 @@ def test_a_warehouse_that_stays_busy_leaves_everything_as_it_was(
     with pytest.raises(Transient):
         forgetter.erase(holdings)
     assert set(local.tables()["customers"]) == {(SECRET,)}
+
+
+def test_a_commit_in_doubt_is_told_as_what_it_was(local: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver(local, put(SECRET, 1, Type="Customer"))
+    run, lost = DuckDBSession.run, []
+
+    def run_and_lose(session: DuckDBSession, statements: Any) -> list[int]:
+        seen: list[str] = []
+
+        def noting() -> Any:
+            for statement in statements:
+                seen.append(statement.label)
+                yield statement
+
+        touched = run(session, noting())
+        if "forget rows of customers" in seen and not lost:
+            lost.append(True)
+            raise WarehouseUnavailable("the connection broke at COMMIT")
+        return touched
+
+    monkeypatch.setattr(DuckDBSession, "run", run_and_lose)
+    assert forget(local, SECRET).rows == {"customers": 1}
+    assert lost and local.tables()["customers"] == {}
 
 
 def test_what_may_be_another_items_is_left_and_named(local: Harness) -> None:
