@@ -144,16 +144,21 @@ def piece_of(template: Template, value: str) -> str:
 def typed_piece(column_type: ColumnType, piece: str, dialect: Dialect) -> str:
     """A piece of a text as a column's type. It counts as a number only where the number says all of it."""
     if column_type.kind in (Kind.INTEGER, Kind.NUMERIC, Kind.DOUBLE) or column_type.unit:
-        piece = f"CASE WHEN regexp_full_match({piece}, {_NUMBER_AS_TEXT}) THEN {piece} END"
+        piece = f"plain_number(CASE WHEN regexp_full_match({piece}, {_NUMBER_AS_TEXT}) THEN {piece} END)"
     return surely(column_type, piece, dialect, base64_layers=1)
 
 
-def masked(mask: Mask, scalar: str, whole: str, *, base64_layers: int) -> str:
-    """What is staged in a value's place. `scalar`: its text if it is S or N; `whole`: the whole typed value."""
-    is_there = f"{whole} IS NOT NULL AND {whole} <> '{_NULL}'"
+def masked(mask: Mask, scalar: str, whole: str | None, *, base64_layers: int) -> str:
+    """What is staged in a value's place.
+
+    `scalar`: its text if it is S or N, or the piece of it that is masked; `whole`: the whole typed value, None if only
+    a piece is masked.
+    """
+    is_there = f"{whole} IS NOT NULL AND {whole} <> '{_NULL}'" if whole else f"{scalar} IS NOT NULL"
     match mask:
         case Mask.HASH:
-            return f"CASE WHEN {is_there} THEN sha256(coalesce({scalar}, plain_json_{base64_layers}({whole}))) END"
+            text = f"coalesce({scalar}, plain_json_{base64_layers}({whole}))" if whole else scalar
+            return f"CASE WHEN {is_there} THEN sha256({text}) END"
         case Mask.REDACT:
             return f"CASE WHEN {is_there} THEN 'redacted' END"
         case Mask.DROP:

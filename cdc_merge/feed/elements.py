@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -12,7 +14,7 @@ from cdc_merge.feed.rescue import rescue
 from cdc_merge.feed.values import Extracted, Values, staged_name, whole_columns
 from cdc_merge.feed.workbench import Bench
 from cdc_merge.merge.schema import SchemaBook, TypedColumn
-from cdc_merge.model import Column
+from cdc_merge.model import Column, Evolve
 from cdc_merge.render import Sql, render
 from cdc_merge.warehouses.dialect import DUCKDB
 
@@ -57,8 +59,11 @@ class ElementStage:
         """Settle the types of columns that were asked for without one, and meet new attributes of the elements."""
         if self._book.pending:
             self._book.settle_pending({c: self._tags(bench, c) for c in self._book.pending})
-        if self._book.adds_attributes:
-            self._book.meet(attributes_seen(found.column("image")))
+        is_masked = any(c.mask and not c.path for c in self._book.schema.columns)
+        if self._book.target.evolve is not Evolve.FREEZE and not is_masked:
+            # Only a map has attributes; any other element is `.`, whether that has a column or not.
+            maps = bench.table("SELECT image FROM found WHERE json_keys(element)[1] = 'M'")
+            self._book.meet(attributes_seen(maps.column("image")))
 
     def _tags(self, bench: Bench, column: Column) -> dict[str, int]:
         if column.of_parent:
@@ -79,7 +84,6 @@ class ElementStage:
         values = [self._value(i, c, pointers) for i, c in enumerate(columns)]
         pointers.value("/")  # never an empty list
         inner = [i for i, c in enumerate(columns) if not c.of_parent]
-        whole = next((values[i].name for i in inner if not columns[i].path), None)
         held = sorted(self._book.held_attributes())
         table = bench.table(
             render(
@@ -87,7 +91,7 @@ class ElementStage:
                 DUCKDB,
                 columns=values,
                 must_fit=whole_columns([values[i] for i in inner], [columns[i] for i in inner], ()),
-                whole=whole,
+                whole=Sql(_has_whole(values, columns)),
                 held=Sql("[" + ", ".join(map(shape.literal, held)) + "]::VARCHAR[]"),
                 pointers=Sql(pointers.as_list()),
             )
@@ -103,7 +107,9 @@ class ElementStage:
             return self._values.careful(index, column, self._parents, below=shape.NEW_IMAGE)
         if column.path:
             return self._values.careful(index, column, pointers)
-        value = carefully(column.type, _TAGS, "element", self._values.dialect, base64_layers=self._values.base64_layers)
+        layers = self._values.base64_layers
+        value = self._values.piece_or_mask(column, lambda tag: _TAGS[tag[1:]] if tag else "element")
+        value = value or carefully(column.type, _TAGS, "element", self._values.dialect, base64_layers=layers)
         # A map's attributes are looked at one by one where the element as a whole did not fit.
         return Extracted(staged_name(index), Sql(f"CASE WHEN NOT {_IS_NULL} THEN {value} END"), Sql("FALSE"), ".")
 
@@ -123,3 +129,17 @@ class ElementStage:
         for place, text in zip(places.to_pylist(), left.to_pylist(), strict=True):
             texts[place] = text
         return pa.array(texts, pa.string())
+
+
+def _has_whole(values: Sequence[Extracted], columns: Sequence[TypedColumn]) -> str:
+    """Whether columns of `.` have all of an element: one takes it whole, or each hole of a template has one."""
+    own = [i for i, c in enumerate(columns) if not c.path and not c.of_parent]
+    if any(columns[i].mask for i in own):
+        return "TRUE"  # it may be nowhere else
+    ways = [[i] for i in own if columns[i].template is None]
+    for literals in dict.fromkeys(t.literals for i in own if (t := columns[i].template)):
+        mine = [i for i in own if (t := columns[i].template) and t.literals == literals]
+        if len({t.hole for i in mine if (t := columns[i].template)}) == len(literals) - 1:
+            ways.append(mine)
+    tests = [" AND ".join(f"{values[i].name.parts[0]} IS NOT NULL" for i in way) for way in ways]
+    return "(" + " OR ".join(tests) + ")" if tests else "FALSE"

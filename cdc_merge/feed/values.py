@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cdc_merge.feed import shape
@@ -85,18 +85,23 @@ class Values:
 
     def _special(self, column: TypedColumn, at: str, pointers: shape.Pointers) -> str | None:
         """The value of a column that takes a piece of a text, a mask, or the whole image; None for any other."""
-        layers = self.base64_layers
         if not column.path:
             image = f"""'{{"M":' || {pointers.value(at)} || '}}'"""
-            return surely(column.type, image, self.dialect, base64_layers=layers)
+            return surely(column.type, image, self.dialect, base64_layers=self.base64_layers)
+        return self.piece_or_mask(column, lambda tag: pointers.value(at + tag))
+
+    def piece_or_mask(self, column: TypedColumn, text: Callable[[str], str]) -> str | None:
+        """The value of a column that takes a piece of a text or a mask; None for any other.
+
+        `text` gives the expression of what lies under a tag, `/S`, or of the whole typed value, ``.
+        """
         if column.template is None and column.mask is None:
             return None
-        scalar = pointers.value(f"{at}/S")
         if column.template:
-            scalar = piece_of(column.template, scalar)
+            scalar = piece_of(column.template, text("/S"))
             if column.mask is None:
                 return typed_piece(column.type, scalar, self.dialect)
-        else:
-            scalar = f"coalesce({scalar}, plain_number({pointers.value(f'{at}/N')}))"
+            return masked(column.mask, scalar, None, base64_layers=self.base64_layers)
         assert column.mask is not None
-        return masked(column.mask, scalar, pointers.value(at), base64_layers=layers)
+        scalar = f"coalesce({text('/S')}, plain_number({text('/N')}))"
+        return masked(column.mask, scalar, text(""), base64_layers=self.base64_layers)

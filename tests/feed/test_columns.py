@@ -138,6 +138,20 @@ def test_what_a_template_does_not_fit_is_rescued_unless_a_column_holds_it(wareho
     )
 
 
+def test_a_piece_counts_as_the_number_it_spells(warehouse_url: str, tmp_path: Path) -> None:
+    target = Target(
+        "items",
+        columns=(
+            Column("whole", ("A",), ColumnType(Kind.INTEGER), template=Template(("#", ""), 0)),
+            Column("exact", ("B",), ColumnType(Kind.NUMERIC, 5, 2), template=Template(("#", ""), 0)),
+        ),
+        evolve=Evolve.FREEZE,
+    )
+    harness = merge(warehouse_url, tmp_path, target, {"PK": "1", "SK": "1", "A": "#1.0", "B": "#1.500"})
+
+    assert rows(harness, "whole", "CAST(exact AS text)", "_cdc_rescued") == [(1, "1.50", None)]
+
+
 def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -178,6 +192,25 @@ def test_masked_values_are_nowhere_in_the_warehouse(warehouse_url: str, tmp_path
         ],
         key=repr,
     )
+
+
+def test_where_a_template_does_not_fit_there_is_nothing_to_mask(warehouse_url: str, tmp_path: Path) -> None:
+    template = Template(("TEL#", ""), 0)
+    columns = tuple(Column(mask.value, ("Phone",), template=template, mask=mask) for mask in (Mask.HASH, Mask.REDACT))
+    harness = merge(
+        warehouse_url,
+        tmp_path,
+        Target("people", columns=columns, evolve=Evolve.FREEZE),
+        {"PK": "1", "SK": "1", "Phone": "TEL#555"},
+        {"PK": "2", "SK": "1", "Phone": "555"},
+        {"PK": "3", "SK": "1", "Phone": 555},
+    )
+
+    assert rows(harness, "pk", "hash", "redact", "_cdc_rescued") == [
+        ("1", digest("555"), "redacted", None),
+        ("2", None, None, None),
+        ("3", None, None, None),
+    ]
 
 
 def test_a_document_holds_the_whole_item_in_plain_values(warehouse_url: str, tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cdc_merge.errors import SchemaConflict
 from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Mask, Source, Target, Template
 from tests.support.harness import Harness
 from tests.support.records import Record, stream_record
@@ -183,3 +185,67 @@ def test_new_attributes_of_elements_become_columns_where_that_is_asked_for(wareh
         ("a", 1, None),
         ("b", 3, True),
     ]
+
+
+def test_pieces_of_an_element_itself_are_held_if_each_hole_has_a_column(warehouse_url: str, tmp_path: Path) -> None:
+    template = ("SIZE#", "#", "")
+    both = (Column("size", (), template=Template(template, 0)), Column("colour", (), template=Template(template, 1)))
+    source = Source(
+        "shop",
+        "",
+        ("PK",),
+        (
+            Target("both", each=("Tags",), columns=both, evolve=Evolve.FREEZE),
+            Target("half", each=("Tags",), columns=both[:1], evolve=Evolve.FREEZE),
+        ),
+    )
+    shop = Harness(warehouse_url, source, tmp_path / "feed")
+    shop.put_records([change("1", 1, {"Tags": ["SIZE#L#red", "odd"]})])
+    shop.run()
+
+    odd, whole = '{".":{"S":"odd"}}', '{".":{"S":"SIZE#L#red"}}'
+    text = "CAST(_cdc_rescued AS text)"
+    assert shop.query(f"SELECT size, colour, {text} FROM {shop.schema}.both ORDER BY _cdc_index") == [
+        ("L", "red", None),
+        (None, None, odd),
+    ]
+    assert shop.query(f"SELECT size, {text} FROM {shop.schema}.half ORDER BY _cdc_index") == [
+        ("L", whole),
+        (None, odd),
+    ]
+
+
+@pytest.mark.parametrize("mask", list(Mask))
+@pytest.mark.parametrize("evolve", [Evolve.FREEZE, Evolve.ADD])
+def test_a_masked_element_is_nowhere_in_the_warehouse(
+    warehouse_url: str, tmp_path: Path, mask: Mask, evolve: Evolve
+) -> None:
+    target = Target("tags", each=("Tags",), columns=(Column("tag", (), mask=mask),), evolve=evolve)
+    shop = Harness(warehouse_url, Source("shop", "", ("PK",), (target,)), tmp_path / "feed")
+    shop.put_records([change("1", 1, {"Tags": ["secret", {"Secret": "secret"}, None]})])
+    shop.run()
+
+    rows = shop.query(f"SELECT * FROM {shop.schema}.tags ORDER BY _cdc_index")
+    assert len(rows) == 3
+    assert "secret" not in repr(rows)
+
+
+def test_a_new_attribute_of_an_element_stops_the_source_where_that_is_asked_for(shop: Harness) -> None:
+    shop.source = replace(shop.source, targets=(replace(LINES, evolve=Evolve.FAIL),))
+    shop.put_records([change("ORDER#1", 1, {"Items": [{"Sku": "a", "Gift": True}]})])
+
+    with pytest.raises(SchemaConflict, match="Gift"):
+        shop.run()
+
+
+def test_only_maps_have_attributes_that_become_columns(warehouse_url: str, tmp_path: Path) -> None:
+    columns = (Column("tag", (), ColumnType(Kind.TEXT)),)
+    target = Target("tags", each=("Tags",), columns=columns, evolve=Evolve.ADD)
+    shop = Harness(warehouse_url, Source("shop", "", ("PK",), (target,)), tmp_path / "feed")
+    shop.put_records([change("1", 1, {"Tags": ["a", True, {"Size": "L"}, [1]]})])
+    shop.run()
+
+    rows = shop.query(f"SELECT tag, size, CAST(_cdc_rescued AS text) FROM {shop.schema}.tags ORDER BY _cdc_index")
+    assert rows == [("a", None, None), ("true", None, None), (None, "L", None), (None, None, '{".":{"L":[{"N":"1"}]}}')]
+    names = shop.query("SELECT column_name FROM information_schema.columns WHERE table_name = 'tags'")
+    assert {name for (name,) in names if not name.startswith("_cdc_")} == {"pk", "tag", "size"}

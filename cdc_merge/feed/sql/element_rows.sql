@@ -9,8 +9,8 @@ SELECT
         CASE WHEN {{ column.given }} AND {{ column.name }} IS NULL THEN {{ column.attribute }} END{% if not loop.last %},{% endif %}
 {% endfor %}
     ]::VARCHAR[], lambda attribute: attribute IS NOT NULL) AS failed
-    , {% if whole %}{{ whole }} IS NULL AND {% endif %}len(list_filter(json_keys(image), lambda a: NOT list_contains({{ held }}, a))) > 0 AS stray
-    , {% if whole %}{{ whole }} IS NOT NULL{% else %}FALSE{% endif %} AS is_whole
+    , NOT {{ whole }} AND len(list_filter(json_keys(image), lambda a: NOT list_contains({{ held }}, a))) > 0 AS stray
+    , {{ whole }} AS is_whole
 FROM (
     SELECT
         n, place, key, image, element, v, p
