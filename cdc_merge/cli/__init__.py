@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cdc_merge.cli import again, inspect, items, reconcile, run
+from cdc_merge.cli import again, infer, inspect, items, reconcile, run
 from cdc_merge.cli.common import cli
 
 
@@ -11,4 +11,4 @@ def main() -> None:
     cli(prog_name="cdc-merge")
 
 
-__all__ = ["again", "cli", "inspect", "items", "main", "reconcile", "run"]
+__all__ = ["again", "cli", "infer", "inspect", "items", "main", "reconcile", "run"]

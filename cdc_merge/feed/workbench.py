@@ -23,6 +23,9 @@ class Bench:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
+        # Where Python was started with -m or -c DuckDB would draw one on standard output, into our own.
+        # https://duckdb.org/docs/stable/configuration/pragmas#progress-bar
+        connection.execute("SET enable_progress_bar = false")
 
     @contextmanager
     def naming(self, **tables: pa.Table) -> Iterator[None]:

@@ -1,0 +1,324 @@
+"""The proposal: what was found, as one value that the YAML and the JSON are written from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from cdc_merge.infer.entities import Entities, Entity
+from cdc_merge.infer.facts import Elements, Extent, Form, KeyPieces, Values
+from cdc_merge.infer.keys import KeyChoice
+from cdc_merge.infer.naming import piece_name, plural, singular, table_names
+from cdc_merge.infer.types import choose_type, looks_personal
+from cdc_merge.model import ColumnType, Condition, Kind
+from cdc_merge.names import assign, snake_case
+from cdc_merge.warehouses.dialect import Dialect
+
+MOST_COLUMNS = 250  # of a table; attributes that few items have, if there are more, are left to _cdc_rescued
+_WORTH_ROWS = 0.9  # the share of a list's elements that are maps
+_SEPARATOR = "#"
+_FEW_ITEMS = 10  # in fewer, what all keys have in common may be a person's name
+
+
+@dataclass(frozen=True)
+class ProposedColumn:
+    """A column, the values it was told from, and what a reader should know. `type` None: undecided."""
+
+    name: str
+    attribute: str
+    type: ColumnType | None
+    values: Values
+    note: str | None
+
+
+@dataclass(frozen=True)
+class KeyPiece:
+    """A column for a piece of a key that no attribute repeats. `template`: with named holes."""
+
+    name: str
+    attribute: str
+    template: str
+
+
+@dataclass(frozen=True)
+class ProposedRows:
+    """A table of a list's elements. `of_item`, `pieces`: columns of the item around them, which tell whose they are."""
+
+    table: str
+    attribute: str
+    elements: Elements
+    columns: tuple[ProposedColumn, ...]
+    of_item: tuple[ProposedColumn, ...]
+    pieces: tuple[KeyPiece, ...]
+
+
+@dataclass(frozen=True)
+class ProposedTable:
+    """A table for one entity. `omitted`: attributes beyond MOST_COLUMNS."""
+
+    table: str
+    entity: Entity
+    columns: tuple[ProposedColumn, ...]
+    pieces: tuple[KeyPiece, ...]
+    rows: tuple[ProposedRows, ...]
+    omitted: int
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """All of it. `changes`, `exports`: where to read, None if it is not known. `tables_seen`: names in the records."""
+
+    label: str
+    warehouse: str
+    source: str
+    changes: str | None
+    exports: str | None
+    form: Form
+    extent: Extent
+    key: KeyChoice
+    entities: Entities
+    tables: tuple[ProposedTable, ...]
+    tables_seen: tuple[str, ...]
+
+
+def propose_tables(
+    entities: Entities,
+    *,
+    source: str,
+    key: Sequence[str],
+    values: Sequence[Sequence[Values]],
+    elements: Mapping[tuple[int, str], Elements],
+    pieces: Sequence[Sequence[KeyPieces]],
+    dialect: Dialect,
+) -> tuple[ProposedTable, ...]:
+    """`values`, `elements` and `pieces`: as counted for `entities.tables`, in their order."""
+    names = table_names(entities.tables, source)
+    taken = list(names)
+    tables = []
+    for number, entity in enumerate(entities.tables):
+        ranked = sorted(
+            (v for v in values[number] if v.path[0] not in _without_column(entity, key)),
+            key=lambda v: (-v.present, str(v.path[0])),
+        )
+        columns = _columns(ranked[:MOST_COLUMNS], key, dialect)
+        same = [place for place in range(len(key)) if _is_repeated(entity, values[number], place)]
+        cut = _key_pieces(
+            pieces[number] if entity.items >= _FEW_ITEMS else (), same, [c.name for c in columns], key, dialect
+        )
+        rows = []
+        for column in columns:
+            found = elements.get((number, column.attribute))
+            if found is not None and is_worth_rows(found):
+                attribute = snake_case(column.attribute)
+                plain = plural(f"{singular(names[number])}_{attribute}")
+                table = plain if plain not in taken else _free(f"{names[number]}_{attribute}", taken)
+                taken.append(table)
+                rows.append(_rows(table, column.attribute, found, columns, cut, entity, key, dialect))
+        omitted = max(0, len(ranked) - MOST_COLUMNS)
+        tables.append(ProposedTable(names[number], entity, columns, cut, tuple(rows), omitted))
+    return tuple(tables)
+
+
+def _rows(
+    table: str,
+    attribute: str,
+    elements: Elements,
+    of_item: Sequence[ProposedColumn],
+    pieces: Sequence[KeyPiece],
+    entity: Entity,
+    key: Sequence[str],
+    dialect: Dialect,
+) -> ProposedRows:
+    members = sorted(elements.members, key=lambda v: (-v.present, str(v.path[0])))[:MOST_COLUMNS]
+    columns = _columns(members, key, dialect)
+    taken = {c.name for c in columns}
+    ids = (c for c in of_item if _is_id(c, entity) and c.name not in taken)
+    return ProposedRows(
+        table, attribute, elements, columns, tuple(ids), tuple(p for p in pieces if p.name not in taken)
+    )
+
+
+def _is_id(column: ProposedColumn, entity: Entity) -> bool:
+    """Whether an attribute of the item is worth having beside the elements of its list: an id that every item has."""
+    is_scalar = column.type is not None and column.type.kind in (Kind.TEXT, Kind.INTEGER)
+    return is_scalar and column.values.present == entity.items and column.name.split("_")[-1] in ("id", "uuid", "ulid")
+
+
+def is_worth_rows(elements: Elements) -> bool:
+    """Whether a list's elements would make a table: nearly all of them are maps."""
+    return elements.count > 0 and elements.maps >= _WORTH_ROWS * elements.count
+
+
+def _without_column(entity: Entity, key: Sequence[str]) -> set[str]:
+    """The key, which every target has, and what `where` pins to one value."""
+    pinned = {str(c.path[0]) for c in entity.where if c.any_of and len(c.any_of) == 1}
+    return {*key, *pinned}
+
+
+def _columns(values: Sequence[Values], key: Sequence[str], dialect: Dialect) -> tuple[ProposedColumn, ...]:
+    reserved = dialect.reserved_columns
+    most = dialect.max_identifier_bytes
+    keys = assign(key, taken={}, reserved=reserved, max_bytes=most)
+    by_attribute = {str(v.path[0]): v for v in values}
+    names = assign(by_attribute, taken={c: a for a, c in keys.items()}, reserved=reserved, max_bytes=most)
+    columns = []
+    for attribute, of_it in by_attribute.items():
+        chosen = choose_type(of_it)
+        name = names[attribute]
+        if name in keys.values():  # a member that is called like a key attribute
+            name = _free(f"{name}_{len(keys)}", [*names.values(), *keys.values()])
+        columns.append(ProposedColumn(name, attribute, chosen.type, of_it, chosen.note))
+    return tuple(columns)
+
+
+def _is_repeated(entity: Entity, values: Sequence[Values], place: int) -> bool:
+    """Whether some attribute of every item equals what follows the key's prefix."""
+    return any(len(v.same_as_key) > place and v.same_as_key[place] == entity.items for v in values)
+
+
+def _key_pieces(
+    pieces: Sequence[KeyPieces], repeated: Sequence[int], taken: Sequence[str], key: Sequence[str], dialect: Dialect
+) -> tuple[KeyPiece, ...]:
+    """Columns for the varying pieces of keys; one text is cut once, also where both keys have it."""
+    names = [*taken, *assign(key, taken={}, reserved=dialect.reserved_columns, max_bytes=dialect.max_identifier_bytes)]
+    found: list[KeyPiece] = []
+    seen: set[tuple[str | None, ...]] = set()
+    for place, of_key in enumerate(pieces):
+        cut = of_key.pieces
+        if cut is None or place in repeated or len(cut) < 2 or None not in cut or cut in seen:
+            continue
+        if _has_neighbours(cut) or not any(cut):
+            continue
+        seen.add(cut)
+        own: dict[int, str] = {}
+        for i, piece in enumerate(cut):
+            if piece is None:
+                before = next((p for p in reversed(cut[:i]) if p), "")
+                own[i] = _free(piece_name(before or of_key.attribute), list(own.values()))
+        holes = [
+            piece.replace("{", "{{").replace("}", "}}") if piece is not None else f"{{{own[i]}}}"
+            for i, piece in enumerate(cut)
+        ]
+        template = _SEPARATOR.join(holes)
+        if len(own) == 1:
+            template = template.replace(f"{{{next(iter(own.values()))}}}", "{}")
+        # A column of that name holds the same, most likely.
+        found += [KeyPiece(name, of_key.attribute, template) for name in own.values() if name not in names]
+        names += own.values()
+    return tuple(found)
+
+
+def _escaped(literal: str) -> str:
+    """A text in a template, where a brace is written twice."""
+    return literal.replace("{", "{{").replace("}", "}}")
+
+
+def _has_neighbours(cut: Sequence[str | None]) -> bool:
+    """Whether two varying pieces follow each other: then nothing says what they are."""
+    return any(a is None and b is None for a, b in pairwise(cut))
+
+
+def _free(name: str, taken: Sequence[str]) -> str:
+    number, free = 2, name
+    while free in taken:
+        free, number = f"{name}_{number}", number + 1
+    return free
+
+
+def as_document(proposal: Proposal, config: str) -> dict[str, Any]:
+    """The findings as one JSON document; `config`: the YAML text."""
+    extent = proposal.extent
+    return {
+        "path": proposal.label,
+        "read": {
+            "objects": extent.objects,
+            "objects_there": extent.objects_there,
+            "objects_whole": extent.whole,
+            "everything": extent.is_everything,
+            "records": extent.records,
+            "unusable": extent.unusable,
+            "items": extent.images,
+            "keys_only": extent.keys_only,
+            "unreadable_objects": dict(extent.unreadable),
+            "form": proposal.form.value,
+        },
+        "source": proposal.source,
+        "key": [{"attribute": a, "type": t} for a, t in zip(proposal.key.attributes, proposal.key.tags, strict=True)],
+        "key_found": proposal.key.why,
+        "discriminator": proposal.entities.discriminator,
+        "entities_found": proposal.entities.why,
+        "tables": [_table(table) for table in proposal.tables],
+        "left_out": [
+            {"where": _where(e.where), "items": e.items, "attributes": sorted(e.attributes)}
+            for e in proposal.entities.left_out
+        ],
+        "untold_items": proposal.entities.untold,
+        "config": config,
+    }
+
+
+def _table(table: ProposedTable) -> dict[str, Any]:
+    return {
+        "table": table.table,
+        "where": _where(table.entity.where),
+        "items": table.entity.items,
+        "columns": [_column(column) for column in table.columns],
+        "omitted_attributes": table.omitted,
+        "key_pieces": [{"column": p.name, "from": p.attribute, "match": p.template} for p in table.pieces],
+        "lists": [
+            {
+                "table": rows.table,
+                "each": rows.attribute,
+                "elements": rows.elements.count,
+                "columns": [_column(column) for column in rows.columns],
+                "columns_of_item": [*(p.name for p in rows.pieces), *(c.name for c in rows.of_item)],
+            }
+            for rows in table.rows
+        ],
+    }
+
+
+def _column(column: ProposedColumn) -> dict[str, Any]:
+    values = column.values
+    numbers, texts = values.numbers, values.texts
+    document: dict[str, Any] = {
+        "column": column.name,
+        "attribute": column.attribute,
+        "type": type_text(column.type),
+        "unit": column.type.unit.value if column.type and column.type.unit else None,
+        "present": values.present,
+        "types": dict(values.tags),
+    }
+    if numbers and not looks_personal(column.attribute):
+        document |= {"min": numbers.least, "max": numbers.greatest}
+    if numbers:
+        document |= {"whole_digits": numbers.whole_digits, "decimals": numbers.decimals}
+    if texts:
+        document |= {"longest": texts.longest, "distinct": texts.distinct}
+    if values.longest_list:
+        document |= {"longest_list": values.longest_list}
+    return document
+
+
+def _where(conditions: Sequence[Condition]) -> dict[str, Any]:
+    return {str(c.path[0]): condition_value(c) for c in conditions}
+
+
+def condition_value(condition: Condition) -> Any:
+    """What stands for a condition in a configuration: a value, a prefix, or whether the attribute is there."""
+    if condition.prefix is not None:
+        return {"prefix": condition.prefix}
+    if condition.exists is not None:
+        return {"exists": condition.exists}
+    return condition.any_of[0] if condition.any_of else None
+
+
+def type_text(column_type: ColumnType | None) -> str | None:
+    """A type as a configuration spells it, without the unit."""
+    if column_type is None:
+        return None
+    if column_type.kind is Kind.NUMERIC and column_type.precision is not None:
+        return f"numeric({column_type.precision},{column_type.scale or 0})"
+    return column_type.kind.value
