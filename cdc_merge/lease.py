@@ -19,6 +19,9 @@ from cdc_merge.warehouses import Dialect, Session, Statement
 
 LEASE_SECONDS = 60.0
 
+# DuckDB passes over an update that leaves all values as they are, and then no merge would meet with it.
+_TOUCHED = "renewed_at = renewed_at + INTERVAL '1 microsecond'"
+
 _held_here: set[str] = set()
 """Tokens this process has taken and not given back: a row with our name and another token is from a former life."""
 
@@ -131,12 +134,12 @@ class Leases:
         For a transaction that merges no changes, but must not run beside one that does. Raises LeaseLost, for
         another try, when nobody holds the source any more.
         """
-        sql = f"UPDATE {self._table} SET renewed_at = renewed_at WHERE {self._is_of(source)}"
+        sql = f"UPDATE {self._table} SET {_TOUCHED} WHERE {self._is_of(source)}"
         return Statement("lock lease", sql, expect_rows=1, mismatch=lambda: _gone(source))
 
     def hold_still(self, source: str) -> Statement:
         """As `lock`, where it does not matter whether anybody holds the source."""
-        sql = f"UPDATE {self._table} SET renewed_at = renewed_at WHERE {self._is_of(source)}"
+        sql = f"UPDATE {self._table} SET {_TOUCHED} WHERE {self._is_of(source)}"
         return Statement("hold still", sql)
 
     def _is_gone(self, holder: str, token: str) -> bool:
