@@ -30,7 +30,7 @@ from cdc_merge.infer.sample import DEFAULT_RECORDS, Plan, cut_head, plan_sample,
 from cdc_merge.model import ObjectRef
 
 MEMORY = 1_000_000_000  # bytes, before the workbench spills to disk
-_WORKBENCH_SHARE = 0.7  # of it, DuckDB's; the rest is for lines
+_WORKBENCH_SHARE = 0.6  # of it, DuckDB's; the rest is for lines
 _GROUP_BYTES = 96 * 1000**2  # as stored, of the objects that are read at once
 _GROUP_OBJECTS = 500
 _FETCH_THREADS = 8

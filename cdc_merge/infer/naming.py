@@ -25,7 +25,7 @@ _OF_THE_WHOLE = frozenset(
         *("header", "base", "summary", "config"),
     }
 )
-_LONGEST = 60  # bytes; Postgres takes 63: https://www.postgresql.org/docs/current/sql-syntax-lexical.html
+_LONGEST = 56  # bytes, so that a number may follow; Postgres takes 63: https://www.postgresql.org/docs/current/sql-syntax-lexical.html
 _FALLBACK = "items"
 _TAKE_ES = ("ss", "x", "ch", "sh", "z")
 
@@ -52,28 +52,29 @@ def source_name(location: str, table: str | None, tables: Mapping[str, int]) -> 
     return _short(snake_case(seen or "")) or "dynamodb"
 
 
-def table_names(entities: Sequence[Entity], source: str) -> list[str]:
-    """A table for each entity: its label, or what its keys begin with, as a plural in snake_case."""
+def table_names(entities: Sequence[Entity], words: Sequence[Sequence[str]], source: str) -> list[str]:
+    """A table for each entity: its label, or the words in its keys, as a plural in snake_case.
+
+    `words`: for each entity those of each key attribute (`ORDER#1#ITEM#2`: order_item), empty where it has none.
+    """
     names: list[str] = []
-    for entity in entities:
-        wanted = [*_labels(entity), snake_case(source)]
-        options = [plural(name) for name in wanted if name and not name.startswith("cdc_")]
-        options.append(_FALLBACK)
-        if not entity.where:
-            options.insert(0, snake_case(source))  # the whole table: it is named as it is
-        free = [name for name in options if name and name not in names]
-        name = free[0] if free else options[0]
+    for entity, of_key in zip(entities, words, strict=True):
+        if entity.where:
+            found = [_short(plural(name)) for name in _labels(entity, of_key) if name]
+        else:
+            found = [_short(snake_case(source))]  # the whole table: it is named as it is
+        options = [name for name in found if name and not name.startswith("cdc_")] or [_FALLBACK]
+        name = next((name for name in options if name not in names), options[0])
         number = 2
         while name in names:
             name, number = f"{options[0]}_{number}", number + 1
-        names.append(_short(name))
+        names.append(name)
     return names
 
 
-def _labels(entity: Entity) -> list[str]:
+def _labels(entity: Entity, words: Sequence[str]) -> list[str]:
     if entity.label is not None:
         return [snake_case(entity.label)]
-    words = [snake_case(p) if p else "" for p in entity.prefixes]
     partition, sort = words[0], words[1] if len(words) > 1 else ""
     if not sort or sort == partition:
         return [partition]

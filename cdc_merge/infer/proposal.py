@@ -19,7 +19,7 @@ from cdc_merge.warehouses.dialect import Dialect
 MOST_COLUMNS = 250  # of a table; attributes that few items have, if there are more, are left to _cdc_rescued
 _WORTH_ROWS = 0.9  # the share of a list's elements that are maps
 _SEPARATOR = "#"
-_FEW_ITEMS = 10  # in fewer, what all keys have in common may be a person's name
+_FEW_ITEMS = 10
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,10 @@ def propose_tables(
     dialect: Dialect,
 ) -> tuple[ProposedTable, ...]:
     """`values`, `elements` and `pieces`: as counted for `entities.tables`, in their order."""
-    names = table_names(entities.tables, source)
+    # In few items what all keys have in common may be a person's name.
+    pieces = [found if e.items >= _FEW_ITEMS else () for e, found in zip(entities.tables, pieces, strict=True)]
+    words = [_words(entity, found) for entity, found in zip(entities.tables, pieces, strict=True)]
+    names = table_names(entities.tables, words, source)
     taken = list(names)
     tables = []
     for number, entity in enumerate(entities.tables):
@@ -104,9 +107,7 @@ def propose_tables(
         )
         columns = _columns(ranked[:MOST_COLUMNS], key, dialect)
         same = [place for place in range(len(key)) if _is_repeated(entity, values[number], place)]
-        cut = _key_pieces(
-            pieces[number] if entity.items >= _FEW_ITEMS else (), same, [c.name for c in columns], key, dialect
-        )
+        cut = _key_pieces(pieces[number], same, [c.name for c in columns], key, dialect)
         rows = []
         for column in columns:
             found = elements.get((number, column.attribute))
@@ -119,6 +120,15 @@ def propose_tables(
         omitted = max(0, len(ranked) - MOST_COLUMNS)
         tables.append(ProposedTable(names[number], entity, columns, cut, tuple(rows), omitted))
     return tuple(tables)
+
+
+def _words(entity: Entity, pieces: Sequence[KeyPieces]) -> list[str]:
+    """The words in each of an entity's keys, in snake_case."""
+    words = [snake_case(prefix) if prefix else "" for prefix in entity.prefixes]
+    for place, found in enumerate(pieces):
+        if words[place] and found.pieces is not None:
+            words[place] = "_".join(snake_case(piece) for piece in found.pieces if piece) or words[place]
+    return words
 
 
 def _rows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -95,6 +96,18 @@ def test_the_feed_of_the_benches_gives_the_same_tables_from_a_sample(tmp_path: P
     sampled = infer(str(tmp_path / "shop"), Options(records=3_000))
     assert (sampled.extent.records, sampled.extent.objects, sampled.extent.whole) == (3_000, 6, 0)
     check_shop(sampled, emails=sampled.entities.left_out[0].items)
+
+
+def test_without_a_type_the_keys_of_the_shop_give_the_same_tables(tmp_path: Path) -> None:
+    records = [re.sub(rb'"Type":[{]"S":"[A-Za-z]+"[}],', b"", record) for record in generate(2_000, 2_000)]
+    put(tmp_path / "shop", b"".join(records))
+    proposal = infer(str(tmp_path / "shop"), EVERYTHING)
+    assert {t.table: [c.prefix for c in t.entity.where] for t in proposal.tables} == {
+        "customers": ["CUSTOMER#", "CUSTOMER#"],
+        "orders": ["CUSTOMER#", "#ORDER#"],
+        "order_items": ["ORDER#", "ORDER#"],
+    }
+    assert [[c.prefix for c in e.where] for e in proposal.entities.left_out] == [["CUSTOMEREMAIL#", "CUSTOMEREMAIL#"]]
 
 
 def test_a_sample_reads_the_beginning_of_every_object_alike(tmp_path: Path) -> None:

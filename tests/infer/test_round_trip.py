@@ -186,7 +186,7 @@ def rows_of(settings: Settings) -> dict[str, Rows]:
                     f"WHERE table_name = '{target.table}' ORDER BY ordinal_position"
                 )
                 names = [name for name, _ in described if name != "_cdc_merged_at"]
-                types = dict(described)
+                types: dict[str, str] = dict(described)
                 listed = ", ".join(f'"{name}"' for name in names)
                 rows: Rows = {}
                 for row in session.query(f'SELECT {listed} FROM "{target.table}"'):

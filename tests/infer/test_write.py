@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cdc_merge.cli import cli
@@ -72,6 +72,27 @@ def test_every_text_is_read_back_as_it_was_written(text: str) -> None:
     assert document.root.get("a").value == text
     assert document.root.get("b").get("c").value == text
     assert text in document.root.fields
+
+
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=70)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(names, min_size=2, max_size=4, unique=True), st.lists(names, min_size=1, max_size=8, unique=True))
+@pytest.mark.parametrize("warehouse", ["duckdb:///x.duckdb", "postgresql://u@h/d"])
+def test_whatever_entities_and_attributes_are_called_the_proposal_is_taken(
+    tmp_path: Path, warehouse: str, entities: list[str], attributes: list[str]
+) -> None:
+    items = [
+        {"Type": entity, **{f"{a}{n}" if i else a: i for i, a in enumerate(attributes)}}
+        for n, entity in enumerate(entities)
+        for _ in range(3)
+    ]
+    proposal = propose(tmp_path / "feed", items, warehouse=warehouse)
+    targets = load(write_yaml(proposal), tmp_path).targets
+    for table, target in zip(proposal.tables, targets, strict=True):
+        assert target.where == table.entity.where
+        assert {c.path for c in target.columns or ()} == {(c.attribute,) for c in table.columns}
 
 
 def test_values_of_text_are_never_shown(tmp_path: Path) -> None:
