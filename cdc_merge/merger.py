@@ -6,11 +6,12 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
+from types import TracebackType
 
 import duckdb
 
@@ -55,6 +56,39 @@ class Job:
     places: tuple[Place, ...] | None = None
 
 
+@dataclass
+class Prepared:
+    """A decoded batch, ready to be staged and merged. Use as a context manager, or close it.
+
+    `teaches`: its merge makes tables or columns, or the first facts of the source, so that a batch which is decoded
+    before that would have to be decoded again.
+    """
+
+    job: Job
+    objects: tuple[LocalObject, ...]
+    decoded: Decoded
+    workbench: Workbench
+    batch: Batch
+    statements: tuple[Statement, ...]
+    targets: int
+    teaches: bool
+    resources: ExitStack
+    is_closed: bool = False
+
+    def close(self) -> None:
+        """Let go of memory and files."""
+        self.is_closed = True
+        self.resources.close()
+
+    def __enter__(self) -> Prepared:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 class Merger:
     """Merges batches of one source. Holds no connection between batches."""
 
@@ -87,70 +121,91 @@ class Merger:
 
         Raises Transient errors with nothing committed, and SourceStopped errors for a person.
         """
-        with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
-            began = perf_counter()
-            objects = self._fetch(job.refs, Path(folder))
-            self._phase("fetch", perf_counter() - began)
-            with self._warehouse.session() as session:
-                state = self._ledger.state(session, self._source.name, schema=self._layout.schema)
-            return self._merge_local(job, objects, state, fence)
+        with self.prepare(job) as prepared:
+            return self.commit(prepared, fence)
 
     def merge_files(self, job: Job, files: Sequence[Path], fence: Sequence[Statement]) -> Counts:
         """Merge files that are no objects of the feed (quarantined records), as the job's refs."""
-        with self._warehouse.session() as session:
-            state = self._ledger.state(session, self._source.name, schema=self._layout.schema)
         objects = [LocalObject(i, r, f) for i, (r, f) in enumerate(zip(job.refs, files, strict=True))]
-        return self._merge_local(job, objects, state, fence, is_feed=False)
+        with (
+            ExitStack() as resources,
+            self._decode(job, objects, resources, check=self._check, is_feed=False) as prepared,
+        ):
+            return self.commit(prepared, fence)
 
-    def _merge_local(
+    def prepare(self, job: Job, *, check: Callable[[], None] | None = None) -> Prepared:
+        """Fetch and decode a batch, all but what needs the lease; `check` as in the constructor.
+
+        Raises as `merge` does. The result holds memory and files until it is closed.
+        """
+        check = check or self._check
+        with ExitStack() as resources:
+            folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="cdc-merge-")))
+            began = perf_counter()
+            objects = self._fetch(job.refs, folder, check)
+            self._phase("fetch", perf_counter() - began)
+            return self._decode(job, objects, resources, check=check, is_feed=True)
+
+    def _decode(
         self,
         job: Job,
         objects: Sequence[LocalObject],
-        state: SourceState,
-        fence: Sequence[Statement],
+        resources: ExitStack,
         *,
-        is_feed: bool = True,
-    ) -> Counts:
+        check: Callable[[], None],
+        is_feed: bool,
+    ) -> Prepared:
         dialect, source = self._warehouse.dialect, self._source
+        with self._warehouse.session() as session:
+            state = self._ledger.state(session, source.name, schema=self._layout.schema)
         there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags)
         books, removed = there.open_books(source), there.left_behind(source)
-        with Workbench(memory=int(source.memory * _WORKBENCH_SHARE)) as workbench:
-            began = perf_counter()
-            with self._stopping_at_the_unforeseen(job):
-                decoded = decode(
-                    workbench,
-                    objects,
-                    source=source,
-                    facts=FeedFacts(state.ordering, state.key_tags),
-                    books=books,
-                    dialect=dialect,
-                    check=self._check,
-                )
-            if is_feed:
-                self._learn_inflation(objects, decoded)
-                for obj in objects:
-                    self._store.verify(obj.ref, obj.path)
-            self._phase("decode", perf_counter() - began)
-            batch = Batch(
-                id=uuid.uuid4().hex,
-                source=source.name,
-                worker=self._worker,
-                merged_at=self._clock(),
-                newest_change_at=decoded.newest_change_at,
-                objects=len(objects) if is_feed else 0,
-                records=decoded.records,
-                superseded=decoded.superseded,
-                quarantined=decoded.quarantined,
+        workbench = resources.enter_context(Workbench(memory=int(source.memory * _WORKBENCH_SHARE)))
+        began = perf_counter()
+        with self._stopping_at_the_unforeseen(job):
+            decoded = decode(
+                workbench,
+                objects,
+                source=source,
+                facts=FeedFacts(state.ordering, state.key_tags),
+                books=books,
+                dialect=dialect,
+                check=check,
             )
-            plan = MergePlan(
-                dialect,
-                self._layout,
-                books,
-                decoded.facts.key_tags or tuple("S" for _ in source.key),
-                removed=removed,
-            )
-            statements = [*fence, *self._statements(job, state, decoded, plan, batch, is_feed=is_feed)]
-            return self._commit(workbench, job, objects, decoded, statements, batch, len(books))
+        if is_feed:
+            self._learn_inflation(objects, decoded)
+            for obj in objects:
+                self._store.verify(obj.ref, obj.path)
+        self._phase("decode", perf_counter() - began)
+        batch = Batch(
+            id=uuid.uuid4().hex,
+            source=source.name,
+            worker=self._worker,
+            merged_at=self._clock(),
+            newest_change_at=decoded.newest_change_at,
+            objects=len(objects) if is_feed else 0,
+            records=decoded.records,
+            superseded=decoded.superseded,
+            quarantined=decoded.quarantined,
+        )
+        plan = MergePlan(
+            dialect,
+            self._layout,
+            books,
+            decoded.facts.key_tags or tuple("S" for _ in source.key),
+            removed=removed,
+        )
+        return Prepared(
+            job=job,
+            objects=tuple(objects),
+            decoded=decoded,
+            workbench=workbench,
+            batch=batch,
+            statements=tuple(self._statements(job, state, decoded, plan, batch, is_feed=is_feed)),
+            targets=len(books),
+            teaches=state.ordering is None or any(book.grew for book in books),
+            resources=resources.pop_all(),
+        )
 
     def _statements(
         self, job: Job, state: SourceState, decoded: Decoded, plan: MergePlan, batch: Batch, *, is_feed: bool
@@ -179,17 +234,18 @@ class Merger:
             *plan.record_schema(batch.source),
         ]
 
-    def _commit(
+    def commit(
         self,
-        workbench: Workbench,
-        job: Job,
-        objects: Sequence[LocalObject],
-        decoded: Decoded,
-        statements: Sequence[Statement],
-        batch: Batch,
-        targets: int,
+        prepared: Prepared,
+        fence: Sequence[Statement],
+        *,
+        loaded: Callable[[], None] | None = None,
     ) -> Counts:
-        """Stage and merge. A connection that breaks at COMMIT leaves in doubt what happened: the books tell."""
+        """Stage and merge. A connection that breaks at COMMIT leaves in doubt what happened: the books tell.
+
+        `loaded`: told when all is in the warehouse's staging, and what was decoded has been let go of.
+        """
+        batch = prepared.batch
         for attempt in range(1, _COMMIT_TRIES + 1):
             self._check()
             with self._warehouse.session() as session:
@@ -197,12 +253,15 @@ class Merger:
                     return counts
                 try:
                     began = perf_counter()
-                    with self._stopping_at_the_unforeseen(job):  # what is loaded is still being read
-                        self._load(session, workbench, job, objects, decoded, targets)
+                    with self._stopping_at_the_unforeseen(prepared.job):  # what is loaded is still being read
+                        self._load(session, prepared)
                     self._phase("load", perf_counter() - began)
                     self._check()
+                    if loaded:
+                        prepared.close()
+                        loaded()
                     began = perf_counter()
-                    session.run(statements)
+                    session.run([*fence, *prepared.statements])
                     self._phase("merge", perf_counter() - began)
                     counts = self._ledger.counts(session, batch.id)
                 except AlreadyMerged:
@@ -213,29 +272,36 @@ class Merger:
                 except WarehouseUnavailable:
                     if attempt == _COMMIT_TRIES:
                         raise
+                    if prepared.is_closed:
+                        return self._counts_in_doubt(batch)
                     continue
                 if counts is None:
                     raise AlreadyMerged(f"batch {batch.id} is not in the books", where=f"source {batch.source}")
                 return counts
         raise AssertionError("the loop returns or raises")
 
-    def _load(
-        self,
-        session: Session,
-        workbench: Workbench,
-        job: Job,
-        objects: Sequence[LocalObject],
-        decoded: Decoded,
-        targets: int,
-    ) -> None:
+    def _counts_in_doubt(self, batch: Batch) -> Counts:
+        """The books of a batch whose connection broke, if it did commit. Raises WarehouseUnavailable: do it anew."""
+        with self._warehouse.session() as session:
+            if counts := self._ledger.counts(session, batch.id):
+                return counts
+        raise WarehouseUnavailable(
+            "the connection broke before the batch was merged",
+            where=f"source {batch.source}",
+            hint="nothing to do: it is decoded and merged anew",
+        )
+
+    def _load(self, session: Session, prepared: Prepared) -> None:
         name, bucket = self._source.name, self._store.bucket
+        objects, decoded, workbench = prepared.objects, prepared.decoded, prepared.workbench
         in_ledger = ledger_rows(objects, bucket=bucket, records_of=decoded.records_of)
         session.load("_cdc_objects", in_ledger.to_reader())
         if decoded.quarantined:
-            rejected = quarantine_rows(workbench, objects, source=name, bucket=bucket, places=job.places)
+            places = prepared.job.places
+            rejected = quarantine_rows(workbench, objects, source=name, bucket=bucket, places=places)
             session.load("_cdc_quarantine", rejected)
         session.load("_cdc_keys", workbench.reader("FROM stage_keys"))
-        for number in range(targets):
+        for number in range(prepared.targets):
             session.load(f"_cdc_rows_{number}", workbench.reader(f"FROM stage_rows_{number}"))
 
     @contextmanager
@@ -248,10 +314,10 @@ class Merger:
             log.error("decoding_failed", source=self._source.name, objects=keys, exc_info=True)
             raise _decoding_failed(error, self._source.name, keys) from error
 
-    def _fetch(self, refs: Sequence[ObjectRef], folder: Path) -> list[LocalObject]:
+    def _fetch(self, refs: Sequence[ObjectRef], folder: Path, check: Callable[[], None]) -> list[LocalObject]:
         def fetch(numbered: tuple[int, ObjectRef]) -> LocalObject:
             number, ref = numbered
-            self._check()
+            check()
             own = folder / str(number)
             own.mkdir()
             return LocalObject(number, ref, self._store.fetch(ref, own))

@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from cdc_merge.ahead import Ahead
 from cdc_merge.clock import utc_now
-from cdc_merge.errors import LeaseLost, WarehouseUnavailable
+from cdc_merge.errors import LeaseLost, SchemaMoved, WarehouseUnavailable
 from cdc_merge.feed.discovery import Discovery
 from cdc_merge.feed.store import ObjectStore, open_store
 from cdc_merge.lease import LEASE_SECONDS, Lease, Leases, worker_name
 from cdc_merge.ledger import OUTCOMES, Counts, Ledger
 from cdc_merge.logs import get_logger
 from cdc_merge.merge.plan import Layout
-from cdc_merge.merger import Job, Merger
+from cdc_merge.merger import Job, Merger, Prepared
 from cdc_merge.metrics import Metrics
 from cdc_merge.model import ObjectRef, Source
 from cdc_merge.stopping import NotOurs, Stop
@@ -47,9 +48,11 @@ class SourceWorker:
         store: ObjectStore | None = None,
         progress: Callable[[Counts, int], None] = lambda _counts, _left: None,
         beat: Callable[[str], None] = lambda _source: None,
+        overlaps: bool = False,
     ) -> None:
         """`progress` is told the counts of each batch and how many objects wait; `beat` that work goes on."""
         self.source = source
+        self._overlaps = overlaps
         self._beat = beat
         self.store = store or open_store(source.changes)
         self._warehouse = warehouse
@@ -182,15 +185,40 @@ class SourceWorker:
         self._requests = self._discovery.requests
 
     def merge_all(self, refs: Sequence[ObjectRef], *, again: bool = False) -> Iterator[Counts]:
-        """Merge objects in batches as large as the source allows; `again`: they may be in the ledger already."""
+        """Merge objects in batches as large as the source allows; `again`: they may be in the ledger already.
+
+        While the warehouse merges a batch, the next one is fetched and decoded, where the worker has but one source.
+        """
         waiting = list(refs)
-        while waiting:
-            batch, waiting = self._cut(waiting)
-            self._metrics.backlog(self.source.name, len(batch) + len(waiting))
-            counts = self.merge_job(Job(batch, again=again))
-            self._progress(counts, len(waiting))
-            yield counts
+        with Ahead(self.merger, self._check) as ahead:
+            while waiting or ahead.job:
+                if ahead.job is None:
+                    self._insist_on_lease()
+                    batch, waiting = self._cut(waiting)
+                    ahead.begin(Job(batch, again=again))
+                job, prepared = ahead.take()
+                self._metrics.backlog(self.source.name, len(job.refs) + len(waiting))
+
+                def loaded() -> None:
+                    nonlocal waiting
+                    if waiting:
+                        batch, waiting = self._cut(waiting)
+                        ahead.begin(Job(batch, again=again))
+
+                may_overlap = self._overlaps and not prepared.teaches
+                counts = self._merge_prepared(job, prepared, loaded if may_overlap else None)
+                self._progress(counts, len(waiting) + (len(ahead.job.refs) if ahead.job else 0))
+                yield counts
         self._metrics.backlog(self.source.name, 0)
+
+    def _merge_prepared(self, job: Job, prepared: Prepared, loaded: Callable[[], None] | None) -> Counts:
+        with prepared:
+            try:
+                return self._under_lease(job, lambda fence: self.merger.commit(prepared, fence, loaded=loaded))
+            except SchemaMoved:
+                # By the batch before it, or a reconcile, while this one was decoded.
+                prepared.close()
+                return self.merge_job(job)
 
     def _cut(self, refs: list[ObjectRef]) -> tuple[tuple[ObjectRef, ...], list[ObjectRef]]:
         """The next batch and the rest. What an object inflates to is guessed from those before it."""
@@ -210,12 +238,17 @@ class SourceWorker:
         """Merge records that lie in local files, under the lease."""
         return self._under_lease(job, lambda fence: self.merger.merge_files(job, files, fence))
 
-    def _under_lease(self, job: Job, merge: Callable[[list[Statement]], Counts]) -> Counts:
+    def _insist_on_lease(self) -> Lease:
+        """The lease, renewed if it is time. Raises LeaseLost, and Stopping."""
         self._stop.check()
         if not self.hold_lease() or self._lease is None:
             raise LeaseLost("another worker holds the source", where=f"source {self.source.name}")
+        return self._lease
+
+    def _under_lease(self, job: Job, merge: Callable[[list[Statement]], Counts]) -> Counts:
+        lease = self._insist_on_lease()
         try:
-            counts = merge([self._leases.fence(self._lease)])
+            counts = merge([self._leases.fence(lease)])
         except LeaseLost:
             self._lease = None
             self._metrics.lease_held(self.source.name, False)

@@ -86,6 +86,7 @@ class Worker:
         self.layout = layout_of(settings, self.warehouse)
         leases = Leases(self.layout.metadata, self.warehouse.dialect, ttl=LEASE_SECONDS, holder=worker_name())
         wanted = set(sources)
+        mine = [s for s in settings.sources if not wanted or s.name in wanted]
         self.sources = [
             SourceWorker(
                 source,
@@ -97,9 +98,9 @@ class Worker:
                 clock=clock,
                 progress=progress,
                 beat=self.health.beat,
+                overlaps=len(mine) == 1,  # two batches at once, of several sources, would take too much memory
             )
-            for source in settings.sources
-            if not wanted or source.name in wanted
+            for source in mine
         ]
         for worker in self.sources:
             self.metrics.declare(worker.source.name, [t.table for t in worker.source.targets])

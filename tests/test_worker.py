@@ -155,16 +155,16 @@ def test_a_long_backlog_leaves_the_others_their_turns(tmp_path: Path) -> None:
     merged: list[str] = []
 
     def note(source: str, merge: Callable[..., Any]) -> Callable[..., Any]:
-        def noting(*arguments: Any) -> Any:
+        def noting(*arguments: Any, **options: Any) -> Any:
             merged.append(source)
             if len(merged) == 6:
                 worker.stop.request()
-            return merge(*arguments)
+            return merge(*arguments, **options)
 
         return noting
 
     for source in worker.sources:
-        source.merger.merge = note(source.source.name, source.merger.merge)  # type: ignore[method-assign]
+        source.merger.commit = note(source.source.name, source.merger.commit)  # type: ignore[method-assign]
     worker.run()
     assert merged == ["first", "second", "first", "second", "first", "first"]
 
@@ -273,13 +273,13 @@ def test_a_replay_keeps_to_the_size_of_a_batch(tmp_path: Path) -> None:
         shop.first.put_records([put("a", number + 1, v="x" * 2_000)])
     shop.worker().run_once()
     worker, sizes = shop.worker(), []
-    merge = worker.sources[0].merger.merge
+    commit = worker.sources[0].merger.commit
 
-    def noting(job: Any, fence: Sequence[Statement]) -> Any:
-        sizes.append(len(job.refs))
-        return merge(job, fence)
+    def noting(prepared: Any, fence: Sequence[Statement], **options: Any) -> Any:
+        sizes.append(len(prepared.job.refs))
+        return commit(prepared, fence, **options)
 
-    worker.sources[0].merger.merge = noting  # type: ignore[method-assign]
+    worker.sources[0].merger.commit = noting  # type: ignore[method-assign]
     assert replay(worker).counts.objects == 4
     assert sizes == [1, 1, 1, 1]
 

@@ -1,0 +1,56 @@
+"""Prepares the next batch in a thread of its own, while the warehouse merges the one before."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+
+from cdc_merge.merger import Job, Merger, Prepared
+
+
+class _Abandoned(Exception):
+    """Nobody will take the batch that is being prepared."""
+
+
+class Ahead:
+    """At most one batch on its way. Use as a context manager: what nobody took is dropped at the end."""
+
+    def __init__(self, merger: Merger, check: Callable[[], None]) -> None:
+        """`check` is called often while a batch is decoded, and may raise."""
+        self._merger = merger
+        self._check = check
+        self._crew = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+        self._is_over = threading.Event()
+        self._coming: Future[Prepared] | None = None
+        self.job: Job | None = None
+
+    def begin(self, job: Job) -> None:
+        """Have a batch prepared."""
+        self.job = job
+        self._coming = self._crew.submit(self._merger.prepare, job, check=self._look)
+
+    def _look(self) -> None:
+        if self._is_over.is_set():
+            raise _Abandoned
+        self._check()
+
+    def take(self) -> tuple[Job, Prepared]:
+        """The batch that was begun, when it is ready. Raises what preparing it raised."""
+        assert self.job is not None and self._coming is not None
+        job, coming = self.job, self._coming
+        self.job = self._coming = None
+        return job, coming.result()
+
+    def __enter__(self) -> Ahead:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_over.set()
+        coming, self._coming, self.job = self._coming, None, None
+        self._crew.shutdown(wait=True)
+        if coming is not None and not coming.cancelled() and coming.exception() is None:
+            coming.result().close()
