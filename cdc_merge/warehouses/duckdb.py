@@ -114,6 +114,7 @@ class DuckDBWarehouse:
                 with _opening:
                     connection = duckdb.connect(str(self._path), config=config)
                 connection.execute("SET TimeZone = 'UTC'")
+                connection.execute("SET enable_progress_bar = false")  # it would be drawn on standard output
                 return connection
             except (OSError, duckdb.Error) as error:
                 if not _is_locked(error) or monotonic() > deadline:
