@@ -67,6 +67,7 @@ def statements(dialect: Dialect) -> list[Statement]:
         first.record_quarantine(batch),
         first.record_empty(batch),
         *later.merge(batch),
+        *later.record_notices(batch, unmatched=True, misfits=True),
     ]
 
 
