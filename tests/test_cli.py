@@ -27,7 +27,7 @@ from cdc_merge.cli import cli
 from tests.support.records import compress, frame, kinesis_record, stream_record
 
 EXAMPLE = Path(__file__).parent.parent / "example"
-TABLES = ["ecommerce_customers", "ecommerce_order_items", "ecommerce_orders"]
+TABLES = ["ecommerce_customers", "ecommerce_order_items", "ecommerce_order_lines", "ecommerce_orders"]
 COUNTS = ["objects", "records", "applied", "superseded", "stale", "ignored", "quarantined"]
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
@@ -248,6 +248,7 @@ def test_status_tells_freshness_backlog_and_counts(merged: Shop) -> None:
         "ecommerce_customers",
         "ecommerce_orders",
         "ecommerce_order_items",
+        "ecommerce_order_lines",
     ]
     text = merged("status").stdout
     assert "source ecommerce" in text
