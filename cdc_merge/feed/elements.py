@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -105,6 +106,10 @@ class ElementStage:
         is_misfit = pc.and_(pc.greater(pc.list_value_length(table["misfits"]), 0), pc.invert(table["is_whole"]))
         misfits = table.select(["n", "image", "misfits"]).filter(is_misfit)
         renamed = {"place": "element_place", "key": "element_key"}
+        if not self._values.dialect.holds_nul:
+            keys = table.column("key")
+            fitting = pc.if_else(pc.match_substring(keys, "\0"), None, keys)
+            table = table.set_column(table.column_names.index("key"), "key", fitting)
         table = table.drop_columns(["image", "misfits", "stray", "is_whole"])
         table = table.rename_columns([renamed.get(n, n) for n in table.column_names])
         return table.append_column("rescued", rescued), misfits
@@ -136,7 +141,17 @@ class ElementStage:
         texts: list[str | None] = [None] * len(table)
         for place, text in zip(places.to_pylist(), left.to_pylist(), strict=True):
             texts[place] = text
+        if not self._values.dialect.holds_nul:
+            lost = pc.indices_nonzero(pc.match_substring(table.column("key"), "\0"))
+            for place, key in zip(lost.to_pylist(), table.column("key").take(lost).to_pylist(), strict=True):
+                texts[place] = _with_key(key, texts[place])
         return pa.array(texts, pa.string())
+
+
+def _with_key(key: str, rescued: str | None) -> str:
+    """What is left over, and the key of a map's entry that the engine cannot hold."""
+    own = f'"_cdc_key":{{"S":{json.dumps(key, ensure_ascii=False)}}}'
+    return f"{{{own}}}" if rescued is None else f"{{{own},{rescued[1:]}"
 
 
 def _has_whole(values: Sequence[Extracted], columns: Sequence[TypedColumn]) -> str:
