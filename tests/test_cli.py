@@ -142,7 +142,8 @@ def test_run_once_prints_the_promised_document(fresh: Shop) -> None:
     assert sorted(document["targets"]) == TABLES
     for table, changes in document["targets"].items():
         assert list(changes) == ["inserted", "updated", "deleted"]
-        assert fresh.query(f"SELECT count(*) FROM {table}") == [(changes["inserted"] - changes["deleted"],)]
+        items = fresh.query(f"SELECT count(DISTINCT (pk, sk)) FROM {table}")
+        assert items == [(changes["inserted"] - changes["deleted"],)]
     again = fresh.json("run", "--once")
     assert {n: again[n] for n in COUNTS} == dict.fromkeys(COUNTS, 0)
     assert again["targets"] == {}
