@@ -18,7 +18,7 @@ from bench.child import Step, Watch, workspace
 from bench.drift import plant_drift
 from bench.feed import COLUMNS, TABLE, settings
 from cdc_merge.exports.finder import find_export
-from cdc_merge.merge.schema import open_book
+from cdc_merge.merge.opening import open_book
 from cdc_merge.model import Settings, Source
 from cdc_merge.reconcile.inputs import items_of
 from cdc_merge.reconcile.reconciler import Reconciler

@@ -13,10 +13,11 @@ from click.testing import CliRunner
 
 from cdc_merge.cli import cli
 from cdc_merge.feed.entities import discriminator
-from cdc_merge.feed.notices import fold, spelled, typed_at
+from cdc_merge.feed.notices import fold, typed_at
 from cdc_merge.forget import Forgetter
 from cdc_merge.layout import layout_of
 from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Mask, Source, Target, Template
+from cdc_merge.names import spelled
 from cdc_merge.staging import unmatched_rows
 from cdc_merge.status import MisfitStatus, SourceStatus, StatusReader
 from tests.support.harness import Harness

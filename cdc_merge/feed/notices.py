@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from cdc_merge.feed.typed import attributes_of, single_base64
 from cdc_merge.merge.schema import SchemaBook, TypedColumn
 from cdc_merge.model import Path
+from cdc_merge.names import spelled
 
 OTHERS = "(others)"
 _MOST_ENTITIES = 100
@@ -106,17 +107,6 @@ def fold(counts: Mapping[str, int], *, most: int) -> dict[str, int]:
     if rest := sum(counts[entity] for entity in ranked[most:]):
         folded[OTHERS] = folded.get(OTHERS, 0) + rest
     return folded
-
-
-def spelled(path: Path) -> str:
-    """A path as the configuration writes it: `Lines[0].Sku`; `.` is the element, or the item, as a whole."""
-    steps = [f"[{step}]" if isinstance(step, int) else f".{_named(step)}" for step in path]
-    return "".join(steps).removeprefix(".") or "."
-
-
-def _named(step: str) -> str:
-    is_plain = step and not set(step) & set('."[]') and not step.startswith("^")
-    return step if is_plain else '"' + step.replace('"', '""') + '"'
 
 
 def failed_attributes(rows: pa.Table, attributes: Sequence[str | None]) -> pa.ListArray | None:
