@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from cdc_merge.errors import Refused, UsageError
+from cdc_merge.errors import Refused, StoreDenied, UsageError
 from cdc_merge.exports.finder import fetch_verified, find_export, newest_complete
 from cdc_merge.exports.manifest import Export, ExportFormat, ExportKind
 from cdc_merge.exports.place import Place
@@ -445,6 +445,17 @@ def test_a_directory_that_is_not_there_is_a_wrong_argument(tmp_path: Path) -> No
         find(None, f"{tmp_path}/nowhere")
     with pytest.raises(UsageError, match="not a place"):
         find(None, "gs://bucket/exports")
+
+
+def test_a_place_that_is_not_there_says_to_correct_exports(moto: MotoS3, tmp_path: Path) -> None:
+    with pytest.raises(StoreDenied) as caught:
+        find("s3://no-such-bucket-at-all/exports/")
+    assert (caught.value.hint or "").startswith("correct the bucket in `exports`, or create it: aws s3 mb s3://no-such")
+    store = Place.open(f"file://{tmp_path}/").store
+    tmp_path.rename(tmp_path.with_name(f"{tmp_path.name}-moved"))
+    with pytest.raises(StoreDenied) as caught:
+        store.list_page(start_after=None)
+    assert caught.value.hint == "create it, or correct `exports`"
 
 
 def test_an_ion_export_without_the_extra_is_a_wrong_argument(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
