@@ -182,10 +182,14 @@ class RebuildPlan(ReconcilePlan):
         self._found = [c.found for c in changes]
         self._catalog = Catalog(dialect, merge.render)
 
-    def create(self, *, schema_exists: bool) -> list[Statement]:
+    def prepare(self, *, schema_exists: bool) -> list[Statement]:
         """The new tables, empty."""
         statements = [] if schema_exists else [self._merge.create_schema()]
         return [*statements, *(self._merge.create_target(c.new) for c in self._changes)]
+
+    def create(self, *, schema_exists: bool) -> list[Statement]:
+        """Nothing more: the old tables stay as they are until they go."""
+        return []
 
     def compared(self, target: PlannedTarget, book: SchemaBook) -> list[ComparedColumn]:
         change = self._changes[target.number]
