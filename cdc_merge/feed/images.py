@@ -15,6 +15,7 @@ from cdc_merge.feed.chunks import table_of
 from cdc_merge.feed.elements import ElementStage
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.parallel import Crew
+from cdc_merge.feed.picks import Picks
 from cdc_merge.feed.plain import attributes_seen
 from cdc_merge.feed.portions import Portion, Portions
 from cdc_merge.feed.rejects import Reject, Rejects
@@ -77,7 +78,10 @@ class ImagePass:
         books: Sequence[SchemaBook],
         dialect: Dialect,
         form: shape.Form = shape.CHANGE,
+        picks: Picks = Picks(),  # noqa: B008 - frozen
     ) -> None:
+        """`picks`: the targets that `latest` names lines of their own for."""
+        self._picks = picks
         self._form = form
         self._workbench = workbench
         self._crew = crew
@@ -96,7 +100,8 @@ class ImagePass:
             render(
                 "feed/sql/stage_keys.sql",
                 DUCKDB,
-                targets=list(range(len(books))),
+                targets=[i for i in range(len(books)) if i not in dict(picks.targets)],
+                picks=picks.each(),
                 could=Sql(" OR ".join(could_take(b.target, source.key, facts.key_tags or ()) for b in books)),
             )
         )
@@ -188,8 +193,11 @@ class ImagePass:
 
     def choose(self, bench: Bench, portion: Portion, choice: str) -> None:
         """Make `chosen` of the portion's lines that the table `choice` (n, chunk, idx) names."""
+        columns = "n, idx"
+        if self._picks:
+            columns += ", target" if choice == "latest" else ", CAST(NULL AS INTEGER) AS target"
         bench.execute(
-            f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT n, idx FROM {choice} WHERE chunk = {portion.number}"
+            f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT {columns} FROM {choice} WHERE chunk = {portion.number}"
         )
 
     def _doubt(self, bench: Bench) -> None:
@@ -217,7 +225,8 @@ class ImagePass:
             """
         )
         self._workbench.execute("DELETE FROM latest WHERE n IN (SELECT n FROM doubted)")
-        self._workbench.execute("INSERT INTO latest FROM revised")
+        main = ", n AS main" if self._picks else ""
+        self._workbench.execute(f"INSERT INTO latest BY NAME SELECT *{main} FROM revised")
 
     def _examine(self, bench: Bench, portion: Portion) -> None:
         # Set down first: a condition on `lines` would be tried on all of them, and some may not be JSON.
@@ -263,9 +272,9 @@ class ImagePass:
     def stage(self, bench: Bench) -> None:
         """Stage the lines that `chosen` (n, idx) names among `lines` (line, idx)."""
         with self._staging:
-            for book in self._books:
+            for number, book in enumerate(self._books):
                 if book.target.each is None and (book.pending or not book.schema.columns):
-                    self._get_acquainted(bench, book)
+                    self._get_acquainted(bench, number, book)
             columns = [book.schema.columns for book in self._books]
         layouts = self._extract(bench, columns)
         odd = ", ".join(f"count(*) FILTER (takes_{t.number} AND clean_{t.number} IS NOT TRUE)" for t in layouts)
@@ -283,17 +292,18 @@ class ImagePass:
             if count:
                 self._stage_odd(bench, layout.number)
 
-    def _get_acquainted(self, bench: Bench, book: SchemaBook) -> None:
+    def _get_acquainted(self, bench: Bench, number: int, book: SchemaBook) -> None:
         """Look at some lines that the target takes, for the attributes they have."""
         pointers = shape.Pointers(self._form)
         taken = takes(book.target, pointers.value)
         event = self._form.event or pointers.value(shape.EVENT_NAME)
         pointers.value("/")  # never an empty list
+        mine = f" WHERE coalesce(c.target = {number}, TRUE)" if self._picks else ""
         images = bench.table(
             f"SELECT image FROM (SELECT json_extract(line, '{self._form.image}') AS image, "
             f"len(json_keys(line, '{self._form.image}')) AS width, "
             f"json_extract_string(line, {pointers.as_list()}) AS v "
-            f"FROM (SELECT l.line FROM chosen AS c JOIN lines AS l ON l.idx = c.idx LIMIT {_SAMPLE})) "
+            f"FROM (SELECT l.line FROM chosen AS c JOIN lines AS l ON l.idx = c.idx{mine} LIMIT {_SAMPLE})) "
             f"WHERE image IS NOT NULL AND {event} <> 'REMOVE' AND {taken}"
         )
         with bench.naming(odd=images):
@@ -325,6 +335,7 @@ class ImagePass:
                 "feed/sql/images.sql",
                 DUCKDB,
                 targets=layouts,
+                is_picked=bool(self._picks),
                 image=self._form.image,
                 event_name=Sql(self._form.event or pointers.value(shape.EVENT_NAME)),
                 created_at=Sql(self._form.created_at or pointers.value(shape.CREATED_AT)),

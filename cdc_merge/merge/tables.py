@@ -6,7 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from cdc_merge.errors import SchemaConflict
-from cdc_merge.merge.schema import ELEMENT_COLUMNS, SchemaBook, TargetSchema, all_columns, key_column_type, open_book
+from cdc_merge.merge.schema import (
+    DELETED_AT,
+    ELEMENT_COLUMNS,
+    SchemaBook,
+    TargetSchema,
+    all_columns,
+    key_column_type,
+    open_book,
+)
 from cdc_merge.model import ColumnType, Kind, Source
 from cdc_merge.warehouses import Dialect, Session
 
@@ -110,6 +118,8 @@ class Inspector:
         yield "_cdc_position", type_name(ColumnType(Kind.TEXT))
         yield "_cdc_changed_at", type_name(ColumnType(Kind.TIMESTAMP))
         yield "_cdc_merged_at", type_name(ColumnType(Kind.TIMESTAMP))
+        if stored.has_deleted_at:
+            yield DELETED_AT, type_name(ColumnType(Kind.TIMESTAMP))
         yield "_cdc_rescued", self.dialect.metadata_json
 
     def _compare(self, label: str, expected: Iterable[tuple[str, str]]) -> None:
