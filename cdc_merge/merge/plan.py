@@ -55,6 +55,11 @@ class PlannedTarget:
         return self.deletes is Deletes.SOFT
 
     @property
+    def spares_extra(self) -> bool:
+        """Whether a row may stay though its item is gone, so that an export which lacks it proves nothing."""
+        return self.deletes is Deletes.IGNORE or self.expired is Expired.KEEP
+
+    @property
     def suffix(self) -> Sql:
         """What the columns of the change that counts end with: n, position, changed_at."""
         return Sql(f"_{self.number}" if self.is_picked else "")

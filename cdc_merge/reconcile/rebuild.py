@@ -62,7 +62,10 @@ def _content(column: TypedColumn) -> TypedColumn:
 
 
 def _has_same_rows(stored: TargetSchema, schema: TargetSchema) -> bool:
-    return replace(stored, key_names=(), columns=()) == replace(schema, key_names=(), columns=())
+    def only_rows(s: TargetSchema) -> TargetSchema:
+        return replace(s, key_names=(), columns=(), has_deleted_at=False)
+
+    return only_rows(stored) == only_rows(schema)
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,8 @@ class RebuildPlan(ReconcilePlan):
         columns = [
             self.same(new.name, old.name, new.type, staged[new.name].staged) for old, new in change.overlap.pairs
         ]
-        return [*columns, self.same_rescued()] if change.overlap.is_whole else columns
+        rescued = [self.same_rescued()] if change.overlap.is_whole else []
+        return [*columns, *rescued, *self.unmarked(change.found)]
 
     def _foresee(self, findings: Findings, *, dry_run: bool) -> Iterator[Statement]:
         for change in self._changes:
@@ -253,6 +257,7 @@ class RebuildPlan(ReconcilePlan):
                     found=change.found,
                     carried=[CarriedColumn(name(old.name), name(new.name)) for old, new in change.overlap.pairs],
                     lacks_values=self._lacks_values(change),
+                    floor=undertaking.floor,
                 )
             yield from self._analyze(self._dialect.quote(*change.new.table.parts))
         # Now only, so that people can read the old tables until all new ones are filled.
