@@ -13,6 +13,7 @@ from cdc_merge.model import Condition, Deletes, Expired, Source, Target
 from tests.merge.test_rules import deliver, put, remove, values
 from tests.support.harness import Harness
 from tests.support.records import TTL_IDENTITY, Record
+from tests.test_forget import forget
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 CUSTOMERS = Target("customers", where=(Condition(("Type",), any_of=("Customer",)),))
@@ -152,6 +153,18 @@ def test_an_unusable_image_is_not_what_a_row_is_made_of(soft: Harness) -> None:
     counts = deliver(soft, put("a", 1, v="x"), put("a", 2, v="y"), remove("a", 3), broken)
     assert (counts.quarantined, counts.applied, counts.superseded) == (1, 1, 2)
     assert marks(soft) == {"a": ("y", second(3))}
+
+
+@pytest.mark.parametrize("deletes", [Deletes.SOFT, Deletes.IGNORE])
+def test_a_forgotten_item_does_not_come_back(warehouse_url: str, tmp_path: Path, deletes: Deletes) -> None:
+    harness = shop(warehouse_url, tmp_path, Target("items", deletes=deletes))
+    records = [put("a", 1, v="x"), put("a", 2, v="y"), remove("a", 3)]
+    deliver(harness, *records)
+    forget(harness, "a", keep_tombstone=True)
+    assert deliver(harness, *records).stale == 1
+    assert deliver(harness, remove("a", 5)).applied == 1
+    assert deliver(harness, records[1]).stale == 1
+    assert values(harness, "items") == {}
 
 
 def test_a_table_becomes_soft_and_hard_again(warehouse_url: str, tmp_path: Path) -> None:

@@ -60,9 +60,7 @@ def test_soft_targets_mark_what_is_extra_and_revive_what_is_there(
     assert marks(harness) == after
 
 
-def test_the_feed_goes_on_with_rows_that_a_reconcile_marked(
-    warehouse_url: str, tmp_path: Path, export: Export
-) -> None:
+def test_the_feed_goes_on_with_rows_that_a_reconcile_marked(warehouse_url: str, tmp_path: Path, export: Export) -> None:
     harness = shop(warehouse_url, tmp_path, SOFT)
     fill(harness)
     reconcile(harness, export([item("equal", CUSTOMER)]))

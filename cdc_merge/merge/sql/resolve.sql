@@ -13,6 +13,9 @@ SELECT
         known.n{{ target.suffix }} IS NOT NULL
         AND known.open_{{ target.number }}
         AND coalesce(known.own_{{ target.number }} < known.position{{ target.suffix }}, TRUE)
+        -- But what is older than a tombstone that outlives a forgotten item must not come back at all.
+        AND NOT coalesce(known.tombstone LIKE '%/forgotten' AND known.tombstone > known.position{{ target.suffix }}, FALSE)
+        AND NOT coalesce(known.tombstone_upsert LIKE '%/forgotten' AND known.tombstone_upsert > known.position{{ target.suffix }}, FALSE)
     ) AS accepted_{{ target.number }}
     -- The row stays, but its item is gone.
     , coalesce(
