@@ -25,9 +25,7 @@ ORDERS = Target("orders", where=(Condition(("Type",), any_of=("Order", "Other"))
 SOFT, IGNORE, KEEP = Deletes.SOFT, Deletes.IGNORE, Expired.KEEP
 
 SOURCES = {
-    "soft": (replace(ITEMS, deletes=SOFT),),
     "soft and moves": (replace(CUSTOMERS, deletes=SOFT), replace(ORDERS, deletes=SOFT)),
-    "soft beside hard": (replace(CUSTOMERS, deletes=SOFT), ORDERS),
     "ignore beside hard": (replace(CUSTOMERS, deletes=IGNORE), ORDERS),
     "all of them": (
         replace(CUSTOMERS, deletes=SOFT),
@@ -67,10 +65,9 @@ def check(harness: Harness, batches: Batches) -> None:
     assert harness.tombstones() == model.tombstones
 
 
-@pytest.mark.parametrize("ordering", list(Ordering))
 @pytest.mark.parametrize("targets", SOURCES.values(), ids=SOURCES)
 def test_every_delivery_ends_in_the_same_rows_and_marks(
-    warehouse_url: str, tmp_path: Path, targets: tuple[Target, ...], ordering: Ordering, examples: int
+    warehouse_url: str, tmp_path: Path, targets: tuple[Target, ...], examples: int
 ) -> None:
     source = Source("shop", "", KEY, targets)
     images = st.sampled_from(["Customer", "Order", "Else"]).flatmap(
@@ -78,7 +75,7 @@ def test_every_delivery_ends_in_the_same_rows_and_marks(
     )
 
     @settings(
-        max_examples=examples,
+        max_examples=max(1, examples // 2),
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
@@ -87,6 +84,7 @@ def test_every_delivery_ends_in_the_same_rows_and_marks(
     @given(st.data())
     def run(data: st.DataObject) -> None:
         keys = {"PK": st.sampled_from(["a", "b"])}
+        ordering = data.draw(st.sampled_from(list(Ordering)))
         history = data.draw(histories(key=keys, ordering=ordering, image=images, max_keys=2, max_changes=10))
         batches = data.draw(deliveries(data.draw(aging(history)), lossy=data.draw(st.booleans())))
         harness = fresh(warehouse_url, source, tmp_path)
