@@ -23,6 +23,8 @@ METADATA_TABLES = (
     "leases",
     "reconciliations",
     "probes",
+    "unmatched",
+    "misfits",
 )
 
 _STATEMENT_END = re.compile(r";[ \t]*$", re.MULTILINE)

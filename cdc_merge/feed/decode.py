@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import duckdb
@@ -13,6 +13,7 @@ from cdc_merge.errors import SourceStopped
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.envelopes import EnvelopePass, FeedFacts
 from cdc_merge.feed.images import ImagePass
+from cdc_merge.feed.notices import Misfit, Notices
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.picks import PICKED_FROM, Picks
 from cdc_merge.feed.portions import Portions
@@ -35,7 +36,8 @@ _MEMORY_PER_THREAD = 150_000_000  # bytes; what DuckDB takes at most to decode a
 class Decoded:
     """What decoding found. The rows themselves are in the workbench: `stage_keys`, `stage_rows_<i>`, `rejected`.
 
-    `records` counts every record, and each unreadable object as one; `records_of` is per object number.
+    `records` counts every record, and each unreadable object as one; `records_of` is per object number. `unmatched`:
+    items that no target takes, by entity. `misfits`: columns that did not take some values.
     """
 
     facts: FeedFacts
@@ -45,6 +47,8 @@ class Decoded:
     records_of: dict[int, int]
     newest_change_at: datetime | None
     plain_bytes: int
+    unmatched: Mapping[str, int] = field(default_factory=dict)
+    misfits: tuple[Misfit, ...] = ()
 
     @property
     def superseded(self) -> int:
@@ -110,7 +114,9 @@ def _decode(
     )
     for template in ("newest", "latest_picks") if picks else ("latest",):
         workbench.execute(render(f"feed/sql/{template}.sql", DUCKDB, picks=picks.each()))
-    images = ImagePass(workbench, crew, portions, rejects, source, envelopes.facts, books, dialect, picks=picks)
+    notices = Notices()
+    facts = envelopes.facts
+    images = ImagePass(workbench, crew, portions, rejects, source, facts, books, dialect, notices=notices, picks=picks)
     images.run()
     # Changes that the second pass rejected are in both tables, so each record is counted where pass one left it.
     records_of = dict(
@@ -122,11 +128,13 @@ def _decode(
     )
     latest, newest = workbench.rows(f"SELECT count(*) FILTER (WHERE n < {PICKED_FROM}), max(changed_at) FROM facts")[0]
     return Decoded(
-        facts=envelopes.facts,
+        facts=facts,
         records=sum(records_of.values()),
         latest=latest,
         quarantined=rejects.count(),
         records_of=records_of,
         newest_change_at=newest,
         plain_bytes=plain_bytes,
+        unmatched=notices.unmatched,
+        misfits=notices.misfits,
     )
