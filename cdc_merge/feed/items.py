@@ -177,9 +177,9 @@ class _ItemPass:
             self._place(bench, portion)
             self._images.choose(bench, portion, "latest")
             self._images.stage(bench)
-        found, counts = np.unique(numbers, return_counts=True)
+        counts = np.bincount(numbers)
         with self._counting:
-            self._items.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+            self._items.update({number: count for number, count in enumerate(counts.tolist()) if count})
 
     def _place(self, bench: Bench, portion: Portion) -> None:
         """Put the keys of the portion's items into `latest`."""

@@ -16,6 +16,7 @@ from cdc_merge.clock import utc_now
 from cdc_merge.errors import (
     CdcMergeError,
     LeaseLost,
+    MissingMetadata,
     SchemaMoved,
     SourceStopped,
     StoreUnavailable,
@@ -251,6 +252,13 @@ class Reconciler:
     def _prepare(self, *, dry_run: bool) -> None:
         migrator = Migrator(self._warehouse, self._layout.metadata_schema)
 
+        if dry_run and not self._warehouse.is_there():
+            raise MissingMetadata(
+                "there is no warehouse yet to compare anything with",
+                where=self._warehouse.name,
+                hint="cdc-merge migrate, or: cdc-merge reconcile without --dry-run",
+            )
+
         def prepare() -> None:
             with self._warehouse.session() as session:
                 if self._migrate and not dry_run:
@@ -433,9 +441,9 @@ class Reconciler:
     def _lock(self, session: Session, source: str, *, dry_run: bool, turn: Turn | None) -> Iterator[list[Statement]]:
         """What opens the transaction, so that no merge of the source runs beside it."""
         if dry_run:
-            # Where each statement sees what was committed before it, a merge in between would look like drift. The
-            # lock is rolled back with all the rest. Elsewhere the transaction sees one moment anyhow.
-            yield [self._leases.hold_still(source)] if self._warehouse.dialect.take_turns else []
+            # A lock is written, too. Instead it sees but one moment, for a merge in between would look like drift.
+            sql = self._warehouse.dialect.one_moment
+            yield [Statement("see one moment", sql)] if sql else []
             return
         if turn:
             with turn() as fence:
