@@ -41,6 +41,7 @@ from cdc_merge.reconcile.rebuild import RebuildPlan, open_new_books, plan_change
 from cdc_merge.reconcile.refill import Refill
 from cdc_merge.reconcile.report import Method, Report
 from cdc_merge.reconcile.snapshot import Items, Progress, Snapshot, take_snapshot
+from cdc_merge.staging import misfit_rows
 from cdc_merge.stopping import Stop, Stopping
 from cdc_merge.warehouses import Row, Session, Statement, Warehouse, open_warehouse
 
@@ -359,6 +360,9 @@ class Reconciler:
             plan = ReconcilePlan(merge, books, dialect, is_partial=items.since is not None)
         setup += plan.create(schema_exists=state.schema_exists)
         setup += merge.record_schema(source.name)
+        setup += merge.record_export_misfits(
+            source.name, self._clock(), misfits=bool(snapshot.misfits), is_rebuild=rebuild
+        )
         return _Prepared(state, books, snapshot, plan, setup)
 
     def _carry_out(
@@ -378,7 +382,7 @@ class Reconciler:
             findings = Findings(overridden=list(limits.overridden))
             statements = prepared.plan.statements(
                 undertaking,
-                Limits(limits.judge_floors, limits.judge_deletes),
+                Limits(limits.judge_floors, limits.judge_deletes, limits.judge_unseen),
                 findings,
                 clock=self._clock,
                 setup=prepared.setup,
@@ -387,6 +391,8 @@ class Reconciler:
             )
             with self._warehouse.session() as session:
                 session.stage(prepared.snapshot.path, tables)
+                if misfits := prepared.snapshot.misfits:
+                    session.load("_cdc_misfits", misfit_rows(misfits).to_reader())
                 self._stop.check()
                 try:
                     with self._lock(session, undertaking.source, dry_run=dry_run, turn=turn) as first:

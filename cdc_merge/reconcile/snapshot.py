@@ -14,6 +14,7 @@ from pathlib import Path
 from cdc_merge.errors import Refused
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.items import DecodedItems, decode_items
+from cdc_merge.feed.notices import Misfit, Notices
 from cdc_merge.feed.shape import Form
 from cdc_merge.feed.values import staged_definition
 from cdc_merge.feed.workbench import Bench, Workbench
@@ -63,12 +64,16 @@ class Items:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Decoded items in a DuckDB file: tables `keys` and, for each target, `rows_<i>`."""
+    """Decoded items in a DuckDB file: tables `keys` and, for each target, `rows_<i>`.
+
+    `misfits`: columns that did not take some values.
+    """
 
     path: Path
     items: int
     key_tags: tuple[str, ...]
     unusable: Mapping[str, int]
+    misfits: tuple[Misfit, ...] = ()
 
 
 Progress = Callable[[int, int], None]
@@ -94,6 +99,7 @@ def take_snapshot(
     read, whole = 0, sum(f.size for f in items.files)
     count, unusable = 0, Counter[str]()
     taken = _Taken(path, len(books))
+    notices = Notices(counts_unmatched=False)
     limit = max(_SMALLEST_GROUP, source.batch.bytes // _INFLATION)
     for number, group in enumerate(_fetched(items.files, folder, limit=limit)):
         check()
@@ -108,6 +114,7 @@ def take_snapshot(
                 books=books,
                 dialect=dialect,
                 check=check,
+                notices=notices,
             )
             if any(decoded.items_of.values()):
                 key_tags = decoded.key_tags
@@ -124,7 +131,7 @@ def take_snapshot(
     with Workbench(memory=int(source.memory * _WORKBENCH_SHARE)) as workbench:
         taken.finish(workbench, books, dialect)
         taken.refuse_twice(workbench, items.label)
-    return Snapshot(path, count, tags, dict(unusable))
+    return Snapshot(path, count, tags, dict(unusable), notices.misfits)
 
 
 @dataclass(frozen=True)
