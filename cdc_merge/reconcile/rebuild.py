@@ -10,7 +10,7 @@ from hashlib import sha256
 from cdc_merge.errors import Refused, SchemaConflict
 from cdc_merge.merge.opening import open_book
 from cdc_merge.merge.plan import Layout, MergePlan, PlannedTarget
-from cdc_merge.merge.schema import METADATA_COLUMNS, SchemaBook, TargetSchema, TypedColumn, all_columns
+from cdc_merge.merge.schema import DELETED_AT, METADATA_COLUMNS, SchemaBook, TargetSchema, TypedColumn, all_columns
 from cdc_merge.merge.tables import Inspector
 from cdc_merge.model import Source
 from cdc_merge.reconcile import swap
@@ -140,6 +140,7 @@ def plan_changes(
         new = replace(target, table=name(layout.schema, side_name(target.label)))
         columns = tuple(there.tables[target.label])
         needed = {*book.stored.key_names, *METADATA_COLUMNS}
+        needed |= {DELETED_AT} if book.stored.has_deleted_at else set()
         changes.append(
             Change(
                 target,
