@@ -17,6 +17,7 @@ from cdc_merge.feed.entities import entity
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.notices import Notices, failed_attributes
 from cdc_merge.feed.parallel import Crew
+from cdc_merge.feed.picks import PICKED_FROM, Picks
 from cdc_merge.feed.plain import attributes_seen
 from cdc_merge.feed.portions import Portion, Portions
 from cdc_merge.feed.rejects import Reject, Rejects
@@ -97,8 +98,13 @@ class ImagePass:
         form: shape.Form = shape.CHANGE,
         *,
         notices: Notices | None = None,
+        picks: Picks = Picks(),  # noqa: B008 - frozen
     ) -> None:
-        """`notices` takes note of items that no target takes, and of values that do not fit; None: nobody asks."""
+        """`notices` takes note of items that no target takes, and of values that do not fit; None: nobody asks.
+
+        `picks`: the targets that `latest` names lines of their own for.
+        """
+        self._picks = picks
         self._form = form
         self._notices = notices
         self._workbench = workbench
@@ -118,7 +124,8 @@ class ImagePass:
             render(
                 "feed/sql/stage_keys.sql",
                 DUCKDB,
-                targets=list(range(len(books))),
+                targets=[i for i in range(len(books)) if i not in dict(picks.targets)],
+                picks=picks.each(),
                 could=Sql(" OR ".join(could_take(b.target, source.key, facts.key_tags or ()) for b in books)),
             )
         )
@@ -210,8 +217,11 @@ class ImagePass:
 
     def choose(self, bench: Bench, portion: Portion, choice: str) -> None:
         """Make `chosen` of the portion's lines that the table `choice` (n, chunk, idx) names."""
+        columns = "n, idx"
+        if self._picks:
+            columns += ", target" if choice == "latest" else ", CAST(NULL AS INTEGER) AS target"
         bench.execute(
-            f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT n, idx FROM {choice} WHERE chunk = {portion.number}"
+            f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT {columns} FROM {choice} WHERE chunk = {portion.number}"
         )
 
     def _doubt(self, bench: Bench) -> None:
@@ -239,7 +249,8 @@ class ImagePass:
             """
         )
         self._workbench.execute("DELETE FROM latest WHERE n IN (SELECT n FROM doubted)")
-        self._workbench.execute("INSERT INTO latest FROM revised")
+        main = ", n AS main" if self._picks else ""
+        self._workbench.execute(f"INSERT INTO latest BY NAME SELECT *{main} FROM revised")
 
     def _examine(self, bench: Bench, portion: Portion) -> None:
         # Set down first: a condition on `lines` would be tried on all of them, and some may not be JSON.
@@ -285,14 +296,15 @@ class ImagePass:
     def stage(self, bench: Bench) -> None:
         """Stage the lines that `chosen` (n, idx) names among `lines` (line, idx)."""
         with self._staging:
-            for book in self._books:
+            for number, book in enumerate(self._books):
                 if book.target.each is None and (book.pending or not book.schema.columns):
-                    self._get_acquainted(bench, book)
+                    self._get_acquainted(bench, number, book)
             columns = [book.schema.columns for book in self._books]
         layouts = self._extract(bench, columns)
         odd = ", ".join(f"count(*) FILTER (takes_{t.number} AND clean_{t.number} IS NOT TRUE)" for t in layouts)
         belongs = " OR ".join(t.flag for t in layouts)
-        unmatched = f"count(*) FILTER (NOT removed AND NOT ({belongs}) AND NOT {_UNUSABLE})"
+        # Only the newest of a key tells what an item is, not one that was picked for a single target.
+        unmatched = f"count(*) FILTER (NOT removed AND NOT ({belongs}) AND NOT {_UNUSABLE} AND n < {PICKED_FROM})"
         query = f"SELECT count(*) FILTER ({_UNUSABLE}), {unmatched}, {odd} FROM wide"
         unusable, strangers, *odd_counts = bench.rows(query)[0]
         if unusable:
@@ -310,17 +322,18 @@ class ImagePass:
             if count:
                 self._stage_odd(bench, layout.number)
 
-    def _get_acquainted(self, bench: Bench, book: SchemaBook) -> None:
+    def _get_acquainted(self, bench: Bench, number: int, book: SchemaBook) -> None:
         """Look at some lines that the target takes, for the attributes they have."""
         pointers = shape.Pointers(self._form)
         taken = takes(book.target, pointers.value)
         event = self._form.event or pointers.value(shape.EVENT_NAME)
         pointers.value("/")  # never an empty list
+        mine = f" WHERE coalesce(c.target = {number}, TRUE)" if self._picks else ""
         images = bench.table(
             f"SELECT image FROM (SELECT json_extract(line, '{self._form.image}') AS image, "
             f"len(json_keys(line, '{self._form.image}')) AS width, "
             f"json_extract_string(line, {pointers.as_list()}) AS v "
-            f"FROM (SELECT l.line FROM chosen AS c JOIN lines AS l ON l.idx = c.idx LIMIT {_SAMPLE})) "
+            f"FROM (SELECT l.line FROM chosen AS c JOIN lines AS l ON l.idx = c.idx{mine} LIMIT {_SAMPLE})) "
             f"WHERE image IS NOT NULL AND {event} <> 'REMOVE' AND {taken}"
         )
         with bench.naming(odd=images):
@@ -352,6 +365,7 @@ class ImagePass:
                 "feed/sql/images.sql",
                 DUCKDB,
                 targets=layouts,
+                is_picked=bool(self._picks),
                 image=self._form.image,
                 event_name=Sql(self._form.event or pointers.value(shape.EVENT_NAME)),
                 created_at=Sql(self._form.created_at or pointers.value(shape.CREATED_AT)),
@@ -415,6 +429,7 @@ class ImagePass:
                     DUCKDB,
                     entity=Sql(expression),
                     belongs=Sql(belongs),
+                    picked_from=PICKED_FROM,
                     pointers=Sql(pointers.as_list()),
                 )
             )

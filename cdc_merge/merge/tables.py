@@ -6,7 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from cdc_merge.merge.opening import REBUILD, Change, Contradiction, contradictions, open_book
-from cdc_merge.merge.schema import ELEMENT_COLUMNS, SchemaBook, TargetSchema, all_columns, key_column_type
+from cdc_merge.merge.schema import (
+    DELETED_AT,
+    ELEMENT_COLUMNS,
+    SchemaBook,
+    TargetSchema,
+    all_columns,
+    key_column_type,
+)
 from cdc_merge.model import ColumnType, Kind, Source, Target
 from cdc_merge.warehouses import Dialect, Session
 
@@ -129,6 +136,8 @@ class Inspector:
         yield "_cdc_position", type_name(ColumnType(Kind.TEXT))
         yield "_cdc_changed_at", type_name(ColumnType(Kind.TIMESTAMP))
         yield "_cdc_merged_at", type_name(ColumnType(Kind.TIMESTAMP))
+        if stored.has_deleted_at:
+            yield DELETED_AT, type_name(ColumnType(Kind.TIMESTAMP))
         yield "_cdc_rescued", self.dialect.metadata_json
 
     def _altered(self, label: str, expected: Iterable[tuple[str, str]]) -> Iterator[Contradiction]:

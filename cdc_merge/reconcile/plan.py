@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from cdc_merge.merge.plan import MergePlan, PlannedTarget
-from cdc_merge.merge.schema import SchemaBook
+from cdc_merge.merge.schema import DELETED_AT, SchemaBook
 from cdc_merge.model import ColumnType, Kind
 from cdc_merge.reconcile.report import Method, Sample, Verdicts
 from cdc_merge.render import Name, Sql, name
@@ -101,7 +101,9 @@ class ReconcilePlan:
         self._is_partial = is_partial
         # The tables that are compared; an empty temporary one for each that is not there yet.
         self._found: Sequence[PlannedTarget] = [
-            target if book.stored else replace(target, table=name(f"_cdc_absent_{target.number}"))
+            replace(target, has_deleted_at=book.stored.has_deleted_at)
+            if book.stored
+            else replace(target, table=name(f"_cdc_absent_{target.number}"), has_deleted_at=False)
             for target, book in zip(merge.targets, books, strict=True)
         ]
 
@@ -174,8 +176,16 @@ class ReconcilePlan:
     def _repair(self, undertaking: Undertaking, findings: Findings, *, merged_at: datetime) -> Iterator[Statement]:
         for target in self._merge.targets:
             verdicts = findings.targets[target.label]
-            if verdicts.extra or verdicts.different:
+            if verdicts.different or (verdicts.extra and not target.is_soft):
                 yield self._say(f"delete from {target.label}", "delete_rows", target=target)
+            if verdicts.extra and target.is_soft:
+                yield self._say(
+                    f"mark rows of {target.label}",
+                    "mark_rows",
+                    target=target,
+                    floor=undertaking.floor,
+                    merged_at=merged_at,
+                )
             if verdicts.missing or verdicts.different:
                 yield self.insert_rows(target, target.table, floor=undertaking.floor, merged_at=merged_at)
 
@@ -258,6 +268,7 @@ class ReconcilePlan:
                 for p, c in zip(target.columns, book.schema.columns, strict=True)
             ),
             self.same_rescued(),
+            *self.unmarked(target),
         ]
 
     def _lacking(self, label: str, column_type: ColumnType, staged: Sql) -> ComparedColumn:
@@ -270,6 +281,13 @@ class ReconcilePlan:
         here = Sql(f"t.{self._dialect.quote(column)}")
         form = self._dialect.same_json if column_type.kind is Kind.JSON else "({a} IS NOT DISTINCT FROM {b})"
         return ComparedColumn(label, here, staged, Sql(form.format(a=here.text, b=staged.text)))
+
+    def unmarked(self, target: PlannedTarget) -> list[ComparedColumn]:
+        """The row of an item that is there must not be marked as deleted."""
+        if not target.has_deleted_at:
+            return []
+        nothing = Sql(f"CAST(NULL AS {self._dialect.types[Kind.TIMESTAMP]})")
+        return [ComparedColumn(DELETED_AT, Sql(f"t.{DELETED_AT}"), nothing, Sql(f"(t.{DELETED_AT} IS NULL)"))]
 
     def same_rescued(self) -> ComparedColumn:
         """How `_cdc_rescued` is compared: as text, or without the attributes that are NULL, as good as missing."""
@@ -315,7 +333,7 @@ class ReconcilePlan:
 def _verdicts(tally: Tally, causes: Sequence[Row], differing: Sequence[Row], samples: Sequence[Row]) -> Verdicts:
     by_verdict: dict[str, dict[str, int]] = {}
     for verdict, cause, count in causes:
-        if verdict != "newer":
+        if verdict not in ("newer", "kept"):
             by_verdict.setdefault(verdict, {})[cause] = int(count)
     columns: Counter[str] = Counter()
     for names, count in differing:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from cdc_merge.errors import Refused, SchemaConflict
 from cdc_merge.merge.opening import open_book
 from cdc_merge.merge.plan import Layout, MergePlan, PlannedTarget
-from cdc_merge.merge.schema import METADATA_COLUMNS, SchemaBook, TargetSchema, TypedColumn, all_columns
+from cdc_merge.merge.schema import DELETED_AT, METADATA_COLUMNS, SchemaBook, TargetSchema, TypedColumn, all_columns
 from cdc_merge.merge.tables import Inspector
 from cdc_merge.model import Source
 from cdc_merge.reconcile import swap
@@ -63,7 +63,10 @@ def _content(column: TypedColumn) -> TypedColumn:
 
 
 def _has_same_rows(stored: TargetSchema, schema: TargetSchema) -> bool:
-    return replace(stored, key_names=(), columns=()) == replace(schema, key_names=(), columns=())
+    def only_rows(s: TargetSchema) -> TargetSchema:
+        return replace(s, key_names=(), columns=(), has_deleted_at=False)
+
+    return only_rows(stored) == only_rows(schema)
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,7 @@ def plan_changes(
         new = replace(target, table=name(layout.schema, side_name(target.label)))
         columns = tuple(there.tables[target.label])
         needed = {*book.stored.key_names, *METADATA_COLUMNS}
+        needed |= {DELETED_AT} if book.stored.has_deleted_at else set()
         changes.append(
             Change(
                 target,
@@ -199,7 +203,8 @@ class RebuildPlan(ReconcilePlan):
         columns = [
             self.same(new.name, old.name, new.type, staged[new.name].staged) for old, new in change.overlap.pairs
         ]
-        return [*columns, self.same_rescued()] if change.overlap.is_whole else columns
+        rescued = [self.same_rescued()] if change.overlap.is_whole else []
+        return [*columns, *rescued, *self.unmarked(change.found)]
 
     def _foresee(
         self, undertaking: Undertaking, limits: Limits, findings: Findings, *, dry_run: bool
@@ -295,6 +300,7 @@ class RebuildPlan(ReconcilePlan):
                     found=change.found,
                     carried=[CarriedColumn(name(old.name), name(new.name)) for old, new in change.overlap.pairs],
                     lacks_values=self._lacks_values(change),
+                    floor=undertaking.floor,
                 )
             yield from self._analyze(self._dialect.quote(*change.new.table.parts))
         # Now only, so that people can read the old tables until all new ones are filled.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from cdc_merge.merge.opening import open_book
 from cdc_merge.merge.plan import Batch, Layout, MergePlan
 from cdc_merge.merge.schema import SchemaBook, TargetSchema
 from cdc_merge.migrate import metadata_names
-from cdc_merge.model import Column, ColumnType, Condition, Kind, Ordering, Target
+from cdc_merge.model import Column, ColumnType, Condition, Deletes, Expired, Kind, Ordering, Target
 from cdc_merge.warehouses import Dialect, Statement
 from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES
 
@@ -41,6 +43,15 @@ ORDERS = Target(
         Column("paid", ("Paid",), ColumnType(Kind.BOOLEAN)),
         Column("token", ("Token",), ColumnType(Kind.BINARY)),
     ),
+)
+
+
+# Not every delete counts for all targets of this source.
+SPARING = (
+    replace(CUSTOMERS, deletes=Deletes.SOFT),
+    replace(ORDERS, deletes=Deletes.IGNORE),
+    replace(ORDERS, table="kept", expired=Expired.KEEP),
+    replace(CUSTOMERS, table="hard"),
 )
 
 
@@ -73,10 +84,21 @@ def statements(dialect: Dialect) -> list[Statement]:
     ]
 
 
+def sparing_statements(dialect: Dialect) -> list[Statement]:
+    layout = Layout("analytics", "cdc_merge", metadata_names("cdc_merge"))
+    batch = Batch("0123456789abcdef", "e'commerce", "host:1", NOW, NOW, 3, 1200, 450, 4)
+    books = [open_book(t, KEY, dialect, None) for t in SPARING]
+    plan = MergePlan(dialect, layout, books, ("S", "N"))
+    stored = replace(books[0].schema, has_deleted_at=False)
+    later = MergePlan(dialect, layout, [open_book(SPARING[0], KEY, dialect, stored)], ("S", "N"))
+    return [plan.ddl(schema_exists=True)[0], *later.ddl(schema_exists=True), *plan.merge(batch)]
+
+
 @pytest.mark.parametrize("dialect", [DUCKDB, POSTGRES], ids=lambda d: d.name)
-def test_the_sql_is_as_committed(dialect: Dialect) -> None:
-    text = "\n\n".join(f"-- [{s.label}]\n{s.sql};" for s in statements(dialect)) + "\n"
-    golden = GOLDEN / f"merge.{dialect.name}.sql"
+@pytest.mark.parametrize(("name", "make"), [("merge", statements), ("deletes", sparing_statements)])
+def test_the_sql_is_as_committed(name: str, make: Callable[[Dialect], list[Statement]], dialect: Dialect) -> None:
+    text = "\n\n".join(f"-- [{s.label}]\n{s.sql};" for s in make(dialect)) + "\n"
+    golden = GOLDEN / f"{name}.{dialect.name}.sql"
     if os.environ.get("CDC_MERGE_UPDATE_GOLDEN"):
         golden.parent.mkdir(exist_ok=True)
         golden.write_text(text, encoding="utf-8")
@@ -85,7 +107,7 @@ def test_the_sql_is_as_committed(dialect: Dialect) -> None:
 
 @pytest.mark.parametrize("dialect", [DUCKDB, POSTGRES], ids=lambda d: d.name)
 def test_a_parser_of_the_engine_understands_every_statement(dialect: Dialect) -> None:
-    for statement in statements(dialect):
+    for statement in [*statements(dialect), *sparing_statements(dialect)]:
         parsed = sqlglot.parse(statement.sql, read=dialect.sqlglot)
         assert len(parsed) == 1, statement.label
         if not statement.label.startswith("analyze"):
