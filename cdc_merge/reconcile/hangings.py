@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,22 @@ class View:
 
 
 @dataclass(frozen=True)
+class Reader:
+    """A view that the engine binds only when it is read; its text names the table, or a view that does."""
+
+    relation: Relation
+    sql: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What people set of a column: `action` is the rest of an ALTER COLUMN."""
+
+    column: str
+    action: str
+
+
+@dataclass(frozen=True)
 class Comment:
     relation: Relation
     column: str | None
@@ -75,7 +92,10 @@ class Hangings:
 
     storage: Storage | None = None
     views: tuple[View, ...] = ()
+    readers: tuple[Reader, ...] = ()
     attached: tuple[Attached, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    clustered: tuple[str, bool] | None = None  # the index that the table is clustered on; whether it is the primary key
     comments: tuple[Comment, ...] = ()
     grants: tuple[Grant, ...] = ()
     obstacles: tuple[str, ...] = ()
@@ -87,9 +107,21 @@ class Hangings:
 # https://duckdb.org/docs/stable/sql/statements/create_view
 _KNOWN = {
     "postgres": frozenset(
-        {"lock", "table", "views", "attached", "comments", "grants", "obstacles", "constraints", "names"}
+        {
+            "lock",
+            "table",
+            "views",
+            "attached",
+            "settings",
+            "clustered",
+            "comments",
+            "grants",
+            "obstacles",
+            "constraints",
+            "names",
+        }
     ),
-    "duckdb": frozenset({"attached", "comments", "obstacles", "lost"}),
+    "duckdb": frozenset({"readers", "attached", "settings", "comments", "obstacles", "lost"}),
 }
 
 
@@ -124,7 +156,10 @@ class Catalog:
         quoted = [self._dialect.quote(*r) for r in relations]
         obstacles = yield from self.ask("obstacles", relation, relations=quoted)
         lost = yield from self.ask("lost", relation)
+        readers = yield from self.ask("readers", relation)
         attached = yield from self.ask("attached", relation)
+        settings = yield from self.ask("settings", relation)
+        clustered = yield from self.ask("clustered", relation)
         comments = yield from self.ask("comments", relation, relations=quoted)
         grants = yield from self.grants(relations)
         return Hangings(
@@ -133,6 +168,9 @@ class Catalog:
                 View((schema, name), definition.rstrip("; \n"), tuple(options), owner, is_ours, frozenset(columns))
                 for schema, name, _kind, definition, options, owner, is_ours, columns in views
             ),
+            readers=_readers(relation[1], [Reader((schema, name), sql) for schema, name, sql in readers]),
+            settings=tuple(Setting(column, action) for column, action in settings),
+            clustered=(clustered[0][0], clustered[0][1]) if clustered else None,
             attached=tuple(Attached(k, n, d, frozenset(columns), c) for k, n, d, columns, c in attached),
             comments=tuple(Comment((schema, name), column, text) for schema, name, column, text in comments),
             grants=grants,
@@ -151,6 +189,20 @@ class Catalog:
         if "lock" in self._known:
             sql = self._render(f"reconcile/sql/rebuild_{self._dialect.name}_lock", table=table)
             yield Statement(f"lock {relation[1]}", sql)
+
+
+def _readers(table: str, views: Sequence[Reader]) -> tuple[Reader, ...]:
+    """Those that name the table, or a view that does, in any depth."""
+    names, found = {table}, list[Reader]()
+    while more := [v for v in views if v not in found and any(is_named(name, v.sql) for name in names)]:
+        found += more
+        names |= {view.relation[1] for view in more}
+    return tuple(found)
+
+
+def is_named(name: str, sql: str) -> bool:
+    """Whether a text has the name as a word; DuckDB's names have no case."""
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", sql, re.IGNORECASE) is not None
 
 
 def _storage(row: Row) -> Storage:

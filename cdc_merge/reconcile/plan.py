@@ -79,6 +79,7 @@ class Findings:
     overridden: list[str] = field(default_factory=list)
     collected: int = 0
     notes: list[str] = field(default_factory=list)
+    bound: list[Statement] = field(default_factory=list)  # reads of views on tables that were swapped
     replay_from: datetime | None = None  # objects written since must be merged once more
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -34,11 +34,12 @@ class Overlap:
     """What an old table and a new one have in common.
 
     `pairs`: columns that hold the same, old and new, whatever their names. `kept`: every old column that stays, and
-    its name then. `is_whole`: all values of the one are in the other.
+    its name then; `alike`: those whose type stays as well. `is_whole`: all values of the one are in the other.
     """
 
     pairs: tuple[tuple[TypedColumn, TypedColumn], ...]
     kept: Mapping[str, str]
+    alike: Mapping[str, str]
     is_whole: bool
 
     @staticmethod
@@ -46,16 +47,18 @@ class Overlap:
         """`there`: the columns of the old table; `intact`: those that are as they were made."""
         pairs = []
         for column in schema.columns:
-            alike = [c for c in stored.columns if _content(c) == _content(column) and c.name in intact]
-            if alike:
-                pairs.append((next((c for c in alike if c.name == column.name), alike[0]), column))
+            same = [c for c in stored.columns if _content(c) == _content(column) and c.name in intact]
+            if same:
+                pairs.append((next((c for c in same if c.name == column.name), same[0]), column))
         kept = dict(zip(stored.key_names, schema.key_names, strict=True))
         for old, new in sorted(pairs, key=lambda pair: pair[0].name != pair[1].name):
             kept.setdefault(old.name, new.name)
         stays = set(all_columns(schema))
         kept |= {c: c for c in there if c not in kept and c in stays}
-        same = set(map(_content, stored.columns)) == set(map(_content, schema.columns))
-        return Overlap(tuple(pairs), kept, same and intact.issuperset(all_columns(stored)))
+        is_same = set(map(_content, stored.columns)) == set(map(_content, schema.columns))
+        own = {*stored.key_names, *METADATA_COLUMNS, *(old.name for old, _ in pairs)}
+        alike = {old: new for old, new in kept.items() if old in own & intact}
+        return Overlap(tuple(pairs), kept, alike, is_same and intact.issuperset(all_columns(stored)))
 
 
 def _content(column: TypedColumn) -> TypedColumn:
@@ -74,8 +77,8 @@ class Change:
     """One target of a rebuild.
 
     `new`: the table that is filled. `found`: what the export is compared with: the old table, or where there is none
-    that can be compared, the new one, which is empty then. `before`: the old table by its own columns, of which
-    `intact` are as they were made. `by_hand`: columns of the old one that people added.
+    that can be compared, the new one, which is empty then. `before`: the old table by its own columns;
+    `columns`: all it has, of which `intact` are as they were made. `by_hand`: columns of the old one that people added.
     """
 
     target: PlannedTarget
@@ -84,6 +87,7 @@ class Change:
     old: Relation | None
     overlap: Overlap | None
     before: PlannedTarget | None = None
+    columns: tuple[str, ...] = ()
     intact: frozenset[str] = frozenset()
     by_hand: tuple[str, ...] = ()
     was_known: bool = False
@@ -149,6 +153,7 @@ def plan_changes(
                 (layout.schema, target.label),
                 Overlap.of(book.stored, book.schema, there=columns, intact=intact),
                 before=old,
+                columns=columns,
                 intact=intact,
                 by_hand=tuple(c for c in columns if c not in all_columns(book.stored)),
                 was_known=True,
@@ -268,8 +273,13 @@ class RebuildPlan(ReconcilePlan):
                 raise
             findings.notes.append(f"this would be refused: {refusal}")
         findings.notes += swap.notes(label, hangings, change.overlap.kept)
+        findings.notes += swap.setting_notes(label, hangings, change.overlap.kept, change.overlap.alike)
+        if dry_run:
+            findings.notes += swap.doubts(label, hangings, change.columns, change.overlap.kept)
         if gone := [c for c in change.by_hand if c not in change.overlap.kept]:
             findings.notes.append(f"{label}: columns that were added by hand go: {', '.join(gone)}")
+        if not dry_run:
+            yield from swap.settings(self._relation(change.new), hangings, change.overlap.alike, self._dialect)
         if not dry_run and hangings.storage:
             yield from swap.shape(self._relation(change.new), hangings.storage, self._dialect)
 
@@ -304,13 +314,17 @@ class RebuildPlan(ReconcilePlan):
                 )
             yield from self._analyze(self._dialect.quote(*change.new.table.parts))
         # Now only, so that people can read the old tables until all new ones are filled.
+        hanging: list[Hangings] = []
         for change in self._changes:
             if change.old and change.overlap:
-                yield from self._swap(change, change.old, change.overlap.kept)
+                hanging.append((yield from self._swap(change, change.old, change.overlap.kept)))
+        for hangings in hanging:
+            findings.bound += swap.bind(hangings, self._dialect)
+        yield from findings.bound
         if since := findings.replay_from:
             yield self._say("forget objects", "rebuild_forget_objects", source=undertaking.source, since=since)
 
-    def _swap(self, change: Change, old: Relation, kept: swap.Kept) -> Iterator[Statement]:
+    def _swap(self, change: Change, old: Relation, kept: swap.Kept) -> Generator[Statement, None, Hangings]:
         catalog, dialect, label = self._catalog, self._dialect, change.target.label
         yield from catalog.lock(old, change.target.table)
         hangings: Hangings = yield from catalog.look(old)
@@ -318,6 +332,7 @@ class RebuildPlan(ReconcilePlan):
         yield from swap.swap(old, self._relation(change.new), hangings, kept, dialect)
         constraints = yield from catalog.ask("constraints", old)
         taken = yield from catalog.ask("names", old)
+        fresh: dict[str, str] = {}
         if dialect.max_identifier_bytes:
             fresh = swap.fresh_names(
                 label,
@@ -328,8 +343,11 @@ class RebuildPlan(ReconcilePlan):
             for made, wanted in fresh.items():
                 sql = f"RENAME CONSTRAINT {dialect.quote(made)} TO {dialect.quote(wanted)}"
                 yield Statement(f"rename {made}", f"ALTER TABLE {dialect.quote(*old)} {sql}")
+        primary = next((fresh.get(name, name) for name, kind, _ in constraints if kind == "p"), None)
+        yield from swap.cluster(old, hangings, kept, primary, dialect)
         present = yield from catalog.grants([old, *(v.relation for v in hangings.views)])
         yield from swap.grant_changes(swap.wanted_grants(old, hangings, kept), present, dialect)
+        return hangings
 
 
 __all__ = ["Change", "Overlap", "RebuildPlan", "open_new_books", "plan_changes", "refuse_partial", "side_name"]

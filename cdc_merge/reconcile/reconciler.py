@@ -6,7 +6,7 @@ import random
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from cdc_merge.errors import (
     StoreUnavailable,
     Transient,
     UsageError,
+    WarehouseRefused,
     WarehouseUnavailable,
 )
 from cdc_merge.exports.finder import find_export
@@ -34,6 +35,7 @@ from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.merge.tables import Inspector
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import Settings, Source
+from cdc_merge.reconcile import swap
 from cdc_merge.reconcile.inputs import items_of, requested_items, scanned_items
 from cdc_merge.reconcile.limits import SafetyLimits
 from cdc_merge.reconcile.plan import CopiesFound, DryRunOver, Findings, Limits, ReconcilePlan, Undertaking
@@ -410,6 +412,13 @@ class Reconciler:
                     if heal_copies:  # then it is the export that has a key twice, which was looked for
                         raise
                     heal_copies = True
+                except WarehouseRefused as error:
+                    if refusal := swap.refusal_of(error):
+                        for view in findings.bound:  # else the catalog would tell of columns that never came
+                            with suppress(WarehouseRefused):
+                                session.query(view.sql)
+                        raise refusal from error
+                    raise
                 except WarehouseUnavailable:
                     # A connection that breaks at COMMIT leaves in doubt what happened. The books tell: the next try
                     # looks into them under the lock, for the server may still be at work on the COMMIT.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from cdc_merge.errors import Refused
-from cdc_merge.reconcile.hangings import Attached, Grant, Hangings, Relation, Storage
+from cdc_merge.errors import CdcMergeError, Refused
+from cdc_merge.reconcile.hangings import Attached, Grant, Hangings, Relation, Storage, is_named
 from cdc_merge.warehouses import Dialect, Statement
 
 Kept = Mapping[str, str]
@@ -49,6 +49,82 @@ def notes(label: str, hangings: Hangings, kept: Kept) -> list[str]:
     if hangings.storage and hangings.storage.replica_identity == "i":
         found.append(f"{label}: its replica identity is the primary key again, not an index of someone's choice")
     return found
+
+
+def setting_notes(label: str, hangings: Hangings, kept: Kept, alike: Kept) -> list[str]:
+    """What was set of columns and is not kept, and which views may not be bound any more, in words."""
+    lost = [s for s in hangings.settings if s.column not in alike]
+    found = [f"{label}: {s.action} of the column {s.column} is not kept" for s in lost]
+    if hangings.clustered and not _keeps_cluster(hangings, kept):
+        found.append(f"{label}: it is not clustered on {hangings.clustered[0]} any more")
+    return found
+
+
+def doubts(label: str, hangings: Hangings, there: Sequence[str], kept: Kept) -> list[str]:
+    """Views whose texts name a column that goes; only once they are bound is it certain that they need it."""
+    found = []
+    for view in hangings.readers:
+        if columns := [c for c in there if kept.get(c) != c and is_named(c, view.sql)]:
+            found.append(f"{label}: if the view {view.relation[1]} needs {', '.join(columns)}, this would be refused")
+    return found
+
+
+def _keeps_cluster(hangings: Hangings, kept: Kept) -> bool:
+    if hangings.clustered is None:
+        return False
+    name, is_primary = hangings.clustered
+    return is_primary or name in {a.name for a in hangings.attached} - {a.name for a in _unfit(hangings, kept)}
+
+
+def settings(new: Relation, hangings: Hangings, alike: Kept, dialect: Dialect) -> list[Statement]:
+    """Sets of a new, empty table's columns what was set of the old one's, where their types are the same.
+
+    https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-SET-STORAGE
+    """
+    table = dialect.quote(*new)
+    return [
+        Statement(
+            f"set column {alike[s.column]}",
+            f"ALTER TABLE {table} ALTER COLUMN {dialect.quote(alike[s.column])} {s.action}",
+        )
+        for s in hangings.settings
+        if s.column in alike
+    ]
+
+
+def cluster(table: Relation, hangings: Hangings, kept: Kept, primary: str | None, dialect: Dialect) -> list[Statement]:
+    """Remembers which index CLUSTER goes by. `primary`: what the primary key is called now."""
+    if not hangings.clustered or not _keeps_cluster(hangings, kept):
+        return []
+    index = primary if hangings.clustered[1] else hangings.clustered[0]
+    sql = f"ALTER TABLE {dialect.quote(*table)} CLUSTER ON {dialect.quote(index or '')}"
+    return [Statement(f"cluster {table[1]}", sql)] if index else []
+
+
+_BIND = "bind view "
+
+
+def bind(hangings: Hangings, dialect: Dialect) -> list[Statement]:
+    """Reads the plan of each view that finds the table by its name: what it needs must be there.
+
+    When this is rolled back, DuckDB's catalog tells the new columns of a `SELECT *` until the view is bound next.
+    """
+    return [
+        Statement(f"{_BIND}{'.'.join(v.relation)}", f"EXPLAIN SELECT * FROM {dialect.quote(*v.relation)}")
+        for v in hangings.readers
+    ]
+
+
+def refusal_of(error: CdcMergeError) -> Refused | None:
+    """What it means that a statement of `bind` failed; None: it was another one."""
+    if not (error.where or "").startswith(_BIND):
+        return None
+    view = (error.where or "").removeprefix(_BIND)
+    return Refused(
+        f"with the new table the view {view} cannot be read: {error.message}",
+        where=f"view {view}",
+        hint="drop it, rebuild, and create it anew",
+    )
 
 
 def _is_own(grant: Grant, label: str, hangings: Hangings) -> bool:
@@ -209,4 +285,19 @@ def _object_name(first: str, second: str, suffix: str, *, max_bytes: int) -> str
     return "_".join([*parts, suffix])
 
 
-__all__ = ["Kept", "fresh_names", "grant_changes", "notes", "refuse_obstacles", "shape", "swap", "wanted_grants"]
+__all__ = [
+    "Kept",
+    "bind",
+    "cluster",
+    "doubts",
+    "fresh_names",
+    "grant_changes",
+    "notes",
+    "refusal_of",
+    "refuse_obstacles",
+    "setting_notes",
+    "settings",
+    "shape",
+    "swap",
+    "wanted_grants",
+]

@@ -51,7 +51,7 @@ Rows = dict[RowKey, tuple[Row, WantedRow]]
 
 @st.composite
 def sources(draw: st.DrawFn) -> Source:
-    count = draw(st.integers(2, 4))
+    count = draw(st.sampled_from([2, 3, 4, 4]))
     policy = ReconcilePolicy(margin=MARGIN.total_seconds(), max_delete=1.0)
     return Source("shop", "", KEY, tuple(draw(targets(table=f"t{n}")) for n in range(count)), reconcile=policy)
 
@@ -59,9 +59,18 @@ def sources(draw: st.DrawFn) -> Source:
 @st.composite
 def stories(draw: st.DrawFn, ordering: Ordering) -> list[Record]:
     """A history in which the schema moves at some change."""
-    turn = draw(st.sampled_from([0, 0, 3, 8]))
+    turn = draw(st.sampled_from([0, 0, 10, 20]))
+    # Many items at once: what a case takes is the run of workers, not the rows.
     return draw(
-        histories(key=KEYS, ordering=ordering, image=lambda n: images(has_moved=n >= turn), max_keys=5, max_changes=16)
+        histories(
+            key=KEYS,
+            ordering=ordering,
+            image=lambda n: images(has_moved=n >= turn),
+            min_keys=10,
+            max_keys=14,
+            min_changes=30,
+            max_changes=40,
+        )
     )
 
 

@@ -105,14 +105,11 @@ class TargetModel:
         return {c.name for c in self.target.columns or () if has_known_type(c)}
 
     def _pinned(self) -> set[str]:
-        """Attributes that `where` pins to one value need no column."""
+        """Attributes that need no column, and have none, since `where` pins them to one value."""
         if self.target.evolve is Evolve.ADD:
             return set()
-        return {
-            str(c.path[0])
-            for c in self.target.where
-            if len(c.path) == 1 and c.any_of is not None and len(c.any_of) == 1
-        }
+        pinning = [c for c in self.target.where if len(c.path) == 1 and c.any_of is not None and len(c.any_of) == 1]
+        return {name for c in pinning if not self._holders((name := str(c.path[0]),))}
 
     def _is_masked(self, path: tuple[str, ...]) -> bool:
         """Whether it, or a part of it, is masked."""

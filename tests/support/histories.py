@@ -99,7 +99,9 @@ def histories(
     key: Mapping[str, st.SearchStrategy[Any]] | None = None,
     ordering: Ordering = Ordering.SEQUENCE,
     image: st.SearchStrategy[dict[str, Any]] | Callable[[int], st.SearchStrategy[dict[str, Any]]] | None = None,
+    min_keys: int = 1,
     max_keys: int = 4,
+    min_changes: int = 1,
     max_changes: int = 12,
 ) -> list[Record]:
     """The distinct changes of a few items in the order they happened; each once, with its own position.
@@ -112,9 +114,11 @@ def histories(
     key = key or {"PK": TEXT_KEYS, "SK": TEXT_KEYS}
     of_all = images() if image is None else image
     image_of = of_all if callable(of_all) else lambda _: of_all
-    keys = draw(st.lists(st.fixed_dictionaries(dict(key)), min_size=1, max_size=max_keys, unique_by=_sorted))
+    keys = draw(st.lists(st.fixed_dictionaries(dict(key)), min_size=min_keys, max_size=max_keys, unique_by=_sorted))
     moves = draw(
-        st.lists(st.tuples(st.integers(0, len(keys) - 1), st.integers(0, 9)), min_size=1, max_size=max_changes)
+        st.lists(
+            st.tuples(st.integers(0, len(keys) - 1), st.integers(0, 9)), min_size=min_changes, max_size=max_changes
+        )
     )
     clock = _SequenceClock(draw) if ordering is Ordering.SEQUENCE else _TimeClock(draw)
     alive: dict[int, dict[str, Any]] = {}

@@ -166,7 +166,7 @@ def _sound(target: Target) -> Target:
 def targets(draw: st.DrawFn, *, table: str) -> Target:
     """A target of items or of their elements, with conditions and columns of every kind."""
     where = draw(
-        st.lists(st.sampled_from(CONDITIONS), max_size=draw(st.sampled_from([0, 1, 1, 2])), unique_by=lambda c: c.path)
+        st.lists(st.sampled_from(CONDITIONS), max_size=draw(st.sampled_from([0, 0, 1, 2])), unique_by=lambda c: c.path)
     )
     target = Target(table, tuple(where))
     match draw(st.sampled_from(["columns", "columns", "columns", "each", "each", "each", "all", "document"])):
@@ -176,11 +176,11 @@ def targets(draw: st.DrawFn, *, table: str) -> Target:
             return target
         case "each":
             evolve = draw(st.sampled_from([Evolve.FREEZE, Evolve.FREEZE, Evolve.ADD]))
-            columns = draw(_columns(_element_column(), least=1))
+            columns = draw(_columns(_element_column(), least=3))
             return _sound(replace(target, each=draw(st.sampled_from(EACH)), columns=columns, evolve=evolve))
         case _:
             evolve = draw(st.sampled_from([Evolve.FREEZE, Evolve.FREEZE, Evolve.ADD]))
-            return _sound(replace(target, columns=draw(_columns(_item_column(), least=0)), evolve=evolve))
+            return _sound(replace(target, columns=draw(_columns(_item_column(), least=4)), evolve=evolve))
 
 
 @st.composite

@@ -99,12 +99,13 @@ def masked(mask: Mask, text: str) -> str | None:
 
 
 def text_to_mask(typed: Typed, base64_layers: int) -> str:
-    """S itself, the digits of N, else plain JSON without spaces."""
+    """S itself, the digits of N without needless zeros, else plain JSON without spaces."""
     ((tag, payload),) = typed.items()
     if tag == "S":
         return str(payload)
     if tag == "N":
-        return format(Decimal(payload), "f")
+        digits = format(Decimal(payload), "f")
+        return digits.rstrip("0").rstrip(".") if "." in digits else digits
     return written(plain(typed, base64_layers))
 
 
