@@ -23,6 +23,7 @@ METADATA_TABLES = (
     "leases",
     "reconciliations",
     "probes",
+    "history_events",
 )
 
 _STATEMENT_END = re.compile(r";[ \t]*$", re.MULTILINE)

@@ -19,6 +19,16 @@ ELEMENT_COLUMNS = ("_cdc_index", "_cdc_key")
 
 METADATA_COLUMNS = ("_cdc_position", "_cdc_changed_at", "_cdc_merged_at", "_cdc_rescued")
 
+# What a history has in the place of those.
+HISTORY_COLUMNS = (
+    "_cdc_position",
+    "_cdc_operation",
+    "_cdc_valid_from",
+    "_cdc_valid_to",
+    "_cdc_merged_at",
+    "_cdc_rescued",
+)
+
 # What a value's own type decides for a column that was given none; listed in the order that settles a tie.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 TYPE_OF_TAG: Mapping[str, ColumnType] = {
@@ -74,13 +84,15 @@ def holders(columns: Sequence[TypedColumn]) -> dict[str, list[int]]:
 class TargetSchema:
     """A target's key columns, the others in order of creation, and the attributes of the key columns.
 
-    `each`: where the elements lie that are its rows; None: its rows are items.
+    `each`: where the elements lie that are its rows; None: its rows are items. `has_history`: a table of its versions
+    was made, whether it still is kept up or not.
     """
 
     key_names: tuple[str, ...]
     columns: tuple[TypedColumn, ...] = ()
     key: tuple[str, ...] = ()
     each: Path | None = None
+    has_history: bool = False
 
     def to_json(self) -> str:
         """The form kept in the metadata table `targets`."""
@@ -89,6 +101,7 @@ class TargetSchema:
                 "attributes": list(self.key),
                 "key": list(self.key_names),
                 **({"each": list(self.each)} if self.each is not None else {}),
+                **({"history": True} if self.has_history else {}),
                 "columns": [_column_document(c) for c in self.columns],
             },
             ensure_ascii=False,
@@ -102,6 +115,7 @@ class TargetSchema:
             key=tuple(document["attributes"]),
             key_names=tuple(document["key"]),
             each=tuple(document["each"]) if "each" in document else None,
+            has_history=bool(document.get("history")),
             columns=tuple(
                 TypedColumn(
                     c["name"],
@@ -150,12 +164,25 @@ class SchemaBook:
     pending: tuple[Column, ...] = ()  # asked for without a type, and no value seen yet
     stored: TargetSchema | None = None  # as the warehouse has it; None: no table yet
     others: frozenset[str] = frozenset()  # columns that someone added to the table by hand
+    history: frozenset[str] | None = None  # the columns of its history; None: there is none yet
     _held: frozenset[str] | None = field(default=None, repr=False)
 
     @property
     def grew(self) -> bool:
         """Whether the warehouse must be told."""
         return self.stored != self.schema
+
+    @property
+    def history_lacks(self) -> tuple[TypedColumn, ...]:
+        """Columns that the target's history does not have yet, where it keeps one and that is there."""
+        if not self.target.has_history or self.history is None:
+            return ()
+        return tuple(c for c in self.schema.columns if c.name not in self.history)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether the warehouse's tables are to be made or altered."""
+        return self.grew or bool(self.history_lacks)
 
     @property
     def new_columns(self) -> tuple[TypedColumn, ...]:
@@ -246,10 +273,12 @@ def open_book(
     stored: TargetSchema | None,
     *,
     others: frozenset[str] = frozenset(),
+    history: frozenset[str] | None = None,
 ) -> SchemaBook:
     """The book of a target, from what the warehouse has and what the configuration asks.
 
-    `others`: columns of the table that are not in `stored`. Raises SchemaConflict where the two contradict each other.
+    `others`: columns of the table that are not in `stored`; `history`: those of its history, if there is one.
+    Raises SchemaConflict where the two contradict each other.
     """
     asked = (DOCUMENT,) if target.is_document else target.columns or ()
     is_each = target.each is not None
@@ -290,11 +319,11 @@ def open_book(
             or (have.template, have.mask, have.of_parent) != (column.template, column.mask, column.of_parent)
         ):
             raise _conflict(target, f"column {column.name} holds {have.path} as {have.type.kind}")
-    schema = replace(schema, columns=(*schema.columns, *added))
+    schema = replace(schema, columns=(*schema.columns, *added), has_history=schema.has_history or target.has_history)
     for name in (*(c.name for c in added), *(c.name for c in pending)):
         if name in others or name in schema.key_names:
             raise _conflict(target, f"there is a column {name} already, which holds something else")
-    return SchemaBook(target, key, dialect, schema, tuple(pending), stored, others)
+    return SchemaBook(target, key, dialect, schema, tuple(pending), stored, others, history)
 
 
 def _is_key(column: Column, key: tuple[str, ...], *, is_each: bool) -> bool:

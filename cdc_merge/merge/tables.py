@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from cdc_merge.errors import SchemaConflict
-from cdc_merge.merge.schema import ELEMENT_COLUMNS, SchemaBook, TargetSchema, all_columns, key_column_type, open_book
+from cdc_merge.merge.schema import (
+    ELEMENT_COLUMNS,
+    HISTORY_COLUMNS,
+    SchemaBook,
+    TargetSchema,
+    all_columns,
+    key_column_type,
+    open_book,
+)
 from cdc_merge.model import ColumnType, Kind, Source
+from cdc_merge.names import history_table
 from cdc_merge.warehouses import Dialect, Session
 
 
@@ -23,7 +32,7 @@ Tables = Mapping[str, Mapping[str, TableColumn]]
 """The columns of each table by name, in order; a table that does not exist is left out."""
 
 
-def read_tables(session: Session, dialect: Dialect, schema: str, tables: Mapping[str, object]) -> Tables:
+def read_tables(session: Session, dialect: Dialect, schema: str, tables: Collection[str]) -> Tables:
     """What the catalog says of the tables in `schema`."""
     if not tables:
         return {}
@@ -64,12 +73,28 @@ class Inspector:
         for target in source.targets:
             stored = self.schemas.get(target.table)
             others: frozenset[str] = frozenset()
+            history: frozenset[str] | None = None
             if stored:
                 self._compare(target.table, self._expected(stored))
                 others = frozenset(self.tables[target.table]) - set(all_columns(stored))
                 self._refuse_required(target.table, others)
-            books.append(open_book(target, source.key, self.dialect, stored, others=others))
+            if stored and stored.has_history and target.has_history:
+                history = self.open_history(target.table, stored)
+            books.append(open_book(target, source.key, self.dialect, stored, others=others, history=history))
         return books
+
+    def open_history(self, target: str, schema: TargetSchema) -> frozenset[str]:
+        """The columns of a target's history that are its own.
+
+        Raises SchemaConflict where it cannot hold what the schema says. Columns that it lacks can be added.
+        """
+        label = history_table(target)
+        have = frozenset(self.tables.get(label, ()))
+        expected = list(self._expected_of_history(schema))
+        columns = {c.name for c in schema.columns}
+        self._compare(label, ((c, t) for c, t in expected if c in have or c not in columns))
+        self._refuse_required(label, have - {c for c, _ in expected})
+        return have
 
     def left_behind(self, source: Source) -> dict[str, TargetSchema]:
         """Tables of targets that the configuration no longer has: their rows still tell how far their keys had come.
@@ -111,6 +136,14 @@ class Inspector:
         yield "_cdc_changed_at", type_name(ColumnType(Kind.TIMESTAMP))
         yield "_cdc_merged_at", type_name(ColumnType(Kind.TIMESTAMP))
         yield "_cdc_rescued", self.dialect.metadata_json
+
+    def _expected_of_history(self, schema: TargetSchema) -> Iterator[tuple[str, str]]:
+        own = dict(self._expected(schema))
+        moment = self.dialect.type_name(ColumnType(Kind.TIMESTAMP))
+        own |= {"_cdc_operation": own["_cdc_position"], "_cdc_valid_from": moment, "_cdc_valid_to": moment}
+        for column in (*schema.key_names, *(c.name for c in schema.columns), *HISTORY_COLUMNS):
+            if column in own:  # the types of the key may not be known yet
+                yield column, own[column]
 
     def _compare(self, label: str, expected: Iterable[tuple[str, str]]) -> None:
         table = self.tables.get(label)

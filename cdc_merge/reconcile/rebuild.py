@@ -62,7 +62,7 @@ def _content(column: TypedColumn) -> TypedColumn:
 
 
 def _has_same_rows(stored: TargetSchema, schema: TargetSchema) -> bool:
-    return replace(stored, key_names=(), columns=()) == replace(schema, key_names=(), columns=())
+    return (stored.key, stored.each) == (schema.key, schema.each)
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,23 @@ def open_new_books(source: Source, dialect: Dialect, schemas: Mapping[str, Targe
                 hint="what is known of deleted items has the old key too: begin with another metadata_schema",
             )
     return [open_book(target, source.key, dialect, None) for target in source.targets]
+
+
+def know_stored(books: Sequence[SchemaBook], there: Inspector) -> list[SchemaBook]:
+    """The books of new tables, with what is stored of the old ones. A history stays: it is not built anew.
+
+    Raises SchemaConflict where the history cannot hold the new columns.
+    """
+    known = []
+    for book in books:
+        stored = there.schemas.get(book.target.table)
+        history = None
+        if stored and stored.has_history:
+            book = replace(book, schema=replace(book.schema, has_history=True))
+            if book.target.has_history:
+                history = there.open_history(book.target.table, book.schema)
+        known.append(replace(book, stored=stored, history=history))
+    return known
 
 
 def refuse_partial(items: Items) -> None:
@@ -174,7 +191,8 @@ class RebuildPlan(ReconcilePlan):
     def create(self, *, schema_exists: bool) -> list[Statement]:
         """The new tables, empty."""
         statements = [] if schema_exists else [self._merge.create_schema()]
-        return [*statements, *(self._merge.create_target(c.new) for c in self._changes)]
+        made = (self._merge.create_target(c.new) for c in self._changes)
+        return [*statements, *made, *self._merge.history_ddl()]
 
     def compared(self, target: PlannedTarget, book: SchemaBook) -> list[ComparedColumn]:
         change = self._changes[target.number]
@@ -284,4 +302,13 @@ class RebuildPlan(ReconcilePlan):
         yield from swap.grant_changes(swap.wanted_grants(old, hangings, kept), present, dialect)
 
 
-__all__ = ["Change", "Overlap", "RebuildPlan", "open_new_books", "plan_changes", "refuse_partial", "side_name"]
+__all__ = [
+    "Change",
+    "Overlap",
+    "RebuildPlan",
+    "know_stored",
+    "open_new_books",
+    "plan_changes",
+    "refuse_partial",
+    "side_name",
+]

@@ -7,7 +7,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -36,7 +36,7 @@ from cdc_merge.model import Settings, Source
 from cdc_merge.reconcile.inputs import items_of, requested_items, scanned_items
 from cdc_merge.reconcile.limits import SafetyLimits
 from cdc_merge.reconcile.plan import CopiesFound, DryRunOver, Findings, Limits, ReconcilePlan, Undertaking
-from cdc_merge.reconcile.rebuild import RebuildPlan, open_new_books, plan_changes, refuse_partial
+from cdc_merge.reconcile.rebuild import RebuildPlan, know_stored, open_new_books, plan_changes, refuse_partial
 from cdc_merge.reconcile.refill import Refill
 from cdc_merge.reconcile.report import Method, Report
 from cdc_merge.reconcile.snapshot import Items, Progress, Snapshot, take_snapshot
@@ -334,7 +334,7 @@ class Reconciler:
             progress=self._progress,
         )
         if rebuild:
-            books = [replace(book, stored=state.schemas.get(book.target.table)) for book in books]
+            books = know_stored(books, there)
         merge = MergePlan(dialect, self._layout, books, snapshot.key_tags, removed=there.left_behind(source))
         setup = [merge.hold_schemas(source.name)]
         if state.key_tags is None:

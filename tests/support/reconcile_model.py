@@ -159,9 +159,7 @@ class ModelWarehouse:
             self.tombstones[key] = Tombstone(old.position, old.changed_at)
 
     def _collect_tombstones(self) -> None:
-        self.tombstones = {
-            key: known for key, known in self.tombstones.items() if not self._is_settled(known)
-        }
+        self.tombstones = {key: known for key, known in self.tombstones.items() if not self._is_settled(known)}
 
     def _is_settled(self, known: Row | Tombstone) -> bool:
         """Whether no target would accept a change as old as this one any more."""
@@ -265,9 +263,7 @@ def random_story(
             due.append((event.at + timedelta(seconds=random.choice(DELAYS)), random.random(), event.record))
     milliseconds = (events[-1].at - START) // timedelta(milliseconds=1)
     for _ in range(random.randint(1, max_reconciles)):
-        as_of = START + timedelta(
-            seconds=FUZZ_SECONDS, milliseconds=random.randint(1, milliseconds + 120_000)
-        )
+        as_of = START + timedelta(seconds=FUZZ_SECONDS, milliseconds=random.randint(1, milliseconds + 120_000))
         ready = as_of + timedelta(seconds=random.choice(LAGS))
         due.append((ready, random.random(), story.export(as_of, random)))
     steps: list[Deliver | Reconcile] = []

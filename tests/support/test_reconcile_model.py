@@ -34,9 +34,7 @@ from tests.support.records import Record, stream_record, to_item
 CUSTOMERS = Target("customers", where=(Condition(("Type",), any_of=("Customer",)),))
 ORDERS = Target("orders", where=(Condition(("Type",), any_of=("Order", "Return")),))
 ITEMS = Target("items")
-SOURCES = [
-    Source("shop", "", ("PK",), targets) for targets in ((ITEMS,), (CUSTOMERS, ORDERS), (CUSTOMERS, ITEMS))
-]
+SOURCES = [Source("shop", "", ("PK",), targets) for targets in ((ITEMS,), (CUSTOMERS, ORDERS), (CUSTOMERS, ITEMS))]
 BY_TYPE = SOURCES[1]
 KEYS = [{"PK": "a"}, {"PK": "b"}, {"PK": "c"}]
 STORIES = 600
@@ -205,9 +203,7 @@ def test_a_target_added_later_is_complete_after_a_reconcile_and_a_replay(alone: 
         teller = Teller(ModelWarehouse(before))
         added = random.randint(0, len(story.steps))
         teller.tell(replace(story, steps=story.steps[:added]))
-        export = next(
-            (s for s in story.steps[added:] if isinstance(s, Reconcile) and not teller.is_too_old(s)), None
-        )
+        export = next((s for s in story.steps[added:] if isinstance(s, Reconcile) and not teller.is_too_old(s)), None)
         if export is None:
             continue
         at = story.steps.index(export, added)
