@@ -56,9 +56,8 @@ def crash(harness: Harness, dice: Random) -> None:
         if left == 0:
             raise CutHere
 
-    with closing(open_warehouse(harness.url, observer=observe)) as warehouse:
-        with suppress(CutHere):
-            harness.run(warehouse=warehouse)
+    with closing(open_warehouse(harness.url, observer=observe)) as warehouse, suppress(CutHere):
+        harness.run(warehouse=warehouse)
 
 
 def deliver(harness: Harness, batches: Batches, dice: Random) -> None:

@@ -43,8 +43,8 @@ def _versions(changes: tuple[Change, ...], target: Target) -> list[Version]:
         elif is_in:
             kept.append((change, None))
         is_in = taken
-    ends = [change.changed_at for change, _ in kept[1:]]
+    ends = [*(change.changed_at for change, _ in kept[1:]), None]
     return [
         Version(change.key, change.position, change.changed_at, end, item)
-        for (change, item), end in zip(kept, [*ends, None], strict=True)
+        for (change, item), end in zip(kept, ends, strict=False)
     ]
