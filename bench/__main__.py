@@ -10,11 +10,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.measures import MEASURES, Figure, Options
+from bench.figures import Figure, Options
+from bench.measures import MEASURES
 from bench.report import describe, table, this_machine, write_json, write_readme
 
 _HERE = Path(__file__).parent
-_SMOKE = Options(records=2_000, repeat=1, tiny_objects=30, latency_times=3, judge=False)
+_SMOKE = Options(
+    records=2_000, repeat=1, tiny_objects=30, latency_times=3, items=4_000, postgres_items=2_000, judge=False
+)
 
 
 def _say(line: str) -> None:
@@ -27,7 +30,11 @@ def _options(arguments: argparse.Namespace) -> Options:
         options = replace(options, records=arguments.records)
     if arguments.repeat is not None:
         options = replace(options, repeat=arguments.repeat)
-    return replace(options, tiny_objects=10_000) if arguments.full else options
+    if arguments.full:
+        options = replace(options, tiny_objects=10_000, items=30_000_000, postgres_items=5_000_000)
+    if arguments.items is not None:
+        options = replace(options, items=arguments.items, postgres_items=arguments.items)
+    return options
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -37,7 +44,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", choices=list(MEASURES), metavar="NAME", help=f"one of: {', '.join(MEASURES)}"
     )
-    parser.add_argument("--full", action="store_true", help="10,000 tiny objects instead of 2,000")
+    parser.add_argument("--items", type=int, help="items of an export (default: 2,000,000, on Postgres 500,000)")
+    parser.add_argument(
+        "--full", action="store_true", help="10,000 tiny objects; exports of 30,000,000 items, on Postgres 5,000,000"
+    )
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, once: does it run at all?")
     parser.add_argument("--write-readme", action="store_true", help="put the figures into bench/README.md")
     parser.add_argument("--results", type=Path, default=_HERE / "results", help="where the JSON goes")

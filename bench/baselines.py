@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import pairwise
@@ -25,7 +24,8 @@ from cdc_merge.feed.decode import decode
 from cdc_merge.feed.directory import DirectoryStore
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.workbench import Workbench
-from cdc_merge.merge.schema import SchemaBook, open_book
+from cdc_merge.merge.opening import open_book
+from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.model import Source
 from cdc_merge.warehouses.dialect import POSTGRES
 
@@ -90,10 +90,10 @@ def _load_by_hand(url: str, source: Source, feed: Path) -> Step:
             "FROM stage_rows_0 AS s JOIN stage_keys AS k USING (n)"
         )
         with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
-            cursor.execute(_table_of(book))
-            names = _copy(cursor, rows)
+            cursor.execute(table_of(book))
+            names = copy_rows(cursor, rows.to_reader())
             marks.append(perf_counter())
-            cursor.execute(_upsert(book, names))
+            cursor.execute(upsert(book, names))
             connection.commit()
         marks.append(perf_counter())
     phases = dict(zip(("decode", "copy", "upsert"), (b - a for a, b in pairwise(marks)), strict=True))
@@ -112,38 +112,51 @@ def _columns(book: SchemaBook) -> list[tuple[str, str]]:
     return [*keys, *values, *kept]
 
 
-def _table_of(book: SchemaBook) -> str:
+def table_of(book: SchemaBook) -> str:
+    """CREATE TABLE of the target, as far as it is needed."""
     columns = ", ".join(f"{name} {type_name}" for name, type_name in _columns(book))
     keys = ", ".join(POSTGRES.quote(name) for name in book.schema.key_names)
     return f"CREATE TABLE IF NOT EXISTS {TABLE} ({columns}, _cdc_merged_at timestamptz, PRIMARY KEY ({keys}))"
 
 
-def _copy(cursor: psycopg2.extensions.cursor, rows: pa.Table) -> list[str]:
-    """COPY the rows into a new temporary table, in the types they have; returns its columns' names."""
-    plain = pa.table(
-        [column.cast(pa.string()) if _is_view(column.type) else column for column in rows.columns],
-        names=[f"v{i}" for i in range(rows.num_columns)],
-    )
-    encoder = ArrowToPostgresBinaryEncoder(plain.schema)
-    types = [column.data_type.ddl() for column in encoder.schema().columns]
-    definition = ", ".join(f"{name} {ddl}" for name, ddl in zip(plain.column_names, types, strict=True))
-    buffer = io.BytesIO()
-    buffer.write(encoder.write_header())
-    for batch in plain.to_batches():
-        buffer.write(encoder.write_batch(batch))
-    buffer.write(encoder.finish())
-    buffer.seek(0)
+def copy_rows(cursor: psycopg2.extensions.cursor, rows: pa.RecordBatchReader) -> list[str]:
+    """COPY rows, as they come, into the new temporary table `staged` in the types they have; returns its columns."""
+    names = [f"v{i}" for i in range(len(rows.schema))]
+    types = [pa.string() if _is_view(field.type) else field.type for field in rows.schema]
+    encoder = ArrowToPostgresBinaryEncoder(pa.schema(list(zip(names, types, strict=True))))
+    ddl = [column.data_type.ddl() for column in encoder.schema().columns]
+    definition = ", ".join(f"{name} {kind}" for name, kind in zip(names, ddl, strict=True))
+
+    def encoded() -> Iterator[bytes]:
+        yield encoder.write_header()
+        for batch in rows:
+            columns = [column.cast(kind) for column, kind in zip(batch.columns, types, strict=True)]
+            yield encoder.write_batch(pa.RecordBatch.from_arrays(columns, names=names))
+        yield encoder.finish()
+
     cursor.execute("DROP TABLE IF EXISTS staged")
     cursor.execute(f"CREATE TEMPORARY TABLE staged ({definition})")
-    cursor.copy_expert("COPY staged FROM STDIN WITH (FORMAT BINARY)", buffer)
-    return list(plain.column_names)
+    copy = "COPY staged FROM STDIN WITH (FORMAT BINARY)"
+    cursor.copy_expert(copy, _Pieces(encoded()))  # type: ignore[arg-type]  # only read() is called
+    return names
+
+
+class _Pieces:
+    """Bytes for psycopg2, which takes pieces of any size."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def read(self, _size: int = -1) -> bytes:
+        return next((piece for piece in self._pieces if piece), b"")
 
 
 def _is_view(arrow_type: pa.DataType) -> bool:
     return bool(pa.types.is_string_view(arrow_type) or pa.types.is_null(arrow_type))
 
 
-def _upsert(book: SchemaBook, staged: Sequence[str]) -> str:
+def upsert(book: SchemaBook, staged: Sequence[str]) -> str:
+    """INSERT ... ON CONFLICT of what was copied."""
     columns = _columns(book)
     values = ", ".join(
         f"CAST({value} AS {type_name.split(' COLLATE')[0]})"

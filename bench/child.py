@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,13 @@ class Watch:
     def step(self, **more: Any) -> Step:
         """A step that ends now."""
         return Step(time.perf_counter() - self._began, time.process_time() - self._cpu, **more)
+
+
+@contextmanager
+def workspace() -> Iterator[Path]:
+    """A folder for the time of the block."""
+    with tempfile.TemporaryDirectory(prefix="cdc-merge-bench-") as folder:
+        yield Path(folder)
 
 
 @dataclass(frozen=True)

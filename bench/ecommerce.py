@@ -9,7 +9,7 @@ import argparse
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -52,6 +52,7 @@ STATUSES = ("PLACED", "SHIPPED", "DELIVERED", "CANCELLED")
 # What 16 neighbouring items are; an order has two order items.
 CUSTOMERS, EMAILS, ORDERS, ORDER_ITEMS = 2, 2, 4, 8
 GROUP = CUSTOMERS + EMAILS + ORDERS + ORDER_ITEMS
+LINES = 5  # of an order that has its items inside it
 
 HOT_ITEMS = 0.05  # a share of the items ...
 HOT_CHANGES = 0.28  # ... gets a share of the changes on top: 1 M changes of 400 k items touch 337 k
@@ -77,6 +78,7 @@ ORDER_ITEM = (
     ',"Type":{"S":"OrderItem"},"OrderId":{"S":"%s"},"ItemId":{"S":"%s"},"Description":{"S":"%s"},"Price":{"N":"%s"},'
     '"Amount":{"N":"%d"},"TotalCost":{"N":"%s"},"GSI1PK":{"S":"ORDER#%s"},"GSI1SK":{"S":"ITEM#%s"}'
 )
+LINE = '{"M":{"Sku":{"S":"%s"},"Description":{"S":"%s"},"Price":{"N":"%s"},"Amount":{"N":"%d"},"TotalCost":{"N":"%s"}}}'
 MOMENT = re.compile(rb'"ApproximateCreationDateTime":(\d+)')
 
 
@@ -97,15 +99,18 @@ def money(cents: int) -> str:
 
 
 class Shop:
-    """The items by number. An item's key and each version of its image follow from the number alone."""
+    """The items by number. An item's key and each version of its image follow from the number alone.
 
-    def __init__(self, items: int, seed: int) -> None:
+    `customers_before`: those of other shops, so that several make one table without a key in common.
+    """
+
+    def __init__(self, items: int, seed: int, *, customers_before: int = 0) -> None:
         rng = Random(seed)
         self._salt = rng.getrandbits(32)
         groups = items // GROUP + 1
         self._usernames = [
             f"{FIRST_NAMES[n % 22][:3]}{LAST_NAMES[n % 19]}{n}".lower().replace("'", "")
-            for n in range(groups * CUSTOMERS)
+            for n in range(customers_before, customers_before + groups * CUSTOMERS)
         ]
         self._created = [BEGIN - rng.randrange(40 * 86400) for _ in range(groups * ORDERS)]
         self._orders = [ksuid(at, rng.getrandbits(128)) for at in self._created]
@@ -113,8 +118,7 @@ class Shop:
     def item(self, number: int, version: int) -> tuple[str, str]:
         """The key and the rest of the image, as the insides of JSON objects."""
         group, place = divmod(number, GROUP)
-        bits = (number * 2654435761 + version * 40503 + self._salt) & 0xFFFFFFFF
-        bits = ((bits >> 15 ^ bits) * 0x2C1B3C6D & 0xFFFFFFFF) ^ bits >> 12
+        bits = self._bits(number, version)
         if place < CUSTOMERS:
             return self._customer(group * CUSTOMERS + place, version, bits)
         place -= CUSTOMERS
@@ -125,6 +129,10 @@ class Shop:
         if place < ORDERS:
             return self._order(group * ORDERS + place, version, bits)
         return self._order_item(group * ORDER_ITEMS + place - ORDERS, bits)
+
+    def _bits(self, number: int, version: int) -> int:
+        bits = (number * 2654435761 + version * 40503 + self._salt) & 0xFFFFFFFF
+        return ((bits >> 15 ^ bits) * 0x2C1B3C6D & 0xFFFFFFFF) ^ bits >> 12
 
     def _customer(self, number: int, version: int, bits: int) -> tuple[str, str]:
         username = self._usernames[number]
@@ -155,13 +163,31 @@ class Shop:
         )
 
 
-def generate(items: int, changes: int, seed: int = 1) -> Iterator[bytes]:
+class OrderBook(Shop):
+    """Orders only, each with its items in a list inside it."""
+
+    def __init__(self, items: int, seed: int) -> None:
+        super().__init__(items * GROUP // ORDERS, seed)
+
+    def item(self, number: int, version: int) -> tuple[str, str]:
+        """As in Shop."""
+        key, rest = self._order(number, version, self._bits(number, version))
+        lines = ",".join(self._line(number * LINES + n, version) for n in range(LINES))
+        return key, f'{rest},"Items":{{"L":[{lines}]}}'
+
+    def _line(self, number: int, version: int) -> str:
+        description, price = PRODUCTS[number % len(PRODUCTS)]
+        amount = self._bits(number, version) % 4 + 1
+        return LINE % (f"{number * 7919 % 100000:05d}", description, money(price), amount, money(price * amount))
+
+
+def generate(items: int, changes: int, seed: int = 1, *, kind: Callable[[int, int], Shop] = Shop) -> Iterator[bytes]:
     """`changes` Streams records of at most `items` items, in order, as compact JSON without line ends.
 
     Sequence numbers grow with gaps, and from 21 to 22 digits half-way. 7 % are REMOVE; a removed item may come
     again. The view type is NEW_AND_OLD_IMAGES.
     """
-    shop, rng = Shop(items, seed), Random(seed + 1)
+    shop, rng = kind(items, seed), Random(seed + 1)
     random, bits = rng.random, rng.getrandbits
     versions = [0] * items  # of the image that is there; negative: removed at that version
     hot = max(1, int(items * HOT_ITEMS))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.ecommerce import generate, write_objects
+from bench.ecommerce import OrderBook, generate, write_objects
 from cdc_merge.model import BatchLimits, Column, ColumnType, Evolve, Kind, Settings, Source, Target
 
 DATA = Path(__file__).parent / "data"
@@ -68,8 +68,8 @@ class Feed:
 def shop(records: int, *, below: Path = DATA) -> Feed:
     """The feed with `records` a load; generated if it is not there yet."""
     directory = below / f"ecommerce-{2 * records}"
-    if not directory.exists():
-        _make(directory, records=2 * records, keys=int(records * KEYS_PER_RECORD), objects=2 * OBJECTS)
+    keys = int(records * KEYS_PER_RECORD)
+    make_once(directory, lambda place: _write(place, generate(keys, 2 * records), 2 * records, 2 * OBJECTS))
     paths = sorted(path for path in directory.rglob("*") if path.is_file())
     return Feed(directory, records, tuple(paths[:OBJECTS]), tuple(paths[OBJECTS:]))
 
@@ -77,15 +77,29 @@ def shop(records: int, *, below: Path = DATA) -> Feed:
 def tiny(objects: int, *, below: Path = DATA) -> tuple[Path, ...]:
     """As many objects of one record each, about 1 KB before compression."""
     directory = below / f"tiny-{objects}"
-    if not directory.exists():
-        _make(directory, records=objects, keys=max(16, objects // 2), objects=objects)
+    keys = max(16, objects // 2)
+    make_once(directory, lambda place: _write(place, generate(keys, objects), objects, objects))
     return tuple(sorted(path for path in directory.rglob("*") if path.is_file()))
 
 
-def _make(directory: Path, *, records: int, keys: int, objects: int) -> None:
-    """Generate beside, then rename: what bears the name is whole."""
+def order_book(records: int, *, below: Path = DATA) -> tuple[Path, ...]:
+    """`records` changes of orders that have their items inside them, in a list of five."""
+    directory = below / f"orders-{records}"
+    keys = max(16, int(records * KEYS_PER_RECORD))
+    make_once(directory, lambda place: _write(place, generate(keys, records, kind=OrderBook), records, OBJECTS))
+    return tuple(sorted(path for path in directory.rglob("*") if path.is_file()))
+
+
+def _write(place: Path, records: Iterable[bytes], total: int, objects: int) -> None:
+    write_objects(place, records, total=total, objects=objects)
+
+
+def make_once(directory: Path, make: Callable[[Path], None]) -> None:
+    """Make a directory beside, then rename it: what bears the name is whole. Nothing is done if it is there."""
+    if directory.exists():
+        return
     unfinished = directory.with_name(f"{directory.name}.{os.getpid()}")
-    write_objects(unfinished, generate(keys, records), total=records, objects=objects)
+    make(unfinished)
     try:
         unfinished.rename(directory)
     except OSError:  # someone else was faster
@@ -105,5 +119,12 @@ def settings(
 ) -> Settings:
     """A configuration with one source and one target; `columns` None: every attribute becomes a column."""
     target = Target(TABLE, columns=columns, evolve=Evolve.ADD if columns is None else Evolve.FREEZE)
-    source = Source("ecommerce", changes, ("PK", "SK"), (target,), batch=batch or BatchLimits())
+    return settings_for((target,), warehouse=warehouse, changes=changes, batch=batch)
+
+
+def settings_for(
+    targets: tuple[Target, ...], *, warehouse: str, changes: str, batch: BatchLimits | None = None
+) -> Settings:
+    """A configuration with one source and these targets."""
+    source = Source("ecommerce", changes, ("PK", "SK"), targets, batch=batch or BatchLimits())
     return Settings(warehouse, "analytics", "cdc_merge", (source,))

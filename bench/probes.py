@@ -6,17 +6,17 @@ import gzip
 import json
 import resource
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bench import baselines
-from bench.child import Step, Watch
-from bench.feed import COLUMNS, ONE_BATCH, TABLE, link, settings
+from bench import baselines, checks, reconciling
+from bench.child import Step, Watch, workspace
+from bench.feed import COLUMNS, ONE_BATCH, TABLE, link, settings, settings_for
+from bench.shapes import SHAPES, tables_of
 from cdc_merge.clock import utc_now
 from cdc_merge.errors import CdcMergeError
 from cdc_merge.feed.discovery import Discovery
@@ -49,7 +49,7 @@ def merge_loads(
 
     `warehouse` None: a DuckDB file that is thrown away.
     """
-    with _workspace() as folder:
+    with workspace() as folder:
         feed = folder / "feed"
         feed.mkdir()
         chosen = settings(
@@ -69,7 +69,7 @@ def merge_loads(
 
 def merge_backlog(*, loads: dict[str, list[str]], columns: bool) -> Steps:
     """Merge loads that lie there all at once, the same objects under other keys among them."""
-    with _workspace() as folder:
+    with workspace() as folder:
         feed = folder / "feed"
         for label, paths in loads.items():
             link(map(Path, paths), feed / label)
@@ -83,7 +83,7 @@ def merge_backlog(*, loads: dict[str, list[str]], columns: bool) -> Steps:
 
 def merge_tiny(*, changes: str | None, paths: list[str]) -> Steps:
     """Merge many small objects into DuckDB, from a directory, or from where `changes` says they lie."""
-    with _workspace() as folder:
+    with workspace() as folder:
         if changes is None:
             link(map(Path, paths), folder / "feed")
             changes = f"file://{folder / 'feed'}"
@@ -92,9 +92,21 @@ def merge_tiny(*, changes: str | None, paths: list[str]) -> Steps:
         return {"tiny": _timed(chosen, lambda worker: _all_of(worker))}
 
 
+def merge_shape(*, shape: str, paths: list[str]) -> Steps:
+    """Merge one load into DuckDB, into the tables of a shape, and look whether all rows are in them."""
+    with workspace() as folder:
+        link(map(Path, paths), folder / "feed")
+        url = f"duckdb:///{folder / 'warehouse.duckdb'}"
+        chosen = settings_for(SHAPES[shape], warehouse=url, changes=f"file://{folder / 'feed'}", batch=ONE_BATCH)
+        step = _timed(chosen, lambda worker: _all_of(worker))
+        with closing(checks.connect(url)) as connection:
+            found = tables_of(connection, shape)
+        return {"merge": replace(step, counts=dict(step.counts) | found)}
+
+
 def latency(*, warehouse: str | None, filled_with: list[str], newer: str, times: int) -> Steps:
     """How long an idle worker takes from the start of a poll that meets one new small object to its commit."""
-    with _workspace() as folder, gzip.open(newer) as records:
+    with workspace() as folder, gzip.open(newer) as records:
         feed = folder / "feed"
         link(map(Path, filled_with), feed)
         metrics = Watched()
@@ -131,12 +143,6 @@ def latency(*, warehouse: str | None, filled_with: list[str], newer: str, times:
         finally:
             worker.close()
         return steps
-
-
-@contextmanager
-def _workspace() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="cdc-merge-bench-") as folder:
-        yield Path(folder)
 
 
 def _timed(chosen: Settings, merge: Callable[[Worker], Counts]) -> Step:
@@ -181,8 +187,10 @@ PROBES: dict[str, Callable[..., Steps]] = {
     "merge_loads": merge_loads,
     "merge_backlog": merge_backlog,
     "merge_tiny": merge_tiny,
+    "merge_shape": merge_shape,
     "latency": latency,
     **baselines.PROBES,
+    **reconciling.PROBES,
 }
 
 

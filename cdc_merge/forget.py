@@ -272,6 +272,9 @@ class Forgetter:
             text = json.dumps(kept, ensure_ascii=False)
             sql = reader.say("update_details", id=reconciliation, target=target, details=text)
             yield Statement("forget samples", sql)
+        if misfits := reader.misfits(query):
+            erased.samples += len(misfits)
+            yield Statement("forget misfits", reader.say("erase_misfits", key=reader.key_document))
         last = max(known, key=lambda t: t.position, default=None)
         if keep_tombstone and last and last.position and reader.is_storable:
             erased.kept_position = last.position.removesuffix(FORGOTTEN) + FORGOTTEN

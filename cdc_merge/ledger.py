@@ -129,6 +129,12 @@ class Ledger:
         number = self._dialect.literal(reconciliation)
         return f"SELECT 1 FROM {self._tables['reconciliations']} WHERE reconciliation_id = {number}"
 
+    def unmatched_entities(self, session: Session, source: str) -> frozenset[str]:
+        """The entities of which no target took some items, in earlier batches."""
+        name = self._dialect.literal(source)
+        rows = session.query(f"SELECT entity FROM {self._tables['unmatched']} WHERE source = {name}")
+        return frozenset(entity for (entity,) in rows)
+
     def newest_change(self, session: Session, source: str) -> datetime | None:
         """When the newest change that was ever merged was made."""
         name = self._dialect.literal(source)

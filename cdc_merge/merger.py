@@ -26,7 +26,7 @@ from cdc_merge.logs import get_logger
 from cdc_merge.merge.plan import Batch, Layout, MergePlan
 from cdc_merge.merge.tables import Inspector
 from cdc_merge.model import ObjectRef, Source
-from cdc_merge.staging import Place, ledger_rows, quarantine_rows
+from cdc_merge.staging import Place, ledger_rows, misfit_rows, quarantine_rows, unmatched_rows
 from cdc_merge.unforeseen import UNFORESEEN
 from cdc_merge.warehouses import Session, Statement, Warehouse
 
@@ -233,6 +233,7 @@ class Merger:
             plan.hold_schemas(batch.source),
             *plan.ddl(schema_exists=state.schema_exists),
             *plan.merge(batch),
+            *plan.record_notices(batch, unmatched=bool(decoded.unmatched), misfits=bool(decoded.misfits)),
             *plan.record_schema(batch.source),
         ]
 
@@ -302,6 +303,11 @@ class Merger:
             places = prepared.job.places
             rejected = quarantine_rows(workbench, objects, source=name, bucket=bucket, places=places)
             session.load("_cdc_quarantine", rejected)
+        if decoded.unmatched:
+            known = self._ledger.unmatched_entities(session, name)
+            session.load("_cdc_unmatched", unmatched_rows(decoded.unmatched, known=known).to_reader())
+        if decoded.misfits:
+            session.load("_cdc_misfits", misfit_rows(decoded.misfits).to_reader())
         session.load("_cdc_keys", workbench.reader("FROM stage_keys"))
         for number in range(prepared.targets):
             session.load(f"_cdc_rows_{number}", workbench.reader(f"FROM stage_rows_{number}"))

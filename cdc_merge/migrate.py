@@ -23,6 +23,8 @@ METADATA_TABLES = (
     "leases",
     "reconciliations",
     "probes",
+    "unmatched",
+    "misfits",
     "history_events",
 )
 

@@ -1,4 +1,4 @@
-"""The names of columns and of histories: snake_case, and the fixed rule for attributes that meet in one name."""
+"""The names of columns, histories and paths: snake_case, and the fixed rule for attributes that meet in one name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from itertools import count
+
+from cdc_merge.model import Path
 
 _FALLBACK = "attribute"
 _DIGITS = 8
@@ -123,3 +125,14 @@ def assign(
 
 def _can_be_plain(attribute: str, taken: Mapping[str, str], reserved: frozenset[str], max_bytes: int | None) -> bool:
     return snake_case(attribute) == choose_column(attribute, taken=taken, reserved=reserved, max_bytes=max_bytes)
+
+
+def spelled(path: Path) -> str:
+    """A path as the configuration writes it: `Lines[0].Sku`; `.` is the element, or the item, as a whole."""
+    steps = [f"[{step}]" if isinstance(step, int) else f".{_named(step)}" for step in path]
+    return "".join(steps).removeprefix(".") or "."
+
+
+def _named(step: str) -> str:
+    is_plain = step and not set(step) & set('."[]') and not step.startswith("^")
+    return step if is_plain else '"' + step.replace('"', '""') + '"'

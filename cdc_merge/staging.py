@@ -1,15 +1,19 @@
-"""The rows that a batch adds to the ledger and to the quarantine, as Arrow."""
+"""The rows that a batch adds to the ledger, to the quarantine and to what was noticed, as Arrow."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
 from cdc_merge.feed.chunks import LocalObject
+from cdc_merge.feed.notices import OTHERS, Misfit
 from cdc_merge.feed.workbench import Workbench
 from cdc_merge.model import ObjectRef
+
+MOST_ENTITIES = 1_000  # of one source in `unmatched`: keys without a common prefix have no end
 
 PORTION_BYTES = 4 * 2**20  # of unusable records, in memory at once
 
@@ -45,6 +49,37 @@ def ledger_rows(objects: Sequence[LocalObject], *, bucket: str, records_of: Mapp
             "records": pa.array([records_of.get(o.number, 0) for o in objects], pa.int64()),
         }
     )
+
+
+def unmatched_rows(items: Mapping[str, int], *, known: Collection[str], most: int = MOST_ENTITIES) -> pa.Table:
+    """What is added to `unmatched`: once there are `most` entities `known`, new ones count as others."""
+    room = max(0, most - len(known))
+    counts: dict[str, int] = {}
+    for entity, count in items.items():
+        if entity not in known:
+            room -= 1
+        name = entity if entity in known or room >= 0 else OTHERS
+        counts[name] = counts.get(name, 0) + count
+    return pa.table({"entity": pa.array(counts, pa.string()), "items": pa.array(counts.values(), pa.int64())})
+
+
+def misfit_rows(misfits: Sequence[Misfit]) -> pa.Table:
+    """What is added to `misfits`."""
+    return pa.table(
+        {
+            "target": pa.array([m.target for m in misfits], pa.string()),
+            "column_name": pa.array([m.column for m in misfits], pa.string()),
+            "attribute": pa.array([m.attribute for m in misfits], pa.string()),
+            "rows": pa.array([m.rows for m in misfits], pa.int64()),
+            "first_key": pa.array([key_document(m.key) for m in misfits], pa.string()),
+            "first_value": pa.array([m.value for m in misfits], pa.string()),
+        }
+    )
+
+
+def key_document(key: Sequence[str]) -> str:
+    """How a key's texts are written down as one: a JSON list."""
+    return json.dumps(list(key), ensure_ascii=False)
 
 
 def quarantine_rows(

@@ -60,6 +60,32 @@ class ProbeStatus:
 
 
 @dataclass(frozen=True)
+class UnmatchedStatus:
+    """Items of one entity that no target took, over all batches."""
+
+    entity: str
+    items: int
+    last_seen_at: datetime
+
+
+@dataclass(frozen=True)
+class MisfitStatus:
+    """Rows of one column whose values went to _cdc_rescued, over all batches, with the first of them as a sample.
+
+    `first_key`: the key's texts as a JSON list. `first_value`: the typed value, cut. Both None: the sample was erased.
+    """
+
+    target: str
+    column: str
+    attribute: str
+    rows: int
+    first_key: str | None
+    first_value: str | None
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
+@dataclass(frozen=True)
 class SourceStatus:
     """One source. `backlog` counts objects that wait, `oldest_waiting` is when the oldest was written."""
 
@@ -77,6 +103,8 @@ class SourceStatus:
     last_reconcile: ReconcileStatus | None
     probe: ProbeStatus | None
     targets: tuple[TargetStatus, ...]
+    unmatched: tuple[UnmatchedStatus, ...]
+    misfits: tuple[MisfitStatus, ...]
 
     def is_stale(self, now: datetime, allowed: timedelta) -> bool:
         """Whether an object has been waiting for longer than allowed."""
@@ -134,7 +162,23 @@ class StatusReader:
             last_reconcile=ReconcileStatus(last.export, last.method, last.as_of, last.finished_at) if last else None,
             probe=_probe_status(estimate) if estimate else None,
             targets=self._targets(session, source, mine, last.targets if last else {}),
+            unmatched=self._unmatched(session, mine),
+            misfits=self._misfits(session, mine),
         )
+
+    def _unmatched(self, session: Session, mine: str) -> tuple[UnmatchedStatus, ...]:
+        rows = session.query(
+            f"SELECT entity, items, last_seen_at FROM {self._tables['unmatched']} WHERE {mine} "
+            "ORDER BY items DESC, entity"
+        )
+        return tuple(UnmatchedStatus(entity, int(items), seen) for entity, items, seen in rows)
+
+    def _misfits(self, session: Session, mine: str) -> tuple[MisfitStatus, ...]:
+        rows = session.query(
+            "SELECT target, column_name, attribute, rows, first_key, first_value, first_seen_at, last_seen_at "
+            f"FROM {self._tables['misfits']} WHERE {mine} ORDER BY target, column_name"
+        )
+        return tuple(MisfitStatus(*row) for row in rows)
 
     def _count(self, session: Session, table: str, condition: str) -> int:
         return int(session.query(f"SELECT count(*) FROM {self._tables[table]} WHERE {condition}")[0][0])

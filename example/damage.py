@@ -1,4 +1,4 @@
-"""Does to the example's tables what people do by hand: alters a row, deletes one, and gives one another key."""
+"""Does to the example's tables what people do by hand: alters rows, deletes one, and gives one another key."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import duckdb
 WAREHOUSE = Path(__file__).resolve().parent / "warehouse.duckdb"
 DAMAGE = (
     "UPDATE ecommerce_customers SET total_spent = 0 WHERE username = 'hugoh'",
-    "DELETE FROM ecommerce_orders WHERE order_id LIKE '3MXtQ6%'",
-    "UPDATE ecommerce_order_items SET pk = 'x' WHERE item_id = '41097'",
+    "DELETE FROM ecommerce_orders WHERE order_id LIKE '3MXz3W%'",
+    "UPDATE ecommerce_order_items SET pk = 'x' WHERE item_id = '61713'",
+    "UPDATE ecommerce_order_lines SET amount = 9 WHERE item_id = '86720'",
 )
 
 

@@ -1,5 +1,5 @@
-"""Writes example/firehose, the change feed of a small shop on one morning, with the faults that real feeds have, and
-example/exports, what DynamoDB would have exported of its table at half past nine and at eleven.
+"""Writes example/firehose, the change feed of a small shop on the morning it moves to DynamoDB, with the faults that
+real feeds have, and example/exports, what DynamoDB would have exported of its table at half past nine and at eleven.
 
 python example/make_data.py writes the same records and items each time.
 """
@@ -12,6 +12,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -31,7 +32,10 @@ OPENING = datetime(2026, 11, 24, 8, tzinfo=UTC)
 EXPORTED_AT = (OPENING + timedelta(minutes=90), OPENING + timedelta(hours=3))  # the second: after the last change
 LABEL = "2026-11-01T06:30:00.000"
 CUSTOMERS = 12
+OLD_ORDERS = 12  # of the eleven weeks before, brought along
 ORDERS = 34
+CANCELLED = (14, 22, 29)
+SHORTENED = 25  # the order from which a line is taken back
 
 Record = dict[str, Any]
 Item = dict[str, Any]
@@ -95,7 +99,19 @@ def typed(value: Any) -> dict[str, Any]:
     """A value with its DynamoDB type."""
     if isinstance(value, dict):
         return {"M": {name: typed(each) for name, each in value.items()}}
+    if isinstance(value, list):
+        return {"L": [typed(each) for each in value]}
     return {"S": value} if isinstance(value, str) else {"N": str(value)}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What an order is made of. The app keeps its lines in the order, the website as items of their own."""
+
+    id: str
+    created_at: datetime
+    lines: int
+    is_of_app: bool
 
 
 class Shop:
@@ -108,8 +124,9 @@ class Shop:
     def sign_up(self, at: datetime, number: int) -> None:
         first, last = FIRST_NAMES[number], LAST_NAMES[number]
         username = username_of(number)
-        city, code, country = CITIES[number % len(CITIES)]
-        home = {"StreetAddress": f"{number + 3} {STREETS[number % len(STREETS)]}", "City": city, "PostalCode": code}
+        addresses = {"Home": address_of(number)}
+        if number % 3 == 0:
+            addresses["Business"] = address_of(number + 5)
         key = f"CUSTOMER#{username}"
         customer = {
             "PK": key,
@@ -118,61 +135,70 @@ class Shop:
             "Username": username,
             "Email address": email_of(username),
             "Name": f"{first} {last}",
-            "Addresses": {"Home": {**home, "Country": country}},
+            "Addresses": addresses,
             "TotalOrders": 0,
             "TotalSpent": Decimal(0),
         }
         self.table.put(at, customer)
         self._claim(at, email_of(username))
 
-    def order(self, at: datetime, number: int, order: str) -> None:
+    def order(self, at: datetime, number: int, order: Order) -> None:
         username = username_of(number)
-        basket = self._rng.sample(PRODUCTS, self._rng.choice([1, 1, 2, 3]))
-        total = Decimal(0)
-        for description, cents in basket:
-            item, amount = f"{self._rng.randrange(10**5):05d}", self._rng.choice([1, 1, 1, 2])
-            cost = Decimal(money(cents * amount))
-            total += cost
-            key = f"ORDER#{order}#ITEM#{item}"
-            line = {
-                "PK": key,
-                "SK": key,
-                "Type": "OrderItem",
-                "OrderId": order,
-                "ItemId": item,
-                "Description": description.replace("\\", ""),
-                "Price": Decimal(money(cents)),
-                "Amount": amount,
-                "TotalCost": cost,
-                "GSI1PK": f"ORDER#{order}",
-                "GSI1SK": f"ITEM#{item}",
-            }
-            self.table.put(at, line)
+        lines = [self._line(*product) for product in self._rng.sample(PRODUCTS, order.lines)]
         customer = self.table.get(f"CUSTOMER#{username}", f"CUSTOMER#{username}")
-        address = json.dumps(customer["Addresses"]["Home"], ensure_ascii=False)
+        total = sum((line["TotalCost"] for line in lines), Decimal(0))
+        if not order.is_of_app:
+            for line in lines:
+                self._put_item(at, order.id, line)
         placed = {
             "PK": f"CUSTOMER#{username}",
-            "SK": f"#ORDER#{order}",
+            "SK": f"#ORDER#{order.id}",
             "Type": "Order",
             "Username": username,
-            "OrderId": order,
-            "CreatedAt": f"{at:%Y-%m-%dT%H:%M:%SZ}",
-            "Status": "PLACED",
+            "OrderId": order.id,
+            "CreatedAt": f"{order.created_at:%Y-%m-%dT%H:%M:%SZ}",
+            "Status": "PLACED" if order.created_at == at else "DELIVERED",
             "TotalAmount": total,
-            "NumberItems": len(basket),
-            "Address": address,
-            "GSI1PK": f"ORDER#{order}",
-            "GSI1SK": f"ORDER#{order}",
+            "NumberItems": len(lines),
+            "Address": json.dumps(customer["Addresses"]["Home"], ensure_ascii=False),
+            "GSI1PK": f"ORDER#{order.id}",
+            "GSI1SK": f"ORDER#{order.id}",
         }
-        self.table.put(at, placed)
+        self.table.put(at, {**placed, "Items": lines} if order.is_of_app else placed)
         totals = {"TotalOrders": customer["TotalOrders"] + 1, "TotalSpent": customer["TotalSpent"] + total}
         self.table.put(at, {**customer, **totals})
 
-    def set_status(self, at: datetime, number: int, order: str, status: str) -> None:
-        item = self.table.get(f"CUSTOMER#{username_of(number)}", f"#ORDER#{order}")
+    def _line(self, description: str, cents: int) -> Item:
+        amount = self._rng.choice([1, 1, 1, 2])
+        return {
+            "ItemId": f"{self._rng.randrange(10**5):05d}",
+            "Description": description.replace("\\", ""),
+            "Price": Decimal(money(cents)),
+            "Amount": amount,
+            "TotalCost": Decimal(money(cents * amount)),
+        }
+
+    def _put_item(self, at: datetime, order: str, line: Item) -> None:
+        """A line as an item of its own: its ids are in its keys alone."""
+        key = f"ORDER#{order}#ITEM#{line['ItemId']}"
+        index = {"GSI1PK": f"ORDER#{order}", "GSI1SK": f"ITEM#{line['ItemId']}"}
+        rest = {name: value for name, value in line.items() if name != "ItemId"}
+        self.table.put(at, {"PK": key, "SK": key, "Type": "OrderItem", **rest, **index})
+
+    def take_back_a_line(self, at: datetime, number: int, order: Order) -> None:
+        username = username_of(number)
+        placed = self.table.get(f"CUSTOMER#{username}", f"#ORDER#{order.id}")
+        *lines, gone = placed["Items"]
+        total = placed["TotalAmount"] - gone["TotalCost"]
+        self.table.put(at, {**placed, "Items": lines, "NumberItems": len(lines), "TotalAmount": total})
+        customer = self.table.get(f"CUSTOMER#{username}", f"CUSTOMER#{username}")
+        self.table.put(at, {**customer, "TotalSpent": customer["TotalSpent"] - gone["TotalCost"]})
+
+    def set_status(self, at: datetime, number: int, order: Order, status: str) -> None:
+        item = self.table.get(f"CUSTOMER#{username_of(number)}", f"#ORDER#{order.id}")
         self.table.put(at, {**item, "Status": status})
         if status == "CANCELLED":
-            for key in self.table.keys_from(f"ORDER#{order}#ITEM#"):
+            for key in self.table.keys_from(f"ORDER#{order.id}#ITEM#"):
                 self.table.remove(at, *key)
 
     def change_email(self, at: datetime, number: int, email: str) -> None:
@@ -196,22 +222,35 @@ def username_of(number: int) -> str:
     return f"{FIRST_NAMES[number]}{LAST_NAMES[number][0]}".lower()
 
 
+def address_of(number: int) -> Item:
+    city, code, country = CITIES[number % len(CITIES)]
+    street = f"{number + 3} {STREETS[number % len(STREETS)]}"
+    return {"StreetAddress": street, "City": city, "PostalCode": code, "Country": country}
+
+
 def email_of(username: str) -> str:
     return f"{username}@example.com"
 
 
 def morning(rng: Random) -> list[Record]:
-    """The stream of three hours, in order. Customer 4 closes the account in the third."""
+    """The stream of three hours, in order: customers, their old orders, new ones. Customer 4 leaves in the third."""
     shop = Shop(rng)
     agenda: list[tuple[datetime, Callable[[datetime], None]]] = []
     for number in range(CUSTOMERS):
         agenda.append((OPENING + timedelta(minutes=2 * number, seconds=number), partial(shop.sign_up, number=number)))
     for n in range(ORDERS):
-        number = 4 if n in (3, 9) else rng.randrange(CUSTOMERS)
-        at = OPENING + timedelta(minutes=25 + 4 * n, seconds=rng.randrange(60))
-        order = ksuid(int(at.timestamp()), rng.getrandbits(128))
+        number = 4 if n in (3, 19) else rng.randrange(CUSTOMERS)
+        is_old = n < OLD_ORDERS
+        minutes = 24 if is_old else 26 + 5 * (n - OLD_ORDERS)
+        at = OPENING + timedelta(minutes=minutes, seconds=4 * n if is_old else rng.randrange(60))
+        created = at - timedelta(days=76 - 6 * n, seconds=rng.randrange(86400)) if is_old else at
+        lines = 3 if n == SHORTENED else rng.choice([1, 1, 2, 3])
+        order = Order(ksuid(int(created.timestamp()), rng.getrandbits(128)), created, lines, is_of_app=n % 3 == 1)
         agenda.append((at, partial(shop.order, number=number, order=order)))
-        steps = ["CANCELLED"] if n % 9 == 5 else ["SHIPPED", "DELIVERED"][: rng.randrange(3)]
+        if n == SHORTENED:
+            at += timedelta(minutes=2)
+            agenda.append((at, partial(shop.take_back_a_line, number=number, order=order)))
+        steps = ["CANCELLED"] if n in CANCELLED else [] if is_old else ["SHIPPED", "DELIVERED"][: rng.randrange(3)]
         for status in steps:
             at += timedelta(minutes=rng.randrange(4, 20))
             agenda.append((at, partial(shop.set_status, number=number, order=order, status=status)))

@@ -1,4 +1,4 @@
-"""Prints what the example merged: the first rows of each table, and what is in quarantine."""
+"""Prints what the example merged: the first rows of each table, what is in quarantine, and answers to two questions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 WAREHOUSE = Path(__file__).resolve().parent / "warehouse.duckdb"
+QUESTIONS = Path(__file__).resolve().parent / "questions.sql"
 ROWS = 5
-# Left out, so that a row fits a line: the overloaded keys and what cdc-merge keeps of each row.
-HIDDEN = ("pk", "sk", "gsi1pk", "gsi1sk", "_cdc_position", "_cdc_changed_at", "_cdc_merged_at")
+# Left out, so that a row fits a line: the overloaded keys, the list that has a table of its own, and what cdc-merge
+# keeps of each row.
+HIDDEN = ("pk", "sk", "gsi1pk", "gsi1sk", "items", "_cdc_position", "_cdc_changed_at", "_cdc_merged_at")
 
 
 def show(warehouse: duckdb.DuckDBPyConnection, console: Console) -> None:
-    """Every table of the schema main, then the quarantine."""
+    """Every table of the schema main, the quarantine, then the answers."""
     warehouse.execute("SET TimeZone = 'UTC'")
     tables = warehouse.execute(
         "SELECT table_name FROM information_schema.tables WHERE table_schema = 'main' ORDER BY table_name"
@@ -30,6 +32,14 @@ def show(warehouse: duckdb.DuckDBPyConnection, console: Console) -> None:
         "quarantine",
         "SELECT object_key, record, reason, detail FROM cdc_merge.quarantine ORDER BY ALL",
     )
+    for question, query in questions():
+        show_query(warehouse, console, question, query)
+
+
+def questions() -> list[tuple[str, str]]:
+    """Each question of questions.sql, with its query."""
+    parts = QUESTIONS.read_text(encoding="utf-8").split("\n\n")
+    return [(title.removeprefix("-- "), query) for title, _, query in (part.partition("\n") for part in parts)]
 
 
 def show_query(warehouse: duckdb.DuckDBPyConnection, console: Console, name: str, query: str) -> None:
@@ -40,7 +50,8 @@ def show_query(warehouse: duckdb.DuckDBPyConnection, console: Console, name: str
     shown = [
         i for i, column in enumerate(columns) if column not in HIDDEN and any(row[i] is not None for row in rows[:ROWS])
     ]
-    table = Table(title=f"{name}: {len(rows)} rows", title_justify="left")
+    count = f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
+    table = Table(title=name if name.endswith("?") else f"{name}: {count}", title_justify="left")
     for i in shown:
         table.add_column(columns[i], no_wrap=True, overflow="ellipsis", max_width=27)
     for row in rows[:ROWS]:

@@ -14,5 +14,10 @@ def test_a_program_can_load_a_configuration_and_merge(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLE, tmp_path / "example", ignore=shutil.ignore_patterns("*.duckdb*"))
     totals = Worker(Config.load(tmp_path / "example" / "cdc-merge.yaml")).run_once()
     assert totals.counts.applied > 0
-    assert set(totals.counts.targets) == {"ecommerce_customers", "ecommerce_orders", "ecommerce_order_items"}
+    assert set(totals.counts.targets) == {
+        "ecommerce_customers",
+        "ecommerce_orders",
+        "ecommerce_order_items",
+        "ecommerce_order_lines",
+    }
     assert not totals.stopped

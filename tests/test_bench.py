@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import psycopg2
 import pytest
 
 from bench.baselines import handwritten_upsert
+from bench.checks import digest, require
 from bench.child import Result, run_probe
+from bench.export import shop_export, write_export
 from bench.feed import shop
-from bench.measures import MEASURES, Figure, Goal, Options
+from bench.figures import Figure, Goal, Options
+from bench.measures import MEASURES
 from bench.probes import PROBES, merge_loads
 from bench.report import BEGIN, END, table, this_machine, write_json, write_readme
+from cdc_merge.exports.finder import find_export
+from cdc_merge.model import Column, ColumnType, Kind
 from tests.support.postgres import fresh_database, postgres_server
 
 RECORDS = 400
@@ -40,6 +48,8 @@ def options(data: Path) -> Options:
         repeat=1,
         tiny_objects=12,
         latency_times=2,
+        items=1_200,
+        postgres_items=1_200,
         data=data,
         judge=False,
         say=lambda _line: None,
@@ -96,6 +106,70 @@ def test_each_poll_of_the_latency_measure_merges_its_one_object(options: Options
 def test_tiny_objects_are_merged_one_record_each_from_a_directory_and_from_s3(options: Options) -> None:
     for figure in MEASURES["tiny"](options):
         assert figure.counts["objects"] == figure.counts["records"] == 12
+
+
+def test_an_export_is_made_once_and_has_the_items_its_manifest_says(data: Path) -> None:
+    made = shop_export(1_200, below=data)
+    again = shop_export(1_200, below=data)
+    found = find_export(None, str(made.folder), source="ecommerce")
+    assert found.items == 1_200 == sum(file.items for file in found.files)
+    assert [path.stat().st_ino for path in made.files] == [path.stat().st_ino for path in again.files]
+
+
+def test_the_same_arguments_give_the_same_export(tmp_path: Path) -> None:
+    write_export(tmp_path / "a", 100)
+    write_export(tmp_path / "b", 100)
+    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
+    assert len(files) == 9
+    assert all((tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes() for path in files)
+
+
+@pytest.mark.parametrize("measure", ["reconcile", "reconcile-postgres"])
+def test_reconcile_loads_an_empty_target_finds_nothing_and_then_repairs_what_was_planted(
+    options: Options, measure: str
+) -> None:
+    load, equal, repair = MEASURES[measure](options)
+    assert load.counts["repaired"] == equal.counts["equal"] == 1_200
+    assert repair.counts["repaired"] > 0 and repair.counts["newer"] == 0
+    assert all(figure.baseline_seconds and set(figure.phases) == PHASES for figure in (load, equal, repair))
+
+
+PHASES = {"decode", "stage", "compare", "repair"}
+
+
+def test_the_digest_of_a_table_tells_a_single_value_that_differs(data: Path) -> None:
+    columns = (Column("name", ("Name",), ColumnType(Kind.TEXT)), Column("at", ("At",), ColumnType(Kind.TIMESTAMP)))
+    with duckdb.connect() as connection:
+        row = "(SELECT 'a' AS pk, 'b' AS sk, {} AS name, TIMESTAMPTZ '2026-01-02T00:00:00Z' AS at)"
+        found = [digest(connection, row.format(name), columns) for name in ("'x'", "'y'", "NULL", "'x'")]
+    assert found[0] == found[3] and len({tuple(each) for each in found}) == 3
+    with pytest.raises(RuntimeError, match="rows: "):
+        require("rows", found[0], found[1])
+
+
+def test_postgres_and_duckdb_agree_on_a_digest() -> None:
+    columns = (
+        Column("at", ("At",), ColumnType(Kind.TIMESTAMP)),
+        Column("cost", ("Cost",), ColumnType(Kind.NUMERIC, 12, 2)),
+        Column("name", ("Name",), ColumnType(Kind.TEXT)),
+    )
+    row = (
+        "(SELECT 'é' AS pk, 'b' AS sk, CAST('2026-01-02 03:04:05+00' AS timestamptz) AS at, "
+        "CAST(12.5 AS decimal(12, 2)) AS cost, NULL AS name)"
+    )
+    with duckdb.connect() as here, postgres_server() as server, closing(psycopg2.connect(server.url)) as there:
+        assert digest(here, row, columns) == digest(there, row, columns)
+
+
+def test_three_tables_hold_what_one_table_holds(options: Options) -> None:
+    (figure,) = MEASURES["targets"](options)
+    assert figure.counts["rows customers"] > 0 and figure.counts["rows order_items"] > 0
+    assert figure.baseline_seconds and figure.counts["ignored"] > 0  # e-mail items are in no table
+
+
+def test_each_order_has_its_five_lines_in_a_table_of_their_own(options: Options) -> None:
+    _, whole = MEASURES["each"](options)
+    assert whole.counts["rows order_lines"] == 5 * whole.counts["rows orders"] > 0
 
 
 def test_a_probe_has_a_process_of_its_own_whose_memory_is_watched(data: Path) -> None:

@@ -10,10 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from cdc_merge import Config, Reconciler, Worker
-from example import damage, make_data
+from example import damage, make_data, show
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,16 +56,17 @@ def test_the_feed_brings_the_tables_to_what_the_export_says(folder: Path) -> Non
     assert found == {
         "ecommerce_customers": (11, 0, 0),
         "ecommerce_orders": (34, 0, 0),
-        "ecommerce_order_items": (53, 0, 0),
+        "ecommerce_order_items": (41, 0, 0),
+        "ecommerce_order_lines": (23, 0, 0),
     }
 
 
-def blocks(language: str) -> list[str]:
-    """The blocks of the README's section on drift."""
-    section = re.split(r"^## ", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
-    (drift,) = (text for text in section if text.startswith("Drift\n"))
-    fenced = re.findall(r"^```(\w*)\n(.*?)^```", drift, re.MULTILINE | re.DOTALL)
-    return [text for found, text in fenced if found == language]
+def blocks(language: str, heading: str = "Drift") -> list[str]:
+    """The blocks of a section of the README."""
+    section = re.split(r"^## ", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    (found,) = (text for text in section if text.startswith(f"{heading}\n"))
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```", found, re.MULTILINE | re.DOTALL)
+    return [text for marked, text in fenced if marked == language]
 
 
 def words(text: str) -> list[list[str]]:
@@ -87,18 +89,58 @@ def test_what_the_readme_says_of_drift_can_be_pasted_and_comes_out_as_shown(fold
 
     assert outputs[1::2] == ["0", "4", "0"], pasted.stderr
     assert words(outputs[2]) == words(shown)
-    repair, again = outputs[4].split("ecommerce: 109 items")[1:]
+    repair, again = outputs[4].split("ecommerce: 97 items")[1:]
     assert re.findall(r"^ (\w+) .* (\d+) *$", repair, re.MULTILINE) == [
         ("ecommerce_customers", "1"),
         ("ecommerce_orders", "1"),
         ("ecommerce_order_items", "2"),
+        ("ecommerce_order_lines", "1"),
     ]
     assert re.findall(r"^ (\w+) +(\d+) +0 +0 +0 +0 +0 *$", again, re.MULTILINE) == [
         ("ecommerce_customers", "11"),
         ("ecommerce_orders", "34"),
-        ("ecommerce_order_items", "53"),
+        ("ecommerce_order_items", "41"),
+        ("ecommerce_order_lines", "23"),
     ]
 
 
 def test_the_demo_does_the_damage_that_the_readme_does() -> None:
     assert [statement for statement in damage.DAMAGE if statement not in "".join(blocks("sh"))] == []
+
+
+TABLES = "One table in, four out"
+
+
+def cells(text: str) -> list[list[str]]:
+    return [re.split(r" {2,}", line) for line in text.splitlines()]
+
+
+def test_the_two_questions_of_the_readme_have_the_answers_shown(folder: Path) -> None:
+    Worker(Config.load(folder / "example" / "cdc-merge.yaml")).run_once()
+    answers = blocks("", TABLES)
+
+    assert len(answers) == 2
+    with duckdb.connect(str(folder / "example" / "warehouse.duckdb")) as warehouse:
+        for query, answer in zip(blocks("sql", TABLES), answers, strict=True):
+            found = warehouse.execute(query)
+            names = [column[0] for column in found.description or ()]
+            assert [names, *([str(value) for value in row] for row in found.fetchall())] == cells(answer)
+
+
+def test_the_demo_asks_what_the_readme_asks() -> None:
+    assert [query.strip() for _, query in show.questions()] == [query.strip() for query in blocks("sql", TABLES)]
+
+
+def test_what_the_readme_shows_of_the_configuration_is_in_it() -> None:
+    lines = {line.partition(" # ")[0].strip() for line in (make_data.ROOT / "cdc-merge.yaml").read_text().splitlines()}
+
+    (shown,) = blocks("yaml", TABLES)
+    assert [line for line in shown.splitlines() if line.strip() not in lines] == []
+
+
+def test_every_column_of_the_example_holds_what_there_is_to_hold(folder: Path) -> None:
+    Worker(Config.load(folder / "example" / "cdc-merge.yaml")).run_once()
+    with duckdb.connect(str(folder / "example" / "warehouse.duckdb")) as warehouse:
+        for table in ("customers", "orders", "order_items", "order_lines"):
+            query = f"SELECT count(*) FROM ecommerce_{table} WHERE _cdc_rescued IS NOT NULL"
+            assert warehouse.execute(query).fetchall() == [(0,)]

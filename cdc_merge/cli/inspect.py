@@ -16,6 +16,8 @@ from cdc_merge.merge.preview import preview
 from cdc_merge.migrate import Migrator
 from cdc_merge.status import ProbeStatus, SourceStatus, StatusReader, allowed_delay, check
 
+_MOST_SHOWN = 20  # lines of one table of `status`, for people
+
 
 @cli.command()
 @click.option("--check", "is_check", is_flag=True, help="Exit 4 when an object, or a reconcile, has waited too long.")
@@ -70,6 +72,30 @@ def _print_status(s: SourceStatus, remark: str, now: datetime) -> None:
             for t in s.targets
         ]
         print_table("", ("target", "verified through", *columns), verified)
+    if s.unmatched:
+        strangers = [(u.entity, u.items, age(u.last_seen_at, now)) for u in s.unmatched[:_MOST_SHOWN]]
+        click.echo("  items that no target takes")
+        print_table("", ("entity", "items", "last"), strangers)
+        _print_rest(len(s.unmatched))
+    if s.misfits:
+        odd = [
+            (
+                f"{m.target}.{m.column}",
+                m.attribute,
+                m.rows,
+                age(m.last_seen_at, now),
+                "" if m.first_key is None else f"{m.first_key}: {m.first_value}",
+            )
+            for m in s.misfits[:_MOST_SHOWN]
+        ]
+        click.echo("  values that did not fit their column")
+        print_table("", ("column", "attribute", "rows", "last", "first"), odd)
+        _print_rest(len(s.misfits))
+
+
+def _print_rest(count: int) -> None:
+    if count > _MOST_SHOWN:
+        click.echo(f"and {count - _MOST_SHOWN} more: --format json shows all")
 
 
 def _last_reconcile(s: SourceStatus, now: datetime) -> str:

@@ -59,7 +59,7 @@ def reconcile(
             "an export is of one table, the configuration has several sources",
             hint=f"say which: --source {sources[0].name}",
         )
-    reports = []
+    reports, failures = [], list[CdcMergeError]()
     with _progress(shown=not context.is_json and sys.stderr.isatty()) as progress:
         stop = Stop()
         stop_on_signals(stop, exit_code=1)
@@ -67,17 +67,26 @@ def reconcile(
         how = _How(export, asked[0] if asked else None, scan_rate, dry_run, force, rebuild)
         try:
             for source in sources:
-                reports.append(_one(reconciler, source, how, progress))
+                try:
+                    reports.append(_one(reconciler, source, how, progress))
+                except CdcMergeError as error:
+                    failures.append(error)
         except Stopping:
-            raise CdcMergeError("stopped before it was done; nothing of this source was changed") from None
+            failures.append(CdcMergeError("stopped before it was done; nothing of this source was changed"))
         finally:
             reconciler.close()
     if context.is_json:
         documents = [report.as_dict() for report in reports]
-        emit(documents[0] if len(documents) == 1 else {"sources": documents})
+        if documents:
+            emit(documents[0] if len(sources) == 1 else {"sources": documents})
     else:
         for report in reports:
             _print(report)
+    # What was done is told also where another source failed; the last failure gives the exit code.
+    for failure in failures[:-1]:
+        click.secho(f"error: {failure}", fg="red", err=True)
+    if failures:
+        raise failures[-1]
     if dry_run and any(report.drifted for report in reports):
         sys.exit(EXIT_FOUND)
 

@@ -191,16 +191,24 @@ def paths_of(key: str) -> tuple[str, str]:
     return key, key
 
 
-def table_name(table: str) -> str:
-    """The name of a table that is given by its name or ARN: `arn:aws:dynamodb:<region>:<account>:table/<name>`."""
-    return table.rpartition("/")[2]
-
-
 def is_table(table_arn: str | None, table: str) -> bool:
-    """Whether an export's table is the one wanted, which may be an ARN or a mere name. Unknown: it is."""
+    """Whether an export's table is the one wanted, which may be an ARN or a mere name. Unknown: it is.
+
+    By name, and by account where both say: a replica in another region is the same table.
+    arn:aws:dynamodb:region:account:table/name:
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html#amazondynamodb-resources-for-iam-policies
+    """
     if table_arn is None:
         return True
-    return table_arn == table if table.startswith("arn:") else table_name(table_arn) == table
+    (account, name), (wanted_account, wanted_name) = _account_and_name(table_arn), _account_and_name(table)
+    return name == wanted_name and (not account or not wanted_account or account == wanted_account)
+
+
+def _account_and_name(table: str) -> tuple[str, str]:
+    if not table.startswith("arn:"):
+        return "", table
+    fields = table.split(":", 5)
+    return fields[4] if len(fields) > 5 else "", fields[-1].removeprefix("table/").partition("/")[0]
 
 
 def _kind(fields: dict[str, Any], since: datetime | None, where: str) -> ExportKind:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import duckdb
@@ -14,6 +14,7 @@ from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.envelopes import EnvelopePass, FeedFacts
 from cdc_merge.feed.history import HistoryPass
 from cdc_merge.feed.images import ImagePass, Staged
+from cdc_merge.feed.notices import Misfit, Notices
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.portions import Portions
 from cdc_merge.feed.rejects import Rejects
@@ -36,7 +37,8 @@ class Decoded:
     """What decoding found. The rows themselves are in the workbench: `stage_keys`, `stage_rows_<i>`, `rejected`,
     and for targets with a history `stage_events` and `history_rows_<i>`.
 
-    `records` counts every record, and each unreadable object as one; `records_of` is per object number.
+    `records` counts every record, and each unreadable object as one; `records_of` is per object number. `unmatched`:
+    items that no target takes, by entity. `misfits`: columns that did not take some values.
     """
 
     facts: FeedFacts
@@ -46,6 +48,8 @@ class Decoded:
     records_of: dict[int, int]
     newest_change_at: datetime | None
     plain_bytes: int
+    unmatched: Mapping[str, int] = field(default_factory=dict)
+    misfits: tuple[Misfit, ...] = ()
 
     @property
     def superseded(self) -> int:
@@ -109,7 +113,9 @@ def _decode(
         "CREATE TABLE rejected_early AS SELECT object_number, count(*) AS records FROM rejected GROUP BY ALL"
     )
     workbench.execute(render("feed/sql/latest.sql", DUCKDB))
-    images = ImagePass(workbench, crew, portions, rejects, source, envelopes.facts, books, dialect)
+    notices = Notices()
+    facts = envelopes.facts
+    images = ImagePass(workbench, crew, portions, rejects, source, facts, books, dialect, notices=notices)
     images.run()
     if with_history := [i for i, book in enumerate(books) if book.target.has_history]:
         HistoryPass(
@@ -135,11 +141,13 @@ def _decode(
     )
     latest, newest = workbench.rows("SELECT count(*), max(changed_at) FROM facts")[0]
     return Decoded(
-        facts=envelopes.facts,
+        facts=facts,
         records=sum(records_of.values()),
         latest=latest,
         quarantined=rejects.count(),
         records_of=records_of,
         newest_change_at=newest,
         plain_bytes=plain_bytes,
+        unmatched=notices.unmatched,
+        misfits=notices.misfits,
     )

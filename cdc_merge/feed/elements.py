@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -9,9 +10,10 @@ import pyarrow.compute as pc
 
 from cdc_merge.feed import shape
 from cdc_merge.feed.convert import carefully
+from cdc_merge.feed.notices import failed_attributes
 from cdc_merge.feed.plain import attributes_seen
 from cdc_merge.feed.rescue import rescue
-from cdc_merge.feed.values import Extracted, Values, staged_name, whole_columns
+from cdc_merge.feed.values import Extracted, Values, part_columns, staged_name, whole_columns
 from cdc_merge.feed.workbench import Bench
 from cdc_merge.merge.schema import SchemaBook, TypedColumn
 from cdc_merge.model import Column, Evolve
@@ -77,30 +79,40 @@ class ElementStage:
         )
         return dict(rows)
 
-    def rows(self, bench: Bench) -> pa.Table:
-        """The rows of the elements in `found`, as `stage_rows_<i>` has them."""
+    def rows(self, bench: Bench) -> tuple[pa.Table, pa.Table]:
+        """The rows of the elements in `found`, as `stage_rows_<i>` has them; and those that columns did not take.
+
+        The latter (n, image, misfits) are as Notices wants them.
+        """
         columns = self._book.schema.columns
         pointers = shape.Pointers()
         values = [self._value(i, c, pointers) for i, c in enumerate(columns)]
         pointers.value("/")  # never an empty list
-        inner = [i for i, c in enumerate(columns) if not c.of_parent]
+        whole = whole_columns(columns, ())
         held = sorted(self._book.held_attributes())
         table = bench.table(
             render(
                 "feed/sql/element_rows.sql",
                 DUCKDB,
                 columns=values,
-                must_fit=whole_columns([values[i] for i in inner], [columns[i] for i in inner], ()),
+                watched=[values[i] for i in (*whole, *part_columns(columns))],
                 whole=Sql(_has_whole(values, columns)),
                 held=Sql("[" + ", ".join(map(shape.literal, held)) + "]::VARCHAR[]"),
                 pointers=Sql(pointers.as_list()),
             )
         )
-        rescued = self._rescued(table, frozenset(held))
+        attributes = [str(c.path[0]) if i in whole else None for i, c in enumerate(columns)]
+        rescued = self._rescued(table, frozenset(held), attributes)
+        is_misfit = pc.and_(pc.greater(pc.list_value_length(table["misfits"]), 0), pc.invert(table["is_whole"]))
+        misfits = table.select(["n", "image", "misfits"]).filter(is_misfit)
         renamed = {"place": "element_place", "key": "element_key"}
-        table = table.drop_columns(["image", "failed", "stray", "is_whole"])
+        if not self._values.dialect.holds_nul:
+            keys = table.column("key")
+            fitting = pc.if_else(pc.match_substring(keys, "\0"), None, keys)
+            table = table.set_column(table.column_names.index("key"), "key", fitting)
+        table = table.drop_columns(["image", "misfits", "stray", "is_whole"])
         table = table.rename_columns([renamed.get(n, n) for n in table.column_names])
-        return table.append_column("rescued", rescued)
+        return table.append_column("rescued", rescued), misfits
 
     def _value(self, index: int, column: TypedColumn, pointers: shape.Pointers) -> Extracted:
         if column.of_parent:
@@ -111,24 +123,35 @@ class ElementStage:
         value = self._values.piece_or_mask(column, lambda tag: _TAGS[tag[1:]] if tag else "element")
         value = value or carefully(column.type, _TAGS, "element", self._values.dialect, base64_layers=layers)
         # A map's attributes are looked at one by one where the element as a whole did not fit.
-        return Extracted(staged_name(index), Sql(f"CASE WHEN NOT {_IS_NULL} THEN {value} END"), Sql("FALSE"), ".")
+        given = Sql("(json_keys(element)[1] NOT IN ('M', 'NULL'))")
+        return Extracted(staged_name(index), Sql(f"CASE WHEN NOT {_IS_NULL} THEN {value} END"), given, index)
 
-    def _rescued(self, table: pa.Table, held: frozenset[str]) -> pa.Array:
+    def _rescued(self, table: pa.Table, held: frozenset[str], attributes: Sequence[str | None]) -> pa.Array:
         """What no column holds, of the few rows where there is any."""
-        failed = pc.greater(pc.list_value_length(table.column("failed")), 0)
+        failed = pc.greater(pc.list_value_length(table.column("misfits")), 0)
         odd = pc.and_(pc.or_(table.column("stray"), failed), pc.invert(table.column("is_whole")))
         places = pc.indices_nonzero(odd)
         few = table.take(places)
         left = rescue(
             few.column("image"),
             held=held,
-            failed=few.column("failed"),
+            failed=failed_attributes(few, attributes),
             base64_layers=self._values.base64_layers,
         )
         texts: list[str | None] = [None] * len(table)
         for place, text in zip(places.to_pylist(), left.to_pylist(), strict=True):
             texts[place] = text
+        if not self._values.dialect.holds_nul:
+            lost = pc.indices_nonzero(pc.match_substring(table.column("key"), "\0"))
+            for place, key in zip(lost.to_pylist(), table.column("key").take(lost).to_pylist(), strict=True):
+                texts[place] = _with_key(key, texts[place])
         return pa.array(texts, pa.string())
+
+
+def _with_key(key: str, rescued: str | None) -> str:
+    """What is left over, and the key of a map's entry that the engine cannot hold."""
+    own = f'"_cdc_key":{{"S":{json.dumps(key, ensure_ascii=False)}}}'
+    return f"{{{own}}}" if rescued is None else f"{{{own},{rescued[1:]}"
 
 
 def _has_whole(values: Sequence[Extracted], columns: Sequence[TypedColumn]) -> str:

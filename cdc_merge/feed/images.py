@@ -13,13 +13,22 @@ from cdc_merge.errors import UnusableFeed
 from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import table_of
 from cdc_merge.feed.elements import ElementStage
+from cdc_merge.feed.entities import entity
 from cdc_merge.feed.envelopes import FeedFacts
+from cdc_merge.feed.notices import Notices, failed_attributes
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.plain import attributes_seen
 from cdc_merge.feed.portions import Portion, Portions
 from cdc_merge.feed.rejects import Reject, Rejects
 from cdc_merge.feed.rescue import rescue
-from cdc_merge.feed.values import Extracted, Values, staged_columns, staged_definition, whole_columns
+from cdc_merge.feed.values import (
+    Extracted,
+    Values,
+    part_columns,
+    staged_columns,
+    staged_definition,
+    whole_columns,
+)
 from cdc_merge.feed.where import could_take, takes
 from cdc_merge.feed.workbench import Bench, Workbench
 from cdc_merge.merge.schema import SchemaBook, TypedColumn, holders
@@ -41,12 +50,21 @@ Columns = tuple[TypedColumn, ...]
 
 @dataclass(frozen=True)
 class _TargetLayout:
-    """A target in `wide`: whether it takes a row, its columns there, and which of them take whole attributes."""
+    """A target in `wide`: whether it takes a row, and its columns there.
+
+    `belongs`: whether an item is the target's, though it may have no element to be a row; None: as `takes` says.
+    """
 
     number: int
     takes: Sql
     clean: Sql
     columns: tuple[Extracted, ...]
+    belongs: Sql | None = None
+
+    @property
+    def flag(self) -> str:
+        """The column that tells whether an item is the target's."""
+        return f"takes_{self.number}" if self.belongs is None else f"belongs_{self.number}"
 
 
 def _joined(operator: str, parts: Sequence[str]) -> str:
@@ -86,11 +104,16 @@ class ImagePass:
         dialect: Dialect,
         form: shape.Form = shape.CHANGE,
         *,
+        notices: Notices | None = None,
         staged: Staged = Staged(),
         only: Collection[int] | None = None,
     ) -> None:
-        """`only`: the targets, by place, whose rows are wanted; None: all."""
+        """`notices` takes note of items that no target takes, and of values that do not fit; None: nobody asks.
+
+        `only`: the targets, by place, whose rows are wanted; None: all.
+        """
         self._form = form
+        self._notices = notices
         self._staged = staged
         self._workbench = workbench
         self._crew = crew
@@ -282,9 +305,14 @@ class ImagePass:
             columns = {number: book.schema.columns for number, book in self._books.items()}
         layouts = self._extract(bench, columns)
         odd = ", ".join(f"count(*) FILTER (takes_{t.number} AND clean_{t.number} IS NOT TRUE)" for t in layouts)
-        unusable, *odd_counts = bench.rows(f"SELECT count(*) FILTER ({UNUSABLE}), {odd} FROM wide")[0]
+        belongs = " OR ".join(t.flag for t in layouts)
+        unmatched = f"count(*) FILTER (NOT removed AND NOT ({belongs}) AND NOT {UNUSABLE})"
+        query = f"SELECT count(*) FILTER ({UNUSABLE}), {unmatched}, {odd} FROM wide"
+        unusable, strangers, *odd_counts = bench.rows(query)[0]
         if unusable:
             self._doubt(bench)
+        if strangers and self._notices:
+            self._count_unmatched(bench, self._notices, belongs)
         flags = "".join(f", takes_{t.number}" for t in layouts)
         bench.execute(f"INSERT INTO {self._staged.facts} SELECT n, changed_at, removed{flags} FROM wide")
         for layout, count in zip(layouts, odd_counts, strict=True):
@@ -347,8 +375,14 @@ class ImagePass:
     def _layout(self, number: int, book: SchemaBook, columns: Columns, pointers: shape.Pointers) -> _TargetLayout:
         if book.target.each is not None:
             count = f"element_count({pointers.value(shape.pointer(book.target.each))})"
-            taken = f"({takes(book.target, pointers.value)}) AND {count} > 0"
-            return _TargetLayout(number=number, takes=Sql(taken), clean=Sql("FALSE"), columns=())
+            belongs = takes(book.target, pointers.value)
+            return _TargetLayout(
+                number=number,
+                takes=Sql(f"({belongs}) AND {count} > 0"),
+                clean=Sql("FALSE"),
+                columns=(),
+                belongs=Sql(belongs),
+            )
         values = [self._values.sure(f"t{number}_c{i}", c, pointers) for i, c in enumerate(columns)]
         return _TargetLayout(
             number=number,
@@ -381,6 +415,33 @@ class ImagePass:
         is_clean = f"width = {_joined('+', [str(pinned), *held])}"
         return f"({is_clean}) AND NOT {_joined('OR', astray)}" if astray else is_clean
 
+    def _count_unmatched(self, bench: Bench, notices: Notices, belongs: str) -> None:
+        pointers = shape.Pointers(self._form)
+        expression = entity(self._source, self._facts.key_tags or (), self._form, pointers.value)
+        pointers.value("/")  # never an empty list
+        notices.add_unmatched(
+            bench.rows(
+                render(
+                    "feed/sql/unmatched.sql",
+                    DUCKDB,
+                    entity=Sql(expression),
+                    belongs=Sql(belongs),
+                    pointers=Sql(pointers.as_list()),
+                )
+            )
+        )
+
+    def _note_misfits(self, bench: Bench, number: int, rows: pa.Table, columns: Columns) -> None:
+        """Take note of the rows (n, image, misfits), if anybody asks."""
+
+        def key_of(n: int) -> tuple[str, ...]:
+            key: tuple[str, str] = bench.rows(f"SELECT partition_key, sort_key FROM latest WHERE n = {n}")[0]
+            return key[: len(self._source.key)]
+
+        if self._notices:
+            layers = self._facts.base64_layers
+            self._notices.add_misfits(rows, self._books[number], columns, key_of, base64_layers=layers)
+
     def _stage_rows(self, bench: Bench, layout: _TargetLayout) -> None:
         number = layout.number
         into = "".join(f", c{i}" for i in range(len(layout.columns)))
@@ -409,22 +470,26 @@ class ImagePass:
             pointers = shape.Pointers()
             values = [self._values.careful(i, c, pointers) for i, c in enumerate(columns)]
             pointers.value("/")  # never an empty list
+            whole = whole_columns(columns, book.key)
             rows = bench.table(
                 render(
                     "feed/sql/odd.sql",
                     DUCKDB,
                     columns=values,
-                    whole_columns=whole_columns(values, columns, book.key),
+                    watched=[values[i] for i in (*whole, *part_columns(columns))],
                     pointers=Sql(pointers.as_list()),
                 )
             )
+        failed = failed_attributes(rows, [str(c.path[0]) if i in whole else None for i, c in enumerate(columns)])
+        if failed is not None:
+            self._note_misfits(bench, number, rows, columns)
         rescued = rescue(
             rows.column("image"),
             held=held,
-            failed=rows.column("failed"),
+            failed=failed,
             base64_layers=self._facts.base64_layers,
         )
-        rows = rows.drop_columns(["image", "failed"]).append_column("rescued", rescued)
+        rows = rows.drop_columns(["image", "misfits"]).append_column("rescued", rescued)
         names = ", ".join(DUCKDB.quote(n) for n in rows.column_names)
         with bench.naming(careful=rows), self._staging:
             bench.execute(f"INSERT INTO {self._staged.rows}_{number} ({names}) SELECT {names} FROM careful")
@@ -438,7 +503,9 @@ class ImagePass:
             with bench.naming(found=found):
                 stage.meet(bench, found)
                 self._add_columns(bench, number, book)
-                rows = stage.rows(bench)
+                rows, misfits = stage.rows(bench)
+                if len(misfits):
+                    self._note_misfits(bench, number, misfits, book.schema.columns)
             names = ", ".join(DUCKDB.quote(n) for n in rows.column_names)
             with bench.naming(careful=rows):
                 bench.execute(f"INSERT INTO {self._staged.rows}_{number} ({names}) SELECT {names} FROM careful")

@@ -14,18 +14,31 @@ from cdc_merge.warehouses.dialect import Dialect
 
 @dataclass(frozen=True)
 class Extracted:
-    """A column in a template: its quoted name and the expression of its value."""
+    """A column in a template: its quoted name and the expression of its value.
+
+    `given`: whether the item has a value there. `number`: its place among the target's columns.
+    """
 
     name: Name
     value: Sql
     given: Sql | None = None
-    attribute: str = ""
+    number: int = -1
 
 
-def whole_columns(values: Sequence[Extracted], columns: Sequence[TypedColumn], key: Sequence[str]) -> list[Extracted]:
-    """Those that must have a value if their attribute has one: what else could hold it?"""
+def whole_columns(columns: Sequence[TypedColumn], key: Sequence[str]) -> list[int]:
+    """Those (by index) that must have a value if their attribute has one: what else could hold it?"""
     mine = [i for attribute, held_by in holders(columns).items() if attribute not in key for i in held_by]
-    return [values[i] for i in sorted(mine) if columns[i].mask is None]
+    return sorted(i for i in mine if columns[i].mask is None)
+
+
+def part_columns(columns: Sequence[TypedColumn]) -> list[int]:
+    """Those (by index) whose value is elsewhere only in _cdc_rescued: parts of what no column holds whole."""
+    held = holders(columns)
+    return [
+        i
+        for i, c in enumerate(columns)
+        if len(c.path) != 1 and c.mask is None and not c.of_parent and (not c.path or str(c.path[0]) not in held)
+    ]
 
 
 def staged_name(index: int) -> Name:
@@ -74,7 +87,7 @@ class Values:
             staged_name(index),
             Sql(f"CASE WHEN NOT {is_null} THEN {value} END"),
             Sql(f"({whole} IS NOT NULL AND NOT {is_null})"),
-            str(column.path[0]) if column.path else "",
+            index,
         )
 
     def holds(self, column: TypedColumn, value: Extracted, pointers: shape.Pointers) -> str:

@@ -16,6 +16,7 @@ from cdc_merge.merge.plan import Layout
 from cdc_merge.model import Kind, Source
 from cdc_merge.names import history_table
 from cdc_merge.render import Name, Sql, name, render
+from cdc_merge.staging import key_document
 from cdc_merge.warehouses import Dialect, Row
 
 _OF_THE_ROW = (
@@ -224,6 +225,15 @@ class ItemReader:
                 if whose is not Whose.OTHERS:
                     place = Place(key, int(offset or 0), int(record or 0), version)
                     yield Quarantined(number, place, reason, detail, whose is Whose.DOUBTFUL)
+
+    @property
+    def key_document(self) -> str:
+        """The key as the samples of `misfits` have it."""
+        return key_document((self.partition_key, self.sort_key)[: len(self._tags)])
+
+    def misfits(self, query: Query) -> list[tuple[str, str]]:
+        """(target, column) of those whose sample of a value that did not fit is the item's."""
+        return [(target, column) for target, column in query(self.say("misfits", key=self.key_document))]
 
     def reconciled(self, query: Query) -> dict[str, list[Reconciled]]:
         """All reconciles of each target, oldest first."""

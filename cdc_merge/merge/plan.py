@@ -286,6 +286,18 @@ class MergePlan:
         )
         return Statement("record quarantine", sql)
 
+    def record_notices(self, batch: Batch, *, unmatched: bool, misfits: bool) -> list[Statement]:
+        """What decoding noticed beside the rows, added to what earlier batches noticed; all that is staged of it."""
+        noticed = [n for n, is_there in (("unmatched", unmatched), ("misfits", misfits)) if is_there]
+        return [
+            Statement(
+                f"{verb} {notice}",
+                self.render(f"merge/sql/{verb}_{notice}", source=batch.source, merged_at=batch.merged_at),
+            )
+            for notice in noticed
+            for verb in ("add", "insert")
+        ]
+
     def record_empty(self, batch: Batch) -> Statement:
         """The books of a batch that had no usable record."""
         return Statement("record batch", self.render("merge/sql/record_empty_batch", **_books(batch)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from cdc_merge.errors import SchemaConflict
 from cdc_merge.model import Column, ColumnType, Evolve, Kind, Mask, Path, Target, Template, TimeUnit
-from cdc_merge.names import assign, choose_column
+from cdc_merge.names import assign
 from cdc_merge.warehouses.dialect import Dialect
 
 # The one column of a target with `columns: document`: the whole item as plain JSON.
@@ -182,7 +182,7 @@ class SchemaBook:
     @property
     def teaches(self) -> bool:
         """Whether the warehouse's tables are to be made or altered."""
-        return self.grew or bool(self.history_lacks)
+        return self.grew or bool(self.history_lacks) or (self.target.has_history and self.history is None)
 
     @property
     def new_columns(self) -> tuple[TypedColumn, ...]:
@@ -264,94 +264,6 @@ class SchemaBook:
 def _own_type(tags: Mapping[str, int]) -> ColumnType | None:
     ranked = sorted((t for t in tags if t in TYPE_OF_TAG), key=lambda t: (-tags[t], list(TYPE_OF_TAG).index(t)))
     return TYPE_OF_TAG[ranked[0]] if ranked else None
-
-
-def open_book(
-    target: Target,
-    key: tuple[str, ...],
-    dialect: Dialect,
-    stored: TargetSchema | None,
-    *,
-    others: frozenset[str] = frozenset(),
-    history: frozenset[str] | None = None,
-) -> SchemaBook:
-    """The book of a target, from what the warehouse has and what the configuration asks.
-
-    `others`: columns of the table that are not in `stored`; `history`: those of its history, if there is one.
-    Raises SchemaConflict where the two contradict each other.
-    """
-    asked = (DOCUMENT,) if target.is_document else target.columns or ()
-    is_each = target.each is not None
-    renamed = {str(c.path[0]): c.name for c in asked if _is_key(c, key, is_each=is_each)}
-    asked = tuple(c for c in asked if not _is_key(c, key, is_each=is_each))
-    if stored is None:
-        key_names: dict[str, str] = {}
-        for attribute in key:
-            taken = {c.name: str(c.path[0]) if c.path else "" for c in asked} | {n: a for a, n in key_names.items()}
-            key_names[attribute] = renamed.get(attribute) or choose_column(
-                attribute,
-                taken=taken,
-                reserved=dialect.reserved_columns,
-                max_bytes=dialect.max_identifier_bytes,
-            )
-        schema = TargetSchema(tuple(key_names[a] for a in key), key=key, each=target.each)
-    else:
-        schema = stored
-        if stored.each != target.each:
-            raise _conflict(target, f"its rows come from {_said(stored.each)}, not from {_said(target.each)}")
-        if stored.key != key:
-            raise _conflict(target, f"its rows have the key {list(stored.key)}, the source says {list(key)}")
-        for attribute, name in zip(key, stored.key_names, strict=True):
-            if renamed.get(attribute, name) != name:
-                raise _conflict(target, f"key column {name} is to be {renamed[attribute]}")
-    existing = {c.name: c for c in schema.columns}
-    added: list[TypedColumn] = []
-    pending: list[Column] = []
-    for column in asked:
-        have, kind = existing.get(column.name), _known_type(column)
-        if have is None and kind is None:
-            pending.append(column)
-        elif have is None and kind is not None:
-            added.append(TypedColumn(column.name, column.path, kind, column.template, column.mask, column.of_parent))
-        elif have is not None and (
-            have.path != column.path
-            or kind not in (None, have.type)
-            or (have.template, have.mask, have.of_parent) != (column.template, column.mask, column.of_parent)
-        ):
-            raise _conflict(target, f"column {column.name} holds {have.path} as {have.type.kind}")
-    schema = replace(schema, columns=(*schema.columns, *added), has_history=schema.has_history or target.has_history)
-    for name in (*(c.name for c in added), *(c.name for c in pending)):
-        if name in others or name in schema.key_names:
-            raise _conflict(target, f"there is a column {name} already, which holds something else")
-    return SchemaBook(target, key, dialect, schema, tuple(pending), stored, others, history)
-
-
-def _is_key(column: Column, key: tuple[str, ...], *, is_each: bool) -> bool:
-    """Whether it only gives a key column another name."""
-    is_item = column.of_parent or not is_each
-    is_plain = column.template is None and column.mask is None
-    return len(column.path) == 1 and column.path[0] in key and is_item and is_plain
-
-
-def _known_type(column: Column) -> ColumnType | None:
-    """The type that is certain before a value is seen: masks and pieces of a text are text unless it says otherwise."""
-    if column.mask is not None:
-        return ColumnType(Kind.TEXT)
-    if column.template is not None:
-        return column.type or ColumnType(Kind.TEXT)
-    return column.type
-
-
-def _said(each: Path | None) -> str:
-    return ".".join(map(str, each)) if each is not None else "whole items"
-
-
-def _conflict(target: Target, what: str) -> SchemaConflict:
-    return SchemaConflict(
-        f"the configuration no longer fits the table: {what}",
-        where=f"target {target.table}",
-        hint="give the changed column a new name, or merge into a new table (another `table:`) and replay",
-    )
 
 
 def key_column_type(tag: str) -> ColumnType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from cdc_merge.errors import SchemaConflict
+from cdc_merge.merge.opening import REBUILD, Change, Contradiction, contradictions, open_book
 from cdc_merge.merge.schema import (
     ELEMENT_COLUMNS,
     HISTORY_COLUMNS,
@@ -13,9 +13,8 @@ from cdc_merge.merge.schema import (
     TargetSchema,
     all_columns,
     key_column_type,
-    open_book,
 )
-from cdc_merge.model import ColumnType, Kind, Source
+from cdc_merge.model import ColumnType, Kind, Source, Target
 from cdc_merge.names import history_table
 from cdc_merge.warehouses import Dialect, Session
 
@@ -71,45 +70,81 @@ class Inspector:
         """
         books = []
         for target in source.targets:
-            stored = self.schemas.get(target.table)
-            others: frozenset[str] = frozenset()
-            history: frozenset[str] | None = None
-            if stored:
-                self._compare(target.table, self._expected(stored))
-                others = frozenset(self.tables[target.table]) - set(all_columns(stored))
-                self._refuse_required(target.table, others)
-            if stored and stored.has_history and target.has_history:
-                history = self.open_history(target.table, stored)
+            for contradiction in self.contradictions(target, source.key):
+                raise contradiction.error(target.table)
+            stored, others = self.schemas.get(target.table), self.others(target.table)
+            is_kept = stored is not None and stored.has_history and target.has_history
+            history = self.open_history(target.table, stored) if stored and is_kept else None
             books.append(open_book(target, source.key, self.dialect, stored, others=others, history=history))
         return books
 
-    def open_history(self, target: str, schema: TargetSchema) -> frozenset[str]:
-        """The columns of a target's history that are its own.
+    def open_history(self, target: str, schema: TargetSchema) -> frozenset[str] | None:
+        """The columns of a target's history; None: it was dropped by hand, and begins anew.
 
         Raises SchemaConflict where it cannot hold what the schema says. Columns that it lacks can be added.
         """
         label = history_table(target)
-        have = frozenset(self.tables.get(label, ()))
-        expected = list(self._expected_of_history(schema))
-        columns = {c.name for c in schema.columns}
-        self._compare(label, ((c, t) for c, t in expected if c in have or c not in columns))
-        self._refuse_required(label, have - {c for c, _ in expected})
-        return have
+        if label not in self.tables:
+            return None
+        for contradiction in self.history_contradictions(label, schema):
+            raise contradiction.error(label)
+        return frozenset(self.tables[label])
+
+    def history_contradictions(self, label: str, schema: TargetSchema) -> Iterator[Contradiction]:
+        """All that keeps a history from being merged into. It is not built anew, so it is not lost by a rebuild."""
+        quoted, have = self.dialect.quote(self.schema, label), self.tables[label]
+        expected = dict(self._expected_of_history(schema))
+        added = {c.name for c in schema.columns}
+        for column, kind in expected.items():
+            there = have.get(column)
+            if (there is None and column in added) or (there and _spelling(there.type) == _spelling(kind)):
+                continue
+            what = f"is {there.type} where the history needs {kind}" if there else "is missing"
+            name = self.dialect.quote(column)
+            cure = f"ALTER TABLE {quoted} " + (
+                f"RENAME COLUMN {name} to another name, and a new one is added"
+                if there and column in added
+                else f"{f'ALTER COLUMN {name} TYPE' if there else f'ADD COLUMN {name}'} {kind}"
+            )
+            yield Contradiction(Change.BY_HAND, f"the column {what}", cure, column)
+        yield from self._required(label, have.keys() - expected.keys())
+
+    def others(self, table: str) -> frozenset[str]:
+        """Columns that people added to a target's table."""
+        stored = self.schemas.get(table)
+        return frozenset(self.tables.get(table, ())) - set(all_columns(stored)) if stored else frozenset()
+
+    def contradictions(self, target: Target, key: tuple[str, ...]) -> Iterator[Contradiction]:
+        """All that keeps a target's table from being merged into: first what was done by hand, then what is asked."""
+        stored = self.schemas.get(target.table)
+        if stored is None:
+            return
+        others = self.others(target.table)
+        yield from self._altered(target.table, self._expected(stored))
+        yield from self._required(target.table, others)
+        yield from contradictions(target, key, stored, others=others)
 
     def left_behind(self, source: Source) -> dict[str, TargetSchema]:
         """Tables of targets that the configuration no longer has: their rows still tell how far their keys had come.
 
         Raises SchemaConflict where such a table cannot be asked any more; one that was dropped is left out.
         """
-        configured = {t.table for t in source.targets}
-        found = {}
-        for table, stored in self.schemas.items():
-            if table in configured or table not in self.tables or stored.key != source.key:
-                continue
-            asked = (*stored.key_names, "_cdc_position")
-            self._compare(table, ((c, t) for c, t in self._expected(stored) if c in asked))
-            found[table] = stored
+        found = {t: s for t, s in self.unconfigured(source).items() if t in self.tables and s.key == source.key}
+        for table in found:
+            for contradiction in self.contradictions_left_behind(table):
+                raise contradiction.error(table)
         return found
+
+    def unconfigured(self, source: Source) -> dict[str, TargetSchema]:
+        """Tables that were made for targets which the configuration no longer has."""
+        configured = {t.table for t in source.targets}
+        return {table: stored for table, stored in self.schemas.items() if table not in configured}
+
+    def contradictions_left_behind(self, table: str) -> Iterator[Contradiction]:
+        """Why a table of `left_behind` cannot be asked."""
+        stored = self.schemas[table]
+        asked = (*stored.key_names, "_cdc_position")
+        return self._altered(table, ((c, t) for c, t in self._expected(stored) if c in asked))
 
     def intact_columns(self, target: str) -> frozenset[str] | None:
         """The columns of a target's table that are as they were made; None: there is no such table."""
@@ -145,38 +180,30 @@ class Inspector:
             if column in own:  # the types of the key may not be known yet
                 yield column, own[column]
 
-    def _compare(self, label: str, expected: Iterable[tuple[str, str]]) -> None:
+    def _altered(self, label: str, expected: Iterable[tuple[str, str]]) -> Iterator[Contradiction]:
         table = self.tables.get(label)
         quoted = self.dialect.quote(self.schema, label)
         if table is None:
-            raise SchemaConflict(
-                f"its table {quoted} is gone",
-                where=f"target {label}",
-                hint="to build it anew delete its row from the metadata table `targets`, then: cdc-merge replay",
-            )
+            cure = f"{REBUILD} makes it anew; without exports delete its row from the metadata table `targets`, then: "
+            yield Contradiction(Change.BY_HAND, f"its table {quoted} is gone", f"{cure}cdc-merge replay")
+            return
         for column, type_name in expected:
             have, name = table.get(column), self.dialect.quote(column)
             if have and _spelling(have.type) == _spelling(type_name):
                 continue
             what = f"is {have.type} where it was made as {type_name}" if have else "is missing"
             cure = f"ALTER COLUMN {name} TYPE" if have else f"ADD COLUMN {name}"
-            raise SchemaConflict(
-                f"the column {what}",
-                where=f"target {label}.{column}",
-                hint=f"ALTER TABLE {quoted} {cure} {type_name}; values that were lost come back by merging into a "
-                "new table (another `table:`) and replay",
-            )
+            cure = f"ALTER TABLE {quoted} {cure} {type_name}; values that were lost come back by {REBUILD}"
+            yield Contradiction(Change.BY_HAND, f"the column {what}", cure, column)
 
-    def _refuse_required(self, label: str, others: Iterable[str]) -> None:
+    def _required(self, label: str, others: Iterable[str]) -> Iterator[Contradiction]:
         """Columns that people added are theirs and get no value, so they must do without one."""
         for column in sorted(others):
             if self.tables[label][column].required:
-                raise SchemaConflict(
-                    "a column that was added by hand neither takes NULL nor has a default",
-                    where=f"target {label}.{column}",
-                    hint=f"ALTER TABLE {self.dialect.quote(self.schema, label)} "
-                    f"ALTER COLUMN {self.dialect.quote(column)} DROP NOT NULL",
-                )
+                what = "a column that was added by hand neither takes NULL nor has a default"
+                cure = f"ALTER COLUMN {self.dialect.quote(column)} DROP NOT NULL"
+                cure = f"ALTER TABLE {self.dialect.quote(self.schema, label)} {cure}; or without it: {REBUILD}"
+                yield Contradiction(Change.BY_HAND, what, cure, column)
 
 
 def _spelling(type_name: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cdc_merge.errors import Refused
+from cdc_merge.exports.manifest import is_table
 from cdc_merge.model import Source
 from cdc_merge.reconcile.plan import Tally
 from cdc_merge.reconcile.snapshot import Items
@@ -59,7 +60,7 @@ class SafetyLimits:
     def _judge_table(self, known_arn: str | None) -> None:
         theirs = self.items.table_arn
         for mine, says in ((self.source.table, "the configuration"), (known_arn, "what was merged before")):
-            if mine and theirs and not _is_same_table(mine, theirs):
+            if mine and theirs and not is_table(theirs, mine):
                 lifted = self._refuse_unless_forced(
                     f"it is of the table {theirs}, by {says} the source is {mine}",
                     hint="name an export of the source's own table",
@@ -136,20 +137,3 @@ class SafetyLimits:
             hint="look at them: cdc-merge reconcile --dry-run; if that is right, raise reconcile.max_delete",
         )
         return [lifted]
-
-
-def _is_same_table(mine: str, theirs: str) -> bool:
-    """By name, and by account where both say: a replica in another region is the same table.
-
-    arn:aws:dynamodb:region:account:table/name:
-    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html#amazondynamodb-resources-for-iam-policies
-    """
-    (my_account, my_name), (their_account, their_name) = _parts(mine), _parts(theirs)
-    return my_name == their_name and (not my_account or not their_account or my_account == their_account)
-
-
-def _parts(table: str) -> tuple[str, str]:
-    if not table.startswith("arn:"):
-        return "", table
-    fields = table.split(":", 5)
-    return fields[4] if len(fields) > 5 else "", fields[-1].removeprefix("table/").partition("/")[0]

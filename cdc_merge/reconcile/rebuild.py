@@ -8,8 +8,9 @@ from datetime import datetime
 from hashlib import sha256
 
 from cdc_merge.errors import Refused, SchemaConflict
+from cdc_merge.merge.opening import open_book
 from cdc_merge.merge.plan import Layout, MergePlan, PlannedTarget
-from cdc_merge.merge.schema import METADATA_COLUMNS, SchemaBook, TargetSchema, TypedColumn, all_columns, open_book
+from cdc_merge.merge.schema import METADATA_COLUMNS, SchemaBook, TargetSchema, TypedColumn, all_columns
 from cdc_merge.merge.tables import Inspector
 from cdc_merge.model import Source
 from cdc_merge.reconcile import swap

@@ -390,6 +390,8 @@ class Reconciler:
                 except _Committed:
                     return tried[-1]
                 except CopiesFound:
+                    if heal_copies:  # then it is the export that has a key twice, which was looked for
+                        raise
                     heal_copies = True
                 except WarehouseUnavailable:
                     # A connection that breaks at COMMIT leaves in doubt what happened. The books tell: the next try

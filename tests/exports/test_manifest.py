@@ -199,4 +199,5 @@ def test_a_table_is_told_by_its_name_or_its_arn() -> None:
     assert is_table(TABLE, "ProductCatalog")
     assert is_table(None, "ProductCatalog")
     assert not is_table(TABLE, "Catalog")
-    assert not is_table(TABLE, TABLE.replace("us-east-1", "eu-west-1"))
+    assert is_table(TABLE, TABLE.replace("us-east-1", "eu-west-1"))  # a replica of a global table
+    assert not is_table(TABLE, TABLE.replace(TABLE.split(":")[4], "999999999999"))

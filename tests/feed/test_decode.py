@@ -16,7 +16,8 @@ from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import Decoded, decode
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.workbench import Workbench
-from cdc_merge.merge.schema import SchemaBook, open_book
+from cdc_merge.merge.opening import open_book
+from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.model import (
     Column,
     ColumnType,

@@ -249,3 +249,18 @@ def test_only_maps_have_attributes_that_become_columns(warehouse_url: str, tmp_p
     assert rows == [("a", None, None), ("true", None, None), (None, "L", None), (None, None, '{".":{"L":[{"N":"1"}]}}')]
     names = shop.query("SELECT column_name FROM information_schema.columns WHERE table_name = 'tags'")
     assert {name for (name,) in names if not name.startswith("_cdc_")} == {"pk", "tag", "size"}
+
+
+def test_a_key_that_the_engine_cannot_hold_is_rescued(postgres_url: str, tmp_path: Path) -> None:
+    columns = (Column("sku", ("Sku",), ColumnType(Kind.TEXT)),)
+    target = Target("lines", each=("Items",), columns=columns, evolve=Evolve.FREEZE)
+    shop = Harness(postgres_url, Source("shop", "", ("PK",), (target,)), tmp_path / "feed")
+    shop.put_records([change("1", 1, {"Items": {"a\0b": item("x"), "c\0": {"Sku": "y"}, "d": {"Sku": "z"}}})])
+    shop.run()
+
+    query = f"SELECT _cdc_key, sku, CAST(_cdc_rescued AS text) FROM {shop.schema}.lines ORDER BY _cdc_index"
+    assert [(key, sku, rescued and json.loads(rescued)) for key, sku, rescued in shop.query(query)] == [
+        (None, "x", {"_cdc_key": {"S": "a\0b"}, "Qty": {"N": "1"}}),
+        (None, "y", {"_cdc_key": {"S": "c\0"}}),
+        ("d", "z", None),
+    ]

@@ -10,8 +10,9 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
+from cdc_merge.merge.opening import open_book
 from cdc_merge.merge.plan import Batch, Layout, MergePlan
-from cdc_merge.merge.schema import SchemaBook, TargetSchema, open_book
+from cdc_merge.merge.schema import SchemaBook, TargetSchema
 from cdc_merge.migrate import metadata_names
 from cdc_merge.model import Column, ColumnType, Condition, Kind, Ordering, Target
 from cdc_merge.warehouses import Dialect, Statement
@@ -67,6 +68,7 @@ def statements(dialect: Dialect) -> list[Statement]:
         first.record_quarantine(batch),
         first.record_empty(batch),
         *later.merge(batch),
+        *later.record_notices(batch, unmatched=True, misfits=True),
     ]
 
 

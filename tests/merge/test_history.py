@@ -222,7 +222,7 @@ def test_a_rebuild_leaves_the_history_as_it_is_but_for_new_columns(shop: Harness
     shop.source = replace(
         shop.source, targets=(replace(frozen, columns=(replace(name, type=ColumnType(Kind.INTEGER)),)),)
     )
-    with pytest.raises(SchemaConflict, match="made as"):
+    with pytest.raises(SchemaConflict, match="the history needs"):
         reconcile(shop, folder, rebuild=True)
 
 
@@ -266,3 +266,10 @@ def test_a_history_altered_by_hand_stops_the_source(shop: Harness) -> None:
     with pytest.raises(SchemaConflict, match="is missing") as caught:
         shop.run()
     assert caught.value.where == "target customers_history._cdc_valid_to"
+
+
+def test_a_history_that_was_dropped_begins_anew(shop: Harness) -> None:
+    deliver(shop, put("a", 1, Name="one"))
+    by_hand(shop, f"DROP TABLE {shop.schema}.customers_history")
+    deliver(shop, put("a", 2, Name="two"))
+    assert story(shop) == [("upsert", 2, None, "two")]

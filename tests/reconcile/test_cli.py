@@ -176,6 +176,17 @@ def test_several_sources_are_reconciled_one_after_the_other(command: Command) ->
     assert text.index("shop: 3 items") < text.index("kiosk: 1 items")
 
 
+def test_a_source_that_is_refused_hides_nothing_of_the_others(command: Command) -> None:
+    command.export()
+    damaged = command.export(KIOSK, of="kiosk", table_arn=TABLE_ARN + "-kiosk")
+    (Path(damaged) / "manifest-files.json").write_text("")
+
+    result = command("reconcile", exits=3)
+
+    assert "shop: 3 items" in result.stdout
+    assert command.rows("customers")
+
+
 def test_drift_of_any_source_makes_a_dry_run_exit_4(command: Command) -> None:
     command.export()
     command.export(KIOSK, of="kiosk")

@@ -373,6 +373,8 @@ def test_the_example_has_a_column_for_every_attribute_of_its_tables() -> None:
     (source,) = load_config(make_data.ROOT / "cdc-merge.yaml", environ={}).sources
     outcome = expected(make_data.morning(Random(2026)), source)
     for target in source.targets:
+        if target.each:
+            continue
         columns = {str(column.path[0]) for column in target.columns or ()}
         rows = outcome.tables[target.table]
         assert rows

@@ -1,14 +1,15 @@
--- Rows of elements. What is left over: attributes that no column takes (`stray`), and values that did not fit (`failed`).
+-- Rows of elements. What is left over: attributes that no column takes (`stray`), and what columns, by
+-- number, do not take (`misfits`).
 SELECT
     n, place, key, image
 {% for column in columns %}
     , {{ column.name }}
 {% endfor %}
     , list_filter([
-{% for column in must_fit %}
-        CASE WHEN {{ column.given }} AND {{ column.name }} IS NULL THEN {{ column.attribute }} END{% if not loop.last %},{% endif %}
+{% for column in watched %}
+        CASE WHEN {{ column.given }} AND {{ column.name }} IS NULL THEN {{ column.number }} END{% if not loop.last %},{% endif %}
 {% endfor %}
-    ]::VARCHAR[], lambda attribute: attribute IS NOT NULL) AS failed
+    ]::INTEGER[], lambda number: number IS NOT NULL) AS misfits
     , NOT {{ whole }} AND len(list_filter(json_keys(image), lambda a: NOT list_contains({{ held }}, a))) > 0 AS stray
     , {{ whole }} AS is_whole
 FROM (

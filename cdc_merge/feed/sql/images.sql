@@ -7,6 +7,9 @@ SELECT
 {% for target in targets %}
     , coalesce(NOT removed AND {{ target.takes }}, FALSE) AS takes_{{ target.number }}
     , {{ target.clean }} AS clean_{{ target.number }}
+{% if target.belongs %}
+    , coalesce({{ target.belongs }}, FALSE) AS belongs_{{ target.number }}
+{% endif %}
 {% for column in target.columns %}
     , {{ column.name }}
 {% endfor %}

@@ -1,14 +1,15 @@
--- Rows with an attribute that did not simply fit: every type tag is tried, and what still has no place is named.
+-- Rows with an attribute that did not simply fit: every type tag is tried, and columns that do not take what is there are
+-- named by number.
 SELECT
     n, image
 {% for column in columns %}
     , {{ column.name }}
 {% endfor %}
     , list_filter([
-{% for column in whole_columns %}
-        CASE WHEN {{ column.given }} AND {{ column.name }} IS NULL THEN {{ column.attribute }} END{% if not loop.last %},{% endif %}
+{% for column in watched %}
+        CASE WHEN {{ column.given }} AND {{ column.name }} IS NULL THEN {{ column.number }} END{% if not loop.last %},{% endif %}
 {% endfor %}
-    ]::VARCHAR[], lambda attribute: attribute IS NOT NULL) AS failed
+    ]::INTEGER[], lambda number: number IS NOT NULL) AS misfits
 FROM (
     SELECT
         n, image, v

@@ -1,0 +1,195 @@
+"""Opens the book of a target, or says where the configuration and the warehouse contradict each other, and the cure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from cdc_merge.errors import SchemaConflict
+from cdc_merge.merge.schema import DOCUMENT, SchemaBook, TargetSchema, TypedColumn
+from cdc_merge.model import Column, ColumnType, Kind, Path, Target, Template
+from cdc_merge.names import choose_column, spelled
+from cdc_merge.warehouses.dialect import Dialect
+
+
+class Change(StrEnum):
+    """How the configuration and the warehouse can differ."""
+
+    NEW_TABLE = "new table"
+    NEW_COLUMN = "new column"
+    RENAMED = "renamed"
+    DROPPED = "no longer configured"
+    KEY = "key"
+    KEY_COLUMN = "key column"
+    EACH = "each"
+    FROM = "from"
+    TYPE = "type"
+    MATCH = "match"
+    MASK = "mask"
+    OCCUPIED = "name taken"
+    BY_HAND = "altered by hand"
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """A difference with which a source cannot go on; `cure` says what a person can do."""
+
+    change: Change
+    message: str
+    cure: str
+    column: str | None = None
+
+    def error(self, table: str) -> SchemaConflict:
+        where = f"target {table}.{self.column}" if self.column else f"target {table}"
+        return SchemaConflict(self.message, where=where, hint=self.cure)
+
+
+REBUILD = "cdc-merge reconcile --rebuild"
+_REBUILT = f"{REBUILD} makes the table anew, with items read again"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the configuration asks of a target: columns beside the key's, and names for key columns by attribute."""
+
+    columns: tuple[Column, ...]
+    key_names: Mapping[str, str]
+
+    @staticmethod
+    def of(target: Target, key: tuple[str, ...]) -> Asked:
+        asked = (DOCUMENT,) if target.is_document else target.columns or ()
+        is_each = target.each is not None
+        return Asked(
+            tuple(c for c in asked if not _is_key(c, key, is_each=is_each)),
+            {str(c.path[0]): c.name for c in asked if _is_key(c, key, is_each=is_each)},
+        )
+
+
+def contradictions(
+    target: Target, key: tuple[str, ...], stored: TargetSchema, *, others: frozenset[str] = frozenset()
+) -> Iterator[Contradiction]:
+    """Where what the configuration asks cannot be had by adding columns to the table. See open_book."""
+    asked = Asked.of(target, key)
+    if stored.each != target.each:
+        what = f"its rows come from {_said(stored.each)}, the configuration says {_said(target.each)}"
+        yield Contradiction(Change.EACH, what, _REBUILT)
+    if stored.key != key:
+        # A rebuild would keep tombstones of the old key: reconcile/rebuild.py refuses it.
+        cure = (
+            f"begin with another metadata_schema and new tables: not even {REBUILD} changes what is known of old keys"
+        )
+        yield Contradiction(Change.KEY, f"its rows have the key {list(stored.key)}, the source says {list(key)}", cure)
+    else:
+        for attribute, name in zip(key, stored.key_names, strict=True):
+            if (wanted := asked.key_names.get(attribute, name)) != name:
+                what = f"the key column of {attribute} is to be {wanted}"
+                yield Contradiction(Change.KEY_COLUMN, what, f"name it {name}, or: {_REBUILT}", name)
+    existing = {c.name: c for c in stored.columns}
+    for column in asked.columns:
+        if have := existing.get(column.name):
+            yield from _column_contradictions(column, have)
+        elif column.name in others or column.name in stored.key_names:
+            whose = "was added by hand" if column.name in others else "is a key column"
+            what = f"there is a column {column.name} already, which {whose}"
+            cure = f"give the new column another name{f', or: {_REBUILT}' if column.name in others else ''}"
+            yield Contradiction(Change.OCCUPIED, what, cure, column.name)
+
+
+def _column_contradictions(column: Column, have: TypedColumn) -> Iterator[Contradiction]:
+    cure = f"{_REBUILT}; or give the changed column a new name, which the next batch adds"
+    kind = _known_type(column)
+    is_same_place = (have.path, have.of_parent) == (column.path, column.of_parent)
+    if not is_same_place:
+        what = f"it holds {_placed(have.path, have.of_parent)}, is to hold {_placed(column.path, column.of_parent)}"
+        yield Contradiction(Change.FROM, what, cure, column.name)
+    if kind not in (None, have.type):
+        yield Contradiction(Change.TYPE, f"it is {_typed(have.type)}, is to be {_typed(kind)}", cure, column.name)
+    if have.template != column.template:
+        what = f"it takes {_matched(have.template)}, is to take {_matched(column.template)}"
+        yield Contradiction(Change.MATCH, what, cure, column.name)
+    if have.mask != column.mask:
+        what = f"its mask is {have.mask or 'none'}, is to be {column.mask or 'none'}"
+        yield Contradiction(Change.MASK, what, cure, column.name)
+
+
+def open_book(
+    target: Target,
+    key: tuple[str, ...],
+    dialect: Dialect,
+    stored: TargetSchema | None,
+    *,
+    others: frozenset[str] = frozenset(),
+    history: frozenset[str] | None = None,
+) -> SchemaBook:
+    """The book of a target, from what the warehouse has and what the configuration asks.
+
+    `others`: columns of the table that are not in `stored`; `history`: those of its history, if there is one.
+    Raises SchemaConflict where the two contradict each other.
+    """
+    asked = Asked.of(target, key)
+    if stored is None:
+        key_names: dict[str, str] = {}
+        for attribute in key:
+            taken = {c.name: str(c.path[0]) if c.path else "" for c in asked.columns}
+            taken |= {n: a for a, n in key_names.items()}
+            key_names[attribute] = asked.key_names.get(attribute) or choose_column(
+                attribute,
+                taken=taken,
+                reserved=dialect.reserved_columns,
+                max_bytes=dialect.max_identifier_bytes,
+            )
+        schema = TargetSchema(tuple(key_names[a] for a in key), key=key, each=target.each)
+    else:
+        schema = stored
+    for contradiction in contradictions(target, key, schema, others=others):
+        raise contradiction.error(target.table)
+    existing = {c.name for c in schema.columns}
+    added = []
+    pending = []
+    for column in asked.columns:
+        if column.name in existing:
+            continue
+        if (kind := _known_type(column)) is None:
+            pending.append(column)
+        else:
+            added.append(TypedColumn(column.name, column.path, kind, column.template, column.mask, column.of_parent))
+    schema = replace(schema, columns=(*schema.columns, *added), has_history=schema.has_history or target.has_history)
+    return SchemaBook(target, key, dialect, schema, tuple(pending), stored, others, history)
+
+
+def _is_key(column: Column, key: tuple[str, ...], *, is_each: bool) -> bool:
+    """Whether it only gives a key column another name."""
+    is_item = column.of_parent or not is_each
+    is_plain = column.template is None and column.mask is None
+    return len(column.path) == 1 and column.path[0] in key and is_item and is_plain
+
+
+def _known_type(column: Column) -> ColumnType | None:
+    """The type that is certain before a value is seen: masks and pieces of a text are text unless it says otherwise."""
+    if column.mask is not None:
+        return ColumnType(Kind.TEXT)
+    if column.template is not None:
+        return column.type or ColumnType(Kind.TEXT)
+    return column.type
+
+
+def _said(each: Path | None) -> str:
+    return spelled(each) if each is not None else "whole items"
+
+
+def _placed(path: Path, of_parent: bool) -> str:
+    return ("^" if of_parent else "") + spelled(path)
+
+
+def _typed(kind: ColumnType | None) -> str:
+    if kind is None:
+        return "of its values' own type"
+    size = f"({kind.precision},{kind.scale or 0})" if kind.precision is not None else ""
+    return f"{kind.kind}{size}{f' from {kind.unit}' if kind.unit else ''}"
+
+
+def _matched(template: Template | None) -> str:
+    if template is None:
+        return "the whole value"
+    return f"hole {template.hole + 1} of {'{}'.join(template.literals)!r}"
