@@ -137,11 +137,6 @@ class Leases:
         sql = f"UPDATE {self._table} SET {_TOUCHED} WHERE {self._is_of(source)}"
         return Statement("lock lease", sql, expect_rows=1, mismatch=lambda: _gone(source))
 
-    def hold_still(self, source: str) -> Statement:
-        """As `lock`, where it does not matter whether anybody holds the source."""
-        sql = f"UPDATE {self._table} SET {_TOUCHED} WHERE {self._is_of(source)}"
-        return Statement("hold still", sql)
-
     def _is_gone(self, holder: str, token: str) -> bool:
         """Whether the holder is known to be no more; of other hosts nothing is known."""
         if holder == self._holder:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from cdc_merge import Reconciler
 from cdc_merge.cli import cli
 from cdc_merge.feed.entities import discriminator
 from cdc_merge.feed.notices import fold, typed_at
@@ -20,8 +21,9 @@ from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Mask, S
 from cdc_merge.names import spelled
 from cdc_merge.staging import unmatched_rows
 from cdc_merge.status import MisfitStatus, SourceStatus, StatusReader
+from tests.support.exports import write_export
 from tests.support.harness import Harness
-from tests.support.records import kinesis_record, stream_record
+from tests.support.records import kinesis_record, stream_record, to_item
 
 CUSTOMERS = Target("customers", where=(Condition(("Type",), any_of=("Customer",)),))
 ORDERS = Target("orders", where=(Condition(("Type",), any_of=("Order", "Return")), Condition(("Total",), exists=True)))
@@ -234,6 +236,28 @@ def test_a_forgotten_item_is_no_sample_any_more(shop: Harness) -> None:
     assert (found.rows, found.first_key, found.first_value) == (1, None, None)
     deliver(shop, item("b", 2, Age="older"))
     assert misfits(shop)["items.age"].first_value == '{"S":"older"}'
+
+
+def test_what_an_export_has_that_does_not_fit_is_counted_once_and_anew_by_a_rebuild(
+    shop: Harness, tmp_path: Path
+) -> None:
+    with_targets(shop, TYPED)
+    items = [{"PK": "a", "SK": "1", "Age": "old"}, {"PK": "b", "SK": "1", "Age": "older", "Spent": "much"}]
+    export = write_export(tmp_path / "exports", map(to_item, items), as_of=T0)
+
+    def reconcile(**options: Any) -> dict[str, int]:
+        reconciler = Reconciler(shop.settings)
+        try:
+            reconciler.reconcile("shop", str(export), **options)
+        finally:
+            reconciler.close()
+        return {column: m.rows for column, m in misfits(shop).items()}
+
+    assert reconcile() == {"items.age": 2, "items.spent": 1}
+    assert reconcile() == {"items.age": 2, "items.spent": 1}
+    masked = tuple(replace(c, mask=Mask.HASH, type=None) if c.name == "age" else c for c in TYPED.columns or ())
+    with_targets(shop, replace(TYPED, columns=masked))
+    assert reconcile(rebuild=True) == {"items.spent": 1}
 
 
 def test_binary_samples_are_of_one_layer_of_base64(shop: Harness) -> None:

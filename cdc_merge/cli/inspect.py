@@ -11,9 +11,8 @@ import click
 from cdc_merge.cli.common import EXIT_FOUND, Context, age, cli, command, emit, print_table
 from cdc_merge.clock import utc_now
 from cdc_merge.layout import layout_of
-from cdc_merge.ledger import Ledger
-from cdc_merge.merge.preview import preview
 from cdc_merge.migrate import Migrator
+from cdc_merge.planning import PlanReader
 from cdc_merge.status import ProbeStatus, SourceStatus, StatusReader, allowed_delay, check
 
 _MOST_SHOWN = 20  # lines of one table of `status`, for people
@@ -134,20 +133,17 @@ def check_command(context: Context) -> None:
 
 
 @cli.command()
-@click.option("--sql", "with_sql", is_flag=True, help="Print the statements of a merge too.")
+@click.option("--sql", "with_sql", is_flag=True, help="Print the SQL of a merge too, and views of documents.")
 @command
 def plan(context: Context, *, with_sql: bool) -> None:
-    """The DDL and the SQL that would run, changing nothing."""
+    """What differs between configuration and tables, the DDL that is due, and the SQL of a merge; changes nothing."""
     with context.warehouse() as warehouse:
         layout = layout_of(context.settings, warehouse)
         with warehouse.session() as session:
             migrator = Migrator(warehouse, layout.metadata_schema)
             pending = migrator.pending(session)
-            ledger = Ledger(layout.metadata, warehouse.dialect)
-            previews = []
-            for source in context.sources:
-                state = None if pending else ledger.state(session, source.name, schema=layout.schema)
-                previews.append(preview(source, warehouse.dialect, layout, state))
+            reader = PlanReader(warehouse, layout, pending)
+            previews = [reader.read(session, source, with_views=with_sql) for source in context.sources]
     if context.is_json:
         emit(
             {

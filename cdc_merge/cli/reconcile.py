@@ -133,7 +133,9 @@ def _print(report: Report) -> None:
     for table, verdicts in report.targets.items():
         for sample in verdicts.samples:
             columns = f" ({', '.join(sample.columns[:_SHOWN_COLUMNS])})" if sample.columns else ""
-            click.echo(f"  {table}: {sample.verdict} {' / '.join(sample.key)}{columns}, {_words(sample.cause)}")
+            click.echo(
+                f"  {table}: {sample.verdict} {' / '.join(map(_shown, sample.key))}{columns}, {_words(sample.cause)}"
+            )
     for reason, count in report.unusable.items():
         click.echo(f"  {count:,} items left out, whose keys the warehouse cannot hold: {reason}")
     for lifted in report.overridden:
@@ -142,6 +144,11 @@ def _print(report: Report) -> None:
         click.echo(note)
     if report.is_dry_run:
         click.echo("nothing was written (dry run)")
+
+
+def _shown(key: str) -> str:
+    """Text from the data as one harmless line: a terminal would obey its control characters."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in key)
 
 
 def _words(code: str) -> str:

@@ -157,7 +157,7 @@ def masked(mask: Mask, scalar: str, whole: str | None, *, base64_layers: int) ->
     is_there = f"{whole} IS NOT NULL AND {whole} <> '{_NULL}'" if whole else f"{scalar} IS NOT NULL"
     match mask:
         case Mask.HASH:
-            text = f"coalesce({scalar}, plain_json_{base64_layers}({whole}))" if whole else scalar
+            text = f"coalesce({scalar}, plain_json_{base64_layers}(fixed_order({whole})))" if whole else scalar
             return f"CASE WHEN {is_there} THEN sha256({text}) END"
         case Mask.REDACT:
             return f"CASE WHEN {is_there} THEN 'redacted' END"

@@ -53,6 +53,7 @@ class ElementStage:
                 DUCKDB,
                 number=self._number,
                 each=self._each,
+                layers=self._values.base64_layers,
                 pointers=Sql(parents.as_list()),
             )
         )

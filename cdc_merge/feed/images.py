@@ -311,7 +311,7 @@ class ImagePass:
         unusable, strangers, *odd_counts = bench.rows(query)[0]
         if unusable:
             self._doubt(bench)
-        if strangers and self._notices:
+        if strangers and self._notices and self._notices.counts_unmatched:
             self._count_unmatched(bench, self._notices, belongs)
         flags = "".join(f", takes_{t.number}" for t in layouts)
         bench.execute(f"INSERT INTO {self._staged.facts} SELECT n, changed_at, removed{flags} FROM wide")

@@ -19,6 +19,7 @@ from cdc_merge.feed.depth import MAX_LEVELS, too_deep
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.framing import split_lines
 from cdc_merge.feed.images import ImagePass, numbered
+from cdc_merge.feed.notices import Notices
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.portions import Portion, Portions
 from cdc_merge.feed.rejects import Rejects
@@ -55,6 +56,7 @@ def decode_items(
     books: Sequence[SchemaBook],
     dialect: Dialect,
     check: Callable[[], None] = lambda: None,
+    notices: Notices | None = None,
 ) -> DecodedItems:
     """Decode files of one export on a fresh workbench; `books` grow by the columns it needs.
 
@@ -62,7 +64,7 @@ def decode_items(
     Raises Refused for a file that is not what an export writes, or of a table with another key.
     """
     try:
-        return _ItemPass(workbench, files, source, form, key_tags, books, dialect, check).run()
+        return _ItemPass(workbench, files, source, form, key_tags, books, dialect, check, notices).run()
     except duckdb.OutOfMemoryException as error:
         raise SourceStopped(
             f"decoding exported files takes more than the {workbench.memory:,} bytes it may use",
@@ -82,6 +84,7 @@ class _ItemPass:
         books: Sequence[SchemaBook],
         dialect: Dialect,
         check: Callable[[], None],
+        notices: Notices | None,
     ) -> None:
         self._workbench = workbench
         self._source = source
@@ -116,6 +119,7 @@ class _ItemPass:
             books,
             dialect,
             form,
+            notices=notices,
         )
 
     def run(self) -> DecodedItems:
@@ -177,9 +181,9 @@ class _ItemPass:
             self._place(bench, portion)
             self._images.choose(bench, portion, "latest")
             self._images.stage(bench)
-        found, counts = np.unique(numbers, return_counts=True)
+        counts = np.bincount(numbers)
         with self._counting:
-            self._items.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+            self._items.update({number: count for number, count in enumerate(counts.tolist()) if count})
 
     def _place(self, bench: Bench, portion: Portion) -> None:
         """Put the keys of the portion's items into `latest`."""

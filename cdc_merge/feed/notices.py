@@ -39,9 +39,10 @@ class Misfit:
 
 
 class Notices:
-    """Collects notices of one batch, from any thread."""
+    """Collects notices of one batch, or of one export, from any thread. `counts_unmatched`: whether anybody asks."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, counts_unmatched: bool = True) -> None:
+        self.counts_unmatched = counts_unmatched
         self._lock = threading.Lock()
         self._unmatched: Counter[str] = Counter()
         self._misfits: dict[tuple[str, str], Misfit] = {}

@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from cdc_merge.feed.plain import plain_json, plain_numbers
+from cdc_merge.feed.typed import canonical_order
 
 _MACROS = Path(__file__).parent / "sql" / "macros.sql"
 
@@ -84,6 +85,7 @@ class Workbench(Bench):
         connection = self.connection
         connection.create_function("plain_json_1", _plain_once, [text], text, type="arrow", null_handling="special")
         connection.create_function("plain_json_2", _plain_twice, [text], text, type="arrow", null_handling="special")
+        connection.create_function("fixed_order", _fixed_order, [text], text, type="arrow", null_handling="special")
         connection.create_function("plain_number", _plain_numbers, [text], text, type="arrow", null_handling="special")
         for statement in re.split(r";\s*\n", _MACROS.read_text(encoding="utf-8")):
             if "CREATE" in statement:
@@ -108,6 +110,11 @@ def _plain_once(values: pa.ChunkedArray) -> pa.Array:
 
 def _plain_twice(values: pa.ChunkedArray) -> pa.Array:
     return plain_json(values, base64_layers=2)
+
+
+def _fixed_order(values: pa.ChunkedArray) -> pa.Array:
+    """Typed values with the keys of their maps sorted, so that the same value has one text."""
+    return pa.array([None if v is None else canonical_order(v) for v in values.to_pylist()], pa.string())
 
 
 def _plain_numbers(values: pa.ChunkedArray) -> pa.Array:

@@ -298,6 +298,21 @@ class MergePlan:
             for verb in ("add", "insert")
         ]
 
+    def record_export_misfits(
+        self, source: str, merged_at: datetime, *, misfits: bool, is_rebuild: bool
+    ) -> list[Statement]:
+        """What an export's values did not fit: of new tables, and of columns of which nothing was known.
+
+        Nothing is added to counts: a reconcile reads the same items again and again.
+        """
+        statements = []
+        if is_rebuild:
+            statements.append(Statement("forget misfits", self.render("merge/sql/forget_misfits", source=source)))
+        if misfits:
+            sql = self.render("merge/sql/insert_misfits", source=source, merged_at=merged_at)
+            statements.append(Statement("insert misfits", sql))
+        return statements
+
     def record_empty(self, batch: Batch) -> Statement:
         """The books of a batch that had no usable record."""
         return Statement("record batch", self.render("merge/sql/record_empty_batch", **_books(batch)))

@@ -1,14 +1,18 @@
-"""Shows what a merge would do, without a batch: the DDL that is due and the statements, as text or data."""
+"""Shows what differs between configuration and warehouse, and what a merge would run, as text or data."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+from cdc_merge.backlog import Waiting
 from cdc_merge.ledger import SourceState
+from cdc_merge.merge.differences import Difference, differences
 from cdc_merge.merge.plan import Batch, Layout, MergePlan
+from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.merge.tables import Inspector
+from cdc_merge.merge.typed_view import Attributes, typed_view
 from cdc_merge.model import Source
 from cdc_merge.warehouses import Dialect, Statement
 
@@ -17,45 +21,89 @@ _NOW = datetime(2000, 1, 1, tzinfo=UTC)  # a stand-in, so that the same plan pri
 
 @dataclass(frozen=True)
 class Preview:
-    """The statements of a source: `ddl` that the next batch would run, `merge` of every batch."""
+    """What is to be said of a source: `ddl` that the next batch would run, `merge` of every batch.
+
+    Both are empty where a difference stops the source. `views`: proposals for typed access to documents, which nothing
+    but a person runs. `waiting` None: nobody counted.
+    """
 
     source: str
+    differences: tuple[Difference, ...]
+    waiting: Waiting | None
     ddl: tuple[Statement, ...]
     merge: tuple[Statement, ...]
     unknown: tuple[str, ...]  # columns whose type only data can tell
+    views: tuple[Statement, ...]
+
+    @property
+    def is_stopped(self) -> bool:
+        return any(d.stops for d in self.differences)
 
     def as_text(self, *, with_sql: bool) -> str:
-        """SQL one can paste, each statement under its label."""
+        """SQL one can paste, each statement under its label; all else is in comments."""
         lines = [f"-- source {self.source}"]
-        if not self.ddl:
-            lines.append("-- the tables are as the configuration asks")
+        if self.waiting:
+            lines.append(f"-- {_waits(self.waiting)}")
+        lines += _said(self.differences)
         lines += [f"-- {u}" for u in self.unknown]
-        for statement in (*self.ddl, *(self.merge if with_sql else ())):
+        for statement in (*self.ddl, *((*self.merge, *self.views) if with_sql else ())):
             lines.append(f"\n-- [{statement.label}]\n{statement.sql};")
         return "\n".join(lines)
 
     def as_dict(self, *, with_sql: bool) -> dict[str, object]:
         document: dict[str, object] = {
             "source": self.source,
+            "stopped": self.is_stopped,
+            "waiting": asdict(self.waiting) if self.waiting else None,
+            "differences": [asdict(d) for d in self.differences],
             "ddl": _labelled(self.ddl),
             "unknown": list(self.unknown),
         }
         if with_sql:
             document["merge"] = _labelled(self.merge)
+            document["views"] = _labelled(self.views)
         return document
+
+
+def _said(found: Sequence[Difference]) -> Iterator[str]:
+    if not found:
+        yield "-- the tables are as the configuration asks"
+    if any(d.stops for d in found):
+        yield "-- the source is STOPPED: nothing is merged until what is marked with ! is mended"
+    for d in found:
+        yield f"-- {'!' if d.stops else ' '} {d.where}: {d.change}: {d.message}"
+        yield f"--     {d.cure}"
+
+
+def _waits(waiting: Waiting) -> str:
+    if waiting.trouble:
+        return f"the feed cannot be listed: {waiting.trouble}"
+    least = "" if waiting.is_all else "at least "
+    return f"{least}{waiting.objects:,} objects ({waiting.bytes:,} bytes) wait to be merged"
 
 
 def _labelled(statements: Sequence[Statement]) -> list[dict[str, str]]:
     return [{"label": s.label, "sql": s.sql} for s in statements]
 
 
-def preview(source: Source, dialect: Dialect, layout: Layout, state: SourceState | None) -> Preview:
+def preview(
+    source: Source,
+    dialect: Dialect,
+    layout: Layout,
+    state: SourceState | None,
+    *,
+    waiting: Waiting | None = None,
+    documents: Mapping[str, Attributes] | None = None,
+) -> Preview:
     """The plan of a source. Key attributes count as text until a first batch has shown their type.
 
-    Raises SchemaConflict where a table is not what it should be.
+    `documents`: the attributes seen in targets with `columns: document`, by table.
     """
     state = state or SourceState()
     there = Inspector(dialect, layout.schema, state.schemas, state.columns, state.key_tags)
+    found = tuple(differences(source, there))
+    if any(d.stops for d in found):
+        return Preview(source.name, found, waiting, (), (), (), ())
     books = there.open_books(source)
     plan = MergePlan(
         dialect,
@@ -65,19 +113,24 @@ def preview(source: Source, dialect: Dialect, layout: Layout, state: SourceState
         removed=there.left_behind(source),
     )
     batch = Batch("(batch)", source.name, "(worker)", _NOW, None, 0, 0, 0, 0)
-    unknown = [
-        f"{b.target.table}: column {c.name} is created when a value first shows its type"
-        for b in books
-        for c in b.pending
-    ]
-    unknown += [
-        f"{b.target.table}: every attribute becomes a column as it is first seen"
-        for b in books
-        if b.target.columns is None
-    ]
+    seen = documents or {}
     return Preview(
         source.name,
+        found,
+        waiting,
         tuple(plan.ddl(schema_exists=state.schema_exists)),
         (*plan.record_objects(batch, again=False), plan.record_quarantine(batch), *plan.merge(batch)),
-        tuple(unknown),
+        tuple(_unknown(books)),
+        tuple(typed_view(b, layout, seen.get(b.target.table, {})) for b in books if b.target.is_document),
     )
+
+
+def _unknown(books: Sequence[SchemaBook]) -> Iterator[str]:
+    """What of a new table is known only when values are seen; for tables that are there, the differences tell it."""
+    for book in books:
+        table = book.target.table
+        if book.stored is None:
+            for column in book.pending:
+                yield f"{table}: column {column.name} is created when a value first shows its type"
+        if book.target.columns is None and not book.target.is_document:
+            yield f"{table}: every attribute becomes a column as it is first seen"

@@ -125,9 +125,11 @@ class ReconcilePlan:
         yield self._say("find newer", "newer", source=source, floor=floor, key_count=len(self._merge.targets[0].keys))
         yield from self._analyze("_cdc_newer")
         for target in self._found:
+            copies: list[Row] = []
             if heal_copies and not self._dialect.indexes_key:
+                yield self._say(f"count copies in {target.label}", "count_copies", target=target, inspect=copies.extend)
                 yield self._say(f"delete copies from {target.label}", "delete_copies", target=target)
-            yield from self._judge(target, undertaking, limits, findings)
+            yield from self._judge(target, undertaking, limits, findings, copies=int(copies[0][0]) if copies else 0)
         yield from self._foresee(findings, dry_run=dry_run)
         if dry_run:
             raise DryRunOver
@@ -192,15 +194,20 @@ class ReconcilePlan:
         return self._say("look at floors", "floors", inspect=look, source=source)
 
     def _judge(
-        self, target: PlannedTarget, undertaking: Undertaking, limits: Limits, findings: Findings
+        self, target: PlannedTarget, undertaking: Undertaking, limits: Limits, findings: Findings, *, copies: int
     ) -> Iterator[Statement]:
         label, number = target.label, target.number
         columns = self.compared(target, self._books[number])
+        if target.is_each:
+            key = ColumnType(Kind.TEXT)
+            columns.append(self.same("_cdc_key", "_cdc_key", key, Sql("s.element_key")))
+        text = Sql(self._dialect.types[Kind.TEXT])
         yield self._say(
             f"compare {label}",
             "verdicts",
             target=target,
             columns=columns,
+            text=text,
             is_partial=self._is_partial,
             verified=findings.floors.get(label),
             staged_hash=self._hash(*(c.staged.text.replace("s.", "r.", 1) for c in columns)),
@@ -209,23 +216,26 @@ class ReconcilePlan:
         yield from self._analyze(f"_cdc_verdicts_{number}")
         counted: list[Row] = []
         yield self._say(f"count {label}", "tally", target=target, inspect=counted.extend)
-        tally = self._tally(counted[0])
+        tally = self._tally(counted[0], copies)
         findings.overridden += limits.deletes(label, tally)
-        yield self._say(f"find causes in {label}", "causes", target=target, source=undertaking.source)
+        yield self._say(
+            f"find causes in {label}", "causes", target=target, source=undertaking.source, target_count=len(self._found)
+        )
         causes: list[Row] = []
         yield self._say(f"count causes in {label}", "count_causes", target=target, inspect=causes.extend)
         differing: list[Row] = []
         yield self._say(f"count columns of {label}", "count_differing", target=target, inspect=differing.extend)
         samples: list[Row] = []
-        text = Sql(self._dialect.types[Kind.TEXT])
         yield self._say(
             f"take samples of {label}", "samples", target=target, text=text, samples=SAMPLES, inspect=samples.extend
         )
+        if copies:
+            causes.append(("extra", "row_twice", copies))
         findings.targets[label] = _verdicts(tally, causes, differing, samples)
 
     def _hash(self, *values: str) -> Sql | None:
         form = self._dialect.row_hash
-        return Sql(form.format(", ".join(values))) if form else None
+        return Sql(form.format(", ".join(values) or "0")) if form else None
 
     def compared(self, target: PlannedTarget, book: SchemaBook) -> list[ComparedColumn]:
         """How each column of a target is compared with the export's."""
@@ -246,13 +256,14 @@ class ReconcilePlan:
         same = f"CASE WHEN {here.text} IS NOT DISTINCT FROM {staged.text} THEN TRUE ELSE {alike} END"
         return ComparedColumn("_cdc_rescued", here, staged, Sql(same))
 
-    def _tally(self, row: Row) -> Tally:
+    def _tally(self, row: Row, copies: int) -> Tally:
+        """`copies`: rows that were there twice and are gone by now; they count as extra."""
         rows, staged, missing, extra, different, newer, addresses, numbers, distinct = map(int, row)
         equal = staged - distinct
         are_copies = numbers != distinct or (not self._is_partial and rows - addresses != equal)
         if are_copies and not self._dialect.indexes_key:
             raise CopiesFound
-        return Tally(rows, equal, missing, extra, different, newer)
+        return Tally(rows + copies, equal, missing, extra + copies, different, newer)
 
     def _record(
         self, target: PlannedTarget, undertaking: Undertaking, findings: Findings, finished_at: datetime

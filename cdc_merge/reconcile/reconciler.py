@@ -16,6 +16,7 @@ from cdc_merge.clock import utc_now
 from cdc_merge.errors import (
     CdcMergeError,
     LeaseLost,
+    MissingMetadata,
     SchemaMoved,
     SourceStopped,
     StoreUnavailable,
@@ -40,6 +41,7 @@ from cdc_merge.reconcile.rebuild import RebuildPlan, know_stored, open_new_books
 from cdc_merge.reconcile.refill import Refill
 from cdc_merge.reconcile.report import Method, Report
 from cdc_merge.reconcile.snapshot import Items, Progress, Snapshot, take_snapshot
+from cdc_merge.staging import misfit_rows
 from cdc_merge.stopping import Stop, Stopping
 from cdc_merge.warehouses import Row, Session, Statement, Warehouse, open_warehouse
 
@@ -251,6 +253,13 @@ class Reconciler:
     def _prepare(self, *, dry_run: bool) -> None:
         migrator = Migrator(self._warehouse, self._layout.metadata_schema)
 
+        if dry_run and not self._warehouse.is_there():
+            raise MissingMetadata(
+                "there is no warehouse yet to compare anything with",
+                where=self._warehouse.name,
+                hint="cdc-merge migrate, or: cdc-merge reconcile without --dry-run",
+            )
+
         def prepare() -> None:
             with self._warehouse.session() as session:
                 if self._migrate and not dry_run:
@@ -351,6 +360,9 @@ class Reconciler:
             plan = ReconcilePlan(merge, books, dialect, is_partial=items.since is not None)
         setup += plan.create(schema_exists=state.schema_exists)
         setup += merge.record_schema(source.name)
+        setup += merge.record_export_misfits(
+            source.name, self._clock(), misfits=bool(snapshot.misfits), is_rebuild=rebuild
+        )
         return _Prepared(state, books, snapshot, plan, setup)
 
     def _carry_out(
@@ -379,6 +391,8 @@ class Reconciler:
             )
             with self._warehouse.session() as session:
                 session.stage(prepared.snapshot.path, tables)
+                if misfits := prepared.snapshot.misfits:
+                    session.load("_cdc_misfits", misfit_rows(misfits).to_reader())
                 self._stop.check()
                 try:
                     with self._lock(session, undertaking.source, dry_run=dry_run, turn=turn) as first:
@@ -433,9 +447,9 @@ class Reconciler:
     def _lock(self, session: Session, source: str, *, dry_run: bool, turn: Turn | None) -> Iterator[list[Statement]]:
         """What opens the transaction, so that no merge of the source runs beside it."""
         if dry_run:
-            # Where each statement sees what was committed before it, a merge in between would look like drift. The
-            # lock is rolled back with all the rest. Elsewhere the transaction sees one moment anyhow.
-            yield [self._leases.hold_still(source)] if self._warehouse.dialect.take_turns else []
+            # A lock is written, too. Instead it sees but one moment, for a merge in between would look like drift.
+            sql = self._warehouse.dialect.one_moment
+            yield [Statement("see one moment", sql)] if sql else []
             return
         if turn:
             with turn() as fence:

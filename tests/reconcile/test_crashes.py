@@ -260,6 +260,9 @@ class LosesAnswers:
             self.lost += 1
             raise WarehouseUnavailable("connection lost", where="commit")
 
+    def is_there(self) -> bool:
+        return self._inner.is_there()
+
     def interrupt(self) -> None:
         self._inner.interrupt()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cdc_merge.exports.manifest import ExportKind
-from cdc_merge.model import ReconcilePolicy, Source
+from cdc_merge.model import Column, ColumnType, Kind, ReconcilePolicy, Source, Target
 from tests.merge.test_each import LINES, ORDERS, T0, change, item, lines
 from tests.reconcile.test_verdicts import AS_OF, FLOOR, Export, counts, export, reconcile  # noqa: F401
 from tests.support.harness import Harness
@@ -112,3 +112,18 @@ def test_elements_survive_a_rebuild(shop: Harness, export: Export) -> None:  # n
         ("2", 1, "newer"),
     ]
     assert T0 < FLOOR
+
+
+def test_the_keys_of_map_entries_are_compared(warehouse_url: str, tmp_path: Path, export: Export) -> None:  # noqa: F811
+    target = Target("entries", each=("L",), columns=(Column("q", ("q",), ColumnType(Kind.INTEGER)),))
+    shop = Harness(
+        warehouse_url, Source("shop", "", ("PK",), (target,), reconcile=ReconcilePolicy()), tmp_path / "feed"
+    )
+    shop.put_records([change("1", 1, {"L": {"x": {"q": 1}, "y": {"q": 2}}})])
+    shop.run()
+
+    report = reconcile(shop, export([to_item({"PK": "1", "L": {"z": {"q": 1}, "zz": {"q": 2}}})]))
+
+    assert counts(report, "entries") == (0, 0, 0, 2, 0, 2)
+    assert report.targets["entries"].columns == {"_cdc_key": 2}
+    assert shop.query(f"SELECT _cdc_key FROM {shop.schema}.entries ORDER BY 1") == [("z",), ("zz",)]

@@ -362,7 +362,7 @@ def test_a_worker_that_decoded_for_the_old_columns_decodes_anew(shop: Harness, e
 
         # Decoded for the columns of before; the configuration of after would not fit them.
         source.merger._source = shop.source
-        source.merger.commit = commit  # type: ignore[assignment, method-assign]
+        source.merger.commit = commit  # type: ignore[method-assign]
         list(source.merge_new())
     assert failed == [SchemaMoved]
     assert [r[0] for r in rows(after, "city")] == ["a", "b", "late", "newer"]

@@ -236,7 +236,8 @@ def test_rows_that_are_there_twice_are_healed(tmp_path: Path, export: Export) ->
 
     report = reconcile(shop, export([item("a", CUSTOMER), item("b", CUSTOMER)]))
 
-    assert counts(report, "customers") == (2, 0, 0, 0, 0, 0)
+    assert counts(report, "customers") == (2, 0, 1, 0, 0, 1)
+    assert report.targets["customers"].causes == {"extra": {"row_twice": 1}}
     assert shop.query(f"SELECT count(*) FROM {shop.schema}.customers") == [(2,)]
 
 
@@ -277,3 +278,28 @@ def test_columns_may_be_called_as_the_comparison_calls_things(shop: Harness, exp
 
     assert counts(report, "customers") == (1, 0, 0, 1, 0, 1)
     assert report.targets["customers"].columns == {"n": 1}
+
+
+def test_a_target_of_very_many_columns_is_compared(shop: Harness, export: Export) -> None:
+    wide = {f"a{n}": n for n in range(150)}
+    shop.put_records([change("a", 1, {**CUSTOMER, **wide})])
+    shop.run()
+
+    report = reconcile(shop, export([item("a", {**CUSTOMER, **wide, "a7": -7, "a120": -120})]))
+
+    assert report.targets["customers"].columns == {"a7": 1, "a120": 1}
+    assert report.targets["customers"].samples[0].columns == ("a120", "a7")
+
+
+def test_true_is_not_1_in_json(shop: Harness, export: Export) -> None:
+    shop.put_records(
+        [change("a", 1, {**CUSTOMER, "J": {"x": 1, "y": [0]}}), change("b", 2, {**CUSTOMER, "J": {"x": 1}})]
+    )
+    shop.run()
+
+    report = reconcile(
+        shop,
+        export([item("a", {**CUSTOMER, "J": {"x": True, "y": [False]}}), item("b", {**CUSTOMER, "J": {"x": 1}})]),
+    )
+
+    assert counts(report, "customers") == (1, 0, 0, 1, 0, 1)

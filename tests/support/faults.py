@@ -37,6 +37,9 @@ class FaultyWarehouse:
     def name(self) -> str:
         return self._inner.name
 
+    def is_there(self) -> bool:
+        return self._inner.is_there()
+
     @contextmanager
     def session(self) -> Iterator[Session]:
         with self._inner.session() as session:

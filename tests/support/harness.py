@@ -29,6 +29,21 @@ class Landed:
     item: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class TableRow:
+    """A row as it landed: its columns by name, JSON read with exact numbers, and `_cdc_rescued` as it was read."""
+
+    position: str
+    changed_at: datetime | None
+    values: dict[str, Any]
+    rescued: dict[str, Any]
+    element_key: str | None = None
+
+
+RowKey = tuple[tuple[str, ...], int | None]
+"""An item's canonical key, and the place of the element where the rows are elements."""
+
+
 @dataclass
 class Harness:
     """One source, its directory of objects and a warehouse."""
@@ -109,6 +124,28 @@ class Harness:
         finally:
             warehouse.close()
 
+    def rows(self) -> dict[str, tuple[TargetSchema, dict[RowKey, TableRow]]]:
+        """The columns and the rows of every target that has a table."""
+        warehouse = self.open()
+        try:
+            layout = layout_of(self.settings, warehouse)
+            with warehouse.session() as session:
+                state = Ledger(layout.metadata, warehouse.dialect).state(session, self.source.name, schema=self.schema)
+                found = {}
+                for table, schema in state.schemas.items():
+                    text = warehouse.dialect.types[Kind.TEXT]
+                    element = "NULL, NULL" if schema.each is None else "_cdc_index, _cdc_key"
+                    rows = session.query(
+                        f"SELECT _cdc_position, _cdc_changed_at, CAST(_cdc_rescued AS {text}), {element}, "
+                        f"{_as_text(warehouse, schema)} FROM {warehouse.dialect.quote(self.schema, table)}"
+                    )
+                    keyed = [_table_row(schema, row) for row in rows]
+                    assert len(dict(keyed)) == len(keyed), f"two rows of one key in {table}"
+                    found[table] = schema, dict(keyed)
+                return found
+        finally:
+            warehouse.close()
+
     def history(self, table: str) -> list[Version]:
         """All rows of a target's history, in order of key and position."""
         warehouse = self.open()
@@ -164,6 +201,18 @@ def _as_text(warehouse: Warehouse, schema: TargetSchema) -> str:
             name = f"CAST({name} AS {warehouse.dialect.types[Kind.TEXT]})"
         parts.append(name)
     return ", ".join(parts)
+
+
+def _table_row(schema: TargetSchema, row: Sequence[Any]) -> tuple[RowKey, TableRow]:
+    position, changed_at, rescued, index, element_key, *rest = row
+    keys, values = rest[: len(schema.key_names)], rest[len(schema.key_names) :]
+    columns: dict[str, Any] = {}
+    for column, value in zip(schema.columns, values, strict=True):
+        columns[column.name] = bytes(value) if isinstance(value, memoryview | bytearray) else value
+        if column.type.kind is Kind.JSON and value is not None:
+            columns[column.name] = json.loads(value, parse_float=Decimal, parse_int=Decimal)
+    key = tuple(key_text(_plain(k)) for k in keys)
+    return (key, index), TableRow(position, changed_at, columns, json.loads(rescued or "{}"), element_key)
 
 
 def _landed(source: Source, schema: TargetSchema, row: Sequence[Any]) -> tuple[tuple[str, ...], Landed]:

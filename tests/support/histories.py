@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -98,28 +98,30 @@ def histories(
     *,
     key: Mapping[str, st.SearchStrategy[Any]] | None = None,
     ordering: Ordering = Ordering.SEQUENCE,
-    image: st.SearchStrategy[dict[str, Any]] | None = None,
+    image: st.SearchStrategy[dict[str, Any]] | Callable[[int], st.SearchStrategy[dict[str, Any]]] | None = None,
     max_keys: int = 4,
     max_changes: int = 12,
 ) -> list[Record]:
     """The distinct changes of a few items in the order they happened; each once, with its own position.
 
-    `key`: attribute -> strategy of its values, each of one type; default PK and SK of nasty text.
+    `key`: attribute -> strategy of its values, each of one type; default PK and SK of nasty text. `image`: of an item
+    without its key; a function gives that of the change with a number, so that a schema can move.
     INSERT only where the item is not there, MODIFY and REMOVE only where it is. A stream may be renewed on the
     way: then sequence numbers begin low again, under a later label. Kinesis times may tie at different events.
     """
     key = key or {"PK": TEXT_KEYS, "SK": TEXT_KEYS}
-    image = images() if image is None else image
+    of_all = images() if image is None else image
+    image_of = of_all if callable(of_all) else lambda _: of_all
     keys = draw(st.lists(st.fixed_dictionaries(dict(key)), min_size=1, max_size=max_keys, unique_by=_sorted))
     moves = draw(
         st.lists(st.tuples(st.integers(0, len(keys) - 1), st.integers(0, 9)), min_size=1, max_size=max_changes)
     )
     clock = _SequenceClock(draw) if ordering is Ordering.SEQUENCE else _TimeClock(draw)
     alive: dict[int, dict[str, Any]] = {}
-    records = []
+    records: list[Record] = []
     for which, dice in moves:
         old = alive.pop(which, None)
-        new = None if old is not None and dice < 3 else draw(image)
+        new = None if old is not None and dice < 3 else draw(image_of(len(records)))
         if new is not None:
             alive[which] = new
         records.append(clock.record(keys[which], new, old))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -87,17 +87,53 @@ def expected(
 
 
 def takes(target: Target, image: Typed) -> bool:
-    """Whether every line of the target's `where` holds for a typed image."""
-    return all(_holds(condition, _find(image, condition.path)) for condition in target.where)
+    """Whether every line of the target's `where` holds for a typed image, and there is a row to be made of it."""
+    has_rows = target.each is None or bool(elements(image, target.each))
+    return has_rows and all(_holds(condition, find(image, condition.path)) for condition in target.where)
 
 
 def could_take(target: Target, keys: Typed, key: tuple[str, ...]) -> bool:
     """Whether the lines of `where` that are about the key hold; the others might."""
     return all(
-        _holds(condition, _find(keys, condition.path))
+        _holds(condition, find(keys, condition.path))
         for condition in target.where
         if len(condition.path) == 1 and condition.path[0] in key
     )
+
+
+def find(image: Typed, path: Path) -> Typed | None:
+    """The typed value a path leads to; None if it leads nowhere."""
+    first, *rest = path
+    found: Typed | None = image.get(str(first))
+    for step in rest:
+        if found is None:
+            return None
+        if isinstance(step, int):
+            elements = found.get("L", [])
+            found = elements[step] if step < len(elements) else None
+        else:
+            found = found.get("M", {}).get(step)
+    return found
+
+
+def elements(image: Typed, each: Path) -> list[tuple[str | None, Typed]]:
+    """What becomes a row each: a list's elements, a map's values by their keys, a set's members sorted.
+
+    Anything else is its own only element; there is none in NULL and in what is not there. The first of the pair is
+    the key in a map. Binary values sort as they are written.
+    """
+    found = find(image, each)
+    if found is None or "NULL" in found:
+        return []
+    ((tag, payload),) = found.items()
+    match tag:
+        case "L":
+            return [(None, element) for element in payload]
+        case "M":
+            return [(key, payload[key]) for key in sorted(payload, key=_bytes)]
+        case "SS" | "NS" | "BS":
+            return [(None, {tag[0]: member}) for member in sorted(payload, key=_set_order(tag))]
+    return [(None, found)]
 
 
 def position_of(record: Mapping[str, Any]) -> str | None:
@@ -200,21 +236,6 @@ def _is_below(change: Change, floor: datetime | None) -> bool:
     return floor is not None and change.changed_at is not None and change.changed_at <= floor
 
 
-def _find(image: Typed, path: Path) -> Typed | None:
-    """The typed value a path leads to; None if it leads nowhere."""
-    first, *rest = path
-    found: Typed | None = image.get(str(first))
-    for step in rest:
-        if found is None:
-            return None
-        if isinstance(step, int):
-            elements = found.get("L", [])
-            found = elements[step] if step < len(elements) else None
-        else:
-            found = found.get("M", {}).get(step)
-    return found
-
-
 def _holds(condition: Condition, found: Typed | None) -> bool:
     if condition.exists is not None:
         return (found is not None) == condition.exists
@@ -231,6 +252,10 @@ def _equals(found: Typed, wanted: Scalar) -> bool:
     if isinstance(wanted, str):
         return "S" in found and found["S"] == wanted
     return "N" in found and Decimal(found["N"]) == Decimal(str(wanted))
+
+
+def _set_order(tag: str) -> Callable[[str], Any]:
+    return Decimal if tag == "NS" else _bytes
 
 
 def _binary(text: str, layers: int) -> bytes:

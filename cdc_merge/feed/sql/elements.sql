@@ -4,7 +4,7 @@ SELECT n, e.place AS place, e.key AS key, e.element AS element, element_image(e.
 FROM (
     SELECT
         w.n,
-        unnest(elements(json_extract(l.line, {{ each }}))) AS e,
+        unnest(elements(json_extract(l.line, {{ each }}), {{ layers }})) AS e,
         json_extract_string(l.line, {{ pointers }}) AS p
     FROM wide AS w
     JOIN lines AS l ON l.idx = w.idx

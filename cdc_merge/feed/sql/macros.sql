@@ -44,9 +44,10 @@ CREATE MACRO time_position(micros, event_name, event_id) AS
         THEN lpad(CAST(micros AS VARCHAR), 20, '0') || CASE event_name WHEN 'REMOVE' THEN '/1/' ELSE '/0/' END || replace(event_id, chr(0), '')
     END;
 
--- The elements of a typed value, for rows of their own: of a list in its order, of a map by its keys, of a set sorted, so
+-- The elements of a typed value, for rows of their own: of a list in its order, of a map by its keys, of a set sorted (by
+-- text, number or bytes; `layers` of base64, as Kinesis has two), so
 -- that the same set gives the same rows. Any other value is its own only element; NULL has none.
-CREATE MACRO elements(typed) AS
+CREATE MACRO elements(typed, layers) AS
     CASE json_keys(typed)[1]
         WHEN 'L' THEN list_transform(
             json_extract(typed, '$.L[*]'),
@@ -63,12 +64,14 @@ CREATE MACRO elements(typed) AS
             lambda x, i: struct_pack(place := i - 1, key := CAST(NULL AS VARCHAR), element := CAST(json_object('S', x) AS VARCHAR))
         )
         WHEN 'NS' THEN list_transform(
-            list_sort(json_extract_string(typed, '$.NS[*]')),
-            lambda x, i: struct_pack(place := i - 1, key := CAST(NULL AS VARCHAR), element := CAST(json_object('N', x) AS VARCHAR))
+            list_sort(list_transform(json_extract_string(typed, '$.NS[*]'), lambda x: struct_pack(o := TRY_CAST(x AS DOUBLE), x := x))),
+            lambda s, i: struct_pack(place := i - 1, key := CAST(NULL AS VARCHAR), element := CAST(json_object('N', s.x) AS VARCHAR))
         )
         WHEN 'BS' THEN list_transform(
-            list_sort(json_extract_string(typed, '$.BS[*]')),
-            lambda x, i: struct_pack(place := i - 1, key := CAST(NULL AS VARCHAR), element := CAST(json_object('B', x) AS VARCHAR))
+            list_sort(list_transform(json_extract_string(typed, '$.BS[*]'), lambda x: struct_pack(
+                o := TRY(from_base64(CASE WHEN layers = 2 THEN decode(from_base64(x)) ELSE x END)), x := x
+            ))),
+            lambda s, i: struct_pack(place := i - 1, key := CAST(NULL AS VARCHAR), element := CAST(json_object('B', s.x) AS VARCHAR))
         )
         WHEN 'NULL' THEN []
         ELSE [struct_pack(place := CAST(0 AS BIGINT), key := CAST(NULL AS VARCHAR), element := CAST(typed AS VARCHAR))]

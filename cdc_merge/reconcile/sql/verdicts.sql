@@ -52,10 +52,18 @@ SELECT
         WHEN x.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
+    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
     concat_ws(
         chr(10)
-{% for column in columns %}
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT {{ column.same }} THEN {{ column.label }} END
+{% for piece in columns | batch(80) %}
+        , nullif(concat_ws(
+            chr(10)
+{% for column in piece %}
+            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT {{ column.same }} THEN {{ column.label }} END
+{% endfor %}
+        ), '')
+{% else %}
+        , CAST(NULL AS {{ text }})
 {% endfor %}
     ) AS differing
 FROM suspects AS x
@@ -80,10 +88,18 @@ SELECT
         WHEN s.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
+    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
     concat_ws(
         chr(10)
-{% for column in columns %}
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT {{ column.same }} THEN {{ column.label }} END
+{% for piece in columns | batch(80) %}
+        , nullif(concat_ws(
+            chr(10)
+{% for column in piece %}
+            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT {{ column.same }} THEN {{ column.label }} END
+{% endfor %}
+        ), '')
+{% else %}
+        , CAST(NULL AS {{ text }})
 {% endfor %}
     ) AS differing
 FROM (

@@ -1,0 +1,143 @@
+"""Lists every difference between the configuration and the warehouse, and which command brings it about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cdc_merge.merge.opening import REBUILD, Asked, Change
+from cdc_merge.merge.schema import TYPE_OF_TAG, TargetSchema, TypedColumn
+from cdc_merge.merge.tables import Inspector
+from cdc_merge.model import Column, Evolve, Source, Target
+from cdc_merge.names import choose_column, spelled
+from cdc_merge.warehouses import Dialect
+
+RUN = "cdc-merge run"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One difference. `target` is a table; `column` None: it is one of the whole table.
+
+    `command` brings it about; None: there is nothing to be done, or not by a command of ours. `cure` says it in a
+    sentence. `stops`: the source does not merge until then.
+    """
+
+    target: str
+    column: str | None
+    change: Change
+    message: str
+    command: str | None
+    cure: str
+    stops: bool = False
+
+    @property
+    def where(self) -> str:
+        return f"{self.target}.{self.column}" if self.column else self.target
+
+
+def differences(source: Source, there: Inspector) -> list[Difference]:
+    """All of a source: its targets in the configuration's order, then tables that no target has any more."""
+    found: list[Difference] = []
+    for target in source.targets:
+        found += _of_target(target, source.key, there)
+    for table in sorted(there.unconfigured(source)):
+        found += _of_unconfigured(table, source, there)
+    return found
+
+
+def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterator[Difference]:
+    table, stored = target.table, there.schemas.get(target.table)
+    if stored is None:
+        cure = "the first batch makes it"
+        if there.key_tags is not None:
+            cure = "the next batch makes it; cdc-merge reconcile fills it with what was merged before"
+        yield Difference(table, None, Change.NEW_TABLE, "there is no table yet", RUN, cure)
+        return
+    stopping = list(there.contradictions(target, key))
+    for c in stopping:
+        command = REBUILD if REBUILD in c.cure and c.change is not Change.KEY else None
+        yield Difference(table, c.column, c.change, c.message, command, c.cure, stops=True)
+    if table not in there.tables:
+        return
+    named = {c.column for c in stopping}
+    new = [c for c in Asked.of(target, key).columns if c.name not in {s.name for s in stored.columns}]
+    old = {c.name: c for c in _not_asked(target, key, stored, there.dialect)}
+    for column in new:
+        if column.name in named:
+            continue
+        before = next((name for name, c in old.items() if _is_same_content(column, c)), None)
+        if before:
+            del old[before]
+            yield _renamed(table, before, column)
+        else:
+            yield _new(table, column)
+    for name, dropped in old.items():
+        message = f"it holds {spelled(dropped.path)}, which the configuration does not ask for"
+        cure = f"it stays, and is still filled; {REBUILD} takes it away"
+        yield Difference(table, name, Change.DROPPED, message, REBUILD, cure)
+    for name in sorted(there.others(table) - named):
+        message = "the column was added by hand"
+        yield Difference(table, name, Change.BY_HAND, message, None, f"it is left alone; {REBUILD} takes it away")
+
+
+def _new(table: str, column: Column) -> Difference:
+    when = "the next batch adds it" if _is_certain(column) else "it is added when a value first shows its type"
+    cure = f"{when}, and changes fill it from then on; cdc-merge reconcile fills it in older rows"
+    return Difference(table, column.name, Change.NEW_COLUMN, f"it is to hold {_content(column)}", RUN, cure)
+
+
+def _renamed(table: str, before: str, column: Column) -> Difference:
+    message = f"{_content(column)} is in the column {before}, which the configuration calls {column.name}"
+    cure = f"a batch adds {column.name} and goes on filling {before} too; {REBUILD} leaves the new name only"
+    return Difference(table, column.name, Change.RENAMED, message, REBUILD, cure)
+
+
+def _not_asked(target: Target, key: tuple[str, ...], stored: TargetSchema, dialect: Dialect) -> Iterator[TypedColumn]:
+    """Columns that the configuration does not name, and that new attributes would not have added."""
+    asked = {c.name for c in Asked.of(target, key).columns}
+    taken_whole = {c.path for c in Asked.of(target, key).columns if c.template is None and c.mask is None}
+    adds = not target.is_document and target.evolve is Evolve.ADD
+    for column in stored.columns:
+        if column.name in asked:
+            continue
+        if adds and column.path not in taken_whole and _is_of_attribute(column, dialect):
+            continue
+        yield column
+
+
+def _is_of_attribute(column: TypedColumn, dialect: Dialect) -> bool:
+    """Whether a column is as a new attribute adds one."""
+    if len(column.path) != 1 or column != TypedColumn(column.name, column.path, column.type):
+        return False
+    if column.type not in TYPE_OF_TAG.values():
+        return False
+    attribute, reserved, most = str(column.path[0]), dialect.reserved_columns, dialect.max_identifier_bytes
+    plain = choose_column(attribute, taken={}, reserved=reserved, max_bytes=most)
+    suffixed = choose_column(attribute, taken={plain: ""}, reserved=reserved, max_bytes=most)
+    return column.name in (plain, suffixed)
+
+
+def _is_same_content(column: Column, have: TypedColumn) -> bool:
+    kind = have.type if column.type is None else column.type
+    same = TypedColumn(have.name, column.path, kind, column.template, column.mask, column.of_parent)
+    return same == have
+
+
+def _content(column: Column) -> str:
+    return ("^" if column.of_parent else "") + spelled(column.path)
+
+
+def _is_certain(column: Column) -> bool:
+    return column.type is not None or column.template is not None or column.mask is not None
+
+
+def _of_unconfigured(table: str, source: Source, there: Inspector) -> Iterator[Difference]:
+    if table not in there.tables:
+        return
+    if there.schemas[table].key == source.key:
+        for c in there.contradictions_left_behind(table):
+            yield Difference(table, c.column, c.change, c.message, None, c.cure, stops=True)
+    message = "no target has this table any more"
+    cure = "it stays as it is, and its rows still show which late changes are stale"
+    yield Difference(table, None, Change.DROPPED, message, None, cure)

@@ -1,0 +1,350 @@
+"""What plan tells: how configuration and tables differ, what brings it about, what waits, and views of documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from cdc_merge.backlog import count_waiting
+from cdc_merge.cli import cli
+from cdc_merge.errors import SchemaConflict
+from cdc_merge.layout import layout_of
+from cdc_merge.merge.preview import Preview
+from cdc_merge.merge.typed_view import attributes_of_types
+from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Mask, Source, Target, Template
+from cdc_merge.planning import PlanReader
+from cdc_merge.warehouses import Statement
+from tests.support.harness import Harness
+from tests.support.records import stream_record
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+TEXT, INTEGER = ColumnType(Kind.TEXT), ColumnType(Kind.INTEGER)
+COLUMNS = (
+    Column("name", ("Name",), TEXT),
+    Column("age", ("Age",), INTEGER),
+    Column("order_id", ("Ref",), TEXT, template=Template(("ORDER#", ""), 0)),
+    Column("email", ("Email",), mask=Mask.HASH),
+    Column("note", ("Note",), TEXT),
+)
+ITEMS = Target("items", evolve=Evolve.FREEZE, columns=COLUMNS)
+REBUILD = "cdc-merge reconcile --rebuild"
+
+
+def put(key: str, sequence: int, **attributes: Any) -> dict[str, Any]:
+    keys = {"PK": key}
+    return stream_record(keys, {**keys, **attributes}, sequence=sequence, at=T0 + timedelta(seconds=sequence))
+
+
+@pytest.fixture
+def shop(warehouse_url: str, tmp_path: Path) -> Harness:
+    """A table `items` with one row."""
+    harness = Harness(warehouse_url, Source("shop", "", ("PK",), (ITEMS,)), tmp_path / "feed")
+    harness.put_records([put("a", 1, Name="Ada", Age=1, Note="x")])
+    harness.run()
+    return harness
+
+
+@pytest.fixture
+def documents(warehouse_url: str, tmp_path: Path) -> Harness:
+    return Harness(warehouse_url, Source("shop", "", ("PK",), (Target("items", is_document=True),)), tmp_path / "feed")
+
+
+def plan(harness: Harness) -> Preview:
+    warehouse = harness.open()
+    try:
+        with warehouse.session() as session:
+            reader = PlanReader(warehouse, layout_of(harness.settings, warehouse), ())
+            return reader.read(session, harness.source, with_views=True)
+    finally:
+        warehouse.close()
+
+
+def by_hand(harness: Harness, *statements: str) -> None:
+    warehouse = harness.open()
+    try:
+        with warehouse.session() as session:
+            session.run([Statement("by hand", sql) for sql in statements])
+    finally:
+        warehouse.close()
+
+
+def configure(harness: Harness, *targets: Target) -> None:
+    harness.source = replace(harness.source, targets=targets)
+
+
+def with_column(name: str, **changes: Any) -> Target:
+    return replace(ITEMS, columns=tuple(replace(c, **changes) if c.name == name else c for c in COLUMNS))
+
+
+def found(harness: Harness) -> list[tuple[str, str, str | None, bool]]:
+    return [(d.where, str(d.change), d.command, d.stops) for d in plan(harness).differences]
+
+
+# --- what differs ----------------------------------------------------------------------------------------
+
+
+def test_where_nothing_differs_nothing_is_said(shop: Harness) -> None:
+    seen = plan(shop)
+    assert (seen.differences, seen.ddl, seen.unknown) == ((), (), ())
+    assert seen.merge
+    assert "as the configuration asks" in seen.as_text(with_sql=False)
+
+
+def test_new_tables_and_columns_come_with_the_next_batch(shop: Harness) -> None:
+    more = (*COLUMNS, Column("seen", ("Seen",), INTEGER), Column("any", ("Any",)))
+    configure(shop, replace(ITEMS, columns=more), Target("others"))
+    assert found(shop) == [
+        ("items.seen", "new column", "cdc-merge run", False),
+        ("items.any", "new column", "cdc-merge run", False),
+        ("others", "new table", "cdc-merge run", False),
+    ]
+    assert [s.label for s in plan(shop).ddl] == ["add items.seen", "create others"]
+    shop.put_records([put("b", 2, Any=1)])
+    shop.run()
+    assert found(shop) == []
+
+
+def test_a_column_that_the_configuration_drops_or_renames_stays_until_a_rebuild(shop: Harness) -> None:
+    kept = tuple(replace(c, name="full_name") if c.name == "name" else c for c in COLUMNS if c.name != "note")
+    configure(shop, replace(ITEMS, columns=kept))
+    assert found(shop) == [
+        ("items.full_name", "renamed", REBUILD, False),
+        ("items.note", "no longer configured", REBUILD, False),
+    ]
+    shop.put_records([put("b", 2, Name="Bob", Note="y")])
+    shop.run()
+    assert shop.query("SELECT name, full_name, note FROM analytics.items WHERE pk = 'b'") == [("Bob", "Bob", "y")]
+    assert [where for where, *_ in found(shop)] == ["items.name", "items.note"]
+
+
+def test_columns_that_new_attributes_added_are_not_missed(shop: Harness) -> None:
+    evolving = replace(ITEMS, evolve=Evolve.ADD)
+    configure(shop, evolving)
+    shop.put_records([put("b", 2, HTTPServer="x", Tags={"a"})])
+    shop.run()
+    assert found(shop) == []
+    # Named later, under another name, it is in two columns.
+    configure(shop, replace(evolving, columns=(*COLUMNS, Column("server", ("HTTPServer",), TEXT))))
+    assert found(shop) == [("items.server", "renamed", REBUILD, False)]
+    configure(shop, replace(evolving, columns=(Column("name", ("Name",), TEXT),)))
+    assert {where for where, *_ in found(shop)} == {"items.age", "items.order_id", "items.email"}
+
+
+@pytest.mark.parametrize(
+    ("target", "where", "change"),
+    [
+        (with_column("age", type=TEXT), "items.age", "type"),
+        (with_column("age", type=ColumnType(Kind.NUMERIC, 5, 2)), "items.age", "type"),
+        (with_column("name", path=("FullName",)), "items.name", "from"),
+        (with_column("order_id", template=Template(("O#", ""), 0)), "items.order_id", "match"),
+        (with_column("email", mask=Mask.REDACT), "items.email", "mask"),
+        (replace(ITEMS, each=("Lines",)), "items", "each"),
+        (replace(ITEMS, columns=(*COLUMNS, Column("id", ("PK",)))), "items.pk", "key column"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_only_a_rebuild_changes_stops_the_source(shop: Harness, target: Target, where: str, change: str) -> None:
+    configure(shop, target)
+    assert found(shop) == [(where, change, REBUILD, True)]
+    seen = plan(shop)
+    assert (seen.is_stopped, seen.ddl, seen.merge) == (True, (), ())
+    shop.put_records([put("b", 2)])
+    with pytest.raises(SchemaConflict, match=f"target {where}") as stopped:
+        shop.run()
+    assert REBUILD in str(stopped.value.hint)
+
+
+def test_another_key_is_not_cured_by_a_rebuild(shop: Harness) -> None:
+    shop.source = replace(shop.source, key=("ID",))
+    assert found(shop) == [("items", "key", None, True)]
+
+
+def test_all_differences_are_told_at_once(shop: Harness) -> None:
+    other = Target("others", where=(Condition(("Type",), any_of=("Other",)),))
+    configure(shop, ITEMS, other)
+    shop.put_records([put("b", 2, Type="Other", V=1)])
+    shop.run()
+    by_hand(
+        shop,
+        "ALTER TABLE analytics.items DROP COLUMN name",
+        "ALTER TABLE analytics.items ALTER COLUMN age TYPE text",
+        "ALTER TABLE analytics.items ADD COLUMN mine text",
+        "DROP TABLE analytics.others",
+    )
+    columns = tuple(replace(c, mask=None) if c.name == "email" else c for c in COLUMNS)
+    configure(shop, replace(ITEMS, columns=(*columns, Column("mine", ("Mine",), TEXT))), other, Target("third"))
+    assert found(shop) == [
+        ("items.name", "altered by hand", REBUILD, True),
+        ("items.age", "altered by hand", REBUILD, True),
+        ("items.email", "mask", REBUILD, True),
+        ("items.mine", "name taken", REBUILD, True),
+        ("others", "altered by hand", REBUILD, True),
+        ("third", "new table", "cdc-merge run", False),
+    ]
+    text = plan(shop).as_text(with_sql=True)
+    assert "STOPPED" in text
+    assert "! items.email: mask: its mask is hash, is to be none" in text
+    assert all(line.startswith("--") for line in text.splitlines())
+
+
+def test_columns_of_peoples_own_are_told_and_left_alone(shop: Harness) -> None:
+    by_hand(shop, "ALTER TABLE analytics.items ADD COLUMN mine text")
+    assert found(shop) == [("items.mine", "altered by hand", None, False)]
+
+
+def test_a_table_that_no_target_has_any_more_is_told(shop: Harness) -> None:
+    configure(shop, Target("others"))
+    assert found(shop) == [
+        ("others", "new table", "cdc-merge run", False),
+        ("items", "no longer configured", None, False),
+    ]
+    by_hand(shop, "ALTER TABLE analytics.items DROP COLUMN _cdc_position")
+    assert ("items._cdc_position", "altered by hand", None, True) in found(shop)
+
+
+# --- what waits ------------------------------------------------------------------------------------------
+
+
+def test_what_waits_is_counted_as_far_as_that_is_cheap(shop: Harness) -> None:
+    assert plan(shop).waiting is not None
+    assert (plan(shop).waiting.objects, plan(shop).waiting.is_all) == (0, True)  # type: ignore[union-attr]
+    shop.put_records([put("b", 2)])
+    shop.put_records([put("c", 3)])
+    assert "2 objects" in plan(shop).as_text(with_sql=False)
+    few = count_waiting(shop.source, lambda _store, _refs: set(), most_pages=0)
+    assert (few.objects, few.is_all, few.trouble) == (0, False, None)
+
+
+def test_a_feed_that_cannot_be_listed_keeps_nothing_else_back(shop: Harness) -> None:
+    shop.source = replace(shop.source, changes="file:///nowhere/at/all")
+    seen = plan(shop)
+    assert seen.waiting is not None
+    assert seen.waiting.trouble
+    assert seen.merge
+
+
+# --- views of documents ----------------------------------------------------------------------------------
+
+
+def test_the_view_of_documents_gives_typed_columns(documents: Harness) -> None:
+    documents.put_records(
+        [
+            put("a", 1, Name="Ada", Price=Decimal("1.25"), Paid=True, Tags=["x"], Mixed=1, Odd="7", Gone=None),
+            put("b", 2, **{"Name": "it's", "Mixed": "two", "a/b~c \"d'": "x", "Big": 10**19}),
+        ]
+    )
+    documents.run()
+    (view,) = plan(documents).views
+    assert view.label == "view items_typed"
+    by_hand(documents, view.sql)
+    rows = documents.query("SELECT pk, name, price, paid, odd, a_b_c_d, big FROM analytics.items_typed ORDER BY pk")
+    assert rows == [
+        ("a", "Ada", Decimal("1.25"), True, "7", None, None),
+        ("b", "it's", None, None, None, "x", Decimal(10**19)),
+    ]
+    assert documents.query("SELECT min(_cdc_changed_at) FROM analytics.items_typed") == [(T0 + timedelta(seconds=1),)]
+    texts = documents.query("SELECT CAST(tags AS text), CAST(mixed AS text) FROM analytics.items_typed ORDER BY pk")
+    assert [tuple(json.loads(v) if v else None for v in row) for row in texts] == [(["x"], 1), (None, "two")]
+    columns = documents.query(
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'items_typed' ORDER BY ordinal_position"
+    )
+    assert "gone" not in {c for (c,) in columns}
+    assert columns[0] == ("pk",)
+
+
+def test_a_value_of_another_type_is_null_in_the_view(documents: Harness) -> None:
+    documents.put_records([put("a", 1, Price=1, Paid=True)])
+    documents.run()
+    by_hand(documents, plan(documents).views[0].sql)
+    documents.put_records([put("b", 2, Price="2", Paid="true")])
+    documents.run()
+    assert documents.query("SELECT pk, price, paid FROM analytics.items_typed ORDER BY pk") == [
+        ("a", Decimal(1), True),
+        ("b", None, None),
+    ]
+
+
+def test_where_no_document_is_known_the_view_is_a_template(documents: Harness) -> None:
+    documents.put_records([put("a", 1, Type="Other")])
+    documents.source = replace(
+        documents.source, targets=(Target("items", where=(Condition(("Type",), any_of=("x",)),), is_document=True),)
+    )
+    documents.run()
+    (view,) = plan(documents).views
+    assert "'Attribute'" in view.sql or "'/Attribute'" in view.sql
+    by_hand(documents, view.sql)
+    assert documents.query("SELECT * FROM analytics.items_typed") == []
+
+
+def test_the_view_of_elements_has_their_place(documents: Harness) -> None:
+    lines = Target("items", each=("Lines",), is_document=True)
+    configure(documents, lines)
+    documents.put_records([put("a", 1, Lines=[{"Sku": "x", "PK": "own"}, "scalar"])])
+    documents.run()
+    by_hand(documents, plan(documents).views[0].sql)
+    rows = documents.query("SELECT _cdc_index, sku FROM analytics.items_typed ORDER BY _cdc_index")
+    assert rows == [(0, "x"), (1, None)]
+
+
+def test_a_target_with_columns_has_no_view(shop: Harness) -> None:
+    assert plan(shop).views == ()
+
+
+def test_attributes_of_several_types_are_json() -> None:
+    types = [("a", "VARCHAR"), ("a", "NULL"), ("b", "DOUBLE"), ("b", "UBIGINT"), ("c", "string"), ("c", "number")]
+    assert attributes_of_types([*types, ("d", "null"), ("e", "object")]) == {
+        "a": Kind.TEXT,
+        "b": Kind.NUMERIC,
+        "c": Kind.JSON,
+        "e": Kind.JSON,
+    }
+
+
+# --- the command -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(shop: Harness, tmp_path: Path) -> Callable[..., str]:
+    config = tmp_path / "cdc-merge.yaml"
+    config.write_text(
+        f"""
+warehouse: {shop.url}
+schema: analytics
+sources:
+  - name: shop
+    changes: file://{tmp_path}/feed
+    key: [PK]
+    targets:
+      - table: items
+        columns: {{name: Name, age: {{from: Age, type: text}}}}
+"""
+    )
+
+    def run(*words: str) -> str:
+        result = CliRunner().invoke(cli, [*words, "--config", str(config)], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    return run
+
+
+def test_the_command_lists_what_stops_a_source_and_exits_0(command: Callable[..., str]) -> None:
+    text = command("plan", "--sql")
+    assert "! items.age: type: it is integer, is to be text" in text
+    (source,) = json.loads(command("plan", "--format", "json"))["sources"]
+    assert source["stopped"] is True
+    assert source["waiting"] == {"objects": 0, "bytes": 0, "is_all": True, "trouble": None}
+    assert [(d["target"], d["column"], d["change"], d["command"], d["stops"]) for d in source["differences"]] == [
+        ("items", "age", "type", REBUILD, True),
+        ("items", "order_id", "no longer configured", REBUILD, False),
+        ("items", "email", "no longer configured", REBUILD, False),
+        ("items", "note", "no longer configured", REBUILD, False),
+    ]
