@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cdc_merge.merge.opening import REBUILD, Change, Contradiction, contradictions, open_book
 from cdc_merge.merge.schema import (
@@ -107,7 +107,8 @@ class Inspector:
                 else f"{f'ALTER COLUMN {name} TYPE' if there else f'ADD COLUMN {name}'} {kind}"
             )
             yield Contradiction(Change.BY_HAND, f"the column {what}", cure, column)
-        yield from self._required(label, have.keys() - expected.keys())
+        for required in self._required(label, have.keys() - expected.keys()):
+            yield replace(required, cure=required.cure.partition("; or ")[0])
 
     def others(self, table: str) -> frozenset[str]:
         """Columns that people added to a target's table."""

@@ -13,7 +13,9 @@ import pytest
 from cdc_merge.errors import SchemaConflict
 from cdc_merge.explain import explain
 from cdc_merge.layout import layout_of
-from cdc_merge.merge.preview import preview
+from cdc_merge.ledger import Ledger
+from cdc_merge.merge.preview import Preview, preview
+from cdc_merge.migrate import Migrator
 from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Mask, ReconcilePolicy, Source, Target
 from tests.merge.test_tables_by_hand import by_hand
 from tests.reconcile.test_verdicts import AS_OF, FLOOR, Export, export, reconcile  # noqa: F401
@@ -249,13 +251,26 @@ def test_explain_counts_the_versions(local: Harness) -> None:
     assert [t.table.label for t in explanation.tables] == ["customers", "leads"]
 
 
-def test_plan_shows_the_tables_and_statements_of_a_history(local: Harness) -> None:
-    warehouse = local.open()
-    text = preview(local.source, warehouse.dialect, layout_of(local.settings, warehouse), None).as_text(with_sql=True)
+def planned(harness: Harness) -> Preview:
+    warehouse = harness.open()
+    layout = layout_of(harness.settings, warehouse)
+    with warehouse.session() as session:
+        Migrator(warehouse, harness.metadata).apply(session)
+        state = Ledger(layout.metadata, warehouse.dialect).state(session, "shop", schema=harness.schema)
     warehouse.close()
+    return preview(harness.source, warehouse.dialect, layout, state)
+
+
+def test_plan_shows_the_tables_and_statements_of_a_history(local: Harness) -> None:
+    local.source = replace(local.source, targets=(replace(CUSTOMERS, has_history=False), LEADS))
+    deliver(local, put("a", 1, Name="one"))
+    local.source = replace(local.source, targets=(CUSTOMERS, LEADS))
+    plan = planned(local)
+    text = plan.as_text(with_sql=True)
 
     assert "[create customers_history]" in text and "[insert versions of customers]" in text
     assert "leads_history" not in text
+    assert ("customers_history", "new table") in [(d.target, d.change) for d in plan.differences]
 
 
 def test_a_history_altered_by_hand_stops_the_source(shop: Harness) -> None:
@@ -263,6 +278,8 @@ def test_a_history_altered_by_hand_stops_the_source(shop: Harness) -> None:
     by_hand(shop, f"ALTER TABLE {shop.schema}.customers_history DROP COLUMN _cdc_valid_to")
     shop.put_records([put("a", 2, Name="two")])
 
+    (stopping,) = (d for d in planned(shop).differences if d.stops)
+    assert stopping.where == "customers_history._cdc_valid_to" and "ADD COLUMN" in stopping.cure
     with pytest.raises(SchemaConflict, match="is missing") as caught:
         shop.run()
     assert caught.value.where == "target customers_history._cdc_valid_to"
