@@ -127,13 +127,21 @@ class SafetyLimits:
             f"{tally.extra:,} of {tally.rows:,} rows ({share:.1f} %) would be deleted, more than max_delete "
             f"({100 * allowed:g} %)"
         )
+        hint = "look at them: cdc-merge reconcile --dry-run; if that is right, raise reconcile.max_delete"
+        return self._lifted(table, message, hint=hint)
+
+    def judge_unseen(self, table: str, rows: int) -> Sequence[str]:
+        """Whether a table may go that cannot be compared, not even by its keys; returns what was lifted."""
+        if not rows:
+            return []
+        message = f"its {rows:,} rows would go, and none of them can be compared with the export by its key"
+        return self._lifted(
+            table, message, hint="see cdc-merge plan for what was altered, and put the key columns right"
+        )
+
+    def _lifted(self, table: str, message: str, *, hint: str) -> Sequence[str]:
         if self.dry_run and not self.force:  # it is how to see which rows these are
             note = f"target {table}: {message}: without --force it will be refused"
             self.notes += [note] if note not in self.notes else []
             return []
-        lifted = self._refuse_unless_forced(
-            message,
-            target=table,
-            hint="look at them: cdc-merge reconcile --dry-run; if that is right, raise reconcile.max_delete",
-        )
-        return [lifted]
+        return [self._refuse_unless_forced(message, target=table, hint=hint)]

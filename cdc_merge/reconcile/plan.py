@@ -62,11 +62,12 @@ class Limits:
     """What may stop a reconcile in mid-transaction, by raising.
 
     `floors`: is told the targets' floors under the lock. `deletes`: is told each target's tally, and returns the
-    limits that were lifted for it.
+    limits that were lifted for it. `unseen`: the same for a table of so many rows that all go uncompared.
     """
 
     floors: Callable[[dict[str, datetime | None]], None]
     deletes: Callable[[str, Tally], Sequence[str]]
+    unseen: Callable[[str, int], Sequence[str]]
 
 
 @dataclass
@@ -130,7 +131,7 @@ class ReconcilePlan:
                 yield self._say(f"count copies in {target.label}", "count_copies", target=target, inspect=copies.extend)
                 yield self._say(f"delete copies from {target.label}", "delete_copies", target=target)
             yield from self._judge(target, undertaking, limits, findings, copies=int(copies[0][0]) if copies else 0)
-        yield from self._foresee(findings, dry_run=dry_run)
+        yield from self._foresee(undertaking, limits, findings, dry_run=dry_run)
         if dry_run:
             raise DryRunOver
         yield from self._repair(undertaking, findings, merged_at=clock())
@@ -143,7 +144,9 @@ class ReconcilePlan:
         for target in self._merge.targets:
             yield self._record(target, undertaking, findings, clock())
 
-    def _foresee(self, findings: Findings, *, dry_run: bool) -> Iterator[Statement]:
+    def _foresee(
+        self, undertaking: Undertaking, limits: Limits, findings: Findings, *, dry_run: bool
+    ) -> Iterator[Statement]:
         """What must be known before anything is written, also on a dry run."""
         yield from ()
 

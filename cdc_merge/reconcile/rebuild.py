@@ -15,7 +15,7 @@ from cdc_merge.merge.tables import Inspector
 from cdc_merge.model import Source
 from cdc_merge.reconcile import swap
 from cdc_merge.reconcile.hangings import Catalog, Hangings, Relation
-from cdc_merge.reconcile.plan import ComparedColumn, Findings, ReconcilePlan, Undertaking
+from cdc_merge.reconcile.plan import ComparedColumn, Findings, Limits, ReconcilePlan, Tally, Undertaking
 from cdc_merge.reconcile.snapshot import Items
 from cdc_merge.render import Name, name
 from cdc_merge.warehouses import Dialect, Row, Statement
@@ -71,7 +71,8 @@ class Change:
     """One target of a rebuild.
 
     `new`: the table that is filled. `found`: what the export is compared with: the old table, or where there is none
-    that can be compared, the new one, which is empty then. `by_hand`: columns of the old one that people added.
+    that can be compared, the new one, which is empty then. `before`: the old table by its own columns, of which
+    `intact` are as they were made. `by_hand`: columns of the old one that people added.
     """
 
     target: PlannedTarget
@@ -79,8 +80,15 @@ class Change:
     found: PlannedTarget
     old: Relation | None
     overlap: Overlap | None
+    before: PlannedTarget | None = None
+    intact: frozenset[str] = frozenset()
     by_hand: tuple[str, ...] = ()
     was_known: bool = False
+
+    @property
+    def has_its_keys(self) -> bool:
+        """Whether at least the keys of the old table can be compared."""
+        return self.before is not None and self.intact.issuperset(k.name.parts[0] for k in self.before.keys)
 
     @property
     def is_compared(self) -> bool:
@@ -153,6 +161,8 @@ def plan_changes(
                 old if needed <= intact and _has_same_rows(book.stored, book.schema) else new,
                 (layout.schema, target.label),
                 Overlap.of(book.stored, book.schema, there=columns, intact=intact),
+                before=old,
+                intact=intact,
                 by_hand=tuple(c for c in columns if c not in all_columns(book.stored)),
                 was_known=True,
             )
@@ -205,7 +215,9 @@ class RebuildPlan(ReconcilePlan):
         ]
         return [*columns, self.same_rescued()] if change.overlap.is_whole else columns
 
-    def _foresee(self, findings: Findings, *, dry_run: bool) -> Iterator[Statement]:
+    def _foresee(
+        self, undertaking: Undertaking, limits: Limits, findings: Findings, *, dry_run: bool
+    ) -> Iterator[Statement]:
         for change in self._changes:
             label = change.target.label
             if change.is_compared:
@@ -222,11 +234,36 @@ class RebuildPlan(ReconcilePlan):
                 findings.replay_from = self._replay_from
             if change.was_known and change.old is None:
                 findings.notes.append(f"{label}: its table was gone")
-            elif change.old and not change.is_compared:
-                findings.notes.append(f"{label}: the old table is not of the kind any more that can be compared")
+            elif change.before and not change.is_compared:
+                yield from self._count_what_goes(change, change.before, undertaking.floor, limits, findings)
         for change in self._changes:
             if change.old and change.overlap:
                 yield from self._look(change, findings, dry_run=dry_run)
+
+    def _count_what_goes(
+        self, change: Change, before: PlannedTarget, floor: datetime, limits: Limits, findings: Findings
+    ) -> Iterator[Statement]:
+        """Holds against the limits what goes with an old table that cannot be compared row by row."""
+        label, found = change.target.label, list[Row]()
+        if change.has_its_keys:
+            yield self._say(
+                f"count keys that go from {label}",
+                "rebuild_keys",
+                target=before,
+                floor=floor,
+                knows_times="_cdc_changed_at" in change.intact,
+                inspect=found.extend,
+            )
+            keys, gone = map(int, found[0])
+            findings.overridden += limits.deletes(label, Tally(keys, 0, 0, gone, 0, 0))
+            lost = f"{gone:,} of its {keys:,} keys go"
+        else:
+            sql = f"SELECT count(*) FROM {self._dialect.quote(*before.table.parts)}"
+            yield Statement(f"count rows that go from {label}", sql, inspect=found.extend)
+            rows = int(found[0][0])
+            findings.overridden += limits.unseen(label, rows)
+            lost = f"all of its {rows:,} rows go"
+        findings.notes.append(f"{label}: the old table is not of the kind any more that can be compared; {lost}")
 
     def _look(self, change: Change, findings: Findings, *, dry_run: bool) -> Iterator[Statement]:
         """Whether the old table can go, and what goes with it."""

@@ -382,7 +382,7 @@ class Reconciler:
             findings = Findings(overridden=list(limits.overridden))
             statements = prepared.plan.statements(
                 undertaking,
-                Limits(limits.judge_floors, limits.judge_deletes),
+                Limits(limits.judge_floors, limits.judge_deletes, limits.judge_unseen),
                 findings,
                 clock=self._clock,
                 setup=prepared.setup,

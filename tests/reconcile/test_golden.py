@@ -61,7 +61,11 @@ def statements(dialect: Dialect, **options: Any) -> list[Statement]:
         worker="host:1",
         started_at=NOW,
     )
-    limits = Limits(floors=lambda _floors: None, deletes=lambda table, _tally: [f"{table}: it's forced"])
+    limits = Limits(
+        floors=lambda _floors: None,
+        deletes=lambda table, _tally: [f"{table}: it's forced"],
+        unseen=lambda _table, _rows: [],
+    )
     said = []
     for statement in plan.statements(undertaking, limits, Findings(), clock=lambda: NOW, setup=[], **options):
         said.append(statement)
