@@ -143,6 +143,11 @@ class Target:
     is_document: bool = False
     has_history: bool = False
 
+    @property
+    def follows_every_delete(self) -> bool:
+        """Whether the newest change of a key is all that counts: every REMOVE takes the row away."""
+        return self.deletes is Deletes.HARD and self.expired is Expired.DELETE
+
 
 @dataclass(frozen=True)
 class BatchLimits:

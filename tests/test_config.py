@@ -475,11 +475,12 @@ def test_what_this_version_does_not_do_is_refused_by_name(load: Loader, promise:
 
 
 def test_a_promised_value_is_reported_at_the_value(load: Loader) -> None:
-    assert load.problem(in_target("deletes: soft"))[0] == "8:18"
+    redshift = re.sub("warehouse: .*", "warehouse: redshift://h/d", in_target("deletes: soft"))
+    assert load.problem(redshift)[0] == "1:12"
 
 
 def test_values_that_this_version_does_keep_are_accepted(load: Loader) -> None:
-    assert load(in_target("deletes: hard\nexpired: delete\nevolve: add") + "    load: worker\n")
+    assert load(in_target("deletes: soft\nexpired: keep\nevolve: add") + "    load: worker\n")
 
 
 # --- secrets --------------------------------------------------------------------------------------------

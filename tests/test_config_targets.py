@@ -134,10 +134,16 @@ def test_the_new_keys_may_come_from_the_environment(load: Loader) -> None:
         'each: "${LIST}"\ndeletes: "${HOW}"\nhistory: "${KEPT}"\n'
         'columns: {a: {from: "${FROM}", match: "X${T}", mask: "${MASK}"}}'
     )
-    environ = {"LIST": "Items", "HOW": "soft", "KEPT": "false", "FROM": "^A.b", "T": "#{}", "MASK": "drop"}
+    environ = {"LIST": "Items", "HOW": "hard", "KEPT": "false", "FROM": "^A.b", "T": "#{}", "MASK": "drop"}
     target = load.target(lines, environ)
-    assert (target.each, target.deletes, target.has_history) == (("Items",), Deletes.SOFT, False)
+    assert (target.each, target.deletes, target.has_history) == (("Items",), Deletes.HARD, False)
     assert target.columns == (Column("a", ("A", "b"), None, Template(("X#", ""), 0), Mask.DROP, of_parent=True),)
+
+
+@pytest.mark.parametrize("line", ["deletes: soft", "deletes: ignore", "expired: keep"])
+def test_rows_of_elements_follow_every_delete(load: Loader, line: str) -> None:
+    place, message, hint = load.problem(in_target(f"each: Items\ncolumns: {{a: A}}\n{line}"))
+    assert (place, message) == ("10:18", f"`{line}` is of whole items, and the rows are elements") and hint
 
 
 # --- templates and references -----------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from cdc_merge.errors import SchemaConflict
 from cdc_merge.layout import layout_of
 from cdc_merge.merge.preview import Preview
 from cdc_merge.merge.typed_view import attributes_of_types
-from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Mask, Source, Target, Template
+from cdc_merge.model import Column, ColumnType, Condition, Deletes, Evolve, Kind, Mask, Source, Target, Template
 from cdc_merge.planning import PlanReader
 from cdc_merge.warehouses import Statement
 from tests.support.harness import Harness
@@ -108,6 +108,15 @@ def test_new_tables_and_columns_come_with_the_next_batch(shop: Harness) -> None:
     ]
     assert [s.label for s in plan(shop).ddl] == ["add items.seen", "create others"]
     shop.put_records([put("b", 2, Any=1)])
+    shop.run()
+    assert found(shop) == []
+
+
+def test_a_target_that_becomes_soft_gets_the_column_for_it(shop: Harness) -> None:
+    configure(shop, replace(ITEMS, deletes=Deletes.SOFT))
+    assert found(shop) == [("items._cdc_deleted_at", "new column", "cdc-merge run", False)]
+    assert [s.label for s in plan(shop).ddl] == ["add items._cdc_deleted_at"]
+    shop.put_records([put("b", 2)])
     shop.run()
     assert found(shop) == []
 
@@ -258,6 +267,15 @@ def test_the_view_of_documents_gives_typed_columns(documents: Harness) -> None:
     )
     assert "gone" not in {c for (c,) in columns}
     assert columns[0] == ("pk",)
+
+
+def test_the_view_of_documents_that_outlive_their_items_says_when_they_went(documents: Harness) -> None:
+    configure(documents, replace(documents.source.targets[0], deletes=Deletes.SOFT))
+    documents.put_records([put("a", 1, Name="Ada"), stream_record({"PK": "a"}, None, sequence=2, at=T0)])
+    documents.run()
+    (view,) = plan(documents).views
+    by_hand(documents, view.sql)
+    assert documents.query("SELECT name, _cdc_deleted_at FROM analytics.items_typed") == [("Ada", T0)]
 
 
 def test_a_value_of_another_type_is_null_in_the_view(documents: Harness) -> None:

@@ -45,9 +45,6 @@ NOT_YET = (
     Promise(("warehouse",), "a snowflake:// warehouse", "write duckdb:/// or postgresql://", begins="snowflake"),
     Promise(("defaults", "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
     Promise((*_SOURCE, "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
-    Promise((*_TARGET, "deletes"), "`deletes: soft`", "write deletes: hard", equals="soft"),
-    Promise((*_TARGET, "deletes"), "`deletes: ignore`", "write deletes: hard", equals="ignore"),
-    Promise((*_TARGET, "expired"), "`expired: keep`", "write expired: delete", equals="keep"),
 )
 
 

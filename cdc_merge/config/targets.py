@@ -70,6 +70,10 @@ def _each(target: Node, key: list[str]) -> Iterator[Finding]:
     elif target.get("columns").text == DOCUMENT:
         hint = 'write columns: {element: "."} for the whole element, or remove `each`'
         yield Finding(target.get("columns").mark, "`columns: document` is of a whole item, not of an element", hint)
+    for name, usual in (("deletes", "hard"), ("expired", "delete")):
+        if target.get(name).text in ("soft", "ignore", "keep"):
+            message = f"`{name}: {target.get(name).text}` is of whole items, and the rows are elements"
+            yield Finding(target.get(name).mark, message, f"remove it, or write {name}: {usual}")
     if has_history(target):
         hint = "remove it; a target of the same items without `each` can keep their history"
         yield Finding(target.fields["history"].mark, "a target with `each` keeps no history yet", hint)

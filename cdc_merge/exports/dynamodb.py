@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -92,10 +94,14 @@ _HINTS = {
 
 @dataclass(frozen=True)
 class Table:
-    """A table's ARN, and its key attributes: the partition key, then the sort key if there is one."""
+    """A table's ARN, and its key attributes: the partition key, then the sort key if there is one.
+
+    `told_at`: when it was told, by DynamoDB's clock, in whole seconds; None: the reply has no date.
+    """
 
     arn: str
     key: tuple[str, ...]
+    told_at: datetime | None
 
 
 def open_client(table: str) -> DynamoDBClient:
@@ -132,11 +138,13 @@ def table_key(table: str, client: DynamoDBClient) -> tuple[str, ...]:
 def describe_table(table: str, client: DynamoDBClient) -> Table:
     """What DescribeTable tells of a table, given by its name or ARN."""
     with reacting(table):
-        reply = client.describe_table(TableName=table)["Table"]
+        reply = client.describe_table(TableName=table)
     # HASH is the partition key's role, RANGE the sort key's; the order of the two is not promised
     # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_KeySchemaElement.html
-    schema = sorted(reply["KeySchema"], key=lambda element: element["KeyType"] == "RANGE")
-    return Table(reply["TableArn"], tuple(element["AttributeName"] for element in schema))
+    facts = reply["Table"]
+    schema = sorted(facts["KeySchema"], key=lambda element: element["KeyType"] == "RANGE")
+    told_at = _date_of(reply["ResponseMetadata"].get("HTTPHeaders", {}))
+    return Table(facts["TableArn"], tuple(element["AttributeName"] for element in schema), told_at)
 
 
 def is_arn(table: str) -> bool:
@@ -151,6 +159,15 @@ def reacting(table: str) -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         raise _reaction(error, table=table) from error
+
+
+def _date_of(headers: Mapping[str, str]) -> datetime | None:
+    """The time of a reply: https://www.rfc-editor.org/rfc/rfc9110#name-date"""
+    try:
+        date = parsedate_to_datetime(headers["date"])
+    except (KeyError, ValueError):
+        return None
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
 
 
 def _region_of(table: str) -> str | None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from bisect import insort
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cdc_merge.errors import ObjectChanged, Refused, UsageError
+from cdc_merge.errors import ObjectChanged, Refused, StoreDenied, UsageError
 from cdc_merge.exports.ion import convert, require_ion
 from cdc_merge.exports.manifest import (
     FOLDER,
@@ -41,6 +43,7 @@ from cdc_merge.exports.place import (
     parent_of,
     rewritten,
 )
+from cdc_merge.logs import get_logger
 from cdc_merge.model import ObjectRef
 
 _ID = re.compile(r"(\d{14})-[0-9a-z]+")  # milliseconds of the request, then a random part
@@ -51,13 +54,16 @@ _LATEST = datetime.max.replace(tzinfo=UTC)
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport_Requesting.html
 _FUZZ = timedelta(minutes=1)
 
+log = get_logger("cdc_merge.exports")
+
 
 def find_export(exports: str | None, wanted: str | None, *, source: str, table: str | None = None) -> Export:
     """The export that `wanted` names, or the newest complete full one under `exports`; its manifests are checked.
 
     `exports`: the URL of the root above AWSDynamoDB/. `wanted`: the URL or local path of a root or of one export's
     folder, an export's id, or its ARN. `table`: the name or ARN that the newest is looked for; None: any.
-    Raises UsageError when nothing there is an export, Refused for one that cannot be trusted.
+    Raises UsageError when nothing there is an export, Refused for one that cannot be trusted. Where the newest is
+    looked for, what cannot be trusted is passed over, with a warning, as long as an older one can be.
     """
     if wanted is None:
         return _newest_trusted(Place.open(_root_url(_required(exports, None, source))), table)
@@ -71,14 +77,25 @@ def find_export(exports: str | None, wanted: str | None, *, source: str, table: 
     return _find_at(folder_url(wanted), table)
 
 
-def newest_complete(exports: str, *, table: str | None = None, after: datetime | None = None) -> ExportSummary | None:
+def newest_complete(
+    exports: str, *, table: str | None = None, after: datetime | None = None, besides: Collection[str] = ()
+) -> ExportSummary | None:
     """The summary of the newest complete full export under `exports`; None: there is none.
 
     Neither its files nor their manifest are read: `find_export(exports, found.location)` does that. `after`: an export
     of this time or an older one is not wanted, so exports that were asked for before are not even looked for.
+    `besides`: the locations of exports that are not wanted either. Raises Refused or StoreDenied if there may be one,
+    but none that can be read.
     """
     url = _root_url(exports)
-    return None if is_missing_directory(url) else _newest(Place.open(url), table, after)
+    if is_missing_directory(url):
+        return None
+    search = _Search(Place.open(url), table, after)
+    for summary in search.summaries(besides):
+        return summary
+    if search.passed_over:
+        raise search.none_left()
+    return None
 
 
 def fetch_verified(export: Export, file: DataFile, directory: Path) -> Path:
@@ -114,21 +131,69 @@ def fetch_verified(export: Export, file: DataFile, directory: Path) -> Path:
     return lines
 
 
-def _newest(root: Place, table: str | None, after: datetime | None) -> ExportSummary | None:
-    newest: ExportSummary | None = None
-    for name in sorted(_export_folders(root, after), key=_asked_at, reverse=True):
-        if newest and _asked_at(name) + _FUZZ < newest.as_of:
-            break
-        folder = f"{FOLDER}/{name}/"
-        manifests = root.manifests(folder)
-        if SUMMARY not in manifests:
-            continue  # unfinished
-        summary = _read_summary(root, folder, manifests)
-        if summary.kind is not ExportKind.FULL or (table and not is_table(summary.table_arn, table)):
-            continue
-        if (after is None or summary.as_of > after) and (newest is None or summary.as_of > newest.as_of):
-            newest = summary
-    return newest
+@dataclass
+class _Search:
+    """Complete full exports below a root, newest first; what cannot be read or trusted is passed over and told.
+
+    `table`: None: of any. `after`: only those of a later time.
+    """
+
+    root: Place
+    table: str | None
+    after: datetime | None = None
+    passed_over: list[Refused | StoreDenied] = field(default_factory=list)
+
+    def summaries(self, besides: Collection[str] = ()) -> Iterator[ExportSummary]:
+        """One at a time, looking no further than the newest takes. `besides`: locations that are not wanted."""
+        found: list[ExportSummary] = []  # the newest last
+        for name in sorted(_export_folders(self.root, self.after), key=_asked_at, reverse=True):
+            while found and _asked_at(name) + _FUZZ < found[-1].as_of:
+                yield found.pop()
+            folder = f"{FOLDER}/{name}/"
+            if self.root.locate(folder).rstrip("/") not in besides and (summary := self._read(folder)):
+                insort(found, summary, key=lambda each: each.as_of)
+        yield from reversed(found)
+
+    def trusted(self) -> Iterator[Export]:
+        """The same with their files."""
+        for summary in self.summaries():
+            try:
+                export = _trust(self.root, summary.location.removeprefix(self.root.url) + "/")
+            except (Refused, StoreDenied) as error:
+                self._pass_over(summary.location, error)
+            else:
+                yield export
+
+    def none_left(self) -> Refused | StoreDenied:
+        """The error for a search that came to nothing; where a person must give access first, that."""
+        of_table = f" of {self.table}" if self.table else ""
+        later = f" later than {self.after.isoformat()}" if self.after else ""
+        reasons = "".join(f"\n  passed over: {error.where}: {error.message}" for error in self.passed_over)
+        denied = next((error for error in self.passed_over if isinstance(error, StoreDenied)), None)
+        first = denied or next(iter(self.passed_over), None)
+        return (StoreDenied if denied else Refused)(
+            f"there is no complete full export{of_table}{later}{reasons}",
+            where=f"{self.root.url}{FOLDER}/",
+            hint=first.hint if first else f"wait for the one under way, or {TAKE_ANEW}",
+        )
+
+    def _read(self, folder: str) -> ExportSummary | None:
+        """What a folder's summary says; None: it is unfinished, not wanted, or passed over."""
+        try:
+            manifests = self.root.manifests(folder)
+            summary = _read_summary(self.root, folder, manifests) if SUMMARY in manifests else None
+        except (Refused, StoreDenied) as error:
+            self._pass_over(self.root.locate(folder).rstrip("/"), error)
+            return None
+        if summary is None or summary.kind is not ExportKind.FULL:
+            return None
+        if self.table and not is_table(summary.table_arn, self.table):
+            return None
+        return summary if self.after is None or summary.as_of > self.after else None
+
+    def _pass_over(self, location: str, error: Refused | StoreDenied) -> None:
+        self.passed_over.append(error)
+        log.warning("export_passed_over", location=location, error=str(error))
 
 
 def _required(exports: str | None, wanted: str | None, source: str) -> str:
@@ -157,15 +222,10 @@ def _find_at(url: str, table: str | None) -> Export:
 
 
 def _newest_trusted(root: Place, table: str | None) -> Export:
-    found = _newest(root, table, None)
-    if found is None:
-        of_table = f" of {table}" if table else ""
-        raise Refused(
-            f"there is no complete full export{of_table}",
-            where=f"{root.url}{FOLDER}/",
-            hint=f"wait for the one under way, or {TAKE_ANEW}",
-        )
-    return _trust(root, found.location.removeprefix(root.url) + "/")
+    search = _Search(root, table)
+    for export in search.trusted():
+        return export
+    raise search.none_left()
 
 
 def _export_folders(root: Place, after: datetime | None) -> Iterator[str]:

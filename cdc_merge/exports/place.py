@@ -52,7 +52,7 @@ class Place:
         if is_missing_directory(url):
             raise UsageError("there is no such directory", where=url, hint="correct the path of the export")
         # below the bucket itself every key lies, so the store's prefix is empty then
-        return Place(url, open_store(url))
+        return Place(url, open_store(url, setting="exports"))
 
     def locate(self, path: str) -> str:
         """The URL of a path, for messages."""

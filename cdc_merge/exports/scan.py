@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,19 +23,24 @@ from isal import igzip
 from cdc_merge.errors import UsageError
 from cdc_merge.exports.dynamodb import CONNECTIONS, describe_table, open_client, reacting
 from cdc_merge.exports.rate import ReadRate
+from cdc_merge.logs import get_logger
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _FAST = 1  # of isal's gzip levels 0 to 3
+_CLOCKS_AGREE = timedelta(seconds=30)
+
+log = get_logger("cdc_merge.exports")
 
 
 @dataclass(frozen=True)
 class ScannedTable:
     """What a Scan has read: gzip files of `{"Item": {...}}` lines, one per segment, in order of the segments.
 
-    Each item is as it was at some time from `started_at` to `ended_at`, by this machine's clock. `key`: the
-    partition key, then the sort key if there is one.
+    Each item is as it was at some time from `started_at` to `ended_at`: the start by this machine's clock or by
+    DynamoDB's, whichever is earlier, the end by this machine's. `key`: the partition key, then the sort key if there
+    is one.
     """
 
     table_arn: str
@@ -74,9 +79,21 @@ def scan_table(
     facts = describe_table(table, client)
     scan = _Scan(table, client, segments=segments, limit=limit, check=check, progress=progress)
     files = tuple(directory / f"segment-{segment:06}.json.gz" for segment in range(segments))
-    started_at = clock()
+    started_at = _start(table, clock(), facts.told_at)
     scan.run(files)
     return ScannedTable(facts.arn, started_at, clock(), scan.items, files, facts.key)
+
+
+def _start(table: str, ours: datetime, theirs: datetime | None) -> datetime:
+    """When the scan begins: never later than by DynamoDB's clock, which gives the feed's changes their times.
+
+    A later start would take changes that are made after it for older ones.
+    """
+    if theirs is None:
+        return ours
+    if abs(ours - theirs) > _CLOCKS_AGREE:
+        log.warning("clock_differs", table=table, ours=ours.isoformat(), theirs=theirs.isoformat())
+    return min(ours, theirs)
 
 
 class _Scan:

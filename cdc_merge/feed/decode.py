@@ -16,6 +16,7 @@ from cdc_merge.feed.history import HistoryPass
 from cdc_merge.feed.images import ImagePass, Staged
 from cdc_merge.feed.notices import Misfit, Notices
 from cdc_merge.feed.parallel import Crew
+from cdc_merge.feed.picks import PICKED_FROM, Picks
 from cdc_merge.feed.portions import Portions
 from cdc_merge.feed.rejects import Rejects
 from cdc_merge.feed.workbench import Workbench
@@ -106,16 +107,18 @@ def _decode(
         check=check,
     )
     rejects = Rejects(workbench)
-    envelopes = EnvelopePass(workbench, crew, portions, rejects, source, facts)
+    picks = Picks.of([b.target for b in books])
+    envelopes = EnvelopePass(workbench, crew, portions, rejects, source, facts, picks)
     envelopes.run()
     plain_bytes = portions.plain_bytes
     workbench.execute(
         "CREATE TABLE rejected_early AS SELECT object_number, count(*) AS records FROM rejected GROUP BY ALL"
     )
-    workbench.execute(render("feed/sql/latest.sql", DUCKDB))
+    for template in ("newest", "latest_picks") if picks else ("latest",):
+        workbench.execute(render(f"feed/sql/{template}.sql", DUCKDB, picks=picks.each()))
     notices = Notices()
     facts = envelopes.facts
-    images = ImagePass(workbench, crew, portions, rejects, source, facts, books, dialect, notices=notices)
+    images = ImagePass(workbench, crew, portions, rejects, source, facts, books, dialect, notices=notices, picks=picks)
     images.run()
     if with_history := [i for i, book in enumerate(books) if book.target.has_history]:
         HistoryPass(
@@ -139,7 +142,7 @@ def _decode(
             "UNION ALL SELECT object_number, records FROM rejected_early) GROUP BY ALL"
         )
     )
-    latest, newest = workbench.rows("SELECT count(*), max(changed_at) FROM facts")[0]
+    latest, newest = workbench.rows(f"SELECT count(*) FILTER (WHERE n < {PICKED_FROM}), max(changed_at) FROM facts")[0]
     return Decoded(
         facts=facts,
         records=sum(records_of.values()),

@@ -40,7 +40,9 @@ class DirectoryStore:
 
     prefix = ""
 
-    def __init__(self, directory: Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, directory: Path, *, clock: Callable[[], float] = time.time, setting: str = "changes") -> None:
+        """`setting`: the one that names the place, for hints."""
+        self._setting = setting
         self.bucket = str(directory)
         self.root = f"file://{directory}"
         self._directory = directory
@@ -104,7 +106,7 @@ class DirectoryStore:
             if folder:
                 return ()  # removed since its parent was read
             raise StoreDenied(
-                "there is no such directory", where=self.root, hint="create it, or correct `changes`"
+                "there is no such directory", where=self.root, hint=f"create it, or correct `{self._setting}`"
             ) from error
         self._large.pop(folder, None)
         if len(names) > PAGE and now - modified_ns / 1e9 > _AT_REST_SECONDS:

@@ -19,6 +19,7 @@ from cdc_merge.feed.depth import MAX_LEVELS, too_deep
 from cdc_merge.feed.diagnose import DAMAGE, Diagnosis, Special, diagnose
 from cdc_merge.feed.framing import MAX_RECORD
 from cdc_merge.feed.parallel import Crew
+from cdc_merge.feed.picks import Picks
 from cdc_merge.feed.portions import ExactPortion, Portion, Portions
 from cdc_merge.feed.rejects import Reject, Rejects
 from cdc_merge.feed.workbench import Bench, Workbench
@@ -59,7 +60,10 @@ class EnvelopePass:
         rejects: Rejects,
         source: Source,
         facts: FeedFacts,
+        picks: Picks = Picks(),  # noqa: B008 - frozen
     ) -> None:
+        """`picks`: what else is to be known of each change than its place in the order."""
+        self._picks = picks
         self._workbench = workbench
         self._crew = crew
         self._learning = threading.Lock()
@@ -67,9 +71,10 @@ class EnvelopePass:
         self._rejects = rejects
         self._source = source
         self.facts = facts
+        more = "".join(f", {f.name.text} {f.type.text}" for f in picks.facts(shape.Pointers()))
         workbench.execute(
             "CREATE TABLE changes (chunk INTEGER, idx INTEGER, object_number INTEGER, partition_key VARCHAR, "
-            "sort_key VARCHAR, position VARCHAR)"
+            f"sort_key VARCHAR, position VARCHAR{more})"
         )
 
     def _insist_on_ordering(self) -> None:
@@ -310,10 +315,12 @@ class EnvelopePass:
             timed = f"time_position({micros}, {pointers.value(shape.EVENT_NAME)}, {event_id})"
             fits = "IS NULL" if self.facts.is_kinesis else "IS NOT NULL"
             position = f"CASE WHEN {sequence} {fits} THEN {timed} END"
+        more = self._picks.facts(pointers)
         return render(
             "feed/sql/envelopes.sql",
             DUCKDB,
             chunk=chunk,
+            facts=more,
             partition_key=Sql(keys[0]),
             sort_key=Sql(keys[1] if len(keys) > 1 else "''"),
             position=Sql(position),

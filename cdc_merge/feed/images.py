@@ -17,6 +17,7 @@ from cdc_merge.feed.entities import entity
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.notices import Notices, failed_attributes
 from cdc_merge.feed.parallel import Crew
+from cdc_merge.feed.picks import PICKED_FROM, Picks
 from cdc_merge.feed.plain import attributes_seen
 from cdc_merge.feed.portions import Portion, Portions
 from cdc_merge.feed.rejects import Reject, Rejects
@@ -105,13 +106,16 @@ class ImagePass:
         form: shape.Form = shape.CHANGE,
         *,
         notices: Notices | None = None,
+        picks: Picks = Picks(),  # noqa: B008 - frozen
         staged: Staged = Staged(),
         only: Collection[int] | None = None,
     ) -> None:
         """`notices` takes note of items that no target takes, and of values that do not fit; None: nobody asks.
 
-        `only`: the targets, by place, whose rows are wanted; None: all.
+        `picks`: the targets that `latest` names lines of their own for. `only`: the targets, by place, whose rows are
+        wanted; None: all.
         """
+        self._picks = picks
         self._form = form
         self._notices = notices
         self._staged = staged
@@ -137,7 +141,15 @@ class ImagePass:
 
     def _make_tables(self, could: Sql) -> None:
         workbench = self._workbench
-        workbench.execute(render("feed/sql/stage_keys.sql", DUCKDB, targets=list(self._books), could=could))
+        workbench.execute(
+            render(
+                "feed/sql/stage_keys.sql",
+                DUCKDB,
+                targets=[i for i in self._books if i not in dict(self._picks.targets)],
+                picks=self._picks.each(),
+                could=could,
+            )
+        )
         workbench.execute("CREATE TABLE doomed (chunk INTEGER, idx INTEGER, reason VARCHAR, detail VARCHAR)")
         workbench.execute("CREATE TABLE examined_bad (chunk INTEGER, idx INTEGER, reason VARCHAR, detail VARCHAR)")
         workbench.execute("CREATE TABLE doubted (n BIGINT)")
@@ -224,8 +236,11 @@ class ImagePass:
 
     def choose(self, bench: Bench, portion: Portion, choice: str) -> None:
         """Make `chosen` of the portion's lines that the table `choice` (n, chunk, idx) names."""
+        columns = "n, idx"
+        if self._picks:
+            columns += ", target" if choice == "latest" else ", CAST(NULL AS INTEGER) AS target"
         bench.execute(
-            f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT n, idx FROM {choice} WHERE chunk = {portion.number}"
+            f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT {columns} FROM {choice} WHERE chunk = {portion.number}"
         )
 
     def _doubt(self, bench: Bench) -> None:
@@ -253,7 +268,8 @@ class ImagePass:
             """
         )
         self._workbench.execute("DELETE FROM latest WHERE n IN (SELECT n FROM doubted)")
-        self._workbench.execute("INSERT INTO latest FROM revised")
+        main = ", n AS main" if self._picks else ""
+        self._workbench.execute(f"INSERT INTO latest BY NAME SELECT *{main} FROM revised")
 
     def _examine(self, bench: Bench, portion: Portion) -> None:
         # Set down first: a condition on `lines` would be tried on all of them, and some may not be JSON.
@@ -299,14 +315,15 @@ class ImagePass:
     def stage(self, bench: Bench) -> None:
         """Stage the lines that `chosen` (n, idx) names among `lines` (line, idx)."""
         with self._staging:
-            for book in self._books.values():
+            for number, book in self._books.items():
                 if book.target.each is None and (book.pending or not book.schema.columns):
-                    self._get_acquainted(bench, book)
+                    self._get_acquainted(bench, number, book)
             columns = {number: book.schema.columns for number, book in self._books.items()}
         layouts = self._extract(bench, columns)
         odd = ", ".join(f"count(*) FILTER (takes_{t.number} AND clean_{t.number} IS NOT TRUE)" for t in layouts)
         belongs = " OR ".join(t.flag for t in layouts)
-        unmatched = f"count(*) FILTER (NOT removed AND NOT ({belongs}) AND NOT {UNUSABLE})"
+        # Only the newest of a key tells what an item is, not one that was picked for a single target.
+        unmatched = f"count(*) FILTER (NOT removed AND NOT ({belongs}) AND NOT {UNUSABLE} AND n < {PICKED_FROM})"
         query = f"SELECT count(*) FILTER ({UNUSABLE}), {unmatched}, {odd} FROM wide"
         unusable, strangers, *odd_counts = bench.rows(query)[0]
         if unusable:
@@ -324,17 +341,18 @@ class ImagePass:
             if count:
                 self._stage_odd(bench, layout.number)
 
-    def _get_acquainted(self, bench: Bench, book: SchemaBook) -> None:
+    def _get_acquainted(self, bench: Bench, number: int, book: SchemaBook) -> None:
         """Look at some lines that the target takes, for the attributes they have."""
         pointers = shape.Pointers(self._form)
         taken = takes(book.target, pointers.value)
         event = self._form.event or pointers.value(shape.EVENT_NAME)
         pointers.value("/")  # never an empty list
+        mine = f" WHERE coalesce(c.target = {number}, TRUE)" if self._picks else ""
         images = bench.table(
             f"SELECT image FROM (SELECT json_extract(line, '{self._form.image}') AS image, "
             f"len(json_keys(line, '{self._form.image}')) AS width, "
             f"json_extract_string(line, {pointers.as_list()}) AS v "
-            f"FROM (SELECT l.line FROM chosen AS c JOIN lines AS l ON l.idx = c.idx LIMIT {_SAMPLE})) "
+            f"FROM (SELECT l.line FROM chosen AS c JOIN lines AS l ON l.idx = c.idx{mine} LIMIT {_SAMPLE})) "
             f"WHERE image IS NOT NULL AND {event} <> 'REMOVE' AND {taken}"
         )
         with bench.naming(odd=images):
@@ -363,6 +381,7 @@ class ImagePass:
                 "feed/sql/images.sql",
                 DUCKDB,
                 targets=layouts,
+                is_picked=bool(self._picks),
                 image=self._form.image,
                 event_name=Sql(self._form.event or pointers.value(shape.EVENT_NAME)),
                 created_at=Sql(self._form.created_at or pointers.value(shape.CREATED_AT)),
@@ -426,6 +445,7 @@ class ImagePass:
                     DUCKDB,
                     entity=Sql(expression),
                     belongs=Sql(belongs),
+                    picked_from=PICKED_FROM,
                     pointers=Sql(pointers.as_list()),
                 )
             )

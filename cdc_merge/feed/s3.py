@@ -58,8 +58,8 @@ _RENEW = "renew the credentials: aws sso login, or a new role session"
 _REGION = "set AWS_DEFAULT_REGION to the bucket's region"
 _WHO_AM_I = "see who you are: aws sts get-caller-identity"
 _HINTS = {
-    "NoSuchBucket": "correct the bucket in `changes`, or create it: aws s3 mb s3://{bucket}",
-    "InvalidBucketName": "correct the bucket in `changes`",
+    "NoSuchBucket": "correct the bucket in `{setting}`, or create it: aws s3 mb s3://{bucket}",
+    "InvalidBucketName": "correct the bucket in `{setting}`",
     "AccessDenied": _MAY_READ,
     "AllAccessDisabled": _MAY_READ,
     "403": _MAY_READ,
@@ -76,7 +76,11 @@ _HINTS = {
 class S3Store:
     """Objects of any S3 API, found through the usual AWS environment (AWS_ENDPOINT_URL, AWS_PROFILE, ...)."""
 
-    def __init__(self, bucket: str, prefix: str = "", *, client: S3Client | None = None) -> None:
+    def __init__(
+        self, bucket: str, prefix: str = "", *, client: S3Client | None = None, setting: str = "changes"
+    ) -> None:
+        """`setting`: the one that names the place, for hints."""
+        self._setting = setting
         self.bucket = bucket
         self.prefix = prefix
         self.root = f"s3://{bucket}/{prefix}"
@@ -152,7 +156,7 @@ class S3Store:
         except (BotoCoreError, ClientError) as error:
             if ref is not None and _is_gone(error):
                 raise changed(where) from error
-            raise _reaction(error, where=where, bucket=self.bucket) from error
+            raise _reaction(error, where=where, bucket=self.bucket, setting=self._setting) from error
 
 
 def _client_config() -> Config:
@@ -177,7 +181,7 @@ def _is_broken_off(error: BotoCoreError) -> bool:
     return isinstance(error, _BROKEN_OFF)
 
 
-def _reaction(error: BotoCoreError | ClientError, *, where: str, bucket: str) -> CdcMergeError:
+def _reaction(error: BotoCoreError | ClientError, *, where: str, bucket: str, setting: str) -> CdcMergeError:
     """StoreUnavailable for what time may cure, StoreDenied for what a person must."""
     if not isinstance(error, ClientError):
         if _is_broken_off(error):
@@ -192,7 +196,8 @@ def _reaction(error: BotoCoreError | ClientError, *, where: str, bucket: str) ->
     message = f"the object store says {code}: {error.response.get('Error', {}).get('Message', '')}"
     if code in _BUSY or status >= 500 or status == 429:
         return StoreUnavailable(message, where=where, hint="nothing to do unless it lasts")
-    return StoreDenied(message, where=where, hint=_HINTS.get(code, _WHO_AM_I).format(bucket=bucket))
+    hint = _HINTS.get(code, _WHO_AM_I).format(bucket=bucket, setting=setting)
+    return StoreDenied(message, where=where, hint=hint)
 
 
 def _code(error: ClientError) -> str:

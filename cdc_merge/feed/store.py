@@ -61,21 +61,22 @@ class ObjectStore(Protocol):
         """The object's URL, for messages."""
 
 
-def open_store(url: str) -> ObjectStore:
+def open_store(url: str, *, setting: str = "changes") -> ObjectStore:
     """The store at `s3://bucket/prefix` or `file:///absolute/directory`. URLs are literal: no %-escapes.
 
-    Nothing is asked of the store yet. Raises UsageError for any other URL.
+    `setting`: the one that holds the URL, for hints. Nothing is asked of the store yet. Raises UsageError for any other
+    URL.
     """
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "s3" and rest.partition("/")[0]:
         from cdc_merge.feed.s3 import S3Store  # here: boto3 is slow to import, directories need none
 
         bucket, _, prefix = rest.partition("/")
-        return S3Store(bucket, prefix)
+        return S3Store(bucket, prefix, setting=setting)
     if separator and scheme == "file" and rest.startswith("/"):
         from cdc_merge.feed.directory import DirectoryStore
 
-        return DirectoryStore(Path(rest))
+        return DirectoryStore(Path(rest), setting=setting)
     raise UsageError(
         "this is not a place objects can be read from",
         where=url,

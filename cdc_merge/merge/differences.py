@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cdc_merge.merge.opening import REBUILD, Asked, Change
-from cdc_merge.merge.schema import TYPE_OF_TAG, TargetSchema, TypedColumn
+from cdc_merge.merge.schema import DELETED_AT, TYPE_OF_TAG, TargetSchema, TypedColumn
 from cdc_merge.merge.tables import Inspector
-from cdc_merge.model import Column, Evolve, Source, Target
+from cdc_merge.model import Column, Deletes, Evolve, Source, Target
 from cdc_merge.names import choose_column, history_table, spelled
 from cdc_merge.warehouses import Dialect
 
@@ -72,6 +72,9 @@ def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterat
             yield _renamed(table, before, column)
         else:
             yield _new(table, column)
+    if target.deletes is Deletes.SOFT and not stored.has_deleted_at:
+        cure = "the next batch adds it; rows of items that were deleted before do not come back"
+        yield Difference(table, DELETED_AT, Change.NEW_COLUMN, "it is to say when an item was deleted", RUN, cure)
     for name, dropped in old.items():
         message = f"it holds {spelled(dropped.path)}, which the configuration does not ask for"
         cure = f"it stays, and is still filled; {REBUILD} takes it away"

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from cdc_merge.errors import SchemaConflict
 from cdc_merge.merge.schema import DOCUMENT, SchemaBook, TargetSchema, TypedColumn
-from cdc_merge.model import Column, ColumnType, Kind, Path, Target, Template
+from cdc_merge.model import Column, ColumnType, Deletes, Kind, Path, Target, Template
 from cdc_merge.names import choose_column, spelled
 from cdc_merge.warehouses.dialect import Dialect
 
@@ -154,7 +154,12 @@ def open_book(
             pending.append(column)
         else:
             added.append(TypedColumn(column.name, column.path, kind, column.template, column.mask, column.of_parent))
-    schema = replace(schema, columns=(*schema.columns, *added), has_history=schema.has_history or target.has_history)
+    schema = replace(
+        schema,
+        columns=(*schema.columns, *added),
+        has_deleted_at=schema.has_deleted_at or target.deletes is Deletes.SOFT,
+        has_history=schema.has_history or target.has_history,
+    )
     return SchemaBook(target, key, dialect, schema, tuple(pending), stored, others, history)
 
 

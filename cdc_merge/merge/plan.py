@@ -9,7 +9,7 @@ from typing import Any
 
 from cdc_merge.errors import SchemaMoved
 from cdc_merge.merge.schema import SchemaBook, TargetSchema, key_column_type
-from cdc_merge.model import ColumnType, Kind, Ordering
+from cdc_merge.model import ColumnType, Deletes, Expired, Kind, Ordering
 from cdc_merge.names import history_table
 from cdc_merge.render import Name, Sql, name, render
 from cdc_merge.warehouses import Dialect, Row, Statement
@@ -43,6 +43,48 @@ class PlannedTarget:
     columns: tuple[ValueColumn, ...]
     is_each: bool = False  # its rows are elements of items: many of one key
     history: Name | None = None
+    deletes: Deletes = Deletes.HARD
+    expired: Expired = Expired.DELETE
+    has_deleted_at: bool = False  # its table has the column, whatever `deletes` says now
+
+    @property
+    def is_picked(self) -> bool:
+        """Whether the newest change of a key need not be the one that counts: then it has columns of its own."""
+        return self.deletes is not Deletes.HARD or self.expired is not Expired.DELETE
+
+    @property
+    def is_soft(self) -> bool:
+        return self.deletes is Deletes.SOFT
+
+    @property
+    def spares_extra(self) -> bool:
+        """Whether a row may stay though its item is gone, so that an export which lacks it proves nothing."""
+        return self.deletes is Deletes.IGNORE or self.expired is Expired.KEEP
+
+    @property
+    def suffix(self) -> Sql:
+        """What the columns of the change that counts end with: n, position, changed_at."""
+        return Sql(f"_{self.number}" if self.is_picked else "")
+
+    @property
+    def left(self) -> Sql:
+        """The position of the newest change that can end a row."""
+        return Sql("position" if self.expired is Expired.DELETE else "kept_position")
+
+    @property
+    def left_at(self) -> Sql:
+        return Sql("changed_at" if self.expired is Expired.DELETE else "kept_at")
+
+    @property
+    def tombstone(self) -> Sql:
+        """What of a tombstone counts."""
+        if self.deletes is Deletes.IGNORE:
+            return Sql("tombstone_upsert")
+        return Sql("tombstone" if self.expired is Expired.DELETE else "tombstone_kept")
+
+    @property
+    def tombstone_at(self) -> Sql:
+        return Sql("tombstone_at" if self.expired is Expired.DELETE else "tombstone_kept_at")
 
 
 @dataclass(frozen=True)
@@ -53,6 +95,7 @@ class RemovedTarget:
     table: Name
     keys: tuple[KeyColumn, ...]
     is_each: bool = False
+    is_soft: bool = False  # nothing of it is marked any more
 
 
 @dataclass(frozen=True)
@@ -110,6 +153,9 @@ class MergePlan:
             keys=self._keys(book.schema),
             is_each=book.schema.each is not None,
             history=name(self._layout.schema, history_table(book.target.table)) if book.target.has_history else None,
+            deletes=book.target.deletes,
+            expired=book.target.expired,
+            has_deleted_at=book.schema.has_deleted_at,
             columns=tuple(
                 ValueColumn(
                     name(c.name),
@@ -159,6 +205,7 @@ class MergePlan:
                 "targets": self.targets,
                 "tables": [*self.targets, *self.removed],
                 "row_address": Sql(self._dialect.row_address),
+                "is_picked": any(t.is_picked for t in self.targets),
                 "metadata_json": Sql(self._dialect.metadata_json),
                 **values,
             },
@@ -176,6 +223,10 @@ class MergePlan:
             if book.stored is None:
                 statements.append(self.create_target(target))
                 continue
+            if book.schema.has_deleted_at and not book.stored.has_deleted_at:
+                timestamp = Sql(self._dialect.types[Kind.TIMESTAMP])
+                sql = self.render("merge/sql/add_deleted_at", target=target, timestamp=timestamp)
+                statements.append(Statement(f"add {target.label}._cdc_deleted_at", sql))
             added = {c.name for c in book.new_columns}
             for column in target.columns:
                 if column.name.parts[0] in added:
@@ -335,12 +386,18 @@ class MergePlan:
                 statements.append(Statement(f"delete copies from {target.label}", sql))
             sql = self.render("merge/sql/insert_rows", target=target, merged_at=batch.merged_at)
             statements.append(Statement(f"insert into {target.label}", sql))
+            if target.is_soft:
+                sql = self.render("merge/sql/mark_rows", target=target, merged_at=batch.merged_at)
+                statements.append(Statement(f"mark rows of {target.label}", sql))
+        delete, insert, record = "delete_tombstones", "insert_tombstones", "record_batch"
+        if any(t.is_picked for t in self.targets):
+            delete, insert, record = "delete_raised", "insert_raised", "record_outcomes"
         statements += [
-            Statement("delete tombstones", self.render("merge/sql/delete_tombstones", source=source)),
-            Statement("insert tombstones", self.render("merge/sql/insert_tombstones", source=source)),
+            Statement("delete tombstones", self.render(f"merge/sql/{delete}", source=source)),
+            Statement("insert tombstones", self.render(f"merge/sql/{insert}", source=source)),
+            *self._record_history(batch),
+            Statement("record batch", self.render(f"merge/sql/{record}", **_books(batch))),
         ]
-        statements += self._record_history(batch)
-        statements.append(Statement("record batch", self.render("merge/sql/record_batch", **_books(batch))))
         for target in self.targets:
             sql = self.render("merge/sql/record_batch_target", target=target, batch_id=batch.id)
             statements.append(Statement(f"record {target.label}", sql))

@@ -17,6 +17,8 @@ DOCUMENT = Column("document", (), ColumnType(Kind.JSON))
 # Which element a row is, in a target with `each`: its place from 0, and its key if it is a map's entry.
 ELEMENT_COLUMNS = ("_cdc_index", "_cdc_key")
 
+DELETED_AT = "_cdc_deleted_at"
+
 METADATA_COLUMNS = ("_cdc_position", "_cdc_changed_at", "_cdc_merged_at", "_cdc_rescued")
 
 # What a history has in the place of those.
@@ -85,7 +87,7 @@ class TargetSchema:
     """A target's key columns, the others in order of creation, and the attributes of the key columns.
 
     `each`: where the elements lie that are its rows; None: its rows are items. `has_history`: a table of its versions
-    was made, whether it still is kept up or not.
+    was made, whether it still is kept up or not. `has_deleted_at`: it keeps, or has kept, the rows of deleted items.
     """
 
     key_names: tuple[str, ...]
@@ -93,6 +95,7 @@ class TargetSchema:
     key: tuple[str, ...] = ()
     each: Path | None = None
     has_history: bool = False
+    has_deleted_at: bool = False
 
     def to_json(self) -> str:
         """The form kept in the metadata table `targets`."""
@@ -102,6 +105,7 @@ class TargetSchema:
                 "key": list(self.key_names),
                 **({"each": list(self.each)} if self.each is not None else {}),
                 **({"history": True} if self.has_history else {}),
+                **({"has_deleted_at": True} if self.has_deleted_at else {}),
                 "columns": [_column_document(c) for c in self.columns],
             },
             ensure_ascii=False,
@@ -116,6 +120,7 @@ class TargetSchema:
             key_names=tuple(document["key"]),
             each=tuple(document["each"]) if "each" in document else None,
             has_history=bool(document.get("history")),
+            has_deleted_at=bool(document.get("has_deleted_at")),
             columns=tuple(
                 TypedColumn(
                     c["name"],
@@ -274,4 +279,5 @@ def key_column_type(tag: str) -> ColumnType:
 def all_columns(schema: TargetSchema) -> Sequence[str]:
     """Every column name of a target's table, in the order it is created."""
     element = ELEMENT_COLUMNS if schema.each is not None else ()
-    return (*schema.key_names, *element, *(c.name for c in schema.columns), *METADATA_COLUMNS)
+    deleted_at = (DELETED_AT,) if schema.has_deleted_at else ()
+    return (*schema.key_names, *element, *(c.name for c in schema.columns), *METADATA_COLUMNS, *deleted_at)

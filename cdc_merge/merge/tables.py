@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from cdc_merge.merge.opening import REBUILD, Change, Contradiction, contradictions, open_book
 from cdc_merge.merge.schema import (
+    DELETED_AT,
     ELEMENT_COLUMNS,
     HISTORY_COLUMNS,
     SchemaBook,
@@ -171,6 +172,8 @@ class Inspector:
         yield "_cdc_position", type_name(ColumnType(Kind.TEXT))
         yield "_cdc_changed_at", type_name(ColumnType(Kind.TIMESTAMP))
         yield "_cdc_merged_at", type_name(ColumnType(Kind.TIMESTAMP))
+        if stored.has_deleted_at:
+            yield DELETED_AT, type_name(ColumnType(Kind.TIMESTAMP))
         yield "_cdc_rescued", self.dialect.metadata_json
 
     def _expected_of_history(self, schema: TargetSchema) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cdc_merge.feed.shape import escape
 from cdc_merge.merge.plan import Layout
-from cdc_merge.merge.schema import DOCUMENT, ELEMENT_COLUMNS, SchemaBook, TargetSchema
+from cdc_merge.merge.schema import DELETED_AT, DOCUMENT, ELEMENT_COLUMNS, SchemaBook, TargetSchema
 from cdc_merge.merge.tables import Tables
 from cdc_merge.model import Kind, Source
 from cdc_merge.names import assign
@@ -78,7 +78,7 @@ def typed_view(book: SchemaBook, layout: Layout, attributes: Attributes) -> Stat
     mine = [a for a in attributes if schema.each is not None or a not in schema.key][: dialect.max_added_columns]
     names = assign(
         mine,
-        taken=dict.fromkeys((*keys, "_cdc_changed_at"), ""),
+        taken=dict.fromkeys((*keys, "_cdc_changed_at", DELETED_AT), ""),
         reserved=dialect.reserved_columns,
         max_bytes=dialect.max_identifier_bytes,
     )
@@ -94,6 +94,7 @@ def typed_view(book: SchemaBook, layout: Layout, attributes: Attributes) -> Stat
             _ViewColumn(name(names[a]), a, f"/{escape(a)}", attributes[a].value, Sql(dialect.types[attributes[a]]))
             for a in mine
         ],
+        has_deleted_at=schema.has_deleted_at,
         numeric=Sql(dialect.types[Kind.NUMERIC]),
         sampled=_SAMPLE,
     )

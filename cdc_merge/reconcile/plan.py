@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from cdc_merge.merge.plan import MergePlan, PlannedTarget
-from cdc_merge.merge.schema import SchemaBook
+from cdc_merge.merge.schema import DELETED_AT, SchemaBook
 from cdc_merge.model import ColumnType, Kind
 from cdc_merge.reconcile.report import Method, Sample, Verdicts
-from cdc_merge.render import Name, Sql
+from cdc_merge.render import Name, Sql, name
 from cdc_merge.warehouses import Dialect, Row, Statement
 
 SAMPLES = 10  # keys of each verdict that are kept
@@ -99,10 +99,31 @@ class ReconcilePlan:
         self._books = tuple(books)
         self._dialect = dialect
         self._is_partial = is_partial
-        self._found: Sequence[PlannedTarget] = merge.targets  # the tables that are compared
+        # The tables that are compared; an empty temporary one for each that is not there yet.
+        self._found: Sequence[PlannedTarget] = [
+            replace(target, has_deleted_at=book.stored.has_deleted_at)
+            if book.stored
+            else replace(target, table=name(f"_cdc_absent_{target.number}"), has_deleted_at=False)
+            for target, book in zip(merge.targets, books, strict=True)
+        ]
+
+    def prepare(self, *, schema_exists: bool) -> list[Statement]:
+        """What is needed to compare, also on a dry run; keeps nobody from a table."""
+        return [
+            self._say(
+                f"stand in for {target.label}",
+                "absent",
+                target=target,
+                text=Sql(self._dialect.types[Kind.TEXT]),
+                integer=Sql(self._dialect.types[Kind.INTEGER]),
+                timestamp=Sql(self._dialect.types[Kind.TIMESTAMP]),
+            )
+            for target, book in zip(self._found, self._books, strict=True)
+            if not book.stored
+        ]
 
     def create(self, *, schema_exists: bool) -> list[Statement]:
-        """What makes tables and columns that are not there."""
+        """What makes tables and columns that are not there. Postgres keeps readers out from here on."""
         return self._merge.ddl(schema_exists=schema_exists)
 
     def statements(
@@ -113,10 +134,11 @@ class ReconcilePlan:
         *,
         clock: Callable[[], datetime],
         setup: Sequence[Statement],
+        make: Sequence[Statement],
         heal_copies: bool = False,
         dry_run: bool = False,
     ) -> Iterator[Statement]:
-        """Everything of one transaction after its lock. `setup`: what makes tables and columns that are not there.
+        """Everything of one transaction after its lock. `setup` comes before the comparison, `make` before the repair.
 
         Raises what `limits` raise; CopiesFound, for another try that heals them; DryRunOver at the end of a dry run.
         """
@@ -134,6 +156,7 @@ class ReconcilePlan:
         yield from self._foresee(undertaking, limits, findings, dry_run=dry_run)
         if dry_run:
             raise DryRunOver
+        yield from make
         yield from self._repair(undertaking, findings, merged_at=clock())
         for target in self._merge.targets:
             yield self._say(f"raise floor of {target.label}", "raise_floor", target=target, source=source, floor=floor)
@@ -153,8 +176,16 @@ class ReconcilePlan:
     def _repair(self, undertaking: Undertaking, findings: Findings, *, merged_at: datetime) -> Iterator[Statement]:
         for target in self._merge.targets:
             verdicts = findings.targets[target.label]
-            if verdicts.extra or verdicts.different:
+            if verdicts.different or (verdicts.extra and not target.is_soft):
                 yield self._say(f"delete from {target.label}", "delete_rows", target=target)
+            if verdicts.extra and target.is_soft:
+                yield self._say(
+                    f"mark rows of {target.label}",
+                    "mark_rows",
+                    target=target,
+                    floor=undertaking.floor,
+                    merged_at=merged_at,
+                )
             if verdicts.missing or verdicts.different:
                 yield self.insert_rows(target, target.table, floor=undertaking.floor, merged_at=merged_at)
             if target.history and verdicts.repaired:
@@ -242,14 +273,35 @@ class ReconcilePlan:
 
     def compared(self, target: PlannedTarget, book: SchemaBook) -> list[ComparedColumn]:
         """How each column of a target is compared with the export's."""
-        columns = zip(target.columns, book.schema.columns, strict=True)
-        return [*(self.same(c.name, c.name, c.type, p.staged) for p, c in columns), self.same_rescued()]
+        lacking = {c.name for c in book.new_columns}
+        return [
+            *(
+                self._lacking(c.name, c.type, p.staged)
+                if c.name in lacking
+                else self.same(c.name, c.name, c.type, p.staged)
+                for p, c in zip(target.columns, book.schema.columns, strict=True)
+            ),
+            self.same_rescued(),
+            *self.unmarked(target),
+        ]
+
+    def _lacking(self, label: str, column_type: ColumnType, staged: Sql) -> ComparedColumn:
+        """As if the column were there already, and NULL in all rows."""
+        here = Sql(f"CAST(NULL AS {self._dialect.type_name(column_type)})")
+        return ComparedColumn(label, here, staged, Sql(f"({staged.text} IS NULL)"))
 
     def same(self, label: str, column: str, column_type: ColumnType, staged: Sql) -> ComparedColumn:
         """How a column of the table is compared with its staged value."""
         here = Sql(f"t.{self._dialect.quote(column)}")
         form = self._dialect.same_json if column_type.kind is Kind.JSON else "({a} IS NOT DISTINCT FROM {b})"
         return ComparedColumn(label, here, staged, Sql(form.format(a=here.text, b=staged.text)))
+
+    def unmarked(self, target: PlannedTarget) -> list[ComparedColumn]:
+        """The row of an item that is there must not be marked as deleted."""
+        if not target.has_deleted_at:
+            return []
+        nothing = Sql(f"CAST(NULL AS {self._dialect.types[Kind.TIMESTAMP]})")
+        return [ComparedColumn(DELETED_AT, Sql(f"t.{DELETED_AT}"), nothing, Sql(f"(t.{DELETED_AT} IS NULL)"))]
 
     def same_rescued(self) -> ComparedColumn:
         """How `_cdc_rescued` is compared: as text, or without the attributes that are NULL, as good as missing."""
@@ -295,7 +347,7 @@ class ReconcilePlan:
 def _verdicts(tally: Tally, causes: Sequence[Row], differing: Sequence[Row], samples: Sequence[Row]) -> Verdicts:
     by_verdict: dict[str, dict[str, int]] = {}
     for verdict, cause, count in causes:
-        if verdict != "newer":
+        if verdict not in ("newer", "kept"):
             by_verdict.setdefault(verdict, {})[cause] = int(count)
     columns: Counter[str] = Counter()
     for names, count in differing:

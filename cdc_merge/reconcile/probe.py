@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
@@ -19,16 +18,15 @@ from cdc_merge.exports.dynamodb import Item, open_client
 from cdc_merge.exports.sample import canonical_key, sample_items
 from cdc_merge.feed import shape
 from cdc_merge.ledger import Ledger, SourceState
-from cdc_merge.merge.plan import Layout, MergePlan, PlannedTarget
+from cdc_merge.merge.plan import Layout, MergePlan
 from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.merge.tables import Inspector
 from cdc_merge.model import Source
 from cdc_merge.reconcile.meter import Reading, Verdict
-from cdc_merge.reconcile.plan import ComparedColumn, ReconcilePlan
+from cdc_merge.reconcile.plan import ReconcilePlan
 from cdc_merge.reconcile.report import Method
 from cdc_merge.reconcile.sampling import SampledRow, sample_rows
 from cdc_merge.reconcile.snapshot import ItemFile, Items, Snapshot, take_snapshot
-from cdc_merge.render import Sql
 from cdc_merge.warehouses import Session, Warehouse
 
 if TYPE_CHECKING:
@@ -153,22 +151,12 @@ class Probe:
             session.stage(snapshot.path, {"_cdc_keys": "keys", **tables})
             for number in sorted({row.target for row in rows}):
                 target, book = merge.targets[number], books[number]
-                sql = merge.render("reconcile/sql/probe", target=target, columns=_compared(plan, target, book))
+                sql = merge.render("reconcile/sql/probe", target=target, columns=plan.compared(target, book))
                 for *key, verdict, position, merged_at in session.query(sql):
                     row = SampledRow(number, tuple(key))
                     if row in asked:
                         found[row] = (Verdict(verdict), (position, merged_at))
         return found
-
-
-def _compared(plan: ReconcilePlan, target: PlannedTarget, book: SchemaBook) -> list[ComparedColumn]:
-    """As a reconcile compares; but no column is added here, so an attribute that needs one is a difference."""
-    new = {c.name for c in book.new_columns}
-    staged = {c.name.parts[0]: c.staged.text for c in target.columns}
-    return [
-        replace(c, same=Sql(f"({staged[c.label]} IS NULL)")) if c.label in new else c
-        for c in plan.compared(target, book)
-    ]
 
 
 def _plain(value: Any) -> Any:

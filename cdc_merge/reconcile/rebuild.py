@@ -10,7 +10,7 @@ from hashlib import sha256
 from cdc_merge.errors import Refused, SchemaConflict
 from cdc_merge.merge.opening import open_book
 from cdc_merge.merge.plan import Layout, MergePlan, PlannedTarget
-from cdc_merge.merge.schema import METADATA_COLUMNS, SchemaBook, TargetSchema, TypedColumn, all_columns
+from cdc_merge.merge.schema import DELETED_AT, METADATA_COLUMNS, SchemaBook, TargetSchema, TypedColumn, all_columns
 from cdc_merge.merge.tables import Inspector
 from cdc_merge.model import Source
 from cdc_merge.reconcile import swap
@@ -154,6 +154,7 @@ def plan_changes(
         new = replace(target, table=name(layout.schema, side_name(target.label)))
         columns = tuple(there.tables[target.label])
         needed = {*book.stored.key_names, *METADATA_COLUMNS}
+        needed |= {DELETED_AT} if book.stored.has_deleted_at else set()
         changes.append(
             Change(
                 target,
@@ -199,11 +200,14 @@ class RebuildPlan(ReconcilePlan):
         self._found = [c.found for c in changes]
         self._catalog = Catalog(dialect, merge.render)
 
-    def create(self, *, schema_exists: bool) -> list[Statement]:
+    def prepare(self, *, schema_exists: bool) -> list[Statement]:
         """The new tables, empty."""
         statements = [] if schema_exists else [self._merge.create_schema()]
-        made = (self._merge.create_target(c.new) for c in self._changes)
-        return [*statements, *made, *self._merge.history_ddl()]
+        return [*statements, *(self._merge.create_target(c.new) for c in self._changes)]
+
+    def create(self, *, schema_exists: bool) -> list[Statement]:
+        """Nothing more but histories: the old tables stay as they are until they go."""
+        return self._merge.history_ddl()
 
     def compared(self, target: PlannedTarget, book: SchemaBook) -> list[ComparedColumn]:
         change = self._changes[target.number]
@@ -213,7 +217,8 @@ class RebuildPlan(ReconcilePlan):
         columns = [
             self.same(new.name, old.name, new.type, staged[new.name].staged) for old, new in change.overlap.pairs
         ]
-        return [*columns, self.same_rescued()] if change.overlap.is_whole else columns
+        rescued = [self.same_rescued()] if change.overlap.is_whole else []
+        return [*columns, *rescued, *self.unmarked(change.found)]
 
     def _foresee(
         self, undertaking: Undertaking, limits: Limits, findings: Findings, *, dry_run: bool
@@ -309,6 +314,7 @@ class RebuildPlan(ReconcilePlan):
                     found=change.found,
                     carried=[CarriedColumn(name(old.name), name(new.name)) for old, new in change.overlap.pairs],
                     lacks_values=self._lacks_values(change),
+                    floor=undertaking.floor,
                 )
             yield from self._analyze(self._dialect.quote(*change.new.table.parts))
         # Now only, so that people can read the old tables until all new ones are filled.

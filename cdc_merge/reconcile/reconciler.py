@@ -69,6 +69,7 @@ class _Prepared:
     snapshot: Snapshot
     plan: ReconcilePlan
     setup: list[Statement]
+    make: list[Statement]
 
 
 class Reconciler:
@@ -345,11 +346,11 @@ class Reconciler:
         if rebuild:
             books = know_stored(books, there)
         merge = MergePlan(dialect, self._layout, books, snapshot.key_tags, removed=there.left_behind(source))
-        setup = [merge.hold_schemas(source.name)]
+        make: list[Statement] = []
         if state.key_tags is None:
-            setup.append(merge.record_source(source.name, source.ordering, table_arn=table_arn))
+            make.append(merge.record_source(source.name, source.ordering, table_arn=table_arn))
         elif state.table_arn is None and table_arn:
-            setup.append(merge.record_table(source.name, table_arn))
+            make.append(merge.record_table(source.name, table_arn))
         if rebuild:
             changes = plan_changes(merge, books, there, self._layout, snapshot.key_tags)
             # The floor, and once more the margin: the clocks of the store and of the stream may differ.
@@ -358,12 +359,13 @@ class Reconciler:
             plan: ReconcilePlan = RebuildPlan(merge, books, dialect, changes, replay_from=since, is_fed=is_fed)
         else:
             plan = ReconcilePlan(merge, books, dialect, is_partial=items.since is not None)
-        setup += plan.create(schema_exists=state.schema_exists)
-        setup += merge.record_schema(source.name)
-        setup += merge.record_export_misfits(
+        setup = [merge.hold_schemas(source.name), *plan.prepare(schema_exists=state.schema_exists)]
+        make += plan.create(schema_exists=state.schema_exists)
+        make += merge.record_schema(source.name)
+        make += merge.record_export_misfits(
             source.name, self._clock(), misfits=bool(snapshot.misfits), is_rebuild=rebuild
         )
-        return _Prepared(state, books, snapshot, plan, setup)
+        return _Prepared(state, books, snapshot, plan, setup, make)
 
     def _carry_out(
         self,
@@ -386,6 +388,7 @@ class Reconciler:
                 findings,
                 clock=self._clock,
                 setup=prepared.setup,
+                make=prepared.make,
                 heal_copies=heal_copies,
                 dry_run=dry_run,
             )

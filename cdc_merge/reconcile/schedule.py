@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from cdc_merge.errors import CdcMergeError, Refused, Transient, UsageError
 from cdc_merge.exports.finder import find_export, newest_complete
+from cdc_merge.exports.manifest import Export
 from cdc_merge.logs import get_logger
 from cdc_merge.merge.plan import Layout
 from cdc_merge.metrics import Metrics
@@ -86,7 +87,8 @@ class ScheduledReconciles:
         self._turn = turn
         every = source.reconcile.every
         self._schedule = Schedule(every) if every is not None else None
-        self._refused: set[str] = set()  # exports that were, by their place
+        self._refused: set[str] = set()  # exports that were reconciled with in vain, by their place
+        self._untrusted: set[str] = set()  # exports whose files or manifests are not right, by their place
         self._requests = 0
 
     def attend(self) -> float:
@@ -152,11 +154,14 @@ class ScheduledReconciles:
                 hint="set `exports: s3://bucket/prefix/`",
             )
         table = self._table()
-        found = newest_complete(source.exports, table=table, after=last.as_of if last else None)
-        if found and not (source.reconcile.request and found.location in self._refused):
-            return items_of(find_export(source.exports, found.location, source=source.name, table=table))
-        if not source.reconcile.request:
-            return None
+        try:
+            export = self._newest(source.exports, table, last)
+        except Refused:
+            if not source.reconcile.request:
+                raise
+            export = None  # what is wrong was logged
+        if export or not source.reconcile.request:
+            return items_of(export) if export else None
         if table is None:
             raise UsageError(
                 "it is not known which DynamoDB table to export",
@@ -171,6 +176,30 @@ class ScheduledReconciles:
             if not isinstance(error, Transient):
                 self._requests += 1  # the token would give the same failure again, for hours
             raise
+
+    def _newest(self, exports: str, table: str | None, last: Reconciled | None) -> Export | None:
+        """The newest export that can be trusted. Raises Refused if there are newer ones than the last, but none such.
+
+        Where exports are requested, none is tried again that was refused: a new one is worth more.
+        """
+        asks = self._source.reconcile.request
+        passed = {last.export} if last else set()
+        if asks:
+            passed |= self._untrusted
+        error: Refused | None = None
+        while found := newest_complete(exports, table=table, after=last.as_of if last else None, besides=passed):
+            if asks and found.location in self._refused:
+                return None
+            try:
+                return find_export(exports, found.location, source=self._source.name, table=table)
+            except Refused as refused:
+                log.warning("export_passed_over", location=found.location, error=str(refused))
+                passed.add(found.location)
+                self._untrusted.add(found.location)
+                error = error or refused
+        if error:
+            raise error
+        return None
 
     def _token(self, last: Reconciled | None) -> str:
         """The same after a restart in the middle: the export under way is joined, instead of paid for twice."""

@@ -7,6 +7,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -251,6 +252,42 @@ def test_a_scan_holds_every_type_exactly(client: Any, table: str, tmp_path: Path
     assert scanned.key == ("PK", "SK")
     assert scanned.table_arn == table_arn_of(table, client)
     assert (scanned.started_at, scanned.ended_at) == (START, START + timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    ("fast_by", "is_told"),
+    [(timedelta(minutes=4), True), (timedelta(minutes=-4), True), (timedelta(0), False)],
+)
+def test_a_scan_begins_by_the_earlier_of_the_two_clocks(
+    client: Any, table: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, fast_by: timedelta, is_told: bool
+) -> None:
+    dates: list[datetime] = []
+    alter_replies(
+        client,
+        "DescribeTable",
+        lambda reply: dates.append(parsedate_to_datetime(reply["ResponseMetadata"]["HTTPHeaders"]["date"])),
+    )
+
+    scanned = scan(table, tmp_path, client=client, clock=lambda: dates[0] + fast_by)
+
+    assert scanned.started_at == dates[0] + min(fast_by, timedelta(0))
+    assert ("clock_differs" in caplog.text) == is_told
+
+
+@pytest.mark.parametrize("date", [None, "yesterday"])
+def test_a_scan_of_a_dynamodb_that_tells_no_time_begins_by_this_machines_clock(
+    client: Any, table: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, date: str | None
+) -> None:
+    def alter(reply: dict[str, Any]) -> None:
+        headers = reply["ResponseMetadata"]["HTTPHeaders"]
+        del headers["date"]
+        headers |= {"date": date} if date else {}
+
+    alter_replies(client, "DescribeTable", alter)
+    late = datetime.now(UTC) + timedelta(minutes=4)
+
+    assert scan(table, tmp_path, client=client, clock=lambda: late).started_at == late
+    assert "clock_differs" not in caplog.text
 
 
 def test_the_segments_hold_every_item_once_each_in_its_file(client: Any, table: str, tmp_path: Path) -> None:

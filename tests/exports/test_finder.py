@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from cdc_merge.errors import Refused, UsageError
+from cdc_merge.errors import Refused, StoreDenied, UsageError
 from cdc_merge.exports.finder import fetch_verified, find_export, newest_complete
 from cdc_merge.exports.manifest import Export, ExportFormat, ExportKind
 from cdc_merge.exports.place import Place
@@ -371,13 +371,87 @@ def test_a_format_or_a_type_not_known_is_refused(local_shelf: Shelf) -> None:
     assert "NEW_KIND" in broken(local_shelf, lambda folder: change_manifest(folder, exportType="NEW_KIND")).message
 
 
-def test_the_newest_is_refused_not_passed_over_when_it_is_damaged(local_shelf: Shelf) -> None:
-    write_export(local_shelf.root, ITEMS, as_of=T)
-    damaged = write_export(local_shelf.root, ITEMS, as_of=T + timedelta(days=1))
-    (damaged / "manifest-summary.json").write_bytes(b"{")
+def damage_summary(folder: Path) -> None:
+    (folder / "manifest-summary.json").write_bytes(b"{")
+
+
+def damage_files_manifest(folder: Path) -> None:
+    (folder / "manifest-files.json").write_bytes(b"{")
+
+
+def lose_a_data_file(folder: Path) -> None:
+    sorted((folder / "data").iterdir())[0].unlink()
+
+
+@pytest.mark.parametrize("harm", [damage_summary, damage_files_manifest, lose_a_data_file])
+def test_a_damaged_export_is_passed_over_for_the_newest_that_can_be_trusted(
+    shelf: Shelf, caplog: pytest.LogCaptureFixture, harm: Callable[[Path], None]
+) -> None:
+    write_export(shelf.root, ITEMS, as_of=T - timedelta(days=1))
+    good = write_export(shelf.root, ITEMS, as_of=T)
+    damaged = [write_export(shelf.root, ITEMS, as_of=T + timedelta(days=day)) for day in (1, 2)]
+    for folder in damaged:
+        harm(folder)
+    url = shelf.url
+    assert find(url).id == find(None, url).id == find(url, table="ecommerce").id == good.name
+    for folder in damaged:
+        assert any("export_passed_over" in r.getMessage() and folder.name in r.getMessage() for r in caplog.records)
+        with pytest.raises(Refused):
+            find(url, folder.name)
+
+
+def test_where_every_export_is_damaged_each_is_named_with_what_is_wrong(local_shelf: Shelf) -> None:
+    damaged = [write_export(local_shelf.root, ITEMS, as_of=T + timedelta(days=day)) for day in (0, 1)]
+    damage_summary(damaged[0])
+    lose_a_data_file(damaged[1])
     with pytest.raises(Refused) as caught:
-        find(local_shelf.url)
-    assert damaged.name in (caught.value.where or "")
+        find(local_shelf.url, table="ecommerce")
+    assert "there is no complete full export of ecommerce" in caught.value.message
+    assert all(folder.name in caught.value.message for folder in damaged)
+    assert "its checksum is" in caught.value.message and "data files are missing" in caught.value.message
+    assert "copy the export again" in (caught.value.hint or "")
+
+
+def test_the_schedules_newest_passes_over_what_cannot_be_read(local_shelf: Shelf) -> None:
+    older, good, damaged = (write_export(local_shelf.root, ITEMS, as_of=T + timedelta(days=day)) for day in range(3))
+    damage_summary(damaged)
+    url = local_shelf.url
+    found = newest_complete(url, after=T - timedelta(days=1))
+    assert found is not None and found.id == good.name
+    found = newest_complete(url, besides={found.location})
+    assert found is not None and found.id == older.name
+    with pytest.raises(Refused, match="later than 2026-11-25T03:00") as caught:
+        newest_complete(url, after=T + timedelta(days=1))
+    assert damaged.name in caught.value.message
+    assert newest_complete(url, after=T + timedelta(days=3)) is None
+    assert newest_complete(url, after=T + timedelta(days=1), besides={f"{url}AWSDynamoDB/{damaged.name}"}) is None
+
+
+class DeniedStore(MemoryStore):
+    """Lets nobody read what lies in one folder, as a key of KMS or an archive would."""
+
+    denied = ""
+
+    def fetch(self, ref: Any, directory: Path) -> Path:
+        if self.denied in ref.key:
+            raise StoreDenied("AccessDenied", where=self.describe(ref), hint="allow kms:Decrypt")
+        return super().fetch(ref, directory)
+
+
+def test_an_export_that_may_not_be_read_is_passed_over_unless_it_is_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, denied = (write_export(tmp_path, ITEMS, as_of=T + timedelta(days=day)) for day in range(2))
+    store = DeniedStore(prefix="")
+    monkeypatch.setattr(Place, "open", staticmethod(lambda url: Place(url, store)))
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            store.put(path.relative_to(tmp_path).as_posix(), path.read_bytes())
+    store.denied = denied.name
+    assert find("s3://b/").id == good.name
+    with pytest.raises(StoreDenied, match=r"passed over: .*AccessDenied") as caught:
+        newest_complete("s3://b/", after=T)
+    assert caught.value.hint == "allow kms:Decrypt"
 
 
 @pytest.mark.parametrize("format", list(ExportFormat))
@@ -445,6 +519,17 @@ def test_a_directory_that_is_not_there_is_a_wrong_argument(tmp_path: Path) -> No
         find(None, f"{tmp_path}/nowhere")
     with pytest.raises(UsageError, match="not a place"):
         find(None, "gs://bucket/exports")
+
+
+def test_a_place_that_is_not_there_says_to_correct_exports(moto: MotoS3, tmp_path: Path) -> None:
+    with pytest.raises(StoreDenied) as caught:
+        find("s3://no-such-bucket-at-all/exports/")
+    assert (caught.value.hint or "").startswith("correct the bucket in `exports`, or create it: aws s3 mb s3://no-such")
+    store = Place.open(f"file://{tmp_path}/").store
+    tmp_path.rename(tmp_path.with_name(f"{tmp_path.name}-moved"))
+    with pytest.raises(StoreDenied) as caught:
+        store.list_page(start_after=None)
+    assert caught.value.hint == "create it, or correct `exports`"
 
 
 def test_an_ion_export_without_the_extra_is_a_wrong_argument(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

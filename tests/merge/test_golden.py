@@ -16,7 +16,7 @@ from cdc_merge.merge.opening import open_book
 from cdc_merge.merge.plan import Batch, Layout, MergePlan
 from cdc_merge.merge.schema import SchemaBook, TargetSchema
 from cdc_merge.migrate import metadata_names
-from cdc_merge.model import Column, ColumnType, Condition, Kind, Ordering, Target
+from cdc_merge.model import Column, ColumnType, Condition, Deletes, Expired, Kind, Ordering, Target
 from cdc_merge.warehouses import Dialect, Statement
 from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES
 
@@ -43,6 +43,15 @@ ORDERS = Target(
         Column("paid", ("Paid",), ColumnType(Kind.BOOLEAN)),
         Column("token", ("Token",), ColumnType(Kind.BINARY)),
     ),
+)
+
+
+# Not every delete counts for all targets of this source.
+SPARING = (
+    replace(CUSTOMERS, deletes=Deletes.SOFT),
+    replace(ORDERS, deletes=Deletes.IGNORE),
+    replace(ORDERS, table="kept", expired=Expired.KEEP),
+    replace(CUSTOMERS, table="hard"),
 )
 
 
@@ -75,6 +84,16 @@ def statements(dialect: Dialect) -> list[Statement]:
     ]
 
 
+def sparing_statements(dialect: Dialect) -> list[Statement]:
+    layout = Layout("analytics", "cdc_merge", metadata_names("cdc_merge"))
+    batch = Batch("0123456789abcdef", "e'commerce", "host:1", NOW, NOW, 3, 1200, 450, 4)
+    books = [open_book(t, KEY, dialect, None) for t in SPARING]
+    plan = MergePlan(dialect, layout, books, ("S", "N"))
+    stored = replace(books[0].schema, has_deleted_at=False)
+    later = MergePlan(dialect, layout, [open_book(SPARING[0], KEY, dialect, stored)], ("S", "N"))
+    return [plan.ddl(schema_exists=True)[0], *later.ddl(schema_exists=True), *plan.merge(batch)]
+
+
 def statements_of_a_history(dialect: Dialect) -> list[Statement]:
     layout = Layout("analytics", "cdc_merge", metadata_names("cdc_merge"))
     batch = Batch("0123456789abcdef", "e'commerce", "host:1", NOW, NOW, 3, 1200, 450, 4)
@@ -85,7 +104,9 @@ def statements_of_a_history(dialect: Dialect) -> list[Statement]:
 
 Statements = Callable[[Dialect], list[Statement]]
 EVERY = pytest.mark.parametrize(
-    ("part", "of"), [("merge", statements), ("history", statements_of_a_history)], ids=["merge", "history"]
+    ("part", "of"),
+    [("merge", statements), ("deletes", sparing_statements), ("history", statements_of_a_history)],
+    ids=["merge", "deletes", "history"],
 )
 
 

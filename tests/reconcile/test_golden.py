@@ -67,7 +67,8 @@ def statements(dialect: Dialect, **options: Any) -> list[Statement]:
         unseen=lambda _table, _rows: [],
     )
     said = []
-    for statement in plan.statements(undertaking, limits, Findings(), clock=lambda: NOW, setup=[], **options):
+    options = {"setup": [], "make": [], **options}
+    for statement in plan.statements(undertaking, limits, Findings(), clock=lambda: NOW, **options):
         said.append(statement)
         if statement.inspect:
             statement.inspect(rows_of(statement, tallies))

@@ -273,6 +273,67 @@ def test_instead_of_a_refused_export_a_new_one_is_requested(local: Scene, monkey
     assert len(tokens) == 1
 
 
+def lose_a_data_file(folder: Path) -> None:
+    sorted((folder / "data").iterdir())[0].unlink()
+
+
+def damage_summary(folder: Path) -> None:
+    (folder / "manifest-summary.json").write_bytes(b"{")
+
+
+@pytest.mark.parametrize("harm", [lose_a_data_file, damage_summary])
+@pytest.mark.parametrize("asks", [True, False])
+def test_instead_of_a_broken_export_the_next_newest_is_taken(
+    local: Scene, caplog: pytest.LogCaptureFixture, harm: Callable[[Path], None], asks: bool
+) -> None:
+    local.export("a", as_of=T0)
+    local.export("a", as_of=T0 + HOUR / 2)
+    broken = local.export("a", as_of=T0 + HOUR)
+    harm(broken)
+    (asking(local) if asks else local.reconciles()).attend()
+    assert local.books() == [T0 + HOUR / 2]
+    assert any("export_passed_over" in r.getMessage() and broken.name in r.getMessage() for r in caplog.records)
+
+
+@pytest.mark.parametrize("harm", [lose_a_data_file, damage_summary])
+def test_instead_of_exports_that_are_all_broken_a_new_one_is_requested(
+    local: Scene, monkeypatch: pytest.MonkeyPatch, harm: Callable[[Path], None]
+) -> None:
+    tokens: list[str] = []
+    for error in (StoreUnavailable("busy"), None):
+        harm(local.export("a", as_of=T0 + HOUR))
+        monkeypatch.setattr("cdc_merge.reconcile.schedule.requested_items", requested(local, tokens, error=error))
+        if error:
+            reconciles = asking(local)
+        reconciles.attend()
+        local.now += HOUR / 4
+    assert len(tokens) == 2
+    assert local.books() == [T0 + 2 * HOUR + HOUR / 4 - timedelta(minutes=10)]
+
+
+@pytest.mark.parametrize("harm", [lose_a_data_file, damage_summary])
+def test_a_broken_export_is_refused_until_it_is_whole(local: Scene, harm: Callable[[Path], None]) -> None:
+    folder = local.export("a", as_of=T0 + HOUR)
+    harm(folder)
+    reconciles = local.reconciles()
+    reconciles.attend()
+    assert local.metric("reconciles_total", outcome="refused") == 1
+    local.export("a", as_of=T0 + HOUR)  # copied again
+    local.now += HOUR
+    reconciles.attend()
+    assert local.books() == [T0 + HOUR]
+
+
+def test_the_export_of_the_last_reconcile_is_not_read_again(local: Scene) -> None:
+    folder = local.export("a", as_of=T0 + HOUR)
+    reconciles = local.reconciles()
+    reconciles.attend()
+    damage_summary(folder)
+    local.now += 2 * HOUR
+    reconciles.attend()
+    assert local.metric("reconciles_total", outcome="refused") in (None, 0)
+
+
 @pytest.mark.parametrize("error", [StoreDenied("no such bucket"), StoreUnavailable("busy"), KeyError("itemCount")])
 def test_a_fault_is_told_and_counted(local: Scene, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def failing(*_: Any, **__: Any) -> None:

@@ -27,6 +27,7 @@ class Landed:
     position: str
     changed_at: datetime | None
     item: dict[str, Any]
+    deleted_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class Harness:
                     text = warehouse.dialect.types[Kind.TEXT]
                     rows = session.query(
                         f"SELECT _cdc_position, _cdc_changed_at, CAST(_cdc_rescued AS {text})"
+                        f", {'_cdc_deleted_at' if schema.has_deleted_at else 'NULL'}"
                         f", {texts or columns} FROM {warehouse.dialect.quote(self.schema, target)}"
                     )
                     pinned = self._pinned(target)
@@ -216,7 +218,7 @@ def _table_row(schema: TargetSchema, row: Sequence[Any]) -> tuple[RowKey, TableR
 
 
 def _landed(source: Source, schema: TargetSchema, row: Sequence[Any]) -> tuple[tuple[str, ...], Landed]:
-    position, changed_at, rescued, *values = row
+    position, changed_at, rescued, deleted_at, *values = row
     keys = [_plain(v) for v in values[: len(schema.key_names)]]
     item: dict[str, Any] = dict(zip(source.key, keys, strict=True))
     for column, value in zip(schema.columns, values[len(schema.key_names) :], strict=True):
@@ -231,7 +233,7 @@ def _landed(source: Source, schema: TargetSchema, row: Sequence[Any]) -> tuple[t
         assert attribute not in item, f"{attribute} is in a column and rescued"
         item[attribute] = untyped(typed)
     canonical = tuple(key_text(k) for k in keys)
-    return canonical, Landed(position, changed_at, {k: v for k, v in item.items() if v is not None})
+    return canonical, Landed(position, changed_at, {k: v for k, v in item.items() if v is not None}, deleted_at)
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from cdc_merge.model import Condition, Path, Scalar, Source, Target
+from cdc_merge.model import Condition, Deletes, Expired, Path, Scalar, Source, Target
 
 Key = tuple[str, ...]
 Typed = Mapping[str, Any]
@@ -28,6 +28,7 @@ class Change:
     keys: Typed
     image: Typed | None
     base64_layers: int
+    is_expiry: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Row:
     position: str
     changed_at: datetime | None
     attributes: dict[str, Any]
+    deleted_at: datetime | None = None
 
     @property
     def item(self) -> dict[str, Any]:
@@ -77,13 +79,32 @@ def expected(
         last = history[-1]
         open_targets = [t for t in source.targets if not _is_below(last, floors.get(t.table))]
         takers = [t for t in open_targets if last.image is not None and takes(t, last.image)]
-        for target in takers:
-            assert last.image is not None
-            tables[target.table][key] = Row(last.position, last.changed_at, plain_item(last.image, last.base64_layers))
+        for target in source.targets:
+            row = _row([c for c in history if not _is_below(c, floors.get(target.table))], target)
+            if row is not None:
+                tables[target.table][key] = row
         is_conceivable = any(could_take(target, last.keys, source.key) for target in source.targets)
         if open_targets and not takers and is_conceivable:
             tombstones[key] = last.position
     return Expected(tables, tombstones, histories)
+
+
+def _row(history: list[Change], target: Target) -> Row | None:
+    """What the changes of a key, in order, make of it in a target."""
+    counting = [c for c in history if not _is_void(c, target)]
+    taken = [c for c in counting if c.image is not None and takes(target, c.image)]
+    if not taken or (target.deletes is not Deletes.SOFT and taken[-1] is not counting[-1]):
+        return None
+    newest = taken[-1]
+    assert newest.image is not None
+    deleted_at = None if newest is counting[-1] else counting[-1].changed_at
+    return Row(newest.position, newest.changed_at, plain_item(newest.image, newest.base64_layers), deleted_at)
+
+
+def _is_void(change: Change, target: Target) -> bool:
+    """Whether a REMOVE means nothing to a target."""
+    is_spared = change.is_expiry and target.expired is Expired.KEEP
+    return change.image is None and (target.deletes is Deletes.IGNORE or is_spared)
 
 
 def takes(target: Target, image: Typed) -> bool:
@@ -229,7 +250,9 @@ def _change(record: Mapping[str, Any], source: Source) -> Change | None:
     micros = micros_of(change)
     at = None if micros is None else EPOCH + timedelta(microseconds=micros)
     key = tuple(key_text(keys[name], layers) for name in source.key)
-    return Change(key, position, at, keys, image, layers)
+    identity = record.get("userIdentity") or {}
+    is_expiry = identity.get("type") == "Service" and identity.get("principalId") == "dynamodb.amazonaws.com"
+    return Change(key, position, at, keys, image, layers, is_expiry)
 
 
 def _is_below(change: Change, floor: datetime | None) -> bool:

@@ -8,4 +8,7 @@ SELECT
     {{ partition_key }} AS partition_key,
     {{ sort_key }} AS sort_key,
     CASE WHEN {{ partition_key }} <> '' AND {{ sort_key }} IS NOT NULL THEN {{ position }} END
+{% for fact in facts %}
+    , {{ fact.value }} AS {{ fact.name }}
+{% endfor %}
 FROM (SELECT idx, object_number, line, json_extract_string(line, {{ pointers }}) AS v FROM lines)

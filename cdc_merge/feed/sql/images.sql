@@ -5,7 +5,7 @@ SELECT
     n, idx, event_name, removed, width,
     TRY(make_timestamptz(epoch_micros({{ created_at }}, {{ precision }}))) AS changed_at
 {% for target in targets %}
-    , coalesce(NOT removed AND {{ target.takes }}, FALSE) AS takes_{{ target.number }}
+    , coalesce(NOT removed AND {% if is_picked %}coalesce(target = {{ target.number }}, TRUE) AND {% endif %}{{ target.takes }}, FALSE) AS takes_{{ target.number }}
     , {{ target.clean }} AS clean_{{ target.number }}
 {% if target.belongs %}
     , coalesce({{ target.belongs }}, FALSE) AS belongs_{{ target.number }}
@@ -27,6 +27,9 @@ FROM (
     FROM (
         SELECT
             c.n, c.idx,
+{% if is_picked %}
+            c.target,
+{% endif %}
             json_extract_string(l.line, {{ pointers }}) AS v,
             len(json_keys(l.line, {{ image }})) AS width
         FROM chosen AS c

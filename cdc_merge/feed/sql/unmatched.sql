@@ -6,7 +6,7 @@ FROM (
         SELECT json_extract_string(l.line, {{ pointers }}) AS v
         FROM wide AS w
         JOIN lines AS l ON l.idx = w.idx
-        WHERE NOT w.removed AND NOT ({{ belongs }})
+        WHERE NOT w.removed AND NOT ({{ belongs }}) AND w.n < {{ picked_from }}
     )
 )
 GROUP BY ALL

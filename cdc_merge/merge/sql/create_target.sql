@@ -13,6 +13,9 @@ CREATE TABLE {{ target.table }} (
     _cdc_position {{ position_type }} NOT NULL,
     _cdc_changed_at {{ timestamp }},
     _cdc_merged_at {{ timestamp }} NOT NULL,
+{% if target.has_deleted_at %}
+    _cdc_deleted_at {{ timestamp }},
+{% endif %}
     _cdc_rescued {{ metadata_json }}
 {% if dialect.indexes_key %}
     , PRIMARY KEY ({% for key in target.keys %}{{ key.name }}{% if not loop.last %}, {% endif %}{% endfor %}{% if target.is_each %}, _cdc_index{% endif %})

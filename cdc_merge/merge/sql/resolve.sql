@@ -7,6 +7,43 @@ CREATE TEMPORARY TABLE _cdc_resolved AS
 SELECT
     known.*
 {% for target in targets %}
+{% if target.is_soft %}
+    -- Whatever happened since, the newest image that the target takes is its row: it may be that of a deleted item.
+    , (
+        known.n{{ target.suffix }} IS NOT NULL
+        AND known.open_{{ target.number }}
+        AND coalesce(known.own_{{ target.number }} < known.position{{ target.suffix }}, TRUE)
+        -- But what is older than a tombstone that outlives a forgotten item must not come back at all.
+        AND NOT coalesce(known.tombstone LIKE '%/forgotten' AND known.tombstone > known.position{{ target.suffix }}, FALSE)
+        AND NOT coalesce(known.tombstone_upsert LIKE '%/forgotten' AND known.tombstone_upsert > known.position{{ target.suffix }}, FALSE)
+    ) AS accepted_{{ target.number }}
+    -- The row stays, but its item is gone.
+    , coalesce(
+        NOT (
+            known.n{{ target.suffix }} IS NOT NULL
+            AND known.open_{{ target.number }}
+            AND known.own_{{ target.number }} < known.position{{ target.suffix }}
+        )
+        AND known.can_mark_{{ target.number }}
+        AND known.own_{{ target.number }} < known.{{ target.left }}
+        AND known.{{ target.left }} > coalesce(known.position{{ target.suffix }}, '')
+        AND (
+            known.was_deleted_at_{{ target.number }} IS NULL
+            OR known.was_deleted_at_{{ target.number }} <> known.deleted_at_{{ target.number }}
+        ), FALSE
+    ) AS marks_{{ target.number }}
+{% elif target.is_picked %}
+    -- Only what counts for this target can make a change stale.
+    , (
+        known.n{{ target.suffix }} IS NOT NULL
+        AND known.open_{{ target.number }}
+        AND coalesce(known.own_{{ target.number }} < known.position{{ target.suffix }}, TRUE)
+        AND coalesce(known.{{ target.tombstone }} <= known.position{{ target.suffix }}, TRUE)
+{% for sibling in tables if sibling.number != target.number %}
+        AND coalesce(known.own_{{ sibling.number }} <= known.position{{ target.suffix }}, TRUE)
+{% endfor %}
+    ) AS accepted_{{ target.number }}
+{% else %}
     , (
         -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
         coalesce(
@@ -20,11 +57,66 @@ SELECT
         AND coalesce(known.own_{{ sibling.number }} <= known.position, TRUE)
 {% endfor %}
     ) AS accepted_{{ target.number }}
+{% endif %}
 {% endfor %}
 FROM (
+{% if is_picked %}
+    SELECT
+        found.*
+{% for target in targets if target.is_soft %}
+        , CASE found.gone_{{ target.number }}
+            WHEN found.{{ target.left }} THEN found.{{ target.left_at }}
+            WHEN found.{{ target.tombstone }} THEN found.{{ target.tombstone_at }}
+{% for sibling in tables if sibling.number != target.number %}
+            WHEN found.own_{{ sibling.number }} THEN found.at_{{ sibling.number }}
+{% endfor %}
+        END AS deleted_at_{{ target.number }}
+{% endfor %}
+        , ({% for target in targets %}found.is_open_{{ target.number }}{% if not loop.last %} OR {% endif %}{% endfor %}) AS is_open
+    FROM (
+    SELECT
+        raw.*
+        -- Read here, under the lock: a reconcile may have raised them while this batch was decoded.
+{% for target in targets %}
+        , coalesce(raw.changed_at > (
+            SELECT f.floor_at FROM {{ targets_table }} AS f WHERE f.source = {{ source }} AND f.target = {{ target.label }}
+        ), TRUE) AS is_open_{{ target.number }}
+{% if target.is_picked %}
+        , coalesce(raw.changed_at{{ target.suffix }} > (
+            SELECT f.floor_at FROM {{ targets_table }} AS f WHERE f.source = {{ source }} AND f.target = {{ target.label }}
+        ), TRUE) AS open_{{ target.number }}
+{% endif %}
+{% if target.is_soft %}
+        , coalesce(raw.{{ target.left_at }} > (
+            SELECT f.floor_at FROM {{ targets_table }} AS f WHERE f.source = {{ source }} AND f.target = {{ target.label }}
+        ), TRUE) AS can_mark_{{ target.number }}
+        -- The newest change that says the item is not there, or not in this table.
+        , greatest(
+            CASE WHEN raw.{{ target.left }} > coalesce(raw.position{{ target.suffix }}, '') THEN raw.{{ target.left }} END
+            , raw.{{ target.tombstone }}
+{% for sibling in tables if sibling.number != target.number %}
+            , raw.own_{{ sibling.number }}
+{% endfor %}
+        ) AS gone_{{ target.number }}
+{% endif %}
+{% endfor %}
+    FROM (
+{% endif %}
     SELECT
         s.*
         , ts.position AS tombstone
+{% if is_picked %}
+        , ts.changed_at AS tombstone_at
+        , CASE WHEN ts.position IS NOT NULL THEN coalesce(ts.upsert_position, ts.position) END AS tombstone_upsert
+        , CASE WHEN ts.position IS NOT NULL THEN coalesce(ts.kept_position, ts.position) END AS tombstone_kept
+        , CASE WHEN ts.kept_position IS NULL THEN ts.changed_at ELSE ts.kept_at END AS tombstone_kept_at
+{% for table in tables %}
+        , t{{ table.number }}.{% if dialect.indexes_key and not table.is_each %}_cdc_changed_at{% else %}changed_at{% endif %} AS at_{{ table.number }}
+{% endfor %}
+{% for target in targets if target.is_soft %}
+        , t{{ target.number }}.{% if dialect.indexes_key %}_cdc_deleted_at{% else %}deleted_at{% endif %} AS was_deleted_at_{{ target.number }}
+{% endfor %}
+{% endif %}
 {% for table in tables %}
 {% if dialect.indexes_key and not table.is_each %}
         , t{{ table.number }}._cdc_position AS own_{{ table.number }}
@@ -54,7 +146,8 @@ FROM (
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
 {% endif %}
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, min(t.{{ row_address }}) AS address, count(*) AS copies
+        SELECT s.n, max(t._cdc_position) AS own, min(t.{{ row_address }}) AS address, count(*) AS copies{% if is_picked %}, max(t._cdc_changed_at) AS changed_at{% if table.is_soft %}, max(t._cdc_deleted_at) AS deleted_at{% endif %}{% endif %}
+
         FROM _cdc_keys AS s
         JOIN {{ table.table }} AS t
             ON {% for key in table.keys %}t.{{ key.name }} = {{ key.staged }}{% if not loop.last %}
@@ -65,4 +158,8 @@ FROM (
     ) AS t{{ table.number }} ON t{{ table.number }}.n = s.n
 {% endif %}
 {% endfor %}
+{% if is_picked %}
+    ) AS raw
+    ) AS found
+{% endif %}
 ) AS known

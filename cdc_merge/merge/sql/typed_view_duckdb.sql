@@ -24,4 +24,7 @@ SELECT
     -- , TRY_CAST(json_extract_string(d.{{ document }}, '/Amount') AS {{ numeric }}) AS amount
 {% endfor %}
     , d._cdc_changed_at
+{% if has_deleted_at %}
+    , d._cdc_deleted_at
+{% endif %}
 FROM {{ table }} AS d

@@ -24,4 +24,7 @@ SELECT
     -- , CAST(d.{{ document }} ->> 'Amount' AS {{ numeric }}) AS amount
 {% endfor %}
     , d._cdc_changed_at
+{% if has_deleted_at %}
+    , d._cdc_deleted_at
+{% endif %}
 FROM {{ table }} AS d

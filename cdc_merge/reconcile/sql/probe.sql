@@ -4,6 +4,12 @@ SELECT
     t.{{ key.name }},
 {% endfor %}
     CASE
+{% if target.is_soft and target.has_deleted_at %}
+        WHEN s.n IS NULL AND t._cdc_deleted_at IS NOT NULL THEN 'equal'
+{% endif %}
+{% if target.spares_extra %}
+        WHEN s.n IS NULL AND s.removed THEN 'equal'
+{% endif %}
         WHEN s.n IS NULL THEN 'extra'
 {% for column in columns %}
         WHEN NOT {{ column.same }} THEN 'different'
@@ -17,7 +23,7 @@ FROM (
 {% for key in target.keys %}
         {{ key.staged }} AS k{{ loop.index0 }},
 {% endfor %}
-        r.*
+        {% if target.spares_extra %}s.removed, {% endif %}r.*
     FROM _cdc_keys AS s
     LEFT JOIN _cdc_rows_{{ target.number }} AS r ON r.n = s.n
 ) AS s

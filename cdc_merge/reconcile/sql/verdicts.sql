@@ -49,6 +49,21 @@ SELECT
     CASE
         WHEN x.is_newer THEN 'newer'
         WHEN x._cdc_row IS NULL THEN 'missing'
+{% if target.is_soft and target.has_deleted_at %}
+        -- It is marked already.
+        WHEN x.n IS NULL AND t._cdc_deleted_at IS NOT NULL THEN 'kept'
+{% endif %}
+{% if target.spares_extra %}
+        -- Deletes do not count here, or not all of them: only an item that is there, and not taken, shows that a row is extra.
+        WHEN x.n IS NULL AND NOT EXISTS (
+            SELECT 1
+            FROM _cdc_keys AS s
+            WHERE NOT s.removed
+{% for key in target.keys %}
+                AND {{ key.staged }} = t.{{ key.name }}
+{% endfor %}
+        ) THEN 'kept'
+{% endif %}
         WHEN x.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
@@ -85,6 +100,21 @@ SELECT
     CASE
         WHEN w.k0 IS NOT NULL THEN 'newer'
         WHEN t._cdc_row IS NULL THEN 'missing'
+{% if target.is_soft and target.has_deleted_at %}
+        -- It is marked already.
+        WHEN s.n IS NULL AND t._cdc_deleted_at IS NOT NULL THEN 'kept'
+{% endif %}
+{% if target.spares_extra %}
+        -- Deletes do not count here, or not all of them: only an item that is there, and not taken, shows that a row is extra.
+        WHEN s.n IS NULL AND NOT EXISTS (
+            SELECT 1
+            FROM _cdc_keys AS s
+            WHERE NOT s.removed
+{% for key in target.keys %}
+                AND {{ key.staged }} = t.{{ key.name }}
+{% endfor %}
+        ) THEN 'kept'
+{% endif %}
         WHEN s.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,

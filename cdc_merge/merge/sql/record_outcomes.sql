@@ -1,0 +1,34 @@
+-- The books of the batch: each newest change by the best that became of it; the rest was counted before.
+INSERT INTO {{ batches }} (
+    batch_id, source, worker, merged_at, newest_change_at, objects, records, applied, superseded, stale, ignored, quarantined
+)
+SELECT
+    {{ batch_id }}, {{ source }}, {{ worker }}, {{ merged_at }}, {{ newest_change_at }}, {{ objects }}, {{ records }},
+    count(*) FILTER (WHERE outcome = 'applied'),
+    {{ superseded }},
+    count(*) FILTER (WHERE outcome = 'stale'),
+    count(*) FILTER (WHERE outcome = 'ignored'),
+    {{ quarantined }}
+FROM (
+    SELECT
+        CASE
+            WHEN r.removed AND NOT r.could THEN 'ignored'
+            -- It is the newest that is known of the key, so its tombstone is new.
+            WHEN r.removed AND r.is_open AND coalesce(r.tombstone < r.position, TRUE)
+{% for table in tables %}
+                AND coalesce(r.own_{{ table.number }} < r.position, TRUE)
+{% endfor %}
+                THEN 'applied'
+            WHEN r.removed THEN 'stale'
+{% for target in targets %}
+            WHEN r.accepted_{{ target.number }} AND r.position{{ target.suffix }} = r.position
+                AND (r.takes_{{ target.number }} OR r.own_{{ target.number }} IS NOT NULL) THEN 'applied'
+{% if target.is_soft %}
+            WHEN r.marks_{{ target.number }} THEN 'applied'
+{% endif %}
+{% endfor %}
+            WHEN {% for target in targets %}(r.takes_{{ target.number }} AND r.position{{ target.suffix }} = r.position){% if not loop.last %} OR {% endif %}{% endfor %} THEN 'stale'
+            ELSE 'ignored'
+        END AS outcome
+    FROM _cdc_resolved AS r
+) AS judged
