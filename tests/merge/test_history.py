@@ -16,11 +16,23 @@ from cdc_merge.layout import layout_of
 from cdc_merge.ledger import Ledger
 from cdc_merge.merge.preview import Preview, preview
 from cdc_merge.migrate import Migrator
-from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Mask, ReconcilePolicy, Source, Target
+from cdc_merge.model import (
+    Column,
+    ColumnType,
+    Condition,
+    Deletes,
+    Evolve,
+    Expired,
+    Kind,
+    Mask,
+    ReconcilePolicy,
+    Source,
+    Target,
+)
 from tests.merge.test_tables_by_hand import by_hand
 from tests.reconcile.test_verdicts import AS_OF, FLOOR, Export, export, reconcile  # noqa: F401
 from tests.support.harness import Harness
-from tests.support.records import Record, stream_record, to_item
+from tests.support.records import TTL_IDENTITY, Record, stream_record, to_item
 from tests.test_forget import all_that_is_kept, forget
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -290,3 +302,73 @@ def test_a_history_that_was_dropped_begins_anew(shop: Harness) -> None:
     by_hand(shop, f"DROP TABLE {shop.schema}.customers_history")
     deliver(shop, put("a", 2, Name="two"))
     assert story(shop) == [("upsert", 2, None, "two")]
+
+
+@pytest.mark.parametrize(
+    ("spared", "left"),
+    [
+        ({"deletes": Deletes.SOFT}, {"a", "b"}),
+        ({"deletes": Deletes.IGNORE}, {"a", "b"}),
+        ({"expired": Expired.KEEP}, {"b"}),
+    ],
+    ids=["soft", "ignore", "keep"],
+)
+def test_a_history_records_deletes_that_its_target_does_not_follow(
+    warehouse_url: str, tmp_path: Path, spared: Mapping[str, Any], left: set[str]
+) -> None:
+    source = replace(SOURCE, targets=(replace(CUSTOMERS, **spared), LEADS))
+    shop = Harness(warehouse_url, source, tmp_path / "feed")
+    deliver(shop, put("a", 1, Name="one"), remove("a", 5), put("b", 1, Name="x"))
+    deliver(shop, {**remove("b", 6), "userIdentity": TTL_IDENTITY}, put("a", 3, Name="late"))
+
+    assert story(shop) == [("upsert", 1, 3, "one"), ("upsert", 3, 5, "late"), ("delete", 5, None, None)]
+    assert story(shop, "b") == [("upsert", 1, 6, "x"), ("delete", 6, None, None)]
+    assert {key for (key,) in shop.tables()["customers"]} == left
+    assert not shop.query(
+        "SELECT 1 FROM information_schema.columns "
+        f"WHERE table_schema = '{shop.schema}' AND table_name = 'customers_history' AND column_name = '_cdc_deleted_at'"
+    )
+
+    deliver(shop, put("a", 9, Name="again"))
+    assert story(shop)[2:] == [("delete", 5, 9, None), ("upsert", 9, None, "again")]
+    assert shop.tables()["customers"][("a",)].item["Name"] == "again"
+
+
+def test_a_target_becomes_soft_and_gets_a_history_at_once(warehouse_url: str, tmp_path: Path) -> None:
+    plain = replace(SOURCE, targets=(replace(CUSTOMERS, has_history=False), LEADS))
+    shop = Harness(warehouse_url, plain, tmp_path / "feed")
+    deliver(shop, put("a", 1, Name="one"))
+    shop.source = replace(shop.source, targets=(replace(CUSTOMERS, deletes=Deletes.SOFT), LEADS))
+    deliver(shop, remove("a", 5))
+
+    assert shop.tables()["customers"][("a",)].deleted_at == T0 + timedelta(seconds=5)
+    shop.source = replace(shop.source, targets=plain.targets)
+    deliver(shop, put("a", 7, Name="seven"))
+    assert shop.tables()["customers"][("a",)].deleted_at is None
+
+
+def test_a_reconcile_that_marks_a_row_ends_its_version(warehouse_url: str, tmp_path: Path, export: Export) -> None:  # noqa: F811
+    source = replace(SOURCE, targets=(replace(CUSTOMERS, deletes=Deletes.SOFT), LEADS))
+    shop = Harness(warehouse_url, source, tmp_path / "feed")
+    deliver(shop, put("a", 1, Name="one"), put("b", 1, Name="x"))
+    kept = {"PK": "b", "Type": "Customer", "Name": "x"}
+    for _ in range(2):
+        reconcile(shop, export([to_item(kept)]))
+
+        assert shop.tables()["customers"][("a",)].deleted_at == FLOOR
+        assert story(shop) == [("upsert", 1, second(FLOOR), "one"), ("delete", second(FLOOR), None, None)]
+        assert story(shop, "b") == [("upsert", 1, None, "x")]
+
+
+def test_a_reconcile_makes_a_history_that_is_asked_for_before_it_writes_into_it(
+    warehouse_url: str,
+    tmp_path: Path,
+    export: Export,  # noqa: F811
+) -> None:
+    plain = replace(SOURCE, targets=(replace(CUSTOMERS, has_history=False, deletes=Deletes.SOFT), LEADS))
+    shop = Harness(warehouse_url, plain, tmp_path / "feed")
+    deliver(shop, put("a", 1, Name="one"))
+    shop.source = replace(shop.source, targets=(replace(CUSTOMERS, deletes=Deletes.SOFT), LEADS))
+    reconcile(shop, export([to_item({"PK": "a", "Type": "Customer", "Name": "two"})]))
+
+    assert story(shop) == [("reconcile", second(FLOOR), None, "two")]

@@ -160,7 +160,7 @@ class Harness:
                 schema, text = state.schemas[table], warehouse.dialect.types[Kind.TEXT]
                 rows = session.query(
                     "SELECT _cdc_operation, _cdc_valid_to, _cdc_position, _cdc_valid_from, "
-                    f"CAST(_cdc_rescued AS {text}), {_as_text(warehouse, schema)} "
+                    f"CAST(_cdc_rescued AS {text}), NULL, {_as_text(warehouse, schema)} "
                     f"FROM {warehouse.dialect.quote(self.schema, table + '_history')}"
                 )
         finally:
