@@ -1,4 +1,4 @@
-"""Soft, ignored and kept deletes beside hard ones: whatever the delivery, tables and histories end as the model says."""
+"""Soft, ignored and kept deletes beside hard ones: any delivery ends in the tables and histories the model says."""
 
 from __future__ import annotations
 
