@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,6 +50,7 @@ class Explanation:
     standing: Standing
     tables: tuple[TableExplained, ...]
     absent: tuple[str, ...]  # targets without a table yet
+    versions: Mapping[str, int]  # rows of its history, by target
     quarantined: tuple[Quarantined, ...]  # those that are none of `changes`
     objects: int
     bytes: int
@@ -110,6 +111,7 @@ class Explanation:
             }
             if row
             else None,
+            "versions": self.versions.get(table.target, 0),
             "why": explained.why,
             "left_behind": table.is_left_behind,
             "floor": floor.at if floor else None,
@@ -223,6 +225,7 @@ def explain(
             for table, last in tables
         ),
         absent=tuple(t.table for t in source.targets if t.table not in {table.target for table, _ in tables}),
+        versions=found.versions,
         quarantined=quarantined,
         objects=len(refs),
         bytes=sum(ref.size for ref in refs),
@@ -236,11 +239,15 @@ class _Found:
     def __init__(
         self, source: Source, state: SourceState, reader: ItemReader, history: History, bucket: str, query: Query
     ) -> None:
-        rows = {t.label: row for t in reader.tables if (row := reader.row(query, t))}
+        mine = {t: row for t in reader.tables if (row := reader.row(query, t))}
+        rows = {t.label: row for t, row in mine.items() if not t.is_history}
+        self.versions = {t.target: row.rows for t, row in mine.items() if t.is_history}
         quarantined = tuple(reader.quarantined(query))
         reconciled = reader.reconciled(query)
         self.noted = reader.noted(query)
-        self.tables = [(t, next(reversed(reconciled.get(t.target, [])), None)) for t in reader.tables]
+        self.tables = [
+            (t, next(reversed(reconciled.get(t.target, [])), None)) for t in reader.tables if not t.is_history
+        ]
         self.standing = Standing(
             targets=tuple(t.table for t in source.targets),
             rows=rows,

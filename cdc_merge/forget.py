@@ -255,6 +255,8 @@ class Forgetter:
                 known.append(Tombstone(row.position, row.changed_at))
                 sql = reader.say("delete_rows", table=table.table, condition=reader.condition(table))
                 yield Statement(f"forget rows of {table.label}", sql)
+        if reader.is_storable:
+            yield Statement("forget events", reader.say("delete_events"))
         if tombstone := reader.tombstone(query):
             erased.tombstone = True
             known.append(tombstone)
@@ -278,6 +280,8 @@ class Forgetter:
             erased.kept_position = last.position.removesuffix(FORGOTTEN) + FORGOTTEN
             sql = reader.say("insert_tombstone", position=erased.kept_position, changed_at=last.changed_at)
             yield Statement("keep tombstone", sql)
+            sql = reader.say("insert_forgotten", position=erased.kept_position, changed_at=last.changed_at)
+            yield Statement("keep out of histories", sql)
 
     def _hints(self, holdings: Holdings, erased: _Erased, *, keep_tombstone: bool) -> Iterator[str]:
         if keep_tombstone and not erased.kept_position:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from cdc_merge.merge.schema import TargetSchema
 from cdc_merge.merge.tables import Tables, read_tables
 from cdc_merge.model import ObjectRef, Ordering
+from cdc_merge.names import history_table
 from cdc_merge.render import Name
 from cdc_merge.warehouses import Dialect, Session
 
@@ -27,7 +28,7 @@ class SourceState:
     schemas: Mapping[str, TargetSchema] = field(default_factory=dict)
     floors: Mapping[str, datetime | None] = field(default_factory=dict)
     schema_exists: bool = False
-    columns: Tables = field(default_factory=dict)  # of the tables in `schemas`, as they are now
+    columns: Tables = field(default_factory=dict)  # of the tables in `schemas` and their histories, as they are now
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Ledger:
         )
         rows = session.query(f"SELECT target, columns, floor_at FROM {self._tables['targets']} WHERE source = {name}")
         schemas = {target: TargetSchema.from_json(columns) for target, columns, _ in rows}
+        tables = [*schemas, *(history_table(t) for t, schema in schemas.items() if schema.has_history)]
         return SourceState(
             ordering=Ordering(learned[0][0]) if learned and learned[0][0] else None,
             table_arn=learned[0][2] if learned else None,
@@ -85,7 +87,7 @@ class Ledger:
                     f"SELECT 1 FROM information_schema.schemata WHERE schema_name = {self._dialect.literal(schema)}"
                 )
             ),
-            columns=read_tables(session, self._dialect, schema, schemas),
+            columns=read_tables(session, self._dialect, schema, tables),
         )
 
     def merged(self, session: Session, source: str, bucket: str, refs: Sequence[ObjectRef]) -> set[ObjectRef]:

@@ -71,6 +71,7 @@ class Prepared:
     batch: Batch
     statements: tuple[Statement, ...]
     targets: int
+    histories: tuple[int, ...]
     teaches: bool
     resources: ExitStack
     is_closed: bool = False
@@ -203,7 +204,8 @@ class Merger:
             batch=batch,
             statements=tuple(self._statements(job, state, decoded, plan, batch, is_feed=is_feed)),
             targets=len(books),
-            teaches=state.ordering is None or any(book.grew for book in books),
+            histories=tuple(i for i, book in enumerate(books) if book.target.has_history),
+            teaches=state.ordering is None or any(book.teaches for book in books),
             resources=resources.pop_all(),
         )
 
@@ -309,6 +311,10 @@ class Merger:
         session.load("_cdc_keys", workbench.reader("FROM stage_keys"))
         for number in range(prepared.targets):
             session.load(f"_cdc_rows_{number}", workbench.reader(f"FROM stage_rows_{number}"))
+        if prepared.histories:
+            session.load("_cdc_events", workbench.reader("FROM stage_events"))
+        for number in prepared.histories:
+            session.load(f"_cdc_history_{number}", workbench.reader(f"FROM history_rows_{number}"))
 
     @contextmanager
     def _stopping_at_the_unforeseen(self, job: Job) -> Iterator[None]:

@@ -25,6 +25,7 @@ METADATA_TABLES = (
     "probes",
     "unmatched",
     "misfits",
+    "history_events",
 )
 
 _STATEMENT_END = re.compile(r";[ \t]*$", re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The names of columns: snake_case, and the fixed rule for attributes that meet in one name; and of paths."""
+"""The names of columns, histories and paths: snake_case, and the fixed rule for attributes that meet in one name."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from cdc_merge.model import Path
 
 _FALLBACK = "attribute"
 _DIGITS = 8
+
+
+def history_table(table: str) -> str:
+    """Where the history of a target's items is kept."""
+    return f"{table}_history"
 
 
 def snake_case(attribute: str) -> str:

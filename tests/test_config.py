@@ -474,8 +474,7 @@ def test_what_this_version_does_not_do_is_refused_by_name(load: Loader, promise:
     assert message == f"{promise.name} is not in this version yet" and hint
 
 
-def test_a_promised_key_is_reported_at_the_key_and_a_promised_value_at_the_value(load: Loader) -> None:
-    assert load.problem(in_target("history: true"))[0] == "8:9"
+def test_a_promised_value_is_reported_at_the_value(load: Loader) -> None:
     redshift = re.sub("warehouse: .*", "warehouse: redshift://h/d", in_target("deletes: soft"))
     assert load.problem(redshift)[0] == "1:12"
 

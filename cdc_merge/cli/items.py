@@ -113,6 +113,8 @@ def _print_table(explanation: Explanation, explained: TableExplained) -> None:
     if row := explanation.standing.rows.get(table.label):
         click.echo(f"   position {row.position or 'none'}, changed {_time(row.changed_at)}, {_rows(row.rows)}")
         click.echo(f"   values in {', '.join(row.columns)}")
+    if count := explanation.versions.get(table.target):
+        click.echo(f"   {_rows(count)} in its history")
     floor = explanation.standing.floors.get(table.target)
     if floor:
         by = f", raised by reconcile {floor.by.id} with {floor.by.export}" if floor.by else ""

@@ -11,11 +11,10 @@ from cdc_merge.config.naming import identifier, twice
 from cdc_merge.config.places import DIALECTS, scheme
 from cdc_merge.config.targets import check_target, has_history
 from cdc_merge.config.values import Mistake
-from cdc_merge.names import snake_case
+from cdc_merge.names import history_table, snake_case
 from cdc_merge.warehouses.dialect import Dialect
 
 DEFAULT_METADATA_SCHEMA = "cdc_merge"
-HISTORY_SUFFIX = "_history"
 
 
 def check(root: Node) -> Iterator[Finding]:
@@ -62,7 +61,7 @@ def _tables(root: Node, dialect: Dialect | None) -> Iterator[Finding]:
             table, mark = target.get("table").text, target.get("table").mark
             tables.append((table, mark))
             if table and has_history(target):
-                history = table + HISTORY_SUFFIX
+                history = history_table(table)
                 histories[history.lower()] = (table, mark)
                 yield from identifier(history, target.fields["history"].mark, "history table", dialect)
     for text, mark in tables:

@@ -45,7 +45,6 @@ NOT_YET = (
     Promise(("warehouse",), "a snowflake:// warehouse", "write duckdb:/// or postgresql://", begins="snowflake"),
     Promise(("defaults", "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
     Promise((*_SOURCE, "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
-    Promise((*_TARGET, "history"), "`history`", "remove it"),
 )
 
 

@@ -12,7 +12,8 @@ import duckdb
 from cdc_merge.errors import SourceStopped
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.envelopes import EnvelopePass, FeedFacts
-from cdc_merge.feed.images import ImagePass
+from cdc_merge.feed.history import HistoryPass
+from cdc_merge.feed.images import ImagePass, Staged
 from cdc_merge.feed.notices import Misfit, Notices
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.picks import PICKED_FROM, Picks
@@ -34,7 +35,8 @@ _MEMORY_PER_THREAD = 150_000_000  # bytes; what DuckDB takes at most to decode a
 
 @dataclass(frozen=True)
 class Decoded:
-    """What decoding found. The rows themselves are in the workbench: `stage_keys`, `stage_rows_<i>`, `rejected`.
+    """What decoding found. The rows themselves are in the workbench: `stage_keys`, `stage_rows_<i>`, `rejected`,
+    and for targets with a history `stage_events` and `history_rows_<i>`.
 
     `records` counts every record, and each unreadable object as one; `records_of` is per object number. `unmatched`:
     items that no target takes, by entity. `misfits`: columns that did not take some values.
@@ -118,6 +120,20 @@ def _decode(
     facts = envelopes.facts
     images = ImagePass(workbench, crew, portions, rejects, source, facts, books, dialect, notices=notices, picks=picks)
     images.run()
+    if with_history := [i for i, book in enumerate(books) if book.target.has_history]:
+        HistoryPass(
+            workbench,
+            crew,
+            portions,
+            rejects,
+            source,
+            envelopes.facts,
+            books,
+            dialect,
+            staged=Staged("history_facts", "history_rows"),
+            only=with_history,
+        ).run()
+        images.finish()  # older images may have brought columns
     # Changes that the second pass rejected are in both tables, so each record is counted where pass one left it.
     records_of = dict(
         workbench.rows(

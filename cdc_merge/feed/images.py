@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,7 @@ from cdc_merge.render import Sql, render
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 
 _SAMPLE = 2_000  # rows looked at for new attributes before a whole portion is
-_UNUSABLE = (
+UNUSABLE = (
     "(event_name IS NULL OR event_name NOT IN ('INSERT', 'MODIFY', 'REMOVE') "
     "OR (NOT removed AND coalesce(width, 0) = 0))"
 )
@@ -82,6 +82,14 @@ def numbered(portion: Portion) -> pa.Table:
     return table_of({"line": lines, "idx": pa.array(np.arange(len(lines), dtype=np.int32))})
 
 
+@dataclass(frozen=True)
+class Staged:
+    """The workbench's tables that a pass fills: one of what each change is, and one of rows for each target."""
+
+    facts: str = "facts"
+    rows: str = "stage_rows"
+
+
 class ImagePass:
     """Fills `stage_keys` and one `stage_rows_<i>` per target from the lines that `latest` names."""
 
@@ -99,14 +107,18 @@ class ImagePass:
         *,
         notices: Notices | None = None,
         picks: Picks = Picks(),  # noqa: B008 - frozen
+        staged: Staged = Staged(),
+        only: Collection[int] | None = None,
     ) -> None:
         """`notices` takes note of items that no target takes, and of values that do not fit; None: nobody asks.
 
-        `picks`: the targets that `latest` names lines of their own for.
+        `picks`: the targets that `latest` names lines of their own for. `only`: the targets, by place, whose rows are
+        wanted; None: all.
         """
         self._picks = picks
         self._form = form
         self._notices = notices
+        self._staged = staged
         self._workbench = workbench
         self._crew = crew
         # Guards the books and the staging tables: a table cannot be altered while another thread fills it.
@@ -115,22 +127,29 @@ class ImagePass:
         self._rejects = rejects
         self._source = source
         self._facts = facts
-        self._books = books
+        self._books = {i: b for i, b in enumerate(books) if only is None or i in only}
         self._dialect = dialect
         self._values = Values(dialect, facts.base64_layers)
-        flags = "".join(f", takes_{i} BOOLEAN" for i in range(len(books)))
-        workbench.execute(f"CREATE TABLE facts (n BIGINT, changed_at TIMESTAMP WITH TIME ZONE, removed BOOLEAN{flags})")
+        flags = "".join(f", takes_{i} BOOLEAN" for i in self._books)
+        workbench.execute(
+            f"CREATE TABLE {staged.facts} (n BIGINT, changed_at TIMESTAMP WITH TIME ZONE, removed BOOLEAN{flags})"
+        )
+        for number, book in self._books.items():
+            workbench.execute(f"CREATE TABLE {staged.rows}_{number} ({staged_definition(book, dialect, bare=True)})")
+        tags = facts.key_tags or ()
+        self._make_tables(Sql(" OR ".join(could_take(b.target, source.key, tags) for b in self._books.values())))
+
+    def _make_tables(self, could: Sql) -> None:
+        workbench = self._workbench
         workbench.execute(
             render(
                 "feed/sql/stage_keys.sql",
                 DUCKDB,
-                targets=[i for i in range(len(books)) if i not in dict(picks.targets)],
-                picks=picks.each(),
-                could=Sql(" OR ".join(could_take(b.target, source.key, facts.key_tags or ()) for b in books)),
+                targets=[i for i in self._books if i not in dict(self._picks.targets)],
+                picks=self._picks.each(),
+                could=could,
             )
         )
-        for number, book in enumerate(books):
-            workbench.execute(f"CREATE TABLE stage_rows_{number} ({staged_definition(book, dialect, bare=True)})")
         workbench.execute("CREATE TABLE doomed (chunk INTEGER, idx INTEGER, reason VARCHAR, detail VARCHAR)")
         workbench.execute("CREATE TABLE examined_bad (chunk INTEGER, idx INTEGER, reason VARCHAR, detail VARCHAR)")
         workbench.execute("CREATE TABLE doubted (n BIGINT)")
@@ -138,20 +157,20 @@ class ImagePass:
     def run(self) -> None:
         """Raises UnusableFeed when the stream carries no new images, SchemaConflict on `evolve: fail`."""
         self.refuse_keys()
-        self._pass("latest", lambda bench, _portion: self.stage(bench))
+        self.read_again("latest", lambda bench, _portion: self.stage(bench))
         # A winner without a usable image gives way to the next newest: all changes of its key are looked at.
         if self._workbench.rows("SELECT count(*) FROM doubted")[0][0]:
             self._examine_doubted()
-            self._pass("revised", lambda bench, _portion: self.stage(bench))
+            self.read_again("revised", lambda bench, _portion: self.stage(bench))
         self.finish()
 
     def finish(self) -> None:
         """The merge names every column, also of a table without rows."""
-        for number, book in enumerate(self._books):
+        for number, book in self._books.items():
             self._add_columns(self._workbench, number, book)
         self._rejects.flush()
 
-    def _pass(self, choice: str, work_on: Callable[[Bench, Portion], None]) -> None:
+    def read_again(self, choice: str, work_on: Callable[[Bench, Portion], None]) -> None:
         """Read the batch again, and do the work with the lines that the table `choice` (n, chunk, idx) names."""
         wanted = {
             c
@@ -226,8 +245,8 @@ class ImagePass:
 
     def _doubt(self, bench: Bench) -> None:
         """Take changes without a usable image out of `wide`, and note their keys."""
-        bench.execute(f"INSERT INTO doubted SELECT n FROM wide WHERE {_UNUSABLE}")
-        bench.execute(f"DELETE FROM wide WHERE {_UNUSABLE}")
+        bench.execute(f"INSERT INTO doubted SELECT n FROM wide WHERE {UNUSABLE}")
+        bench.execute(f"DELETE FROM wide WHERE {UNUSABLE}")
 
     def _examine_doubted(self) -> None:
         """Doom every unusable change of the doubted keys; the newest of the rest becomes the winner."""
@@ -235,7 +254,7 @@ class ImagePass:
             "CREATE TABLE examined AS SELECT l.n, c.chunk, c.idx, c.position FROM changes AS c "
             "JOIN latest AS l USING (partition_key, sort_key) WHERE l.n IN (SELECT n FROM doubted)"
         )
-        self._pass("examined", self._examine)
+        self.read_again("examined", self._examine)
         self._workbench.execute("INSERT INTO doomed SELECT chunk, idx, reason, detail FROM examined_bad")
         self._workbench.execute(
             """
@@ -296,23 +315,23 @@ class ImagePass:
     def stage(self, bench: Bench) -> None:
         """Stage the lines that `chosen` (n, idx) names among `lines` (line, idx)."""
         with self._staging:
-            for number, book in enumerate(self._books):
+            for number, book in self._books.items():
                 if book.target.each is None and (book.pending or not book.schema.columns):
                     self._get_acquainted(bench, number, book)
-            columns = [book.schema.columns for book in self._books]
+            columns = {number: book.schema.columns for number, book in self._books.items()}
         layouts = self._extract(bench, columns)
         odd = ", ".join(f"count(*) FILTER (takes_{t.number} AND clean_{t.number} IS NOT TRUE)" for t in layouts)
         belongs = " OR ".join(t.flag for t in layouts)
         # Only the newest of a key tells what an item is, not one that was picked for a single target.
-        unmatched = f"count(*) FILTER (NOT removed AND NOT ({belongs}) AND NOT {_UNUSABLE} AND n < {PICKED_FROM})"
-        query = f"SELECT count(*) FILTER ({_UNUSABLE}), {unmatched}, {odd} FROM wide"
+        unmatched = f"count(*) FILTER (NOT removed AND NOT ({belongs}) AND NOT {UNUSABLE} AND n < {PICKED_FROM})"
+        query = f"SELECT count(*) FILTER ({UNUSABLE}), {unmatched}, {odd} FROM wide"
         unusable, strangers, *odd_counts = bench.rows(query)[0]
         if unusable:
             self._doubt(bench)
         if strangers and self._notices and self._notices.counts_unmatched:
             self._count_unmatched(bench, self._notices, belongs)
         flags = "".join(f", takes_{t.number}" for t in layouts)
-        bench.execute(f"INSERT INTO facts SELECT n, changed_at, removed{flags} FROM wide")
+        bench.execute(f"INSERT INTO {self._staged.facts} SELECT n, changed_at, removed{flags} FROM wide")
         for layout, count in zip(layouts, odd_counts, strict=True):
             if self._books[layout.number].target.each is not None:
                 if count:
@@ -353,13 +372,10 @@ class ImagePass:
             )
         book.settle_pending(found)
 
-    def _extract(self, bench: Bench, columns: Sequence[Columns]) -> list[_TargetLayout]:
+    def _extract(self, bench: Bench, columns: Mapping[int, Columns]) -> list[_TargetLayout]:
         """Fill `wide`; returns how each target's columns stand in it."""
         pointers = shape.Pointers(self._form)
-        layouts = [
-            self._layout(number, book, mine, pointers)
-            for number, (book, mine) in enumerate(zip(self._books, columns, strict=True))
-        ]
+        layouts = [self._layout(i, self._books[i], mine, pointers) for i, mine in columns.items()]
         bench.execute(
             render(
                 "feed/sql/images.sql",
@@ -453,7 +469,7 @@ class ImagePass:
         with self._staging:
             self._add_columns(bench, number, self._books[number])
             bench.execute(
-                f"INSERT INTO stage_rows_{number} (n{into}) "
+                f"INSERT INTO {self._staged.rows}_{number} (n{into}) "
                 f"SELECT n{values} FROM wide WHERE takes_{number} AND clean_{number}"
             )
 
@@ -496,7 +512,7 @@ class ImagePass:
         rows = rows.drop_columns(["image", "misfits"]).append_column("rescued", rescued)
         names = ", ".join(DUCKDB.quote(n) for n in rows.column_names)
         with bench.naming(careful=rows), self._staging:
-            bench.execute(f"INSERT INTO stage_rows_{number} ({names}) SELECT {names} FROM careful")
+            bench.execute(f"INSERT INTO {self._staged.rows}_{number} ({names}) SELECT {names} FROM careful")
 
     def _stage_elements(self, bench: Bench, number: int) -> None:
         """Each element of the taken items is a row."""
@@ -512,10 +528,10 @@ class ImagePass:
                     self._note_misfits(bench, number, misfits, book.schema.columns)
             names = ", ".join(DUCKDB.quote(n) for n in rows.column_names)
             with bench.naming(careful=rows):
-                bench.execute(f"INSERT INTO stage_rows_{number} ({names}) SELECT {names} FROM careful")
+                bench.execute(f"INSERT INTO {self._staged.rows}_{number} ({names}) SELECT {names} FROM careful")
 
     def _add_columns(self, bench: Bench, number: int, book: SchemaBook) -> None:
-        table = f"stage_rows_{number}"
+        table = f"{self._staged.rows}_{number}"
         have = {n for (n,) in bench.rows(f"SELECT column_name FROM duckdb_columns() WHERE table_name = '{table}'")}
         wanted = staged_columns(book, self._dialect)
         missing = [(n, kind) for n, kind in wanted if n not in have]

@@ -14,11 +14,15 @@ from cdc_merge.items.whose import Recognizer, Whose
 from cdc_merge.ledger import SourceState
 from cdc_merge.merge.plan import Layout
 from cdc_merge.model import Kind, Source
+from cdc_merge.names import history_table
 from cdc_merge.render import Name, Sql, name, render
 from cdc_merge.staging import key_document
 from cdc_merge.warehouses import Dialect, Row
 
-_OF_THE_ROW = ("_cdc_position", "_cdc_changed_at", "_cdc_merged_at", "_cdc_deleted_at")
+_OF_THE_ROW = (
+    *("_cdc_position", "_cdc_changed_at", "_cdc_merged_at", "_cdc_deleted_at"),
+    *("_cdc_operation", "_cdc_valid_from", "_cdc_valid_to"),
+)
 PORTION_BYTES = 16 * 2**20  # of quarantined records, in memory at once
 _FEW = 500  # names in one statement
 
@@ -42,6 +46,7 @@ class ItemTable:
     key_names: tuple[str, ...]
     columns: tuple[str, ...]
     is_left_behind: bool
+    is_history: bool = False
 
     @property
     def label(self) -> str:
@@ -51,22 +56,28 @@ class ItemTable:
 def tables_of_item(source: Source, state: SourceState, schema: str) -> list[ItemTable]:
     """Every table that may hold rows of an item of the source, in the configuration's order, then those left behind.
 
-    One table a target, as the metadata table `targets` knows them; those that were dropped are left out. Whatever
-    more a target keeps of an item goes in here, and is explained and forgotten with it.
+    One table a target and its history, as the metadata table `targets` knows them; those that were dropped are left
+    out. Whatever more a target keeps of an item goes in here, and is explained and forgotten with it.
     """
     configured = [t.table for t in source.targets]
     known = [t for t in configured if t in state.schemas] + sorted(set(state.schemas) - set(configured))
-    return [
-        ItemTable(
-            target=target,
-            table=name(schema, target),
-            key_names=state.schemas[target].key_names,
-            columns=tuple(state.columns[target]),
-            is_left_behind=target not in configured,
-        )
-        for target in known
-        if target in state.columns and state.schemas[target].key == source.key
-    ]
+    found = []
+    for target in known:
+        stored = state.schemas[target]
+        tables = [target, history_table(target)] if stored.has_history else [target]
+        found += [
+            ItemTable(
+                target=target,
+                table=name(schema, table),
+                key_names=stored.key_names,
+                columns=tuple(state.columns[table]),
+                is_left_behind=target not in configured,
+                is_history=table != target,
+            )
+            for table in tables
+            if table in state.columns and stored.key == source.key
+        ]
+    return found
 
 
 @dataclass(frozen=True)
@@ -181,6 +192,7 @@ class ItemReader:
             self.say(
                 "rows",
                 table=table.table,
+                changed_at=name("_cdc_valid_from" if table.is_history else "_cdc_changed_at"),
                 deleted_at=Sql(deleted_at),
                 columns=[name(c) for c in shown],
                 condition=self.condition(table),

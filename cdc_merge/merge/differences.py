@@ -9,7 +9,7 @@ from cdc_merge.merge.opening import REBUILD, Asked, Change
 from cdc_merge.merge.schema import DELETED_AT, TYPE_OF_TAG, TargetSchema, TypedColumn
 from cdc_merge.merge.tables import Inspector
 from cdc_merge.model import Column, Deletes, Evolve, Source, Target
-from cdc_merge.names import choose_column, spelled
+from cdc_merge.names import choose_column, history_table, spelled
 from cdc_merge.warehouses import Dialect
 
 RUN = "cdc-merge run"
@@ -82,6 +82,18 @@ def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterat
     for name in sorted(there.others(table) - named):
         message = "the column was added by hand"
         yield Difference(table, name, Change.BY_HAND, message, None, f"it is left alone; {REBUILD} takes it away")
+    if target.has_history:
+        yield from _of_history(table, stored, there)
+
+
+def _of_history(table: str, stored: TargetSchema, there: Inspector) -> Iterator[Difference]:
+    label = history_table(table)
+    if not stored.has_history or label not in there.tables:
+        cure = "the next batch makes it; cdc-merge replay fills it with the changes that the objects still hold"
+        yield Difference(label, None, Change.NEW_TABLE, "there is no history yet", RUN, cure)
+        return
+    for c in there.history_contradictions(label, stored):
+        yield Difference(label, c.column, c.change, c.message, None, c.cure, stops=True)
 
 
 def _new(table: str, column: Column) -> Difference:

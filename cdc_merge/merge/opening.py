@@ -120,10 +120,12 @@ def open_book(
     stored: TargetSchema | None,
     *,
     others: frozenset[str] = frozenset(),
+    history: frozenset[str] | None = None,
 ) -> SchemaBook:
     """The book of a target, from what the warehouse has and what the configuration asks.
 
-    `others`: columns of the table that are not in `stored`. Raises SchemaConflict where the two contradict each other.
+    `others`: columns of the table that are not in `stored`; `history`: those of its history, if there is one.
+    Raises SchemaConflict where the two contradict each other.
     """
     asked = Asked.of(target, key)
     if stored is None:
@@ -152,9 +154,13 @@ def open_book(
             pending.append(column)
         else:
             added.append(TypedColumn(column.name, column.path, kind, column.template, column.mask, column.of_parent))
-    has_deleted_at = schema.has_deleted_at or target.deletes is Deletes.SOFT
-    schema = replace(schema, columns=(*schema.columns, *added), has_deleted_at=has_deleted_at)
-    return SchemaBook(target, key, dialect, schema, tuple(pending), stored, others)
+    schema = replace(
+        schema,
+        columns=(*schema.columns, *added),
+        has_deleted_at=schema.has_deleted_at or target.deletes is Deletes.SOFT,
+        has_history=schema.has_history or target.has_history,
+    )
+    return SchemaBook(target, key, dialect, schema, tuple(pending), stored, others, history)
 
 
 def _is_key(column: Column, key: tuple[str, ...], *, is_each: bool) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from cdc_merge.errors import SchemaMoved
 from cdc_merge.merge.schema import SchemaBook, TargetSchema, key_column_type
 from cdc_merge.model import ColumnType, Deletes, Expired, Kind, Ordering
+from cdc_merge.names import history_table
 from cdc_merge.render import Name, Sql, name, render
 from cdc_merge.warehouses import Dialect, Row, Statement
 
@@ -41,6 +42,7 @@ class PlannedTarget:
     keys: tuple[KeyColumn, ...]
     columns: tuple[ValueColumn, ...]
     is_each: bool = False  # its rows are elements of items: many of one key
+    history: Name | None = None
     deletes: Deletes = Deletes.HARD
     expired: Expired = Expired.DELETE
     has_deleted_at: bool = False  # its table has the column, whatever `deletes` says now
@@ -150,6 +152,7 @@ class MergePlan:
             table=name(self._layout.schema, book.target.table),
             keys=self._keys(book.schema),
             is_each=book.schema.each is not None,
+            history=name(self._layout.schema, history_table(book.target.table)) if book.target.has_history else None,
             deletes=book.target.deletes,
             expired=book.target.expired,
             has_deleted_at=book.schema.has_deleted_at,
@@ -229,6 +232,27 @@ class MergePlan:
                 if column.name.parts[0] in added:
                     sql = self.render("merge/sql/add_column", target=target, column=column)
                     statements.append(Statement(f"add {target.label}.{column.name.parts[0]}", sql))
+        return [*statements, *self.history_ddl()]
+
+    def history_ddl(self) -> list[Statement]:
+        """What must be created or altered of histories."""
+        statements: list[Statement] = []
+        for book, target in zip(self._books, self.targets, strict=True):
+            if target.history is None:
+                continue
+            label = target.history.parts[-1]
+            if book.history is None:
+                statements.append(Statement(f"create {label}", self._create("merge/sql/create_history", target)))
+                if self._dialect.indexes_key:
+                    sql = self.render("merge/sql/index_history", target=target)
+                    statements.append(Statement(f"index {label}", sql))
+                continue
+            lacking = {c.name for c in book.history_lacks}
+            for column in target.columns:
+                if column.name.parts[0] in lacking:
+                    kept = replace(target, table=target.history)
+                    sql = self.render("merge/sql/add_column", target=kept, column=column)
+                    statements.append(Statement(f"add {label}.{column.name.parts[0]}", sql))
         return statements
 
     def create_schema(self) -> Statement:
@@ -237,8 +261,11 @@ class MergePlan:
 
     def create_target(self, target: PlannedTarget) -> Statement:
         """An empty table, called as `target.table` says, with all columns that the target's book has by now."""
-        sql = self.render(
-            "merge/sql/create_target",
+        return Statement(f"create {target.label}", self._create("merge/sql/create_target", target))
+
+    def _create(self, template: str, target: PlannedTarget) -> str:
+        return self.render(
+            template,
             target=target,
             columns=_as_asked(self._books[target.number], target.columns),
             position_type=Sql(f"{self._dialect.types[Kind.TEXT]} {self._dialect.byte_order}".strip()),
@@ -246,7 +273,6 @@ class MergePlan:
             integer=Sql(self._dialect.types[Kind.INTEGER]),
             text=Sql(self._dialect.types[Kind.TEXT]),
         )
-        return Statement(f"create {target.label}", sql)
 
     def record_schema(self, source: str) -> list[Statement]:
         """The metadata rows of targets that are new or have new columns."""
@@ -369,11 +395,47 @@ class MergePlan:
         statements += [
             Statement("delete tombstones", self.render(f"merge/sql/{delete}", source=source)),
             Statement("insert tombstones", self.render(f"merge/sql/{insert}", source=source)),
+            *self._record_history(batch),
             Statement("record batch", self.render(f"merge/sql/{record}", **_books(batch))),
         ]
         for target in self.targets:
             sql = self.render("merge/sql/record_batch_target", target=target, batch_id=batch.id)
             statements.append(Statement(f"record {target.label}", sql))
+        return statements
+
+    def _record_history(self, batch: Batch) -> list[Statement]:
+        """Every change of the batch into the histories, where there are any."""
+        targets = [t for t in self.targets if t.history]
+        if not targets:
+            return []
+        source = batch.source
+        statements = [
+            Statement("leave out forgotten", self.render("merge/sql/history_leave_out", source=source)),
+            Statement("record events", self.render("merge/sql/history_events", source=source)),
+        ]
+        for target in targets:
+            sql = self.render("merge/sql/history_versions", target=target, merged_at=batch.merged_at)
+            statements.append(Statement(f"insert versions of {target.label}", sql))
+            touched = "SELECT DISTINCT s.partition_key, s.sort_key FROM _cdc_events AS s"
+            statements += self.order_history(target, source=source, touched=touched, merged_at=batch.merged_at)
+        return statements
+
+    def order_history(
+        self, target: PlannedTarget, *, source: str, touched: str, merged_at: datetime
+    ) -> list[Statement]:
+        """From when to when each version of the touched keys is valid. `touched`: a query of their texts."""
+        label, timeline = target.label, f"_cdc_timeline_{target.number}"
+        order = self.render("merge/sql/history_timeline", target=target, source=source, touched=Sql(touched))
+        statements = [
+            Statement(f"drop timeline of {label}", f"DROP TABLE IF EXISTS {timeline}"),
+            Statement(f"order history of {label}", order),
+        ]
+        if self._dialect.analyze_staging:
+            statements.append(Statement(f"analyze timeline of {label}", f"ANALYZE {timeline}"))
+        steps = {"history_close": "close versions", "history_reopen": "reopen versions", "history_ends": "insert ends"}
+        for template, what in steps.items():
+            sql = self.render(f"merge/sql/{template}", target=target, merged_at=merged_at)
+            statements.append(Statement(f"{what} of {label}", sql))
         return statements
 
 

@@ -21,6 +21,16 @@ DELETED_AT = "_cdc_deleted_at"
 
 METADATA_COLUMNS = ("_cdc_position", "_cdc_changed_at", "_cdc_merged_at", "_cdc_rescued")
 
+# What a history has in the place of those.
+HISTORY_COLUMNS = (
+    "_cdc_position",
+    "_cdc_operation",
+    "_cdc_valid_from",
+    "_cdc_valid_to",
+    "_cdc_merged_at",
+    "_cdc_rescued",
+)
+
 # What a value's own type decides for a column that was given none; listed in the order that settles a tie.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 TYPE_OF_TAG: Mapping[str, ColumnType] = {
@@ -76,14 +86,15 @@ def holders(columns: Sequence[TypedColumn]) -> dict[str, list[int]]:
 class TargetSchema:
     """A target's key columns, the others in order of creation, and the attributes of the key columns.
 
-    `each`: where the elements lie that are its rows; None: its rows are items. `has_deleted_at`: it keeps, or has
-    kept, the rows of deleted items.
+    `each`: where the elements lie that are its rows; None: its rows are items. `has_history`: a table of its versions
+    was made, whether it still is kept up or not. `has_deleted_at`: it keeps, or has kept, the rows of deleted items.
     """
 
     key_names: tuple[str, ...]
     columns: tuple[TypedColumn, ...] = ()
     key: tuple[str, ...] = ()
     each: Path | None = None
+    has_history: bool = False
     has_deleted_at: bool = False
 
     def to_json(self) -> str:
@@ -93,6 +104,7 @@ class TargetSchema:
                 "attributes": list(self.key),
                 "key": list(self.key_names),
                 **({"each": list(self.each)} if self.each is not None else {}),
+                **({"history": True} if self.has_history else {}),
                 **({"has_deleted_at": True} if self.has_deleted_at else {}),
                 "columns": [_column_document(c) for c in self.columns],
             },
@@ -107,6 +119,7 @@ class TargetSchema:
             key=tuple(document["attributes"]),
             key_names=tuple(document["key"]),
             each=tuple(document["each"]) if "each" in document else None,
+            has_history=bool(document.get("history")),
             has_deleted_at=bool(document.get("has_deleted_at")),
             columns=tuple(
                 TypedColumn(
@@ -156,12 +169,25 @@ class SchemaBook:
     pending: tuple[Column, ...] = ()  # asked for without a type, and no value seen yet
     stored: TargetSchema | None = None  # as the warehouse has it; None: no table yet
     others: frozenset[str] = frozenset()  # columns that someone added to the table by hand
+    history: frozenset[str] | None = None  # the columns of its history; None: there is none yet
     _held: frozenset[str] | None = field(default=None, repr=False)
 
     @property
     def grew(self) -> bool:
         """Whether the warehouse must be told."""
         return self.stored != self.schema
+
+    @property
+    def history_lacks(self) -> tuple[TypedColumn, ...]:
+        """Columns that the target's history does not have yet, where it keeps one and that is there."""
+        if not self.target.has_history or self.history is None:
+            return ()
+        return tuple(c for c in self.schema.columns if c.name not in self.history)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether the warehouse's tables are to be made or altered."""
+        return self.grew or bool(self.history_lacks) or (self.target.has_history and self.history is None)
 
     @property
     def new_columns(self) -> tuple[TypedColumn, ...]:

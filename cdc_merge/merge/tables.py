@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from cdc_merge.merge.opening import REBUILD, Change, Contradiction, contradictions, open_book
 from cdc_merge.merge.schema import (
     DELETED_AT,
     ELEMENT_COLUMNS,
+    HISTORY_COLUMNS,
     SchemaBook,
     TargetSchema,
     all_columns,
     key_column_type,
 )
 from cdc_merge.model import ColumnType, Kind, Source, Target
+from cdc_merge.names import history_table
 from cdc_merge.warehouses import Dialect, Session
 
 
@@ -30,7 +32,7 @@ Tables = Mapping[str, Mapping[str, TableColumn]]
 """The columns of each table by name, in order; a table that does not exist is left out."""
 
 
-def read_tables(session: Session, dialect: Dialect, schema: str, tables: Mapping[str, object]) -> Tables:
+def read_tables(session: Session, dialect: Dialect, schema: str, tables: Collection[str]) -> Tables:
     """What the catalog says of the tables in `schema`."""
     if not tables:
         return {}
@@ -72,8 +74,42 @@ class Inspector:
             for contradiction in self.contradictions(target, source.key):
                 raise contradiction.error(target.table)
             stored, others = self.schemas.get(target.table), self.others(target.table)
-            books.append(open_book(target, source.key, self.dialect, stored, others=others))
+            is_kept = stored is not None and stored.has_history and target.has_history
+            history = self.open_history(target.table, stored) if stored and is_kept else None
+            books.append(open_book(target, source.key, self.dialect, stored, others=others, history=history))
         return books
+
+    def open_history(self, target: str, schema: TargetSchema) -> frozenset[str] | None:
+        """The columns of a target's history; None: it was dropped by hand, and begins anew.
+
+        Raises SchemaConflict where it cannot hold what the schema says. Columns that it lacks can be added.
+        """
+        label = history_table(target)
+        if label not in self.tables:
+            return None
+        for contradiction in self.history_contradictions(label, schema):
+            raise contradiction.error(label)
+        return frozenset(self.tables[label])
+
+    def history_contradictions(self, label: str, schema: TargetSchema) -> Iterator[Contradiction]:
+        """All that keeps a history from being merged into. It is not built anew, so it is not lost by a rebuild."""
+        quoted, have = self.dialect.quote(self.schema, label), self.tables[label]
+        expected = dict(self._expected_of_history(schema))
+        added = {c.name for c in schema.columns}
+        for column, kind in expected.items():
+            there = have.get(column)
+            if (there is None and column in added) or (there and _spelling(there.type) == _spelling(kind)):
+                continue
+            what = f"is {there.type} where the history needs {kind}" if there else "is missing"
+            name = self.dialect.quote(column)
+            cure = f"ALTER TABLE {quoted} " + (
+                f"RENAME COLUMN {name} to another name, and a new one is added"
+                if there and column in added
+                else f"{f'ALTER COLUMN {name} TYPE' if there else f'ADD COLUMN {name}'} {kind}"
+            )
+            yield Contradiction(Change.BY_HAND, f"the column {what}", cure, column)
+        for required in self._required(label, have.keys() - expected.keys()):
+            yield replace(required, cure=required.cure.partition("; or ")[0])
 
     def others(self, table: str) -> frozenset[str]:
         """Columns that people added to a target's table."""
@@ -139,6 +175,14 @@ class Inspector:
         if stored.has_deleted_at:
             yield DELETED_AT, type_name(ColumnType(Kind.TIMESTAMP))
         yield "_cdc_rescued", self.dialect.metadata_json
+
+    def _expected_of_history(self, schema: TargetSchema) -> Iterator[tuple[str, str]]:
+        own = dict(self._expected(schema))
+        moment = self.dialect.type_name(ColumnType(Kind.TIMESTAMP))
+        own |= {"_cdc_operation": own["_cdc_position"], "_cdc_valid_from": moment, "_cdc_valid_to": moment}
+        for column in (*schema.key_names, *(c.name for c in schema.columns), *HISTORY_COLUMNS):
+            if column in own:  # the types of the key may not be known yet
+                yield column, own[column]
 
     def _altered(self, label: str, expected: Iterable[tuple[str, str]]) -> Iterator[Contradiction]:
         table = self.tables.get(label)

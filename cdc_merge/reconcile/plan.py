@@ -189,6 +189,20 @@ class ReconcilePlan:
                 )
             if verdicts.missing or verdicts.different:
                 yield self.insert_rows(target, target.table, floor=undertaking.floor, merged_at=merged_at)
+            if target.history and verdicts.repaired:
+                yield from self._record_history(target, undertaking, merged_at)
+
+    def _record_history(
+        self, target: PlannedTarget, undertaking: Undertaking, merged_at: datetime
+    ) -> Iterator[Statement]:
+        """What was repaired, as of the floor."""
+        label, source, floor = target.label, undertaking.source, undertaking.floor
+        yield self._say(f"record events of {label}", "history_events", target=target, source=source, floor=floor)
+        yield self._say(
+            f"insert versions of {label}", "history_versions", target=target, floor=floor, merged_at=merged_at
+        )
+        touched = self._merge.render("reconcile/sql/history_touched", target=target, source=source, floor=floor)
+        yield from self._merge.order_history(target, source=source, touched=touched, merged_at=merged_at)
 
     def insert_rows(self, target: PlannedTarget, table: Name, *, floor: datetime, merged_at: datetime) -> Statement:
         """The rows that only the export has, or has otherwise, into a table of the target's columns."""

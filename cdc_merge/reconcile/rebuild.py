@@ -66,10 +66,7 @@ def _content(column: TypedColumn) -> TypedColumn:
 
 
 def _has_same_rows(stored: TargetSchema, schema: TargetSchema) -> bool:
-    def only_rows(s: TargetSchema) -> TargetSchema:
-        return replace(s, key_names=(), columns=(), has_deleted_at=False)
-
-    return only_rows(stored) == only_rows(schema)
+    return (stored.key, stored.each) == (schema.key, schema.each)
 
 
 @dataclass(frozen=True)
@@ -113,6 +110,23 @@ def open_new_books(source: Source, dialect: Dialect, schemas: Mapping[str, Targe
                 hint="what is known of deleted items has the old key too: begin with another metadata_schema",
             )
     return [open_book(target, source.key, dialect, None) for target in source.targets]
+
+
+def know_stored(books: Sequence[SchemaBook], there: Inspector) -> list[SchemaBook]:
+    """The books of new tables, with what is stored of the old ones. A history stays: it is not built anew.
+
+    Raises SchemaConflict where the history cannot hold the new columns.
+    """
+    known = []
+    for book in books:
+        stored = there.schemas.get(book.target.table)
+        history = None
+        if stored and stored.has_history:
+            book = replace(book, schema=replace(book.schema, has_history=True))
+            if book.target.has_history:
+                history = there.open_history(book.target.table, book.schema)
+        known.append(replace(book, stored=stored, history=history))
+    return known
 
 
 def refuse_partial(items: Items) -> None:
@@ -197,8 +211,8 @@ class RebuildPlan(ReconcilePlan):
         return [*statements, *(self._merge.create_target(c.new) for c in self._changes)]
 
     def create(self, *, schema_exists: bool) -> list[Statement]:
-        """Nothing more: the old tables stay as they are until they go."""
-        return []
+        """Nothing more but histories: the old tables stay as they are until they go."""
+        return self._merge.history_ddl()
 
     def compared(self, target: PlannedTarget, book: SchemaBook) -> list[ComparedColumn]:
         change = self._changes[target.number]
@@ -350,4 +364,13 @@ class RebuildPlan(ReconcilePlan):
         return hangings
 
 
-__all__ = ["Change", "Overlap", "RebuildPlan", "open_new_books", "plan_changes", "refuse_partial", "side_name"]
+__all__ = [
+    "Change",
+    "Overlap",
+    "RebuildPlan",
+    "know_stored",
+    "open_new_books",
+    "plan_changes",
+    "refuse_partial",
+    "side_name",
+]

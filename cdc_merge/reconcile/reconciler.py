@@ -7,7 +7,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -39,7 +39,7 @@ from cdc_merge.reconcile import swap
 from cdc_merge.reconcile.inputs import items_of, requested_items, scanned_items
 from cdc_merge.reconcile.limits import SafetyLimits
 from cdc_merge.reconcile.plan import CopiesFound, DryRunOver, Findings, Limits, ReconcilePlan, Undertaking
-from cdc_merge.reconcile.rebuild import RebuildPlan, open_new_books, plan_changes, refuse_partial
+from cdc_merge.reconcile.rebuild import RebuildPlan, know_stored, open_new_books, plan_changes, refuse_partial
 from cdc_merge.reconcile.refill import Refill
 from cdc_merge.reconcile.report import Method, Report
 from cdc_merge.reconcile.snapshot import Items, Progress, Snapshot, take_snapshot
@@ -346,7 +346,7 @@ class Reconciler:
             progress=self._progress,
         )
         if rebuild:
-            books = [replace(book, stored=state.schemas.get(book.target.table)) for book in books]
+            books = know_stored(books, there)
         merge = MergePlan(dialect, self._layout, books, snapshot.key_tags, removed=there.left_behind(source))
         make: list[Statement] = []
         if state.key_tags is None:

@@ -1,4 +1,4 @@
-"""Soft, ignored and kept deletes beside hard ones: whatever the delivery, the tables end as the model says."""
+"""Soft, ignored and kept deletes beside hard ones: any delivery ends in the tables and histories the model says."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.properties.same import assert_same_item
 from tests.properties.test_convergence import fresh
 from tests.support.harness import Harness
 from tests.support.histories import Batches, deliveries, flatten, histories
+from tests.support.history_model import expected_history
 from tests.support.model import expected
 from tests.support.records import TTL_IDENTITY, Record
 
@@ -33,6 +34,12 @@ SOURCES = {
         replace(CUSTOMERS, table="kept", expired=KEEP),
         replace(ORDERS, table="soft_kept", deletes=SOFT, expired=KEEP),
         replace(ITEMS, table="everything"),
+        replace(CUSTOMERS, table="hard_customers"),
+    ),
+    "histories of them": (
+        replace(CUSTOMERS, deletes=SOFT, has_history=True),
+        replace(ORDERS, deletes=IGNORE, has_history=True),
+        replace(ITEMS, expired=KEEP, has_history=True),
         replace(CUSTOMERS, table="hard_customers"),
     ),
 }
@@ -62,6 +69,9 @@ def check(harness: Harness, batches: Batches) -> None:
         }, table
         for key, row in rows.items():
             assert_same_item(row.item, wanted[key].item)
+    for target in harness.source.targets:
+        if target.has_history:
+            assert harness.history(target.table) == expected_history(flatten(batches), harness.source, target)
     assert harness.tombstones() == model.tombstones
 
 

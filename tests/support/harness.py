@@ -17,6 +17,7 @@ from cdc_merge.merge.schema import TargetSchema
 from cdc_merge.model import Evolve, Kind, Settings, Source
 from cdc_merge.warehouses import Warehouse, open_warehouse
 from cdc_merge.worker import RunTotals, Worker
+from tests.support.history_model import Version
 
 
 @dataclass
@@ -146,6 +147,30 @@ class Harness:
                 return found
         finally:
             warehouse.close()
+
+    def history(self, table: str) -> list[Version]:
+        """All rows of a target's history, in order of key and position."""
+        warehouse = self.open()
+        try:
+            layout = layout_of(self.settings, warehouse)
+            with warehouse.session() as session:
+                state = Ledger(layout.metadata, warehouse.dialect).state(session, self.source.name, schema=self.schema)
+                if table not in state.schemas:
+                    return []
+                schema, text = state.schemas[table], warehouse.dialect.types[Kind.TEXT]
+                rows = session.query(
+                    "SELECT _cdc_operation, _cdc_valid_to, _cdc_position, _cdc_valid_from, "
+                    f"CAST(_cdc_rescued AS {text}), NULL, {_as_text(warehouse, schema)} "
+                    f"FROM {warehouse.dialect.quote(self.schema, table + '_history')}"
+                )
+        finally:
+            warehouse.close()
+        found = []
+        for operation, valid_to, *row in rows:
+            key, landed = _landed(self.source, schema, row)
+            item = None if operation == "delete" else {**self._pinned(table), **landed.item}
+            found.append(Version(key, landed.position, landed.changed_at, valid_to, item))
+        return sorted(found, key=lambda v: (v.key, v.position.encode()))
 
     def _pinned(self, table: str) -> dict[str, Any]:
         """What `where` alone says of every row of a table."""

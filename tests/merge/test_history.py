@@ -1,0 +1,374 @@
+"""Histories: every change a target takes is a version, valid until the next change of its item, on every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdc_merge.errors import SchemaConflict
+from cdc_merge.explain import explain
+from cdc_merge.layout import layout_of
+from cdc_merge.ledger import Ledger
+from cdc_merge.merge.preview import Preview, preview
+from cdc_merge.migrate import Migrator
+from cdc_merge.model import (
+    Column,
+    ColumnType,
+    Condition,
+    Deletes,
+    Evolve,
+    Expired,
+    Kind,
+    Mask,
+    ReconcilePolicy,
+    Source,
+    Target,
+)
+from tests.merge.test_tables_by_hand import by_hand
+from tests.reconcile.test_verdicts import AS_OF, FLOOR, Export, export, reconcile  # noqa: F401
+from tests.support.harness import Harness
+from tests.support.records import TTL_IDENTITY, Record, stream_record, to_item
+from tests.test_forget import all_that_is_kept, forget
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+CUSTOMERS = Target("customers", where=(Condition(("Type",), any_of=("Customer",)),), has_history=True)
+LEADS = Target("leads", where=(Condition(("Type",), any_of=("Lead",)),))
+SOURCE = Source("shop", "", ("PK",), (CUSTOMERS, LEADS), reconcile=ReconcilePolicy(max_delete=1.0))
+
+
+@pytest.fixture
+def shop(warehouse_url: str, tmp_path: Path) -> Harness:
+    return Harness(warehouse_url, SOURCE, tmp_path / "feed")
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Harness:
+    """On DuckDB only, for what is the same on every engine."""
+    return Harness(f"duckdb:///{tmp_path}/warehouse.duckdb", SOURCE, tmp_path / "feed")
+
+
+def put(key: str, sequence: int, *, at: datetime | None = None, kind: str = "Customer", **attributes: Any) -> Record:
+    when = at or T0 + timedelta(seconds=sequence)
+    return stream_record({"PK": key}, {"PK": key, "Type": kind, **attributes}, sequence=sequence, at=when)
+
+
+def remove(key: str, sequence: int, *, at: datetime | None = None) -> Record:
+    return stream_record({"PK": key}, None, sequence=sequence, at=at or T0 + timedelta(seconds=sequence))
+
+
+def deliver(harness: Harness, *records: Mapping[str, Any]) -> None:
+    harness.put_records(records)
+    harness.run()
+
+
+def story(harness: Harness, key: str = "a", table: str = "customers") -> list[tuple[Any, ...]]:
+    """(operation, second it is valid from, and to, name) of an item's history."""
+    rows = harness.query(
+        "SELECT _cdc_operation, _cdc_valid_from, _cdc_valid_to, name "
+        f"FROM {harness.schema}.{table}_history WHERE pk = '{key}' ORDER BY _cdc_valid_from, _cdc_position"
+    )
+    return [(operation, second(start), second(end), name) for operation, start, end, name in rows]
+
+
+def second(moment: datetime | None) -> int | None:
+    return None if moment is None else round((moment - T0).total_seconds())
+
+
+def test_each_change_is_a_version_also_those_that_one_batch_has_together(shop: Harness) -> None:
+    deliver(shop, put("a", 1, Name="one"), put("a", 3, Name="three"), put("a", 2, Name="two"), put("b", 1, Name="x"))
+
+    assert story(shop) == [("upsert", 1, 2, "one"), ("upsert", 2, 3, "two"), ("upsert", 3, None, "three")]
+    assert story(shop, "b") == [("upsert", 1, None, "x")]
+
+
+def test_a_remove_and_a_move_to_another_target_end_a_version(shop: Harness) -> None:
+    deliver(shop, put("a", 1, Name="one"), remove("a", 5), put("b", 1, Name="x"), put("b", 4, kind="Lead", Name="y"))
+    deliver(shop, remove("b", 6), put("a", 9, Name="again"))
+
+    assert story(shop) == [("upsert", 1, 5, "one"), ("delete", 5, 9, None), ("upsert", 9, None, "again")]
+    assert story(shop, "b") == [("upsert", 1, 4, "x"), ("delete", 4, None, None)]
+
+
+def test_late_changes_are_placed_where_they_belong(shop: Harness) -> None:
+    deliver(shop, put("a", 1, Name="one"), remove("a", 9))
+    deliver(shop, put("a", 5, Name="late"))
+    deliver(shop, remove("a", 3), put("a", 7, kind="Lead"))
+
+    assert story(shop) == [
+        ("upsert", 1, 3, "one"),
+        ("delete", 3, 5, None),
+        ("upsert", 5, 7, "late"),
+        ("delete", 7, None, None),
+    ]
+    assert shop.tables()["customers"] == {}
+
+
+def test_a_replay_changes_nothing(shop: Harness) -> None:
+    records = [put("a", 1, Name="one"), put("a", 2, Name="two"), remove("a", 3)]
+    deliver(shop, *records)
+    before = shop.query(f"SELECT * FROM {shop.schema}.customers_history ORDER BY _cdc_position")
+    deliver(shop, *reversed(records), records[1])
+
+    assert shop.query(f"SELECT * FROM {shop.schema}.customers_history ORDER BY _cdc_position") == before
+    assert len(shop.query(f"SELECT * FROM {shop.metadata}.history_events")) == 3
+
+
+def test_the_books_do_not_count_what_only_the_history_takes(shop: Harness) -> None:
+    shop.put_records([put("a", 1, Name="one"), put("a", 2, Name="two"), put("a", 2, Name="two")])
+    counts = shop.run().counts
+
+    assert (counts.records, counts.applied, counts.superseded) == (3, 1, 2)
+    assert counts.targets["customers"] == {"inserted": 1, "updated": 0, "deleted": 0}
+
+
+def test_only_the_history_that_is_asked_for_is_kept(shop: Harness) -> None:
+    shop.source = replace(shop.source, targets=(replace(CUSTOMERS, has_history=False), LEADS))
+    deliver(shop, put("a", 1, Name="one"), put("a", 2, kind="Lead"))
+
+    assert shop.query(f"SELECT * FROM {shop.metadata}.history_events") == []
+    names = shop.query("SELECT table_name FROM information_schema.tables")
+    assert not [name for (name,) in names if name.endswith("_history")]
+
+
+def test_a_history_that_is_asked_for_later_is_filled_by_a_replay(shop: Harness) -> None:
+    shop.source = replace(shop.source, targets=(replace(CUSTOMERS, has_history=False), LEADS))
+    records = [put("a", 1, Name="one"), put("a", 2, Name="two")]
+    deliver(shop, *records)
+    shop.source = replace(shop.source, targets=(CUSTOMERS, LEADS))
+    deliver(shop, *records)
+    assert story(shop) == [("upsert", 1, 2, "one"), ("upsert", 2, None, "two")]
+
+    shop.source = replace(shop.source, targets=(replace(CUSTOMERS, has_history=False), LEADS))
+    deliver(shop, put("a", 3, Name="three", City="Bonn"))
+    shop.source = replace(shop.source, targets=(CUSTOMERS, LEADS))
+    deliver(shop, put("a", 3, Name="three", City="Bonn"))
+    assert story(shop)[-1] == ("upsert", 3, None, "three")
+    assert shop.query(f"SELECT city FROM {shop.schema}.customers_history WHERE name = 'three'") == [("Bonn",)]
+
+
+def test_new_attributes_are_columns_of_table_and_history(shop: Harness) -> None:
+    deliver(shop, put("a", 1, Name="one"))
+    deliver(shop, put("a", 2, Name="two", Old=7), put("a", 3, Name="three", New=True))
+
+    rows = shop.query(f"SELECT CAST(old AS integer), new FROM {shop.schema}.customers_history ORDER BY _cdc_position")
+    assert rows == [(None, None), (7, None), (None, True)]
+    assert shop.query(f"SELECT old, new FROM {shop.schema}.customers") == [(None, True)]
+
+
+def test_masks_hold_in_the_history_and_what_does_not_fit_is_rescued(shop: Harness) -> None:
+    columns = (Column("name", ("Name",), mask=Mask.REDACT), Column("age", ("Age",), ColumnType(Kind.INTEGER)))
+    target = replace(CUSTOMERS, columns=columns, evolve=Evolve.FREEZE)
+    shop.source = replace(shop.source, targets=(target,))
+    deliver(shop, put("a", 1, Name="secret", Age="old"), put("a", 2, Name="secret", Age=3))
+
+    rows = shop.query(
+        f"SELECT name, age, CAST(_cdc_rescued AS text) FROM {shop.schema}.customers_history ORDER BY _cdc_position"
+    )
+    assert rows == [("redacted", None, '{"Age":{"S":"old"}}'), ("redacted", 3, None)]
+    assert "secret" not in all_that_is_kept(shop)
+
+
+def test_a_history_of_documents_has_every_image_whole(shop: Harness) -> None:
+    shop.source = replace(shop.source, targets=(replace(CUSTOMERS, is_document=True, evolve=Evolve.FREEZE),))
+    deliver(shop, put("a", 1, Name="one"), put("a", 2, Name="two"))
+
+    rows = shop.query(f"SELECT CAST(document AS text) FROM {shop.schema}.customers_history ORDER BY _cdc_position")
+    assert ["one" in rows[0][0], "two" in rows[1][0], len(rows)] == [True, True, 2]
+
+
+def test_a_change_that_cannot_be_used_is_no_part_of_the_history(shop: Harness) -> None:
+    broken = put("a", 2, Name="two")
+    del broken["dynamodb"]["NewImage"]
+    deliver(shop, put("a", 1, Name="one"), broken, put("a", 3, Name="three"))
+
+    assert story(shop) == [("upsert", 1, 3, "one"), ("upsert", 3, None, "three")]
+
+
+def test_what_a_reconcile_repairs_is_a_version_as_of_the_floor(shop: Harness, export: Export) -> None:  # noqa: F811
+    deliver(shop, put("a", 1, Name="one"), put("extra", 1, Name="lost"), put("same", 1, Name="same"))
+    folder = export(
+        [
+            to_item({"PK": key, "Type": "Customer", "Name": name})
+            for key, name in [("a", "repaired"), ("missing", "found"), ("same", "same")]
+        ]
+    )
+    reconcile(shop, folder)
+    floor, later = second(FLOOR), AS_OF + timedelta(hours=1)
+
+    assert story(shop) == [("upsert", 1, floor, "one"), ("reconcile", floor, None, "repaired")]
+    assert story(shop, "missing") == [("reconcile", floor, None, "found")]
+    assert story(shop, "extra") == [("upsert", 1, floor, "lost"), ("delete", floor, None, None)]
+    assert story(shop, "same") == [("upsert", 1, None, "same")]
+
+    deliver(shop, put("a", 3, Name="late"), put("a", 9, at=later, Name="after"), remove("missing", 9, at=later))
+    after = second(later)
+    assert story(shop) == [
+        ("upsert", 1, 3, "one"),
+        ("upsert", 3, floor, "late"),
+        ("reconcile", floor, after, "repaired"),
+        ("upsert", after, None, "after"),
+    ]
+    assert story(shop, "missing") == [("reconcile", floor, after, "found"), ("delete", after, None, None)]
+
+
+def test_a_rebuild_leaves_the_history_as_it_is_but_for_new_columns(shop: Harness, export: Export) -> None:  # noqa: F811
+    name = Column("name", ("Name",), ColumnType(Kind.TEXT))
+    city = Column("city", ("City",), ColumnType(Kind.TEXT))
+    frozen = replace(CUSTOMERS, columns=(name,), evolve=Evolve.FREEZE)
+    shop.source = replace(shop.source, targets=(frozen,))
+    deliver(shop, put("a", 1, Name="one", City="Bonn"), put("a", 2, Name="two", City="Bonn"))
+    folder = export([to_item({"PK": "a", "Type": "Customer", "Name": "two", "City": "Bonn"})])
+    shop.source = replace(shop.source, targets=(replace(frozen, columns=(name, city)),))
+    reconcile(shop, folder, rebuild=True)
+
+    assert story(shop) == [("upsert", 1, 2, "one"), ("upsert", 2, None, "two")]
+    deliver(shop, put("a", 9, at=AS_OF + timedelta(hours=1), Name="new", City="Köln"))
+    assert shop.query(f"SELECT city FROM {shop.schema}.customers_history ORDER BY _cdc_position") == [
+        (None,),
+        (None,),
+        ("Köln",),
+    ]
+    shop.source = replace(
+        shop.source, targets=(replace(frozen, columns=(replace(name, type=ColumnType(Kind.INTEGER)),)),)
+    )
+    with pytest.raises(SchemaConflict, match="the history needs"):
+        reconcile(shop, folder, rebuild=True)
+
+
+def test_a_forgotten_item_is_in_no_history_and_stays_out_if_that_is_asked_for(shop: Harness) -> None:
+    records = [put("secret", 1, Name="x"), put("secret", 2, Name="y"), put("b", 1, Name="x")]
+    deliver(shop, *records)
+    assert forget(shop, "secret").rows == {"customers": 1, "customers_history": 2}
+    assert "secret" not in all_that_is_kept(shop)
+
+    deliver(shop, *records)
+    assert len(story(shop, "secret")) == 2
+    forget(shop, "secret", keep_tombstone=True)
+    deliver(shop, *records, put("secret", 5, Name="new"))
+    deliver(shop, *records)
+    assert story(shop, "secret") == [("upsert", 5, None, "new")]
+    assert len(story(shop, "b")) == 1
+
+
+def test_explain_counts_the_versions(local: Harness) -> None:
+    deliver(local, put("a", 1, Name="one"), put("a", 2, Name="two"))
+    explanation = explain(local.settings, "shop", ("a",))
+
+    assert explanation.versions == {"customers": 2}
+    assert [t.table.label for t in explanation.tables] == ["customers", "leads"]
+
+
+def planned(harness: Harness) -> Preview:
+    warehouse = harness.open()
+    layout = layout_of(harness.settings, warehouse)
+    with warehouse.session() as session:
+        Migrator(warehouse, harness.metadata).apply(session)
+        state = Ledger(layout.metadata, warehouse.dialect).state(session, "shop", schema=harness.schema)
+    warehouse.close()
+    return preview(harness.source, warehouse.dialect, layout, state)
+
+
+def test_plan_shows_the_tables_and_statements_of_a_history(local: Harness) -> None:
+    local.source = replace(local.source, targets=(replace(CUSTOMERS, has_history=False), LEADS))
+    deliver(local, put("a", 1, Name="one"))
+    local.source = replace(local.source, targets=(CUSTOMERS, LEADS))
+    plan = planned(local)
+    text = plan.as_text(with_sql=True)
+
+    assert "[create customers_history]" in text and "[insert versions of customers]" in text
+    assert "leads_history" not in text
+    assert ("customers_history", "new table") in [(d.target, d.change) for d in plan.differences]
+
+
+def test_a_history_altered_by_hand_stops_the_source(shop: Harness) -> None:
+    deliver(shop, put("a", 1, Name="one"))
+    by_hand(shop, f"ALTER TABLE {shop.schema}.customers_history DROP COLUMN _cdc_valid_to")
+    shop.put_records([put("a", 2, Name="two")])
+
+    (stopping,) = (d for d in planned(shop).differences if d.stops)
+    assert stopping.where == "customers_history._cdc_valid_to" and "ADD COLUMN" in stopping.cure
+    with pytest.raises(SchemaConflict, match="is missing") as caught:
+        shop.run()
+    assert caught.value.where == "target customers_history._cdc_valid_to"
+
+
+def test_a_history_that_was_dropped_begins_anew(shop: Harness) -> None:
+    deliver(shop, put("a", 1, Name="one"))
+    by_hand(shop, f"DROP TABLE {shop.schema}.customers_history")
+    deliver(shop, put("a", 2, Name="two"))
+    assert story(shop) == [("upsert", 2, None, "two")]
+
+
+@pytest.mark.parametrize(
+    ("spared", "left"),
+    [
+        ({"deletes": Deletes.SOFT}, {"a", "b"}),
+        ({"deletes": Deletes.IGNORE}, {"a", "b"}),
+        ({"expired": Expired.KEEP}, {"b"}),
+    ],
+    ids=["soft", "ignore", "keep"],
+)
+def test_a_history_records_deletes_that_its_target_does_not_follow(
+    warehouse_url: str, tmp_path: Path, spared: Mapping[str, Any], left: set[str]
+) -> None:
+    source = replace(SOURCE, targets=(replace(CUSTOMERS, **spared), LEADS))
+    shop = Harness(warehouse_url, source, tmp_path / "feed")
+    deliver(shop, put("a", 1, Name="one"), remove("a", 5), put("b", 1, Name="x"))
+    deliver(shop, {**remove("b", 6), "userIdentity": TTL_IDENTITY}, put("a", 3, Name="late"))
+
+    assert story(shop) == [("upsert", 1, 3, "one"), ("upsert", 3, 5, "late"), ("delete", 5, None, None)]
+    assert story(shop, "b") == [("upsert", 1, 6, "x"), ("delete", 6, None, None)]
+    assert {key for (key,) in shop.tables()["customers"]} == left
+    assert not shop.query(
+        "SELECT 1 FROM information_schema.columns "
+        f"WHERE table_schema = '{shop.schema}' AND table_name = 'customers_history' AND column_name = '_cdc_deleted_at'"
+    )
+
+    deliver(shop, put("a", 9, Name="again"))
+    assert story(shop)[2:] == [("delete", 5, 9, None), ("upsert", 9, None, "again")]
+    assert shop.tables()["customers"][("a",)].item["Name"] == "again"
+
+
+def test_a_target_becomes_soft_and_gets_a_history_at_once(warehouse_url: str, tmp_path: Path) -> None:
+    plain = replace(SOURCE, targets=(replace(CUSTOMERS, has_history=False), LEADS))
+    shop = Harness(warehouse_url, plain, tmp_path / "feed")
+    deliver(shop, put("a", 1, Name="one"))
+    shop.source = replace(shop.source, targets=(replace(CUSTOMERS, deletes=Deletes.SOFT), LEADS))
+    deliver(shop, remove("a", 5))
+
+    assert shop.tables()["customers"][("a",)].deleted_at == T0 + timedelta(seconds=5)
+    shop.source = replace(shop.source, targets=plain.targets)
+    deliver(shop, put("a", 7, Name="seven"))
+    assert shop.tables()["customers"][("a",)].deleted_at is None
+
+
+def test_a_reconcile_that_marks_a_row_ends_its_version(warehouse_url: str, tmp_path: Path, export: Export) -> None:  # noqa: F811
+    source = replace(SOURCE, targets=(replace(CUSTOMERS, deletes=Deletes.SOFT), LEADS))
+    shop = Harness(warehouse_url, source, tmp_path / "feed")
+    deliver(shop, put("a", 1, Name="one"), put("b", 1, Name="x"))
+    kept = {"PK": "b", "Type": "Customer", "Name": "x"}
+    for _ in range(2):
+        reconcile(shop, export([to_item(kept)]))
+
+        assert shop.tables()["customers"][("a",)].deleted_at == FLOOR
+        assert story(shop) == [("upsert", 1, second(FLOOR), "one"), ("delete", second(FLOOR), None, None)]
+        assert story(shop, "b") == [("upsert", 1, None, "x")]
+
+
+def test_a_reconcile_makes_a_history_that_is_asked_for_before_it_writes_into_it(
+    warehouse_url: str,
+    tmp_path: Path,
+    export: Export,  # noqa: F811
+) -> None:
+    plain = replace(SOURCE, targets=(replace(CUSTOMERS, has_history=False, deletes=Deletes.SOFT), LEADS))
+    shop = Harness(warehouse_url, plain, tmp_path / "feed")
+    deliver(shop, put("a", 1, Name="one"))
+    shop.source = replace(shop.source, targets=(replace(CUSTOMERS, deletes=Deletes.SOFT), LEADS))
+    reconcile(shop, export([to_item({"PK": "a", "Type": "Customer", "Name": "two"})]))
+
+    assert story(shop) == [("reconcile", second(FLOOR), None, "two")]
