@@ -41,7 +41,7 @@ from tests.support.histories import Batches, deliveries, flatten, histories
 from tests.support.model import Change, Expected, Row, elements, expected, find, takes
 from tests.support.reconcile_model import MARGIN, START
 from tests.support.records import Record, kinesis_record, stream_record, to_item
-from tests.support.single_table import KEY, KEYS, images, targets
+from tests.support.single_table import KEY, KEYS, every_target, every_value, images, targets
 from tests.support.values_model import DUCKDB, POSTGRES, rescued
 
 _numbers = itertools.count()
@@ -216,6 +216,20 @@ def reconcile(harness: Harness, state: Sequence[Any], seed: int) -> int:
             return reconciler.reconcile("shop", str(folder)).drifted
     finally:
         shutil.rmtree(harness.directory.parent / "exports")
+
+
+@pytest.mark.parametrize("what", sorted(every_target()))
+def test_every_value_is_in_every_kind_of_column_as_the_model_says(
+    warehouse_url: str, tmp_path: Path, what: str
+) -> None:
+    harness = fresh(warehouse_url, Source("shop", "", KEY, every_target()[what]), tmp_path)
+    keys = itertools.cycle(itertools.product(("CUSTOMER#a", "x"), ("ORDER#", "007", "-")))
+    records = [
+        stream_record({"PK": f"{pk}{n}", "SK": sk}, image, sequence=n, at=START)
+        for n, ((pk, sk), image) in enumerate(zip(keys, every_value(), strict=False))
+    ]
+    deliver(harness, [[records]])
+    compare(harness, expected(records, harness.source))
 
 
 def test_an_item_that_becomes_another_entity_leaves_its_former_tables(warehouse_url: str, tmp_path: Path) -> None:

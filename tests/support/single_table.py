@@ -221,3 +221,60 @@ def _element_column() -> st.SearchStrategy[Column]:
     pieces = st.sampled_from([(), ("Sku",)]).flatmap(lambda path: _piece(path, ELEMENT_TEMPLATES))
     around = _item_column().map(lambda c: replace(c, of_parent=True))
     return st.one_of(typed, typed, pieces, _masked(typed), _masked(pieces), around)
+
+
+# --- everything once -------------------------------------------------------------------------------------
+
+
+def every_value() -> list[Image]:
+    """An item, without its key, for each value that an attribute can have, and for each entity."""
+    single = [{name: value} for name, pools in ATTRIBUTES.items() for pool in pools for value in pool]
+    entities = [{"Type": kind, "Status": "PLACED"} for kind in (*TYPES, Decimal("5"), "5", True)]
+    bounds = (
+        "9223372036854775807",
+        "9223372036854775808",
+        "9999.99",
+        "9999.994",
+        "123456789012345",
+        "1234567890123456",
+    )
+    return [*single, *entities, *({"Total": Decimal(n)} for n in bounds), {"Paid": "1"}, {}]
+
+
+def every_target() -> dict[str, tuple[Target, ...]]:
+    """Targets with each type, template, mask, list and condition, each by itself."""
+    attributes = [(name,) for name in ATTRIBUTES]
+    deep = [path for path in ITEM_PATHS if len(path) > 1]
+    kinds = tuple(dict.fromkeys(COLUMN_TYPES))
+    holes = [(literals, hole) for literals in TEMPLATES for hole in range(len(literals) - 1)]
+    return {
+        "types": tuple(
+            _frozen(n, [Column("", path, kind) for path in (*attributes, *deep)]) for n, kind in enumerate(kinds)
+        ),
+        "pieces": (
+            *(
+                _frozen(n, [Column("", ("Ref",), kind, Template(*hole)) for hole in holes])
+                for n, kind in enumerate((None, *OF_TEXT))
+            ),
+            *(
+                _frozen(100 + n, [Column("", ("Ref",), TEXT, Template(*hole)), Column("", ("Status",), TEXT)])
+                for n, hole in enumerate(holes)
+            ),
+            _frozen(200, [Column("", ("Ref",), TEXT), Column("", ("Ref",), ColumnType(Kind.BOOLEAN))]),
+        ),
+        "masks": tuple(
+            _frozen(n, [Column("", path, mask=mask) for path in (*attributes, *deep[:2])])
+            for n, mask in enumerate(Mask)
+        ),
+        "elements": tuple(
+            replace(_frozen(n * 10 + m, [Column("", path, kind) for path in (*ELEMENT_PATHS[m:],)]), each=each)
+            for n, each in enumerate(dict.fromkeys(EACH))
+            for m, kind in enumerate((JSON, TEXT, ColumnType(Kind.NUMERIC, 6, 2)))
+        ),
+        "conditions": tuple(replace(_frozen(n, []), where=(c,)) for n, c in enumerate(dict.fromkeys(CONDITIONS))),
+    }
+
+
+def _frozen(number: int, columns: list[Column]) -> Target:
+    named = tuple(replace(c, name=f"c{n}") for n, c in enumerate(columns))
+    return Target(f"t{number}", columns=named, evolve=Evolve.FREEZE)
