@@ -263,9 +263,9 @@ def test_an_item_that_becomes_another_entity_leaves_its_former_tables(warehouse_
 def test_every_row_of_a_single_table_is_as_the_model_says(
     warehouse_url: str, tmp_path: Path, ordering: Ordering, examples: int
 ) -> None:
-    # A case has a source of its own and up to four tables, and is reconciled, too: it takes as long as two elsewhere.
+    # A case has a source of its own and up to four tables, and is reconciled, too: it takes as long as three elsewhere.
     @settings(
-        max_examples=max(1, examples // 2),
+        max_examples=max(1, examples // 3),
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),

@@ -226,6 +226,14 @@ def _element_column() -> st.SearchStrategy[Column]:
 # --- everything once -------------------------------------------------------------------------------------
 
 
+# The element itself is held if one of its columns has all of it.
+ELEMENT_ITSELF = (
+    (Column("", (), ColumnType(Kind.INTEGER)), Column("", (), TEXT)),
+    (Column("", (), ColumnType(Kind.BOOLEAN)), Column("", (), TEXT, Template(("SIZE#", ""), 0))),
+    (Column("", (), TEXT, Template(("SIZE#", "#", ""), 0)), Column("", (), ColumnType(Kind.INTEGER))),
+)
+
+
 def every_value() -> list[Image]:
     """An item, without its key, for each value that an attribute can have, and for each entity."""
     single = [{name: value} for name, pools in ATTRIBUTES.items() for pool in pools for value in pool]
@@ -266,10 +274,13 @@ def every_target() -> dict[str, tuple[Target, ...]]:
             _frozen(n, [Column("", path, mask=mask) for path in (*attributes, *deep[:2])])
             for n, mask in enumerate(Mask)
         ),
-        "elements": tuple(
-            replace(_frozen(n * 10 + m, [Column("", path, kind) for path in (*ELEMENT_PATHS[m:],)]), each=each)
-            for n, each in enumerate(dict.fromkeys(EACH))
-            for m, kind in enumerate((JSON, TEXT, ColumnType(Kind.NUMERIC, 6, 2)))
+        "elements": (
+            *(
+                replace(_frozen(n * 10 + m, [Column("", path, kind) for path in ELEMENT_PATHS[m:]]), each=each)
+                for n, each in enumerate(dict.fromkeys(EACH))
+                for m, kind in enumerate((JSON, TEXT, ColumnType(Kind.NUMERIC, 6, 2)))
+            ),
+            *(replace(_frozen(100 + n, [*ways]), each=("Items",)) for n, ways in enumerate(ELEMENT_ITSELF)),
         ),
         "conditions": tuple(replace(_frozen(n, []), where=(c,)) for n, c in enumerate(dict.fromkeys(CONDITIONS))),
     }
