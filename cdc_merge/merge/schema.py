@@ -58,6 +58,11 @@ class TypedColumn:
     of_parent: bool = False
 
 
+def takes_whole(column: TypedColumn | Column) -> bool:
+    """Whether it is of one attribute of the item, or of the element, and of all of it."""
+    return len(column.path) == 1 and not column.of_parent and column.template is None and column.mask is None
+
+
 def holders(columns: Sequence[TypedColumn]) -> dict[str, list[int]]:
     """Which columns (by index) hold all of an attribute, by attribute: they take it whole, or piece by piece.
 
@@ -232,7 +237,7 @@ class SchemaBook:
         """
         if self.target.is_document:
             return False
-        waiting = {str(c.path[0]) for c in self.pending}
+        waiting = {str(c.path[0]) for c in self.pending if takes_whole(c)}
         strangers: dict[str, dict[str, int]] = {}
         for (attribute, tag), count in seen.items():
             if attribute not in self.held_attributes() and attribute not in waiting:
@@ -248,7 +253,7 @@ class SchemaBook:
         typed = {a: t for a, tags in strangers.items() if (t := _own_type(tags))}
         # "" stands for something that is no whole attribute: a column filled by a path.
         asked: tuple[TypedColumn | Column, ...] = (*self.schema.columns, *self.pending)
-        taken = {c.name: str(c.path[0]) if len(c.path) == 1 else "" for c in asked}
+        taken = {c.name: str(c.path[0]) if takes_whole(c) else "" for c in asked}
         taken |= dict(zip(self.schema.key_names, self.key, strict=True)) | dict.fromkeys(self.others, "")
         room = max(0, self.dialect.max_added_columns - len(self.schema.columns))
         typed = {a: typed[a] for a in sorted(typed)[:room]}  # what is over goes to _cdc_rescued

@@ -352,10 +352,6 @@ def test_a_map_has_one_hash_in_whatever_order_its_keys_come(tmp_path: Path) -> N
     assert harness.query(f"SELECT count(DISTINCT hash) FROM {harness.schema}.t") == [(1,)]
 
 
-# --- not right yet ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.xfail(strict=True, reason="the attribute is given the name of the column that holds a piece of it")
 def test_an_attribute_gets_a_column_of_its_own_beside_that_of_a_piece(tmp_path: Path) -> None:
     piece = Column("c1", ("Ref",), template=Template(("ORDER#", "#ITEM#", ""), 0))
     target = Target("t", columns=(piece,), evolve=Evolve.ADD)
@@ -363,7 +359,6 @@ def test_an_attribute_gets_a_column_of_its_own_beside_that_of_a_piece(tmp_path: 
     assert harness.query(f"SELECT c1, ref FROM {harness.schema}.t") == [("1", "ORDER#1#ITEM#2")]
 
 
-@pytest.mark.xfail(strict=True, reason="the attribute is given the name of the column of the item's attribute")
 def test_an_elements_attribute_gets_a_column_beside_that_of_the_item_around(tmp_path: Path) -> None:
     around = Column("around", ("Status",), ColumnType(Kind.TEXT), of_parent=True)
     target = Target("t", each=("Items",), columns=(around,), evolve=Evolve.ADD)
@@ -371,14 +366,12 @@ def test_an_elements_attribute_gets_a_column_beside_that_of_the_item_around(tmp_
     assert harness.query(f"SELECT around, status FROM {harness.schema}.t") == [("a", "b")]
 
 
-@pytest.mark.xfail(strict=True, reason="a column that waits for its type keeps the whole attribute waiting")
 def test_an_attribute_becomes_a_column_also_where_a_part_of_it_waits_for_a_value(tmp_path: Path) -> None:
     target = Target("t", columns=(Column("city", ("Address", "City")),), evolve=Evolve.ADD)
     harness = merged(f"duckdb:///{tmp_path}/w", tmp_path, target, {"Address": {"Zip": "1"}})
     assert harness.query(f"SELECT address, _cdc_rescued FROM {harness.schema}.t") == [('{"Zip":"1"}', None)]
 
 
-@pytest.mark.xfail(strict=True, reason="IndexError in SchemaBook.meet")
 def test_an_element_itself_may_wait_for_its_type(tmp_path: Path) -> None:
     target = Target("t", each=("Tags",), columns=(Column("tag", ()),), evolve=Evolve.ADD)
     harness = merged(f"duckdb:///{tmp_path}/w", tmp_path, target, {"Tags": [None]})

@@ -146,22 +146,6 @@ ELEMENT_PATHS = ((), ("Sku",), ("Qty",), ("Options",), ("Options", "Colour"), ("
 ELEMENT_TEMPLATES = (("SIZE#", ""), ("SIZE#", "#", ""))
 
 
-def _sound(target: Target) -> Target:
-    """The target without what is known to go wrong, which the tests marked xfail in test_single_table.py show."""
-
-    def is_sound(column: Column) -> bool:
-        if target.evolve is not Evolve.ADD:
-            return True
-        is_piece = column.template is not None and column.mask is None and column.path not in (("PK",), ("SK",))
-        is_typed = column.type is not None or column.mask is not None or column.template is not None
-        return not is_piece and not column.of_parent and (is_typed or len(column.path) == 1)
-
-    if target.columns is None:
-        return target
-    columns = tuple(c for c in target.columns if is_sound(c))
-    return replace(target, columns=columns or (Column("c1", ("Sku",), TEXT),))
-
-
 @st.composite
 def targets(draw: st.DrawFn, *, table: str) -> Target:
     """A target of items or of their elements, with conditions and columns of every kind."""
@@ -177,10 +161,10 @@ def targets(draw: st.DrawFn, *, table: str) -> Target:
         case "each":
             evolve = draw(st.sampled_from([Evolve.FREEZE, Evolve.FREEZE, Evolve.ADD]))
             columns = draw(_columns(_element_column(), least=3))
-            return _sound(replace(target, each=draw(st.sampled_from(EACH)), columns=columns, evolve=evolve))
+            return replace(target, each=draw(st.sampled_from(EACH)), columns=columns, evolve=evolve)
         case _:
             evolve = draw(st.sampled_from([Evolve.FREEZE, Evolve.FREEZE, Evolve.ADD]))
-            return _sound(replace(target, columns=draw(_columns(_item_column(), least=4)), evolve=evolve))
+            return replace(target, columns=draw(_columns(_item_column(), least=4)), evolve=evolve)
 
 
 @st.composite
