@@ -36,7 +36,7 @@ NASTY = (
     "🛒",
 )
 TEXT_KEYS = st.sampled_from([*(f"CUSTOMER#{c}" for c in NASTY), *NASTY, "10", "9", "null"])
-NUMBER_KEYS = st.sampled_from([Decimal(n) for n in ("0", "1", "10", "-1", "1.5", "100000000000000000000", "0.001")])
+NUMBER_KEYS = st.sampled_from([Decimal(n) for n in ("0", "1", "10", "-1", "1.5", "10000000000000000000", "0.001")])
 BINARY_KEYS = st.sampled_from([b"\x00", b"\xff\xfe", b"a", b"placeholder_bytes"])
 NAMES = st.sampled_from(["Name", "name", "Email address", "a.b", "Größe", "Total", "x", '"'])
 
