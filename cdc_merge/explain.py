@@ -15,13 +15,13 @@ from cdc_merge.feed.store import open_store
 from cdc_merge.items.changes import Change, History, read_history
 from cdc_merge.items.fates import Fate, Floor, Standing, explain_row, judge
 from cdc_merge.items.key import ItemKey, parse_key
-from cdc_merge.items.patience import patiently
 from cdc_merge.items.search import Search, list_objects
 from cdc_merge.items.tables import ItemReader, ItemTable, Noted, Quarantined, Query, Reconciled
 from cdc_merge.layout import layout_of
 from cdc_merge.ledger import Ledger, SourceState
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import Settings, Source
+from cdc_merge.patience import patiently
 from cdc_merge.warehouses import Warehouse, open_warehouse
 
 Progress = Callable[[int, int], None]

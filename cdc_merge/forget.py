@@ -6,18 +6,16 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from cdc_merge.errors import LeaseLost, WarehouseUnavailable
+from cdc_merge.beside import beside_merges
 from cdc_merge.explain import Progress, source_named
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.store import open_store
 from cdc_merge.items.changes import read_history
 from cdc_merge.items.key import parse_key
-from cdc_merge.items.patience import patiently
 from cdc_merge.items.search import Search, Searched, list_objects
 from cdc_merge.items.tables import FORGOTTEN, ItemReader, Tombstone
 from cdc_merge.layout import layout_of
@@ -26,6 +24,7 @@ from cdc_merge.ledger import Ledger, SourceState
 from cdc_merge.logs import get_logger
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import Settings
+from cdc_merge.patience import patiently
 from cdc_merge.warehouses import Session, Statement, Warehouse, open_warehouse
 
 _PORTION = 500  # quarantined records erased by one statement
@@ -230,8 +229,11 @@ class Forgetter:
         def attempt() -> _Erased:
             erased = _Erased()
             tried.append(erased)
-            with self._warehouse.session() as session, self._lock(session) as first:
-                session.run(self._statements(first, session, erased, newest, keep_tombstone=keep_tombstone))
+            with (
+                self._warehouse.session() as session,
+                beside_merges(self._warehouse, self._leases, self._source.name, session=session) as opening,
+            ):
+                session.run(self._statements(opening.first, session, erased, newest, keep_tombstone=keep_tombstone))
             return erased
 
         last = self._patiently(attempt)
@@ -239,7 +241,7 @@ class Forgetter:
         return last if last.has_found else next((e for e in reversed(tried) if e.has_found), last)
 
     def _patiently(self, work: Callable[[], Result]) -> Result:
-        return patiently(work, source=self._source.name, sleep=self._sleep)
+        return patiently(work, source=self._source.name, wait=self._sleep)
 
     def _statements(
         self, first: Statement, session: Session, erased: _Erased, newest: Tombstone | None, *, keep_tombstone: bool
@@ -294,21 +296,6 @@ class Forgetter:
             yield "not searched: " + "; ".join(f"{key}: {why}" for key, why in holdings.troubles.items())
         if self._source.exports:
             yield f"exports below {self._source.exports} may hold it, and a reconcile with one brings it back"
-
-    @contextmanager
-    def _lock(self, session: Session) -> Iterator[Statement]:
-        """What opens the transaction, so that no merge of the source runs beside it."""
-        lease = self._leases.acquire(session, self._source.name)
-        if lease is None:
-            yield self._leases.lock(self._source.name)
-            return
-        try:
-            yield self._leases.fence(lease)
-        finally:
-            try:
-                self._leases.release(session, lease)
-            except (LeaseLost, WarehouseUnavailable) as error:
-                log.warning("lease_not_released", source=lease.source, error=str(error))
 
 
 def _held(searched: Searched, *, is_merged: bool) -> Iterator[Held]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cdc_merge.merge.plan import Layout
+from cdc_merge.merge.planned import Layout
 from cdc_merge.migrate import metadata_names
 from cdc_merge.model import Settings
 from cdc_merge.warehouses import Warehouse

@@ -23,7 +23,8 @@ from cdc_merge.feed.store import ObjectStore
 from cdc_merge.feed.workbench import Workbench
 from cdc_merge.ledger import Counts, Ledger, SourceState
 from cdc_merge.logs import get_logger
-from cdc_merge.merge.plan import Batch, Layout, MergePlan
+from cdc_merge.merge.plan import Batch, MergePlan
+from cdc_merge.merge.planned import Layout
 from cdc_merge.merge.tables import Inspector
 from cdc_merge.model import ObjectRef, Source
 from cdc_merge.staging import Place, ledger_rows, misfit_rows, quarantine_rows, unmatched_rows

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from cdc_merge.backlog import count_waiting
 from cdc_merge.feed.store import ObjectStore
 from cdc_merge.ledger import Ledger
-from cdc_merge.merge.plan import Layout
+from cdc_merge.merge.planned import Layout
 from cdc_merge.merge.preview import Preview, preview
 from cdc_merge.merge.typed_view import Attributes, read_attributes
 from cdc_merge.migrate import Migration

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cdc_merge.ahead import Ahead
+from cdc_merge.batching import next_batch
 from cdc_merge.clock import utc_now
 from cdc_merge.errors import LeaseLost, SchemaMoved, WarehouseUnavailable
 from cdc_merge.feed.discovery import Discovery
@@ -17,7 +18,7 @@ from cdc_merge.feed.store import ObjectStore, open_store
 from cdc_merge.lease import LEASE_SECONDS, Lease, Leases, worker_name
 from cdc_merge.ledger import OUTCOMES, Counts, Ledger
 from cdc_merge.logs import get_logger
-from cdc_merge.merge.plan import Layout
+from cdc_merge.merge.planned import Layout
 from cdc_merge.merger import Job, Merger, Prepared
 from cdc_merge.metrics import Metrics
 from cdc_merge.model import ObjectRef, Source
@@ -221,14 +222,7 @@ class SourceWorker:
                 return self.merge_job(job)
 
     def _cut(self, refs: list[ObjectRef]) -> tuple[tuple[ObjectRef, ...], list[ObjectRef]]:
-        """The next batch and the rest. What an object inflates to is guessed from those before it."""
-        size, count = 0.0, 0
-        for ref in refs[: self.source.batch.objects]:
-            size += ref.size * self.merger.inflation
-            if count and size > self.source.batch.bytes:
-                break
-            count += 1
-        return tuple(refs[:count]), refs[count:]
+        return next_batch(refs, self.source.batch, inflation=self.merger.inflation)
 
     def merge_job(self, job: Job) -> Counts:
         """Merge one batch under the lease."""

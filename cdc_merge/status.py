@@ -11,7 +11,7 @@ from cdc_merge.errors import CdcMergeError, SchemaConflict
 from cdc_merge.feed.discovery import Discovery
 from cdc_merge.feed.store import ObjectStore, open_store
 from cdc_merge.ledger import Ledger, SourceState
-from cdc_merge.merge.plan import Layout
+from cdc_merge.merge.planned import Layout
 from cdc_merge.merge.tables import Inspector
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import ObjectRef, Settings, Source

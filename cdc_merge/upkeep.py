@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from cdc_merge.logs import get_logger
-from cdc_merge.merge.plan import Layout
+from cdc_merge.merge.planned import Layout
 from cdc_merge.metrics import Metrics
 from cdc_merge.model import Settings
 from cdc_merge.reconcile.probe import Probe

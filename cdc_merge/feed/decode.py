@@ -12,13 +12,15 @@ import duckdb
 from cdc_merge.errors import SourceStopped
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.envelopes import EnvelopePass, FeedFacts
-from cdc_merge.feed.history import HistoryPass
-from cdc_merge.feed.images import ImagePass, Staged
+from cdc_merge.feed.history import leave_out, stage_histories
+from cdc_merge.feed.images import ImagePass
 from cdc_merge.feed.notices import Misfit, Notices
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.picks import PICKED_FROM, Picks
 from cdc_merge.feed.portions import Portions
+from cdc_merge.feed.reading import Rereading
 from cdc_merge.feed.rejects import Rejects
+from cdc_merge.feed.rows import RowStage, Staged
 from cdc_merge.feed.workbench import Workbench
 from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.model import Source
@@ -121,18 +123,17 @@ def _decode(
     images = ImagePass(workbench, crew, portions, rejects, source, facts, books, dialect, notices=notices, picks=picks)
     images.run()
     if with_history := [i for i, book in enumerate(books) if book.target.has_history]:
-        HistoryPass(
+        rows = RowStage(
             workbench,
-            crew,
-            portions,
-            rejects,
             source,
-            envelopes.facts,
+            facts,
             books,
             dialect,
+            unusable=leave_out,
             staged=Staged("history_facts", "history_rows"),
             only=with_history,
-        ).run()
+        )
+        stage_histories(workbench, Rereading(workbench, crew, portions, rejects), rows)
         images.finish()  # older images may have brought columns
     # Changes that the second pass rejected are in both tables, so each record is counted where pass one left it.
     records_of = dict(

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from cdc_merge.feed.images import UNUSABLE, ImagePass
-from cdc_merge.feed.workbench import Bench
-from cdc_merge.render import Sql, render
+from cdc_merge.feed.reading import Rereading
+from cdc_merge.feed.rows import RowStage
+from cdc_merge.feed.unusable import UNUSABLE
+from cdc_merge.feed.workbench import Bench, Workbench
+from cdc_merge.render import render
 from cdc_merge.warehouses.dialect import DUCKDB
 
 
-class HistoryPass(ImagePass):
-    """Fills `stage_events`, and `history_rows_<i>` for each target that keeps a history.
+def stage_histories(workbench: Workbench, reading: Rereading, rows: RowStage) -> None:
+    """Fill `stage_events`, and the tables of `rows` for each target that keeps a history.
 
-    Runs after the newest changes are staged: the keys in `latest` are known to be usable by then.
+    After the newest changes are staged: the keys in `latest` are known to be usable by then. Raises SchemaConflict on
+    `evolve: fail`.
     """
+    workbench.execute(render("feed/sql/history.sql", DUCKDB))
+    reading.read("distinct_changes", lambda bench, _portion: rows.stage(bench))
+    rows.finish()
+    workbench.execute(render("feed/sql/stage_events.sql", DUCKDB, could=rows.could_take()))
 
-    def run(self) -> None:
-        """Raises SchemaConflict on `evolve: fail`."""
-        self._workbench.execute(render("feed/sql/history.sql", DUCKDB))
-        self.read_again("distinct_changes", lambda bench, _portion: self.stage(bench))
-        self.finish()
 
-    def _make_tables(self, could: Sql) -> None:
-        self._could = could
-
-    def _doubt(self, bench: Bench) -> None:
-        """A change that cannot be used is no part of a history; whether it is rejected was settled before."""
-        bench.execute(f"DELETE FROM wide WHERE {UNUSABLE}")
-
-    def finish(self) -> None:
-        """The events, when all is read."""
-        super().finish()
-        self._workbench.execute(render("feed/sql/stage_events.sql", DUCKDB, could=self._could))
+def leave_out(bench: Bench) -> None:
+    """A change that cannot be used is no part of a history; whether it is rejected was settled before."""
+    bench.execute(f"DELETE FROM wide WHERE {UNUSABLE}")

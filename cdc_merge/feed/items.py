@@ -18,11 +18,13 @@ from cdc_merge.feed.decode import decoding_threads
 from cdc_merge.feed.depth import MAX_LEVELS, too_deep
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.framing import split_lines
-from cdc_merge.feed.images import ImagePass, numbered
+from cdc_merge.feed.images import make_stage_keys
 from cdc_merge.feed.notices import Notices
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.portions import Portion, Portions
-from cdc_merge.feed.rejects import Rejects
+from cdc_merge.feed.reading import DOOMED, choose, numbered
+from cdc_merge.feed.rows import RowStage
+from cdc_merge.feed.unusable import refuse_keys
 from cdc_merge.feed.workbench import Bench, Workbench
 from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.model import Source
@@ -109,23 +111,24 @@ class _ItemPass:
         )
         workbench.execute("CREATE VIEW changes AS FROM latest")
         self._key_tags = key_tags or self._learn_key_tags()
-        self._images = ImagePass(
+        self._dialect = dialect
+        self._rows = RowStage(
             workbench,
-            self._crew,
-            self._portions,
-            Rejects(workbench),
             source,
             FeedFacts(key_tags=self._key_tags, is_kinesis=False),
             books,
             dialect,
-            form,
+            unusable=self._refuse_empty,
+            form=form,
             notices=notices,
         )
+        workbench.execute(DOOMED)
+        make_stage_keys(workbench, self._rows)
 
     def run(self) -> DecodedItems:
         self._crew.work(self._portions.read_fast(), self._read, other=self._refuse_file)
-        self._images.refuse_keys()
-        self._images.finish()
+        refuse_keys(self._workbench, self._dialect, self._key_tags)
+        self._rows.finish()
         unusable = self._workbench.rows("SELECT reason, count(*) FROM doomed GROUP BY reason")
         return DecodedItems(self._key_tags, dict(self._items), dict(unusable))
 
@@ -161,6 +164,9 @@ class _ItemPass:
         reason = str(event.error) if isinstance(event, Unreadable) else "a line longer than any item"
         raise Refused(f"the exported file cannot be read: {reason}", where=name, hint=_TAKE_ANOTHER)
 
+    def _refuse_empty(self, _bench: Bench) -> None:
+        raise Refused("an item has no attributes", where=self._source.name, hint=_TAKE_ANOTHER)
+
     def _refused(self, portion: Portion, line: int, what: str) -> Refused:
         number, record, _ = portion.place(line)
         return Refused(
@@ -179,8 +185,8 @@ class _ItemPass:
             raise self._refused(portion, deep[0], f"nests more than {MAX_LEVELS:,} levels")
         with bench.naming(lines=numbered(portion)):
             self._place(bench, portion)
-            self._images.choose(bench, portion, "latest")
-            self._images.stage(bench)
+            choose(bench, portion, "latest")
+            self._rows.stage(bench)
         counts = np.bincount(numbers)
         with self._counting:
             self._items.update({number: count for number, count in enumerate(counts.tolist()) if count})

@@ -11,9 +11,9 @@ from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import decoding_threads
 from cdc_merge.feed.envelopes import EnvelopePass, FeedFacts
-from cdc_merge.feed.images import numbered
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.portions import Portion, Portions
+from cdc_merge.feed.reading import numbered
 from cdc_merge.feed.rejects import Rejects
 from cdc_merge.feed.where import could_take, takes
 from cdc_merge.feed.workbench import Bench, Workbench

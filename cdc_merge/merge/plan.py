@@ -3,99 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from cdc_merge.errors import SchemaMoved
-from cdc_merge.merge.schema import SchemaBook, TargetSchema, key_column_type
-from cdc_merge.model import ColumnType, Deletes, Expired, Kind, Ordering
-from cdc_merge.names import history_table
-from cdc_merge.render import Name, Sql, name, render
+from cdc_merge.merge.history import HistoryPlan
+from cdc_merge.merge.planned import Layout, PlannedTarget, Planner, ValueColumn
+from cdc_merge.merge.schema import SchemaBook, TargetSchema
+from cdc_merge.model import Kind, Ordering
+from cdc_merge.render import Sql, render
 from cdc_merge.warehouses import Dialect, Row, Statement
-
-
-@dataclass(frozen=True)
-class KeyColumn:
-    """A key column in a statement: `staged` and `resolved` are its value in stage_keys and in resolved."""
-
-    name: Name
-    type: Sql
-    staged: Sql
-    resolved: Sql
-
-
-@dataclass(frozen=True)
-class ValueColumn:
-    name: Name
-    type: Sql
-    staged: Sql
-
-
-@dataclass(frozen=True)
-class PlannedTarget:
-    """A target as the templates see it. `number` is its place among the source's tables."""
-
-    number: int
-    label: str
-    table: Name
-    keys: tuple[KeyColumn, ...]
-    columns: tuple[ValueColumn, ...]
-    is_each: bool = False  # its rows are elements of items: many of one key
-    history: Name | None = None
-    deletes: Deletes = Deletes.HARD
-    expired: Expired = Expired.DELETE
-    has_deleted_at: bool = False  # its table has the column, whatever `deletes` says now
-
-    @property
-    def is_picked(self) -> bool:
-        """Whether the newest change of a key need not be the one that counts: then it has columns of its own."""
-        return self.deletes is not Deletes.HARD or self.expired is not Expired.DELETE
-
-    @property
-    def is_soft(self) -> bool:
-        return self.deletes is Deletes.SOFT
-
-    @property
-    def spares_extra(self) -> bool:
-        """Whether a row may stay though its item is gone, so that an export which lacks it proves nothing."""
-        return self.deletes is Deletes.IGNORE or self.expired is Expired.KEEP
-
-    @property
-    def suffix(self) -> Sql:
-        """What the columns of the change that counts end with: n, position, changed_at."""
-        return Sql(f"_{self.number}" if self.is_picked else "")
-
-    @property
-    def left(self) -> Sql:
-        """The position of the newest change that can end a row."""
-        return Sql("position" if self.expired is Expired.DELETE else "kept_position")
-
-    @property
-    def left_at(self) -> Sql:
-        return Sql("changed_at" if self.expired is Expired.DELETE else "kept_at")
-
-    @property
-    def tombstone(self) -> Sql:
-        """What of a tombstone counts."""
-        if self.deletes is Deletes.IGNORE:
-            return Sql("tombstone_upsert")
-        return Sql("tombstone" if self.expired is Expired.DELETE else "tombstone_kept")
-
-    @property
-    def tombstone_at(self) -> Sql:
-        return Sql("tombstone_at" if self.expired is Expired.DELETE else "tombstone_kept_at")
-
-
-@dataclass(frozen=True)
-class RemovedTarget:
-    """A table that the configuration no longer has: its rows can show that a change is stale."""
-
-    number: int
-    table: Name
-    keys: tuple[KeyColumn, ...]
-    is_each: bool = False
-    is_soft: bool = False  # nothing of it is marked any more
 
 
 @dataclass(frozen=True)
@@ -111,15 +29,6 @@ class Batch:
     records: int
     superseded: int
     quarantined: int
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where things are in the warehouse."""
-
-    schema: str
-    metadata_schema: str
-    metadata: dict[str, Name]
 
 
 class MergePlan:
@@ -139,57 +48,13 @@ class MergePlan:
         self._layout = layout
         self._books = tuple(books)
         self._key_tags = tuple(key_tags)
-        self.targets = [self._planned(i, b) for i, b in enumerate(books)]
+        planner = Planner(dialect, layout, self._key_tags)
+        self.targets = [planner.target(i, b) for i, b in enumerate(books)]
         self.removed = [
-            RemovedTarget(number, name(layout.schema, table), self._keys(schema), schema.each is not None)
+            planner.removed(number, table, schema)
             for number, (table, schema) in enumerate(sorted((removed or {}).items()), start=len(books))
         ]
-
-    def _planned(self, number: int, book: SchemaBook) -> PlannedTarget:
-        return PlannedTarget(
-            number=number,
-            label=book.target.table,
-            table=name(self._layout.schema, book.target.table),
-            keys=self._keys(book.schema),
-            is_each=book.schema.each is not None,
-            history=name(self._layout.schema, history_table(book.target.table)) if book.target.has_history else None,
-            deletes=book.target.deletes,
-            expired=book.target.expired,
-            has_deleted_at=book.schema.has_deleted_at,
-            columns=tuple(
-                ValueColumn(
-                    name(c.name),
-                    self._type(c.type),
-                    Sql(f"CAST(s.c{i} AS {self._dialect.type_name(c.type)})"),
-                )
-                for i, c in enumerate(book.schema.columns)
-            ),
-        )
-
-    def _keys(self, schema: TargetSchema) -> tuple[KeyColumn, ...]:
-        parts = zip(schema.key_names, self._key_tags, ("partition_key", "sort_key"), strict=False)
-        return tuple(self._key(column, tag, staged) for column, tag, staged in parts)
-
-    def _key(self, column: str, tag: str, staged: str) -> KeyColumn:
-        column_type = key_column_type(tag)
-        if column_type.kind is Kind.BINARY:
-            form = self._dialect.decode_base64
-        elif column_type.kind is Kind.TEXT:
-            form = "{}"
-        else:
-            form = "CAST({} AS " + self._dialect.type_name(column_type) + ")"
-        return KeyColumn(
-            name(column),
-            self._type(column_type),
-            Sql(form.format(f"s.{staged}")),
-            Sql(form.format(f"r.{staged}")),
-        )
-
-    def _type(self, column_type: ColumnType) -> Sql:
-        text = self._dialect.type_name(column_type)
-        if column_type.kind is Kind.TEXT:
-            text = f"{text} {self._dialect.byte_order}".strip()
-        return Sql(text)
+        self.history = HistoryPlan(dialect, self.render, self._books, self.targets)
 
     def render(self, template: str, **values: Any) -> str:
         """The SQL of a template of this package, which sees all tables by name."""
@@ -236,24 +101,8 @@ class MergePlan:
 
     def history_ddl(self) -> list[Statement]:
         """What must be created or altered of histories."""
-        statements: list[Statement] = []
-        for book, target in zip(self._books, self.targets, strict=True):
-            if target.history is None:
-                continue
-            label = target.history.parts[-1]
-            if book.history is None:
-                statements.append(Statement(f"create {label}", self._create("merge/sql/create_history", target)))
-                if self._dialect.indexes_key:
-                    sql = self.render("merge/sql/index_history", target=target)
-                    statements.append(Statement(f"index {label}", sql))
-                continue
-            lacking = {c.name for c in book.history_lacks}
-            for column in target.columns:
-                if column.name.parts[0] in lacking:
-                    kept = replace(target, table=target.history)
-                    sql = self.render("merge/sql/add_column", target=kept, column=column)
-                    statements.append(Statement(f"add {label}.{column.name.parts[0]}", sql))
-        return statements
+        kept = [t for t in self.targets if t.history]
+        return self.history.ddl({t.number: self._create("merge/sql/create_history", t) for t in kept})
 
     def create_schema(self) -> Statement:
         """The schema of the targets."""
@@ -395,47 +244,12 @@ class MergePlan:
         statements += [
             Statement("delete tombstones", self.render(f"merge/sql/{delete}", source=source)),
             Statement("insert tombstones", self.render(f"merge/sql/{insert}", source=source)),
-            *self._record_history(batch),
+            *self.history.record(source, batch.merged_at),
             Statement("record batch", self.render(f"merge/sql/{record}", **_books(batch))),
         ]
         for target in self.targets:
             sql = self.render("merge/sql/record_batch_target", target=target, batch_id=batch.id)
             statements.append(Statement(f"record {target.label}", sql))
-        return statements
-
-    def _record_history(self, batch: Batch) -> list[Statement]:
-        """Every change of the batch into the histories, where there are any."""
-        targets = [t for t in self.targets if t.history]
-        if not targets:
-            return []
-        source = batch.source
-        statements = [
-            Statement("leave out forgotten", self.render("merge/sql/history_leave_out", source=source)),
-            Statement("record events", self.render("merge/sql/history_events", source=source)),
-        ]
-        for target in targets:
-            sql = self.render("merge/sql/history_versions", target=target, merged_at=batch.merged_at)
-            statements.append(Statement(f"insert versions of {target.label}", sql))
-            touched = "SELECT DISTINCT s.partition_key, s.sort_key FROM _cdc_events AS s"
-            statements += self.order_history(target, source=source, touched=touched, merged_at=batch.merged_at)
-        return statements
-
-    def order_history(
-        self, target: PlannedTarget, *, source: str, touched: str, merged_at: datetime
-    ) -> list[Statement]:
-        """From when to when each version of the touched keys is valid. `touched`: a query of their texts."""
-        label, timeline = target.label, f"_cdc_timeline_{target.number}"
-        order = self.render("merge/sql/history_timeline", target=target, source=source, touched=Sql(touched))
-        statements = [
-            Statement(f"drop timeline of {label}", f"DROP TABLE IF EXISTS {timeline}"),
-            Statement(f"order history of {label}", order),
-        ]
-        if self._dialect.analyze_staging:
-            statements.append(Statement(f"analyze timeline of {label}", f"ANALYZE {timeline}"))
-        steps = {"history_close": "close versions", "history_reopen": "reopen versions", "history_ends": "insert ends"}
-        for template, what in steps.items():
-            sql = self.render(f"merge/sql/{template}", target=target, merged_at=merged_at)
-            statements.append(Statement(f"{what} of {label}", sql))
         return statements
 
 

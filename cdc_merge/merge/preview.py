@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from cdc_merge.backlog import Waiting
 from cdc_merge.ledger import SourceState
 from cdc_merge.merge.differences import Difference, differences
-from cdc_merge.merge.plan import Batch, Layout, MergePlan
+from cdc_merge.merge.plan import Batch, MergePlan
+from cdc_merge.merge.planned import Layout
 from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.merge.tables import Inspector
 from cdc_merge.merge.typed_view import Attributes, typed_view

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cdc_merge.feed.shape import escape
-from cdc_merge.merge.plan import Layout
+from cdc_merge.merge.planned import Layout
 from cdc_merge.merge.schema import DELETED_AT, DOCUMENT, ELEMENT_COLUMNS, SchemaBook, TargetSchema
 from cdc_merge.merge.tables import Tables
 from cdc_merge.model import Kind, Source

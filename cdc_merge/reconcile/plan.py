@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from cdc_merge.merge.plan import MergePlan, PlannedTarget
+from cdc_merge.merge.plan import MergePlan
+from cdc_merge.merge.planned import PlannedTarget
 from cdc_merge.merge.schema import DELETED_AT, SchemaBook
 from cdc_merge.model import ColumnType, Kind
 from cdc_merge.reconcile.report import Method, Sample, Verdicts
@@ -202,7 +203,7 @@ class ReconcilePlan:
             f"insert versions of {label}", "history_versions", target=target, floor=floor, merged_at=merged_at
         )
         touched = self._merge.render("reconcile/sql/history_touched", target=target, source=source, floor=floor)
-        yield from self._merge.order_history(target, source=source, touched=touched, merged_at=merged_at)
+        yield from self._merge.history.order(target, source=source, touched=touched, merged_at=merged_at)
 
     def insert_rows(self, target: PlannedTarget, table: Name, *, floor: datetime, merged_at: datetime) -> Statement:
         """The rows that only the export has, or has otherwise, into a table of the target's columns."""
@@ -242,7 +243,7 @@ class ReconcilePlan:
             "verdicts",
             target=target,
             columns=columns,
-            text=text,
+            differing=self._differing(columns, text),
             is_partial=self._is_partial,
             verified=findings.floors.get(label),
             staged_hash=self._hash(*(c.staged.text.replace("s.", "r.", 1) for c in columns)),
@@ -267,6 +268,12 @@ class ReconcilePlan:
         if copies:
             causes.append(("extra", "row_twice", copies))
         findings.targets[label] = _verdicts(tally, causes, differing, samples)
+
+    def _differing(self, columns: Sequence[ComparedColumn], text: Sql) -> Sql:
+        """The names of the columns that differ. With hashes, rows are looked at as suspects (x), else both sides."""
+        row, number = ("x", "x") if self._dialect.row_hash else ("t", "s")
+        template = "reconcile/sql/differing"
+        return Sql(self._merge.render(template, columns=columns, text=text, row=Sql(row), number=Sql(number)))
 
     def _hash(self, *values: str) -> Sql | None:
         form = self._dialect.row_hash

@@ -18,7 +18,8 @@ from cdc_merge.exports.dynamodb import Item, open_client
 from cdc_merge.exports.sample import canonical_key, sample_items
 from cdc_merge.feed import shape
 from cdc_merge.ledger import Ledger, SourceState
-from cdc_merge.merge.plan import Layout, MergePlan
+from cdc_merge.merge.plan import MergePlan
+from cdc_merge.merge.planned import Layout
 from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.merge.tables import Inspector
 from cdc_merge.model import Source

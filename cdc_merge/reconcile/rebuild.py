@@ -9,7 +9,8 @@ from hashlib import sha256
 
 from cdc_merge.errors import Refused, SchemaConflict
 from cdc_merge.merge.opening import open_book
-from cdc_merge.merge.plan import Layout, MergePlan, PlannedTarget
+from cdc_merge.merge.plan import MergePlan
+from cdc_merge.merge.planned import Layout, PlannedTarget
 from cdc_merge.merge.schema import DELETED_AT, METADATA_COLUMNS, SchemaBook, TargetSchema, TypedColumn, all_columns
 from cdc_merge.merge.tables import Inspector
 from cdc_merge.model import Source

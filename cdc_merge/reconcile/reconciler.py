@@ -2,76 +2,45 @@
 
 from __future__ import annotations
 
-import random
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
 from cdc_merge.clock import utc_now
 from cdc_merge.errors import (
     CdcMergeError,
-    LeaseLost,
     MissingMetadata,
     SchemaMoved,
     SourceStopped,
     StoreUnavailable,
     Transient,
     UsageError,
-    WarehouseRefused,
-    WarehouseUnavailable,
 )
 from cdc_merge.exports.finder import find_export
 from cdc_merge.layout import layout_of
-from cdc_merge.lease import LEASE_SECONDS, Lease, Leases, worker_name
+from cdc_merge.lease import LEASE_SECONDS, Leases, worker_name
 from cdc_merge.ledger import Ledger, SourceState
 from cdc_merge.logs import get_logger
-from cdc_merge.merge.plan import Layout, MergePlan
-from cdc_merge.merge.schema import SchemaBook
+from cdc_merge.merge.plan import MergePlan
+from cdc_merge.merge.planned import Layout
 from cdc_merge.merge.tables import Inspector
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import Settings, Source
-from cdc_merge.reconcile import swap
+from cdc_merge.patience import patiently
 from cdc_merge.reconcile.inputs import items_of, requested_items, scanned_items
 from cdc_merge.reconcile.limits import SafetyLimits
-from cdc_merge.reconcile.plan import CopiesFound, DryRunOver, Findings, Limits, ReconcilePlan, Undertaking
+from cdc_merge.reconcile.plan import ReconcilePlan, Undertaking
 from cdc_merge.reconcile.rebuild import RebuildPlan, know_stored, open_new_books, plan_changes, refuse_partial
 from cdc_merge.reconcile.refill import Refill
 from cdc_merge.reconcile.report import Method, Report
-from cdc_merge.reconcile.snapshot import Items, Progress, Snapshot, take_snapshot
-from cdc_merge.staging import misfit_rows
+from cdc_merge.reconcile.snapshot import Items, Progress, take_snapshot
+from cdc_merge.reconcile.transaction import Prepared, Transaction, Turn
 from cdc_merge.stopping import Stop, Stopping
-from cdc_merge.warehouses import Row, Session, Statement, Warehouse, open_warehouse
-
-_TRIES = 9  # about a minute of backing off: a file or a row may be kept by a long merge
-_LONGEST_WAIT_SECONDS = 15.0
-
-Result = TypeVar("Result")
+from cdc_merge.warehouses import Statement, Warehouse, open_warehouse
 
 log = get_logger("cdc_merge.reconcile")
-
-Turn = Callable[[], AbstractContextManager[Statement]]
-"""Open while the transaction runs; gives the statement that opens it. What it raises ends the reconcile."""
-
-
-class _Committed(Exception):
-    """A try before this one did commit, though it never learned it."""
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """What a try works with: the state it was read at, the books and the decoded items."""
-
-    state: SourceState
-    books: list[SchemaBook]
-    snapshot: Snapshot
-    plan: ReconcilePlan
-    setup: list[Statement]
-    make: list[Statement]
 
 
 class Reconciler:
@@ -190,7 +159,7 @@ class Reconciler:
             with self._warehouse.session() as session:
                 return self._ledger.state(session, source.name, schema=self._layout.schema)
 
-        return self._persist(read, source.name)
+        return patiently(read, source=source.name, wait=self._wait)
 
     def _known_table(self, source: Source) -> str:
         if table := self._table(source):
@@ -220,26 +189,7 @@ class Reconciler:
             return self._attempt(source, items, dry_run=dry_run, force=force, rebuild=rebuild, turn=turn)
 
         # What is transient is tried again where it happens; moved columns ask for another decoding.
-        return self._persist(attempt, source.name, again=SchemaMoved)
-
-    def _persist(
-        self,
-        work: Callable[[], Result],
-        source: str,
-        *,
-        again: type[Transient] = Transient,
-        never: type[Transient] | None = None,
-    ) -> Result:
-        """Do work that may fail in passing: `again` is tried anew, except for its kind `never`."""
-        for attempt in range(1, _TRIES + 1):
-            try:
-                return work()
-            except again as error:
-                if attempt == _TRIES or (never and isinstance(error, never)):
-                    raise
-                log.warning("will_retry", source=source, error=str(error), kind=type(error).__name__)
-                self._wait(min(_LONGEST_WAIT_SECONDS, 0.25 * 2.0**attempt) * (0.5 + random.random() / 2))
-        raise AssertionError("the loop returns or raises")
+        return patiently(attempt, source=source.name, wait=self._wait, again=SchemaMoved)
 
     def close(self) -> None:
         """Close the connection, if it was opened here."""
@@ -270,7 +220,7 @@ class Reconciler:
                 else:
                     migrator.require(session)
 
-        self._persist(prepare, "all")
+        patiently(prepare, source="all", wait=self._wait)
 
     def _attempt(
         self, source: Source, items: Items, *, dry_run: bool, force: bool, rebuild: bool, turn: Turn | None
@@ -283,11 +233,11 @@ class Reconciler:
             limits.judge_floors(state.floors)
             table_arn = None if limits.is_of_another_table else items.table_arn
 
-            def take() -> _Prepared:
+            def take() -> Prepared:
                 own = Path(tempfile.mkdtemp(dir=folder))  # what a try left half done is in the way of the next
                 return self._take(source, items, state, own, table_arn=table_arn, rebuild=rebuild)
 
-            prepared = self._persist(take, source.name, again=StoreUnavailable)
+            prepared = patiently(take, source=source.name, wait=self._wait, again=StoreUnavailable)
             limits.judge_count(prepared.snapshot.items)
             limits.judge_key(is_known=state.key_tags is not None, count=prepared.snapshot.items)
             undertaking = Undertaking(
@@ -303,12 +253,19 @@ class Reconciler:
                 started_at=started_at,
             )
 
-            tried: list[Findings] = []
-
-            def carry_out() -> Findings:
-                return self._carry_out(prepared, undertaking, limits, tried, dry_run=dry_run, turn=turn)
-
-            findings = self._persist(carry_out, source.name, never=SchemaMoved)
+            transaction = Transaction(
+                prepared,
+                undertaking,
+                limits,
+                warehouse=self._warehouse,
+                leases=self._leases,
+                ledger=self._ledger,
+                clock=self._clock,
+                check=self._stop.check,
+                dry_run=dry_run,
+                turn=turn,
+            )
+            findings = patiently(transaction.run, source=source.name, wait=self._wait, never=SchemaMoved)
         notes = [*limits.notes, *findings.notes]
         if findings.replay_from:
             notes.append(self._replay(source, findings.replay_from, dry_run=dry_run))
@@ -331,7 +288,7 @@ class Reconciler:
 
     def _take(
         self, source: Source, items: Items, state: SourceState, folder: Path, *, table_arn: str | None, rebuild: bool
-    ) -> _Prepared:
+    ) -> Prepared:
         dialect = self._warehouse.dialect
         there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags)
         books = open_new_books(source, dialect, state.schemas) if rebuild else there.open_books(source)
@@ -367,63 +324,7 @@ class Reconciler:
         make += merge.record_export_misfits(
             source.name, self._clock(), misfits=bool(snapshot.misfits), is_rebuild=rebuild
         )
-        return _Prepared(state, books, snapshot, plan, setup, make)
-
-    def _carry_out(
-        self,
-        prepared: _Prepared,
-        undertaking: Undertaking,
-        limits: SafetyLimits,
-        tried: list[Findings],
-        *,
-        dry_run: bool,
-        turn: Turn | None,
-    ) -> Findings:
-        """`tried`: what tries found that lost the warehouse, perhaps at their COMMIT."""
-        tables = {"_cdc_keys": "keys"} | {f"_cdc_rows_{i}": f"rows_{i}" for i in range(len(prepared.books))}
-        heal_copies = False
-        while True:
-            findings = Findings(overridden=list(limits.overridden))
-            statements = prepared.plan.statements(
-                undertaking,
-                Limits(limits.judge_floors, limits.judge_deletes, limits.judge_unseen),
-                findings,
-                clock=self._clock,
-                setup=prepared.setup,
-                make=prepared.make,
-                heal_copies=heal_copies,
-                dry_run=dry_run,
-            )
-            with self._warehouse.session() as session:
-                session.stage(prepared.snapshot.path, tables)
-                if misfits := prepared.snapshot.misfits:
-                    session.load("_cdc_misfits", misfit_rows(misfits).to_reader())
-                self._stop.check()
-                try:
-                    with self._lock(session, undertaking.source, dry_run=dry_run, turn=turn) as first:
-                        books = [self._look_into_books(undertaking)] if tried else []
-                        session.run(_chain([*first, *books], statements))
-                    return findings
-                except DryRunOver:
-                    return findings
-                except _Committed:
-                    return tried[-1]
-                except CopiesFound:
-                    if heal_copies:  # then it is the export that has a key twice, which was looked for
-                        raise
-                    heal_copies = True
-                except WarehouseRefused as error:
-                    if refusal := swap.refusal_of(error):
-                        for view in findings.bound:  # else the catalog would tell of columns that never came
-                            with suppress(WarehouseRefused):
-                                session.query(view.sql)
-                        raise refusal from error
-                    raise
-                except WarehouseUnavailable:
-                    # A connection that breaks at COMMIT leaves in doubt what happened. The books tell: the next try
-                    # looks into them under the lock, for the server may still be at work on the COMMIT.
-                    tried.append(findings)
-                    raise
+        return Prepared(snapshot, len(books), plan, setup, make)
 
     def _replay(self, source: Source, since: datetime, *, dry_run: bool) -> str:
         """Merge what was written since once more; says so."""
@@ -439,7 +340,7 @@ class Reconciler:
             check=self._stop.check,
         )
         try:
-            counts = self._persist(refill.run, source.name)
+            counts = patiently(refill.run, source=source.name, wait=self._wait)
         except (Transient, SourceStopped, Stopping) as error:
             raise CdcMergeError(
                 f"the tables are rebuilt, but newer changes are not all merged once more: {str(error) or 'stopped'}",
@@ -447,49 +348,6 @@ class Reconciler:
                 hint=f"cdc-merge replay --source {source.name} --from {since.strftime('%Y-%m-%dT%H:%M:%SZ')}",
             ) from error
         return f"{counts.objects:,} objects written since {since.isoformat()} were merged once more"
-
-    def _look_into_books(self, undertaking: Undertaking) -> Statement:
-        def look(rows: Sequence[Row]) -> None:
-            if rows:
-                raise _Committed
-
-        return Statement("look into the books", self._ledger.reconciled(undertaking.id), inspect=look)
-
-    @contextmanager
-    def _lock(self, session: Session, source: str, *, dry_run: bool, turn: Turn | None) -> Iterator[list[Statement]]:
-        """What opens the transaction, so that no merge of the source runs beside it."""
-        if dry_run:
-            # A lock is written, too. Instead it sees but one moment, for a merge in between would look like drift.
-            sql = self._warehouse.dialect.one_moment
-            yield [Statement("see one moment", sql)] if sql else []
-            return
-        if turn:
-            with turn() as fence:
-                yield [fence]
-            return
-        lease: Lease | None = self._leases.acquire(session, source)
-        if lease is None:
-            yield [self._leases.lock(source)]
-            return
-        try:
-            yield [self._leases.fence(lease)]
-        finally:
-            self._give_back(session, lease)
-
-    def _give_back(self, session: Session, lease: Lease) -> None:
-        try:
-            self._leases.release(session, lease)
-        except (LeaseLost, WarehouseUnavailable):  # the connection is what broke: over another one
-            try:
-                with self._warehouse.session() as another:
-                    self._leases.release(another, lease)
-            except (LeaseLost, WarehouseUnavailable) as error:
-                log.warning("lease_not_released", source=lease.source, error=str(error))
-
-
-def _chain(first: Sequence[Statement], rest: Iterator[Statement]) -> Iterator[Statement]:
-    yield from first
-    yield from rest
 
 
 __all__ = ["Reconciler", "Turn"]

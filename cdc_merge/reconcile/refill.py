@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from threading import Lock
 
-from cdc_merge.errors import LeaseLost, WarehouseUnavailable
+from cdc_merge.batching import next_batch
+from cdc_merge.beside import beside_merges
 from cdc_merge.feed.discovery import Discovery
 from cdc_merge.feed.store import ObjectStore, open_store
 from cdc_merge.lease import LEASE_SECONDS, Lease, Leases, worker_name
 from cdc_merge.ledger import Counts
 from cdc_merge.logs import get_logger
-from cdc_merge.merge.plan import Layout
+from cdc_merge.merge.planned import Layout
 from cdc_merge.merger import Job, Merger
 from cdc_merge.model import ObjectRef, Source
-from cdc_merge.warehouses import Statement, Warehouse
+from cdc_merge.warehouses import Warehouse
 
 log = get_logger("cdc_merge.reconcile")
 
@@ -63,45 +63,16 @@ class Refill:
         """Merge all objects written since. Raises Transient errors, for another try, and SourceStopped ones."""
         pages = Discovery(self._store, lambda _refs: set(), self._clock).full()
         waiting = [r for page in pages for r in page if r.modified >= self._since and r not in self._merged]
-        with self._beside_workers() as first:
-            for batch in self._batches(waiting):
-                self.counts += self._merger.merge(Job(tuple(batch), again=True), first)
-                self._merged.update(batch)
+        with beside_merges(self._warehouse, self._leases, self._source.name) as opening:
+            self._lease, self._renewed = opening.lease, time.monotonic()
+            try:
+                while waiting:
+                    batch, waiting = next_batch(waiting, self._source.batch, inflation=self._merger.inflation)
+                    self.counts += self._merger.merge(Job(batch, again=True), [opening.first])
+                    self._merged.update(batch)
+            finally:
+                self._lease = None
         return self.counts
-
-    def _batches(self, refs: Sequence[ObjectRef]) -> Iterator[list[ObjectRef]]:
-        batch: list[ObjectRef] = []
-        size = 0.0
-        for ref in refs:
-            size += ref.size * self._merger.inflation
-            if batch and (len(batch) >= self._source.batch.objects or size > self._source.batch.bytes):
-                yield batch
-                batch, size = [], ref.size * self._merger.inflation
-            batch.append(ref)
-        if batch:
-            yield batch
-
-    @contextmanager
-    def _beside_workers(self) -> Iterator[list[Statement]]:
-        """What opens each transaction: our lease, or else what holds back the worker that has it."""
-        with self._warehouse.session() as session:
-            self._lease = lease = self._leases.acquire(session, self._source.name)
-        if lease is None:
-            yield [self._leases.lock(self._source.name)]
-            return
-        self._renewed = time.monotonic()
-        try:
-            yield [self._leases.fence(lease)]
-        finally:
-            self._lease = None
-            self._give_back(lease)
-
-    def _give_back(self, lease: Lease) -> None:
-        try:
-            with self._warehouse.session() as session:
-                self._leases.release(session, lease)
-        except (LeaseLost, WarehouseUnavailable) as error:
-            log.warning("lease_not_released", source=lease.source, error=str(error))
 
     def _check(self) -> None:
         """Called often while a batch is decoded, from several threads: keeps the lease for as long as that takes."""

@@ -9,7 +9,7 @@ from itertools import accumulate
 from random import Random
 from typing import Any
 
-from cdc_merge.merge.plan import PlannedTarget
+from cdc_merge.merge.planned import PlannedTarget
 from cdc_merge.warehouses import Dialect, Session
 
 _ATTEMPTS = 8

@@ -85,18 +85,19 @@ x._cdc_row AS address,
         WHEN x.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
-    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
-    concat_ws(
+    -- The names of the columns that differ, of a row that both sides have. In pieces: Postgres takes a hundred arguments.
+-- https://www.postgresql.org/docs/current/runtime-config-preset.html
+concat_ws(
+    chr(10)
+    , nullif(concat_ws(
         chr(10)
-        , nullif(concat_ws(
-            chr(10)
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS VARCHAR)) THEN 'username' END
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END THEN 'addresses' END
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR)) THEN 'city' END
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
-        ), '')
-    ) AS differing
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS VARCHAR)) THEN 'username' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END THEN 'addresses' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR)) THEN 'city' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
+    ), '')
+) AS differing
 FROM suspects AS x
 LEFT JOIN "analytics"."customers" AS t ON t.rowid = x._cdc_row
 LEFT JOIN _cdc_rows_0 AS s ON s.n = x.n
@@ -262,18 +263,19 @@ x._cdc_row AS address,
         WHEN x.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
-    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
-    concat_ws(
+    -- The names of the columns that differ, of a row that both sides have. In pieces: Postgres takes a hundred arguments.
+-- https://www.postgresql.org/docs/current/runtime-config-preset.html
+concat_ws(
+    chr(10)
+    , nullif(concat_ws(
         chr(10)
-        , nullif(concat_ws(
-            chr(10)
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS BIGINT)) THEN 'select' END
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE)) THEN 'created_at' END
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN)) THEN 'paid' END
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB)) THEN 'token' END
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
-        ), '')
-    ) AS differing
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS BIGINT)) THEN 'select' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE)) THEN 'created_at' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN)) THEN 'paid' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB)) THEN 'token' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
+    ), '')
+) AS differing
 FROM suspects AS x
 LEFT JOIN "analytics"."or""ders'" AS t ON t.rowid = x._cdc_row
 LEFT JOIN _cdc_rows_1 AS s ON s.n = x.n
@@ -510,18 +512,19 @@ x._cdc_row AS address,
         WHEN x.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
-    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
-    concat_ws(
+    -- The names of the columns that differ, of a row that both sides have. In pieces: Postgres takes a hundred arguments.
+-- https://www.postgresql.org/docs/current/runtime-config-preset.html
+concat_ws(
+    chr(10)
+    , nullif(concat_ws(
         chr(10)
-        , nullif(concat_ws(
-            chr(10)
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS VARCHAR)) THEN 'username' END
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END THEN 'addresses' END
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR)) THEN 'city' END
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
-        ), '')
-    ) AS differing
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS VARCHAR)) THEN 'username' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END THEN 'addresses' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR)) THEN 'city' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
+    ), '')
+) AS differing
 FROM suspects AS x
 LEFT JOIN "analytics"."customers" AS t ON t.rowid = x._cdc_row
 LEFT JOIN _cdc_rows_0 AS s ON s.n = x.n
@@ -573,18 +576,19 @@ x._cdc_row AS address,
         WHEN x.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
-    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
-    concat_ws(
+    -- The names of the columns that differ, of a row that both sides have. In pieces: Postgres takes a hundred arguments.
+-- https://www.postgresql.org/docs/current/runtime-config-preset.html
+concat_ws(
+    chr(10)
+    , nullif(concat_ws(
         chr(10)
-        , nullif(concat_ws(
-            chr(10)
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS BIGINT)) THEN 'select' END
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE)) THEN 'created_at' END
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN)) THEN 'paid' END
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB)) THEN 'token' END
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
-        ), '')
-    ) AS differing
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS BIGINT)) THEN 'select' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE)) THEN 'created_at' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN)) THEN 'paid' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB)) THEN 'token' END
+        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
+    ), '')
+) AS differing
 FROM suspects AS x
 LEFT JOIN "analytics"."or""ders'" AS t ON t.rowid = x._cdc_row
 LEFT JOIN _cdc_rows_1 AS s ON s.n = x.n

@@ -42,18 +42,19 @@ t._cdc_row AS address,
         WHEN s.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
-    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
-    concat_ws(
+    -- The names of the columns that differ, of a row that both sides have. In pieces: Postgres takes a hundred arguments.
+-- https://www.postgresql.org/docs/current/runtime-config-preset.html
+concat_ws(
+    chr(10)
+    , nullif(concat_ws(
         chr(10)
-        , nullif(concat_ws(
-            chr(10)
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS text)) THEN 'username' END
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS jsonb)) THEN 'addresses' END
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS text)) THEN 'city' END
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
-        ), '')
-    ) AS differing
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS text)) THEN 'username' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS jsonb)) THEN 'addresses' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS text)) THEN 'city' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
+    ), '')
+) AS differing
 FROM (
     SELECT
         s.partition_key AS k0,
@@ -190,18 +191,19 @@ t._cdc_row AS address,
         WHEN s.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
-    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
-    concat_ws(
+    -- The names of the columns that differ, of a row that both sides have. In pieces: Postgres takes a hundred arguments.
+-- https://www.postgresql.org/docs/current/runtime-config-preset.html
+concat_ws(
+    chr(10)
+    , nullif(concat_ws(
         chr(10)
-        , nullif(concat_ws(
-            chr(10)
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS bigint)) THEN 'select' END
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS timestamp with time zone)) THEN 'created_at' END
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS boolean)) THEN 'paid' END
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS bytea)) THEN 'token' END
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
-        ), '')
-    ) AS differing
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS bigint)) THEN 'select' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS timestamp with time zone)) THEN 'created_at' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS boolean)) THEN 'paid' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS bytea)) THEN 'token' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
+    ), '')
+) AS differing
 FROM (
     SELECT
         s.partition_key AS k0,
@@ -429,18 +431,19 @@ t._cdc_row AS address,
         WHEN s.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
-    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
-    concat_ws(
+    -- The names of the columns that differ, of a row that both sides have. In pieces: Postgres takes a hundred arguments.
+-- https://www.postgresql.org/docs/current/runtime-config-preset.html
+concat_ws(
+    chr(10)
+    , nullif(concat_ws(
         chr(10)
-        , nullif(concat_ws(
-            chr(10)
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS text)) THEN 'username' END
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS jsonb)) THEN 'addresses' END
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS text)) THEN 'city' END
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
-        ), '')
-    ) AS differing
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS text)) THEN 'username' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS jsonb)) THEN 'addresses' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS text)) THEN 'city' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
+    ), '')
+) AS differing
 FROM (
     SELECT
         s.partition_key AS k0,
@@ -482,18 +485,19 @@ t._cdc_row AS address,
         WHEN s.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
-    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
-    concat_ws(
+    -- The names of the columns that differ, of a row that both sides have. In pieces: Postgres takes a hundred arguments.
+-- https://www.postgresql.org/docs/current/runtime-config-preset.html
+concat_ws(
+    chr(10)
+    , nullif(concat_ws(
         chr(10)
-        , nullif(concat_ws(
-            chr(10)
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS bigint)) THEN 'select' END
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS timestamp with time zone)) THEN 'created_at' END
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS boolean)) THEN 'paid' END
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS bytea)) THEN 'token' END
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
-        ), '')
-    ) AS differing
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS bigint)) THEN 'select' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS timestamp with time zone)) THEN 'created_at' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS boolean)) THEN 'paid' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS bytea)) THEN 'token' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE CASE WHEN strpos(concat(CAST(t._cdc_rescued AS text), s.rescued), '\u0000') > 0 THEN FALSE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(CAST(t._cdc_rescued AS text) AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(s.rescued AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END END THEN '_cdc_rescued' END
+    ), '')
+) AS differing
 FROM (
     SELECT
         s.partition_key AS k0,

@@ -13,7 +13,8 @@ import sqlglot
 from sqlglot import exp
 
 from cdc_merge.merge.opening import open_book
-from cdc_merge.merge.plan import Batch, Layout, MergePlan
+from cdc_merge.merge.plan import Batch, MergePlan
+from cdc_merge.merge.planned import Layout
 from cdc_merge.merge.schema import SchemaBook, TargetSchema
 from cdc_merge.migrate import metadata_names
 from cdc_merge.model import Column, ColumnType, Condition, Deletes, Expired, Kind, Ordering, Target

@@ -107,8 +107,8 @@ def plain_export(tmp_path: Path) -> str:
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reconcile tries again at once, as often as it takes."""
-    monkeypatch.setattr("cdc_merge.reconcile.reconciler._TRIES", 1_000)
-    monkeypatch.setattr("cdc_merge.reconcile.reconciler._LONGEST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("cdc_merge.patience.TRIES", 1_000)
+    monkeypatch.setattr("cdc_merge.patience.LONGEST_WAIT_SECONDS", 0.05)
 
 
 def reconcile(
@@ -324,7 +324,7 @@ def test_a_connection_cut_at_commit_reconciles_once(
 def test_a_reconcile_that_loses_its_connection_for_good_gives_its_lease_back(
     postgres_url: str, tmp_path: Path, export: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cdc_merge.reconcile.reconciler._TRIES", 1)
+    monkeypatch.setattr("cdc_merge.patience.TRIES", 1)
     harness = drift(postgres_url, tmp_path)
     before = contents(harness)
 

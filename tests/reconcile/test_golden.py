@@ -10,7 +10,8 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from cdc_merge.merge.plan import Layout, MergePlan
+from cdc_merge.merge.plan import MergePlan
+from cdc_merge.merge.planned import Layout
 from cdc_merge.merge.schema import TargetSchema
 from cdc_merge.migrate import metadata_names
 from cdc_merge.reconcile.plan import CopiesFound, Findings, Limits, ReconcilePlan, Undertaking

@@ -297,7 +297,7 @@ def test_a_rebuild_cut_after_each_of_its_statements_leaves_the_old_table_as_it_w
     execute(
         shop, "CREATE VIEW {s}.v AS SELECT pk FROM {t}", "CREATE INDEX i ON {t} (pk)", "COMMENT ON TABLE {t} IS 'c'"
     )
-    monkeypatch.setattr("cdc_merge.reconcile.reconciler._TRIES", 100)
+    monkeypatch.setattr("cdc_merge.patience.TRIES", 100)
     after, before = wants(shop, AFTER), contents(shop)
     done: list[str] = []
     cuts: list[str] = []

@@ -67,20 +67,7 @@ SELECT
         WHEN x.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
-    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
-    concat_ws(
-        chr(10)
-{% for piece in columns | batch(80) %}
-        , nullif(concat_ws(
-            chr(10)
-{% for column in piece %}
-            , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT {{ column.same }} THEN {{ column.label }} END
-{% endfor %}
-        ), '')
-{% else %}
-        , CAST(NULL AS {{ text }})
-{% endfor %}
-    ) AS differing
+    {{ differing }} AS differing
 FROM suspects AS x
 LEFT JOIN {{ target.table }} AS t ON t.{{ row_address }} = x._cdc_row
 LEFT JOIN _cdc_rows_{{ target.number }} AS s ON s.n = x.n{% if target.is_each %} AND s.element_place = x.place{% endif %}
@@ -118,20 +105,7 @@ SELECT
         WHEN s.n IS NULL THEN 'extra'
         ELSE 'different'
     END AS verdict,
-    -- In pieces: Postgres takes a hundred arguments. https://www.postgresql.org/docs/current/runtime-config-preset.html
-    concat_ws(
-        chr(10)
-{% for piece in columns | batch(80) %}
-        , nullif(concat_ws(
-            chr(10)
-{% for column in piece %}
-            , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT {{ column.same }} THEN {{ column.label }} END
-{% endfor %}
-        ), '')
-{% else %}
-        , CAST(NULL AS {{ text }})
-{% endfor %}
-    ) AS differing
+    {{ differing }} AS differing
 FROM (
     SELECT
 {% for key in target.keys %}

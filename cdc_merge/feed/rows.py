@@ -1,0 +1,266 @@
+"""Turns chosen lines into typed rows for each target: those that fit at once, and those that need a second look."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from cdc_merge.feed import shape
+from cdc_merge.feed.elements import ElementStage
+from cdc_merge.feed.entities import entity
+from cdc_merge.feed.envelopes import FeedFacts
+from cdc_merge.feed.notices import Notices, failed_attributes
+from cdc_merge.feed.picks import PICKED_FROM, Picks
+from cdc_merge.feed.plain import attributes_seen
+from cdc_merge.feed.rescue import rescue
+from cdc_merge.feed.unusable import UNUSABLE
+from cdc_merge.feed.values import Values, part_columns, staged_columns, staged_definition, whole_columns
+from cdc_merge.feed.where import could_take, takes
+from cdc_merge.feed.wide import Columns, TargetLayout, WideTable
+from cdc_merge.feed.workbench import Bench, Workbench
+from cdc_merge.merge.schema import SchemaBook
+from cdc_merge.model import Column, Source
+from cdc_merge.render import Sql, render
+from cdc_merge.warehouses.dialect import DUCKDB, Dialect
+
+_SAMPLE = 2_000  # rows looked at for new attributes before a whole portion is
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The workbench's tables that a pass fills: one of what each change is, and one of rows for each target."""
+
+    facts: str = "facts"
+    rows: str = "stage_rows"
+
+
+class RowStage:
+    """Fills `facts` and one `stage_rows_<i>` per target, line by chosen line, from several threads."""
+
+    def __init__(
+        self,
+        workbench: Workbench,
+        source: Source,
+        facts: FeedFacts,
+        books: Sequence[SchemaBook],
+        dialect: Dialect,
+        *,
+        unusable: Callable[[Bench], None],
+        form: shape.Form = shape.CHANGE,
+        notices: Notices | None = None,
+        picks: Picks = Picks(),  # noqa: B008 - frozen
+        staged: Staged = Staged(),
+        only: Collection[int] | None = None,
+    ) -> None:
+        """`unusable`: is told of a bench whose `wide` has changes without a usable image, and takes them out.
+
+        `notices` takes note of items that no target takes, and of values that do not fit; None: nobody asks.
+        `picks`: the targets that lines of their own are chosen for. `only`: the targets, by place, whose rows are
+        wanted; None: all.
+        """
+        self._unusable = unusable
+        self._picks = picks
+        self._form = form
+        self._notices = notices
+        self._staged = staged
+        self._workbench = workbench
+        # Guards the books and the staging tables: a table cannot be altered while another thread fills it.
+        self._staging = threading.RLock()
+        self._source = source
+        self._facts = facts
+        self._books = {i: b for i, b in enumerate(books) if only is None or i in only}
+        self._dialect = dialect
+        self._values = Values(dialect, facts.base64_layers)
+        self._wide = WideTable(self._books, self._values, form, key_tags=facts.key_tags or (), is_picked=bool(picks))
+        flags = "".join(f", takes_{i} BOOLEAN" for i in self._books)
+        workbench.execute(
+            f"CREATE TABLE {staged.facts} (n BIGINT, changed_at TIMESTAMP WITH TIME ZONE, removed BOOLEAN{flags})"
+        )
+        for number, book in self._books.items():
+            workbench.execute(f"CREATE TABLE {staged.rows}_{number} ({staged_definition(book, dialect, bare=True)})")
+
+    @property
+    def numbers(self) -> list[int]:
+        """The targets whose rows are staged, by place."""
+        return list(self._books)
+
+    def could_take(self) -> Sql:
+        """Whether a key alone shows that some target could take its item."""
+        tags = self._facts.key_tags or ()
+        return Sql(" OR ".join(could_take(b.target, self._source.key, tags) for b in self._books.values()))
+
+    def stage(self, bench: Bench) -> None:
+        """Stage the lines that `chosen` (n, idx) names among `lines` (line, idx)."""
+        with self._staging:
+            for number, book in self._books.items():
+                if book.target.each is None and (book.pending or not book.schema.columns):
+                    self._get_acquainted(bench, number, book)
+            columns = {number: book.schema.columns for number, book in self._books.items()}
+        layouts = self._wide.fill(bench, columns)
+        odd = ", ".join(f"count(*) FILTER (takes_{t.number} AND clean_{t.number} IS NOT TRUE)" for t in layouts)
+        belongs = " OR ".join(t.flag for t in layouts)
+        # Only the newest of a key tells what an item is, not one that was picked for a single target.
+        unmatched = f"count(*) FILTER (NOT removed AND NOT ({belongs}) AND NOT {UNUSABLE} AND n < {PICKED_FROM})"
+        query = f"SELECT count(*) FILTER ({UNUSABLE}), {unmatched}, {odd} FROM wide"
+        unusable, strangers, *odd_counts = bench.rows(query)[0]
+        if unusable:
+            self._unusable(bench)
+        if strangers and self._notices and self._notices.counts_unmatched:
+            self._count_unmatched(bench, self._notices, belongs)
+        flags = "".join(f", takes_{t.number}" for t in layouts)
+        bench.execute(f"INSERT INTO {self._staged.facts} SELECT n, changed_at, removed{flags} FROM wide")
+        for layout, count in zip(layouts, odd_counts, strict=True):
+            if self._books[layout.number].target.each is not None:
+                if count:
+                    self._stage_elements(bench, layout.number)
+                continue
+            self._stage_rows(bench, layout)
+            if count:
+                self._stage_odd(bench, layout.number)
+
+    def _get_acquainted(self, bench: Bench, number: int, book: SchemaBook) -> None:
+        """Look at some lines that the target takes, for the attributes they have."""
+        pointers = shape.Pointers(self._form)
+        taken = takes(book.target, pointers.value)
+        event = self._form.event or pointers.value(shape.EVENT_NAME)
+        pointers.value("/")  # never an empty list
+        mine = f" WHERE coalesce(c.target = {number}, TRUE)" if self._picks else ""
+        images = bench.table(
+            f"SELECT image FROM (SELECT json_extract(line, '{self._form.image}') AS image, "
+            f"len(json_keys(line, '{self._form.image}')) AS width, "
+            f"json_extract_string(line, {pointers.as_list()}) AS v "
+            f"FROM (SELECT l.line FROM chosen AS c JOIN lines AS l ON l.idx = c.idx{mine} LIMIT {_SAMPLE})) "
+            f"WHERE image IS NOT NULL AND {event} <> 'REMOVE' AND {taken}"
+        )
+        with bench.naming(odd=images):
+            self._settle_pending(bench, book)
+        book.meet(attributes_seen(images.column("image")))
+
+    def _settle_pending(self, bench: Bench, book: SchemaBook) -> None:
+        """Find the type tags, in the images of `odd`, of columns that were asked for without a type."""
+        found: dict[Column, dict[str, int]] = {}
+        for column in book.pending:
+            at = shape.literal(shape.pointer(column.path, below=""))
+            found[column] = dict(
+                bench.rows(
+                    f"SELECT tag, count(*) FROM (SELECT json_keys(image, {at})[1] AS tag FROM odd) "
+                    "WHERE tag IS NOT NULL GROUP BY tag"
+                )
+            )
+        book.settle_pending(found)
+
+    def _count_unmatched(self, bench: Bench, notices: Notices, belongs: str) -> None:
+        pointers = shape.Pointers(self._form)
+        expression = entity(self._source, self._facts.key_tags or (), self._form, pointers.value)
+        pointers.value("/")  # never an empty list
+        notices.add_unmatched(
+            bench.rows(
+                render(
+                    "feed/sql/unmatched.sql",
+                    DUCKDB,
+                    entity=Sql(expression),
+                    belongs=Sql(belongs),
+                    picked_from=PICKED_FROM,
+                    pointers=Sql(pointers.as_list()),
+                )
+            )
+        )
+
+    def _note_misfits(self, bench: Bench, number: int, rows: pa.Table, columns: Columns) -> None:
+        """Take note of the rows (n, image, misfits), if anybody asks."""
+
+        def key_of(n: int) -> tuple[str, ...]:
+            key: tuple[str, str] = bench.rows(f"SELECT partition_key, sort_key FROM latest WHERE n = {n}")[0]
+            return key[: len(self._source.key)]
+
+        if self._notices:
+            layers = self._facts.base64_layers
+            self._notices.add_misfits(rows, self._books[number], columns, key_of, base64_layers=layers)
+
+    def _stage_rows(self, bench: Bench, layout: TargetLayout) -> None:
+        number = layout.number
+        into = "".join(f", c{i}" for i in range(len(layout.columns)))
+        values = "".join(f", {c.name.parts[0]}" for c in layout.columns)
+        with self._staging:
+            self._add_columns(bench, number, self._books[number])
+            bench.execute(
+                f"INSERT INTO {self._staged.rows}_{number} (n{into}) "
+                f"SELECT n{values} FROM wide WHERE takes_{number} AND clean_{number}"
+            )
+
+    def _stage_odd(self, bench: Bench, number: int) -> None:
+        """Rows with something that did not simply fit: new attributes, other types, values to be rescued."""
+        book = self._books[number]
+        odd = bench.table(
+            f"SELECT w.n, json_extract(l.line, '{self._form.image}') AS image "
+            "FROM wide AS w JOIN lines AS l ON l.idx = w.idx "
+            f"WHERE w.takes_{number} AND w.clean_{number} IS NOT TRUE"
+        )
+        with bench.naming(odd=odd):
+            with self._staging:
+                self._settle_pending(bench, book)
+                book.meet(attributes_seen(odd.column("image")))
+                self._add_columns(bench, number, book)
+                columns, held = book.schema.columns, book.held_attributes()
+            pointers = shape.Pointers()
+            values = [self._values.careful(i, c, pointers) for i, c in enumerate(columns)]
+            pointers.value("/")  # never an empty list
+            whole = whole_columns(columns, book.key)
+            rows = bench.table(
+                render(
+                    "feed/sql/odd.sql",
+                    DUCKDB,
+                    columns=values,
+                    watched=[values[i] for i in (*whole, *part_columns(columns))],
+                    pointers=Sql(pointers.as_list()),
+                )
+            )
+        failed = failed_attributes(rows, [str(c.path[0]) if i in whole else None for i, c in enumerate(columns)])
+        if failed is not None:
+            self._note_misfits(bench, number, rows, columns)
+        rescued = rescue(
+            rows.column("image"),
+            held=held,
+            failed=failed,
+            base64_layers=self._facts.base64_layers,
+        )
+        rows = rows.drop_columns(["image", "misfits"]).append_column("rescued", rescued)
+        names = ", ".join(DUCKDB.quote(n) for n in rows.column_names)
+        with bench.naming(careful=rows), self._staging:
+            bench.execute(f"INSERT INTO {self._staged.rows}_{number} ({names}) SELECT {names} FROM careful")
+
+    def _stage_elements(self, bench: Bench, number: int) -> None:
+        """Each element of the taken items is a row."""
+        book = self._books[number]
+        stage = ElementStage(number, book, self._values, self._form)
+        with self._staging:  # what is asked for may become known meanwhile: then the pointers would not fit
+            found = stage.find(bench)
+            with bench.naming(found=found):
+                stage.meet(bench, found)
+                self._add_columns(bench, number, book)
+                rows, misfits = stage.rows(bench)
+                if len(misfits):
+                    self._note_misfits(bench, number, misfits, book.schema.columns)
+            names = ", ".join(DUCKDB.quote(n) for n in rows.column_names)
+            with bench.naming(careful=rows):
+                bench.execute(f"INSERT INTO {self._staged.rows}_{number} ({names}) SELECT {names} FROM careful")
+
+    def finish(self) -> None:
+        """The merge names every column, also of a table without rows."""
+        for number, book in self._books.items():
+            self._add_columns(self._workbench, number, book)
+
+    def _add_columns(self, bench: Bench, number: int, book: SchemaBook) -> None:
+        table = f"{self._staged.rows}_{number}"
+        have = {n for (n,) in bench.rows(f"SELECT column_name FROM duckdb_columns() WHERE table_name = '{table}'")}
+        wanted = staged_columns(book, self._dialect)
+        missing = [(n, kind) for n, kind in wanted if n not in have]
+        if len(missing) > 1 and not bench.rows(f"SELECT 1 FROM {table} LIMIT 1"):
+            # Each ALTER costs as much as the table is wide; an empty table is made anew at once.
+            bench.execute(f"CREATE OR REPLACE TABLE {table} ({staged_definition(book, self._dialect)})")
+            return
+        for staged, kind in missing:
+            bench.execute(f"ALTER TABLE {table} ADD COLUMN {staged} {kind}")

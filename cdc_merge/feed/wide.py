@@ -1,0 +1,125 @@
+"""The table `wide`: what one look into the chosen lines tells of each target, and its columns where they surely fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cdc_merge.feed import shape
+from cdc_merge.feed.values import Extracted, Values
+from cdc_merge.feed.where import takes
+from cdc_merge.feed.workbench import Bench
+from cdc_merge.merge.schema import SchemaBook, TypedColumn, holders
+from cdc_merge.render import Sql, render
+from cdc_merge.warehouses.dialect import DUCKDB
+
+Columns = tuple[TypedColumn, ...]
+
+
+@dataclass(frozen=True)
+class TargetLayout:
+    """A target in `wide`: whether it takes a row, and its columns there.
+
+    `belongs`: whether an item is the target's, though it may have no element to be a row; None: as `takes` says.
+    """
+
+    number: int
+    takes: Sql
+    clean: Sql
+    columns: tuple[Extracted, ...]
+    belongs: Sql | None = None
+
+    @property
+    def flag(self) -> str:
+        """The column that tells whether an item is the target's."""
+        return f"takes_{self.number}" if self.belongs is None else f"belongs_{self.number}"
+
+
+class WideTable:
+    """Fills `wide` on a bench from its `chosen` and `lines`."""
+
+    def __init__(
+        self,
+        books: Mapping[int, SchemaBook],
+        values: Values,
+        form: shape.Form,
+        *,
+        key_tags: Sequence[str],
+        is_picked: bool,
+    ) -> None:
+        """`is_picked`: whether lines were chosen for single targets, too."""
+        self._books = books
+        self._values = values
+        self._form = form
+        self._key_tags = key_tags
+        self._is_picked = is_picked
+
+    def fill(self, bench: Bench, columns: Mapping[int, Columns]) -> list[TargetLayout]:
+        """Fill `wide`; returns how each target's columns stand in it."""
+        pointers = shape.Pointers(self._form)
+        layouts = [self._layout(i, self._books[i], mine, pointers) for i, mine in columns.items()]
+        bench.execute(
+            render(
+                "feed/sql/images.sql",
+                DUCKDB,
+                targets=layouts,
+                is_picked=self._is_picked,
+                image=self._form.image,
+                event_name=Sql(self._form.event or pointers.value(shape.EVENT_NAME)),
+                created_at=Sql(self._form.created_at or pointers.value(shape.CREATED_AT)),
+                precision=Sql(self._form.created_at or pointers.value(shape.PRECISION)),
+                pointers=Sql(pointers.as_list()),
+            )
+        )
+        return layouts
+
+    def _layout(self, number: int, book: SchemaBook, columns: Columns, pointers: shape.Pointers) -> TargetLayout:
+        if book.target.each is not None:
+            count = f"element_count({pointers.value(shape.pointer(book.target.each))})"
+            belongs = takes(book.target, pointers.value)
+            return TargetLayout(
+                number=number,
+                takes=Sql(f"({belongs}) AND {count} > 0"),
+                clean=Sql("FALSE"),
+                columns=(),
+                belongs=Sql(belongs),
+            )
+        values = [self._values.sure(f"t{number}_c{i}", c, pointers) for i, c in enumerate(columns)]
+        return TargetLayout(
+            number=number,
+            takes=Sql(takes(book.target, pointers.value)),
+            clean=Sql(self._clean(book, columns, values, pointers)),
+            columns=tuple(values),
+        )
+
+    def _clean(self, book: SchemaBook, columns: Columns, values: Sequence[Extracted], pointers: shape.Pointers) -> str:
+        """Whether the columns hold as many attributes as the image has, and every path that leads somewhere.
+
+        An attribute counts once, however many columns take it, and only if all of them hold it.
+        """
+        if book.target.is_document:
+            return f"{values[0].name.parts[0]} IS NOT NULL"
+        held_by: dict[str, list[str]] = {}
+        astray = []
+        for attribute, mine in holders(columns).items():
+            if attribute not in book.key:
+                held_by[attribute] = [self._values.holds(columns[i], values[i], pointers) for i in mine]
+        for column, value in zip(columns, values, strict=True):
+            if len(column.path) != 1 and column.mask is None:
+                given = pointers.value(shape.pointer(column.path))
+                astray.append(f"({value.name.parts[0]} IS NULL AND {given} IS NOT NULL)")
+        for attribute, tag in zip(book.key, self._key_tags, strict=True):
+            given = pointers.value(f"{shape.pointer((attribute,))}/{tag}")
+            held_by[attribute] = [f"{given} IS NOT NULL"]
+        pinned = len(book.pinned_attributes() - set(held_by))
+        held = [f"CAST({_joined('AND', tests)} AS INTEGER)" for tests in held_by.values()]
+        is_clean = f"width = {_joined('+', [str(pinned), *held])}"
+        return f"({is_clean}) AND NOT {_joined('OR', astray)}" if astray else is_clean
+
+
+def _joined(operator: str, parts: Sequence[str]) -> str:
+    """The parts with an operator between, as a balanced tree: parsers limit how deep an expression nests."""
+    if len(parts) == 1:
+        return parts[0]
+    half = len(parts) // 2
+    return f"({_joined(operator, parts[:half])} {operator} {_joined(operator, parts[half:])})"

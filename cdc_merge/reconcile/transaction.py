@@ -1,0 +1,151 @@
+"""Carries out the plan of a reconcile in one transaction of the warehouse, once, whatever breaks meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from cdc_merge.beside import beside_merges
+from cdc_merge.errors import WarehouseRefused, WarehouseUnavailable
+from cdc_merge.lease import Leases
+from cdc_merge.ledger import Ledger
+from cdc_merge.reconcile import swap
+from cdc_merge.reconcile.limits import SafetyLimits
+from cdc_merge.reconcile.plan import CopiesFound, DryRunOver, Findings, Limits, ReconcilePlan, Undertaking
+from cdc_merge.reconcile.snapshot import Snapshot
+from cdc_merge.staging import misfit_rows
+from cdc_merge.warehouses import Row, Session, Statement, Warehouse
+
+Turn = Callable[[], AbstractContextManager[Statement]]
+"""Open while the transaction runs; gives the statement that opens it. What it raises ends the reconcile."""
+
+
+class _Committed(Exception):
+    """A try before this one did commit, though it never learned it."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What there is to carry out: decoded items, for so many targets, and the plan.
+
+    `setup`: what is needed to compare; `make`: what makes tables and columns that are not there.
+    """
+
+    snapshot: Snapshot
+    targets: int
+    plan: ReconcilePlan
+    setup: list[Statement]
+    make: list[Statement]
+
+
+class Transaction:
+    """The one transaction of a reconcile; tried again until it is known to have happened once, or not at all."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        undertaking: Undertaking,
+        limits: SafetyLimits,
+        *,
+        warehouse: Warehouse,
+        leases: Leases,
+        ledger: Ledger,
+        clock: Callable[[], datetime],
+        check: Callable[[], None],
+        dry_run: bool,
+        turn: Turn | None,
+    ) -> None:
+        """`turn`: opens the transaction, for a caller that holds the lease."""
+        self._prepared = prepared
+        self._undertaking = undertaking
+        self._limits = limits
+        self._warehouse = warehouse
+        self._leases = leases
+        self._ledger = ledger
+        self._clock = clock
+        self._check = check
+        self._dry_run = dry_run
+        self._turn = turn
+        self._tried: list[Findings] = []  # by tries that lost the warehouse, perhaps at their COMMIT
+
+    def run(self) -> Findings:
+        """One try. Raises WarehouseUnavailable, for another one, SchemaMoved, and Refused."""
+        try:
+            return self._run(heal_copies=False)
+        except CopiesFound:
+            # If there are still some then, it is the export that has a key twice, which was looked for.
+            return self._run(heal_copies=True)
+
+    def _run(self, *, heal_copies: bool) -> Findings:
+        findings = Findings(overridden=list(self._limits.overridden))
+        statements = self._prepared.plan.statements(
+            self._undertaking,
+            Limits(self._limits.judge_floors, self._limits.judge_deletes, self._limits.judge_unseen),
+            findings,
+            clock=self._clock,
+            setup=self._prepared.setup,
+            make=self._prepared.make,
+            heal_copies=heal_copies,
+            dry_run=self._dry_run,
+        )
+        with self._warehouse.session() as session:
+            self._stage(session)
+            self._check()
+            try:
+                with self._opened(session) as first:
+                    books = [self._look_into_books()] if self._tried else []
+                    session.run(_chain([*first, *books], statements))
+            except DryRunOver:
+                return findings
+            except _Committed:
+                return self._tried[-1]
+            except WarehouseRefused as error:
+                refusal = swap.refusal_of(error)
+                if refusal is None:
+                    raise
+                for view in findings.bound:  # else the catalog would tell of columns that never came
+                    with suppress(WarehouseRefused):
+                        session.query(view.sql)
+                raise refusal from error
+            except WarehouseUnavailable:
+                # A connection that breaks at COMMIT leaves in doubt what happened. The books tell: the next try
+                # looks into them under the lock, for the server may still be at work on the COMMIT.
+                self._tried.append(findings)
+                raise
+        return findings
+
+    def _stage(self, session: Session) -> None:
+        targets = range(self._prepared.targets)
+        tables = {"_cdc_keys": "keys"} | {f"_cdc_rows_{i}": f"rows_{i}" for i in targets}
+        session.stage(self._prepared.snapshot.path, tables)
+        if misfits := self._prepared.snapshot.misfits:
+            session.load("_cdc_misfits", misfit_rows(misfits).to_reader())
+
+    def _look_into_books(self) -> Statement:
+        def look(rows: Sequence[Row]) -> None:
+            if rows:
+                raise _Committed
+
+        return Statement("look into the books", self._ledger.reconciled(self._undertaking.id), inspect=look)
+
+    @contextmanager
+    def _opened(self, session: Session) -> Iterator[list[Statement]]:
+        """What opens the transaction, so that no merge of the source runs beside it."""
+        if self._dry_run:
+            # A lock is written, too. Instead it sees but one moment, for a merge in between would look like drift.
+            sql = self._warehouse.dialect.one_moment
+            yield [Statement("see one moment", sql)] if sql else []
+        elif self._turn:
+            with self._turn() as fence:
+                yield [fence]
+        else:
+            source = self._undertaking.source
+            with beside_merges(self._warehouse, self._leases, source, session=session) as opening:
+                yield [opening.first]
+
+
+def _chain(first: Sequence[Statement], rest: Iterator[Statement]) -> Iterator[Statement]:
+    yield from first
+    yield from rest
