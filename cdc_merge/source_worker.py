@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from cdc_merge.ahead import Ahead
-from cdc_merge.batching import next_batch
+from cdc_merge.batching import Waiting
 from cdc_merge.clock import utc_now
 from cdc_merge.errors import LeaseLost, SchemaMoved, WarehouseUnavailable
 from cdc_merge.feed.discovery import Discovery
@@ -164,50 +164,40 @@ class SourceWorker:
     def merge_new(self) -> Iterator[Counts]:
         """Merge what is new, batch by batch. The first time the whole prefix is listed, later only polled."""
         began = self._clock()
-        if self._listed_all:
-            found = self._discovery.poll()
-            self._count_requests()
-            yield from self.merge_all(found)
-            self.caught_up_at = began
-            return
-        waiting: list[ObjectRef] = []
-        for page in self._discovery.full():
-            self._count_requests()
-            waiting += page
-            while len(waiting) > self.source.batch.objects:
-                batch, waiting = self._cut(waiting)
-                yield self.merge_job(Job(batch))
-        yield from self.merge_all(waiting)
+        pages = self._discovery.full() if not self._listed_all else iter([self._discovery.poll()])
+        yield from self._merge(self._counted(pages), again=False)
         self._listed_all = True
         self.caught_up_at = began
 
-    def _count_requests(self) -> None:
-        self._metrics.store_requested(self.source.name, self._discovery.requests - self._requests)
-        self._requests = self._discovery.requests
+    def _counted(self, pages: Iterable[Sequence[ObjectRef]]) -> Iterator[Sequence[ObjectRef]]:
+        """Tells the metrics what finding the pages took."""
+        for page in pages:
+            self._metrics.store_requested(self.source.name, self._discovery.requests - self._requests)
+            self._requests = self._discovery.requests
+            yield page
 
     def merge_all(self, refs: Sequence[ObjectRef], *, again: bool = False) -> Iterator[Counts]:
-        """Merge objects in batches as large as the source allows; `again`: they may be in the ledger already.
+        """Merge objects in batches as large as the source allows; `again`: they may be in the ledger already."""
+        return self._merge([refs], again=again)
 
-        While the warehouse merges a batch, the next one is fetched and decoded, where the worker has but one source.
-        """
-        waiting = list(refs)
+    def _merge(self, pages: Iterable[Sequence[ObjectRef]], *, again: bool) -> Iterator[Counts]:
+        """While the warehouse merges a batch, the next one is decoded, where the worker has but one source."""
+        waiting = Waiting(pages, self.source.batch)
         with Ahead(self.merger, self._check) as ahead:
+
+            def begin_next() -> None:
+                if batch := waiting.take(inflation=self.merger.inflation):
+                    ahead.begin(Job(batch, again=again))
+
             while waiting or ahead.job:
                 if ahead.job is None:
                     self._insist_on_lease()
-                    batch, waiting = self._cut(waiting)
-                    ahead.begin(Job(batch, again=again))
+                    begin_next()
+                waiting.fill()  # here, for in the midst of a merge is no time to list objects
                 job, prepared = ahead.take()
                 self._metrics.backlog(self.source.name, len(job.refs) + len(waiting))
-
-                def loaded() -> None:
-                    nonlocal waiting
-                    if waiting:
-                        batch, waiting = self._cut(waiting)
-                        ahead.begin(Job(batch, again=again))
-
                 may_overlap = self._overlaps and not prepared.teaches
-                counts = self._merge_prepared(job, prepared, loaded if may_overlap else None)
+                counts = self._merge_prepared(job, prepared, begin_next if may_overlap else None)
                 self._progress(counts, len(waiting) + (len(ahead.job.refs) if ahead.job else 0))
                 yield counts
         self._metrics.backlog(self.source.name, 0)
@@ -220,9 +210,6 @@ class SourceWorker:
                 # By the batch before it, or a reconcile, while this one was decoded.
                 prepared.close()
                 return self.merge_job(job)
-
-    def _cut(self, refs: list[ObjectRef]) -> tuple[tuple[ObjectRef, ...], list[ObjectRef]]:
-        return next_batch(refs, self.source.batch, inflation=self.merger.inflation)
 
     def merge_job(self, job: Job) -> Counts:
         """Merge one batch under the lease."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from threading import Lock
 
-from cdc_merge.batching import next_batch
+from cdc_merge.batching import Waiting
 from cdc_merge.beside import beside_merges
 from cdc_merge.feed.discovery import Discovery
 from cdc_merge.feed.store import ObjectStore, open_store
@@ -62,14 +62,15 @@ class Refill:
     def run(self) -> Counts:
         """Merge all objects written since. Raises Transient errors, for another try, and SourceStopped ones."""
         pages = Discovery(self._store, lambda _refs: set(), self._clock).full()
-        waiting = [r for page in pages for r in page if r.modified >= self._since and r not in self._merged]
+        mine = ([r for r in page if r.modified >= self._since and r not in self._merged] for page in pages)
+        waiting = Waiting(mine, self._source.batch)
         with beside_merges(self._warehouse, self._leases, self._source.name) as opening:
             self._lease, self._renewed = opening.lease, time.monotonic()
             try:
-                while waiting:
-                    batch, waiting = next_batch(waiting, self._source.batch, inflation=self._merger.inflation)
+                while batch := waiting.take(inflation=self._merger.inflation):
                     self.counts += self._merger.merge(Job(batch, again=True), [opening.first])
                     self._merged.update(batch)
+                    waiting.fill()
             finally:
                 self._lease = None
         return self.counts
