@@ -24,6 +24,8 @@ from click.testing import CliRunner, Result
 
 from cdc_merge import logs
 from cdc_merge.cli import cli
+from cdc_merge.errors import WarehouseUnavailable
+from cdc_merge.quarantine import retry
 from tests.support.records import compress, frame, kinesis_record, stream_record
 
 EXAMPLE = Path(__file__).parent.parent / "example"
@@ -455,6 +457,21 @@ def test_a_retry_prints_the_books_and_keeps_what_still_fails(merged: Shop) -> No
         (e["id"], e["record"], e["byte_offset"]) for e in before
     ]
     assert "1 quarantined" in merged("quarantine", "retry").stdout
+
+
+def test_a_retry_waits_for_a_warehouse_that_is_busy(merged: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def busy_at_first(*arguments: Any) -> Any:
+        tries.append(arguments)
+        if len(tries) < 3:
+            raise WarehouseUnavailable("busy")
+        return retry(*arguments)
+
+    monkeypatch.setattr("cdc_merge.cli.again.retry", busy_at_first)
+    monkeypatch.setattr("cdc_merge.patience.LONGEST_WAIT_SECONDS", 0.01)
+    assert merged.json("quarantine", "retry")["quarantined"] == 1
+    assert len(tries) == 3
 
 
 def test_a_retry_goes_on_after_an_object_that_is_gone_and_names_it(merged: Shop) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 
 import click
 
@@ -18,6 +19,7 @@ from cdc_merge.feed.discovery import Discovery
 from cdc_merge.layout import layout_of
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import ObjectRef
+from cdc_merge.patience import patiently
 from cdc_merge.quarantine import Entry, Quarantine, retry
 from cdc_merge.source_worker import SourceWorker
 from cdc_merge.worker import RunTotals, Worker
@@ -142,7 +144,7 @@ def quarantine_retry(context: Context, *, ids: tuple[str, ...]) -> None:
         for source in worker.sources:
             if mine := [e for e in entries if e.source == source.source.name]:
                 try:
-                    counts, gone = retry(source, mine)
+                    counts, gone = patiently(partial(retry, source, mine), source=source.source.name)
                 except (SourceStopped, Transient) as error:
                     totals.stopped[source.source.name] = error
                     continue
