@@ -24,9 +24,9 @@ from cdc_merge.feed.decode import decode
 from cdc_merge.feed.directory import DirectoryStore
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.workbench import Workbench
-from cdc_merge.merge.opening import open_book
-from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.model import Source
+from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.opening import open_book
 from cdc_merge.warehouses.dialect import POSTGRES
 
 _FETCH_THREADS = 16

@@ -18,12 +18,12 @@ from bench.child import Step, Watch, workspace
 from bench.drift import plant_drift
 from bench.feed import COLUMNS, TABLE, settings
 from cdc_merge.exports.finder import find_export
-from cdc_merge.merge.opening import open_book
 from cdc_merge.model import Settings, Source
 from cdc_merge.reconcile.inputs import items_of
 from cdc_merge.reconcile.reconciler import Reconciler
 from cdc_merge.reconcile.report import Report
 from cdc_merge.reconcile.snapshot import take_snapshot
+from cdc_merge.schema.opening import open_book
 from cdc_merge.warehouses import open_warehouse
 from cdc_merge.warehouses.dialect import POSTGRES
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from cdc_merge.merge.planned import Layout
+from dataclasses import dataclass
+
 from cdc_merge.migrate import metadata_names
 from cdc_merge.model import Settings
+from cdc_merge.render import Name
 from cdc_merge.warehouses import Warehouse
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things are in the warehouse."""
+
+    schema: str
+    metadata_schema: str
+    metadata: dict[str, Name]
 
 
 def layout_of(settings: Settings, warehouse: Warehouse) -> Layout:

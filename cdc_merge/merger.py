@@ -21,12 +21,12 @@ from cdc_merge.feed.decode import Decoded, decode
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.store import ObjectStore
 from cdc_merge.feed.workbench import Workbench
+from cdc_merge.layout import Layout
 from cdc_merge.ledger import Counts, Ledger, SourceState
 from cdc_merge.logs import get_logger
 from cdc_merge.merge.plan import Batch, MergePlan
-from cdc_merge.merge.planned import Layout
-from cdc_merge.merge.tables import Inspector
 from cdc_merge.model import ObjectRef, Source
+from cdc_merge.schema.tables import Inspector
 from cdc_merge.staging import Place, ledger_rows, misfit_rows, quarantine_rows, unmatched_rows
 from cdc_merge.unforeseen import UNFORESEEN
 from cdc_merge.warehouses import Session, Statement, Warehouse

@@ -15,10 +15,10 @@ from cdc_merge.clock import utc_now
 from cdc_merge.errors import LeaseLost, SchemaMoved, WarehouseUnavailable
 from cdc_merge.feed.discovery import Discovery
 from cdc_merge.feed.store import ObjectStore, open_store
+from cdc_merge.layout import Layout
 from cdc_merge.lease import LEASE_SECONDS, Lease, Leases, worker_name
 from cdc_merge.ledger import OUTCOMES, Counts, Ledger
 from cdc_merge.logs import get_logger
-from cdc_merge.merge.planned import Layout
 from cdc_merge.merger import Job, Merger, Prepared
 from cdc_merge.metrics import Metrics
 from cdc_merge.model import ObjectRef, Source

@@ -10,14 +10,14 @@ from cdc_merge.clock import utc_now
 from cdc_merge.errors import CdcMergeError, SchemaConflict
 from cdc_merge.feed.discovery import Discovery
 from cdc_merge.feed.store import ObjectStore, open_store
+from cdc_merge.layout import Layout
 from cdc_merge.ledger import Ledger, SourceState
-from cdc_merge.merge.planned import Layout
-from cdc_merge.merge.tables import Inspector
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import ObjectRef, Settings, Source
 from cdc_merge.quarantine import Quarantine
 from cdc_merge.reconcile.estimate import Estimate
 from cdc_merge.reconcile.history import Drift, History
+from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect, Session, Warehouse
 
 _TOTALS = ("records", "applied", "superseded", "stale", "ignored", "quarantined")

@@ -10,8 +10,8 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
+from cdc_merge.layout import Layout
 from cdc_merge.logs import get_logger
-from cdc_merge.merge.planned import Layout
 from cdc_merge.metrics import Metrics
 from cdc_merge.model import Settings
 from cdc_merge.reconcile.probe import Probe

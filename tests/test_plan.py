@@ -17,10 +17,10 @@ from cdc_merge.backlog import count_waiting
 from cdc_merge.cli import cli
 from cdc_merge.errors import SchemaConflict
 from cdc_merge.layout import layout_of
-from cdc_merge.merge.preview import Preview
-from cdc_merge.merge.typed_view import attributes_of_types
 from cdc_merge.model import Column, ColumnType, Condition, Deletes, Evolve, Kind, Mask, Source, Target, Template
-from cdc_merge.planning import PlanReader
+from cdc_merge.planning.preview import Preview
+from cdc_merge.planning.reader import PlanReader
+from cdc_merge.planning.typed_view import attributes_of_types
 from cdc_merge.warehouses import Statement
 from tests.support.harness import Harness
 from tests.support.records import stream_record

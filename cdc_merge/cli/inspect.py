@@ -12,7 +12,7 @@ from cdc_merge.cli.common import EXIT_FOUND, Context, age, cli, command, emit, p
 from cdc_merge.clock import utc_now
 from cdc_merge.layout import layout_of
 from cdc_merge.migrate import Migrator
-from cdc_merge.planning import PlanReader
+from cdc_merge.planning.reader import PlanReader
 from cdc_merge.status import ProbeStatus, SourceStatus, StatusReader, allowed_delay, check
 
 _MOST_SHOWN = 20  # lines of one table of `status`, for people

@@ -22,9 +22,9 @@ from cdc_merge.feed.reading import Rereading
 from cdc_merge.feed.rejects import Rejects
 from cdc_merge.feed.rows import RowStage, Staged
 from cdc_merge.feed.workbench import Workbench
-from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.model import Source
 from cdc_merge.render import render
+from cdc_merge.schema.book import SchemaBook
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 
 # An object may be larger than a batch, but not by this much: more is a compression bomb, not a feed.

@@ -15,9 +15,10 @@ from cdc_merge.feed.plain import attributes_seen
 from cdc_merge.feed.rescue import rescue
 from cdc_merge.feed.values import Extracted, Values, part_columns, staged_name, whole_columns
 from cdc_merge.feed.workbench import Bench
-from cdc_merge.merge.schema import SchemaBook, TypedColumn
 from cdc_merge.model import Column, Evolve
 from cdc_merge.render import Sql, render
+from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.stored import TypedColumn
 from cdc_merge.warehouses.dialect import DUCKDB
 
 # The element's own text by type tag, as element_rows.sql extracts it.

@@ -14,9 +14,9 @@ from cdc_merge.feed.rejects import Rejects
 from cdc_merge.feed.rows import RowStage
 from cdc_merge.feed.unusable import Doubts, refuse_keys
 from cdc_merge.feed.workbench import Workbench
-from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.model import Source
 from cdc_merge.render import render
+from cdc_merge.schema.book import SchemaBook
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 
 

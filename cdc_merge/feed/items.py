@@ -26,9 +26,9 @@ from cdc_merge.feed.reading import DOOMED, choose, numbered
 from cdc_merge.feed.rows import RowStage
 from cdc_merge.feed.unusable import refuse_keys
 from cdc_merge.feed.workbench import Bench, Workbench
-from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.model import Source
 from cdc_merge.render import Sql, render
+from cdc_merge.schema.book import SchemaBook
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 
 _BUFFER_SHARE = 0.25  # of the source's memory: lines on their way into DuckDB

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cdc_merge.feed.typed import attributes_of, single_base64
-from cdc_merge.merge.schema import SchemaBook, TypedColumn
 from cdc_merge.model import Path
 from cdc_merge.names import spelled
+from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.stored import TypedColumn
 
 OTHERS = "(others)"
 _MOST_ENTITIES = 100

@@ -21,9 +21,9 @@ from cdc_merge.feed.values import Values, part_columns, staged_columns, staged_d
 from cdc_merge.feed.where import could_take, takes
 from cdc_merge.feed.wide import Columns, TargetLayout, WideTable
 from cdc_merge.feed.workbench import Bench, Workbench
-from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.model import Column, Source
 from cdc_merge.render import Sql, render
+from cdc_merge.schema.book import SchemaBook
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 
 _SAMPLE = 2_000  # rows looked at for new attributes before a whole portion is

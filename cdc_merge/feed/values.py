@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from cdc_merge.feed import shape
 from cdc_merge.feed.convert import carefully, masked, piece_of, staged_type, surely, typed_piece, usual_tag
-from cdc_merge.merge.schema import SchemaBook, TypedColumn, holders
 from cdc_merge.render import Name, Sql, name
+from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.stored import TypedColumn, holders
 from cdc_merge.warehouses.dialect import Dialect
 
 

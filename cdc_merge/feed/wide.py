@@ -9,8 +9,9 @@ from cdc_merge.feed import shape
 from cdc_merge.feed.values import Extracted, Values
 from cdc_merge.feed.where import takes
 from cdc_merge.feed.workbench import Bench
-from cdc_merge.merge.schema import SchemaBook, TypedColumn, holders
 from cdc_merge.render import Sql, render
+from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.stored import TypedColumn, holders
 from cdc_merge.warehouses.dialect import DUCKDB
 
 Columns = tuple[TypedColumn, ...]

@@ -11,8 +11,8 @@ from typing import Any
 from cdc_merge.items.changes import Place
 from cdc_merge.items.key import ItemKey, sql_value
 from cdc_merge.items.whose import Recognizer, Whose
+from cdc_merge.layout import Layout
 from cdc_merge.ledger import SourceState
-from cdc_merge.merge.planned import Layout
 from cdc_merge.model import Kind, Source
 from cdc_merge.names import history_table
 from cdc_merge.render import Name, Sql, name, render

@@ -1,0 +1,1 @@
+"""The statements that bring a staged batch into the targets, in one transaction."""

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from cdc_merge.merge.planned import PlannedTarget
-from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.render import Sql
+from cdc_merge.schema.book import SchemaBook
 from cdc_merge.warehouses import Dialect, Statement
 
 

@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from cdc_merge.errors import SchemaMoved
+from cdc_merge.layout import Layout
 from cdc_merge.merge.history import HistoryPlan
-from cdc_merge.merge.planned import Layout, PlannedTarget, Planner, ValueColumn
-from cdc_merge.merge.schema import SchemaBook, TargetSchema
+from cdc_merge.merge.planned import PlannedTarget, Planner, ValueColumn
 from cdc_merge.model import Kind, Ordering
 from cdc_merge.render import Sql, render
+from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.stored import TargetSchema
 from cdc_merge.warehouses import Dialect, Row, Statement
 
 

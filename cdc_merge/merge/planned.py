@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cdc_merge.merge.schema import SchemaBook, TargetSchema, key_column_type
+from cdc_merge.layout import Layout
 from cdc_merge.model import ColumnType, Deletes, Expired, Kind
 from cdc_merge.names import history_table
 from cdc_merge.render import Name, Sql, name
+from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.stored import TargetSchema, key_column_type
 from cdc_merge.warehouses import Dialect
 
 
@@ -92,15 +94,6 @@ class RemovedTarget:
     keys: tuple[KeyColumn, ...]
     is_each: bool = False
     is_soft: bool = False  # nothing of it is marked any more
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where things are in the warehouse."""
-
-    schema: str
-    metadata_schema: str
-    metadata: dict[str, Name]
 
 
 @dataclass(frozen=True)

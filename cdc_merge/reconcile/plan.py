@@ -11,10 +11,11 @@ from typing import Any
 
 from cdc_merge.merge.plan import MergePlan
 from cdc_merge.merge.planned import PlannedTarget
-from cdc_merge.merge.schema import DELETED_AT, SchemaBook
 from cdc_merge.model import ColumnType, Kind
 from cdc_merge.reconcile.report import Method, Sample, Verdicts
 from cdc_merge.render import Name, Sql, name
+from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.stored import DELETED_AT
 from cdc_merge.warehouses import Dialect, Row, Statement
 
 SAMPLES = 10  # keys of each verdict that are kept

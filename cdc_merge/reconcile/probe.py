@@ -17,17 +17,17 @@ import msgspec
 from cdc_merge.exports.dynamodb import Item, open_client
 from cdc_merge.exports.sample import canonical_key, sample_items
 from cdc_merge.feed import shape
+from cdc_merge.layout import Layout
 from cdc_merge.ledger import Ledger, SourceState
 from cdc_merge.merge.plan import MergePlan
-from cdc_merge.merge.planned import Layout
-from cdc_merge.merge.schema import SchemaBook
-from cdc_merge.merge.tables import Inspector
 from cdc_merge.model import Source
 from cdc_merge.reconcile.meter import Reading, Verdict
 from cdc_merge.reconcile.plan import ReconcilePlan
 from cdc_merge.reconcile.report import Method
 from cdc_merge.reconcile.sampling import SampledRow, sample_rows
 from cdc_merge.reconcile.snapshot import ItemFile, Items, Snapshot, take_snapshot
+from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Session, Warehouse
 
 if TYPE_CHECKING:

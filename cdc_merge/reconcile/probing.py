@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from cdc_merge.errors import CdcMergeError
+from cdc_merge.layout import Layout
 from cdc_merge.lease import worker_name
 from cdc_merge.logs import get_logger
-from cdc_merge.merge.planned import Layout
 from cdc_merge.metrics import Metrics
 from cdc_merge.model import Source
 from cdc_merge.reconcile.history import History

@@ -8,17 +8,19 @@ from datetime import datetime
 from hashlib import sha256
 
 from cdc_merge.errors import Refused, SchemaConflict
-from cdc_merge.merge.opening import open_book
+from cdc_merge.layout import Layout
 from cdc_merge.merge.plan import MergePlan
-from cdc_merge.merge.planned import Layout, PlannedTarget
-from cdc_merge.merge.schema import DELETED_AT, METADATA_COLUMNS, SchemaBook, TargetSchema, TypedColumn, all_columns
-from cdc_merge.merge.tables import Inspector
+from cdc_merge.merge.planned import PlannedTarget
 from cdc_merge.model import Source
 from cdc_merge.reconcile import swap
 from cdc_merge.reconcile.hangings import Catalog, Hangings, Relation
 from cdc_merge.reconcile.plan import ComparedColumn, Findings, Limits, ReconcilePlan, Tally, Undertaking
 from cdc_merge.reconcile.snapshot import Items
 from cdc_merge.render import Name, name
+from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.opening import open_book
+from cdc_merge.schema.stored import DELETED_AT, METADATA_COLUMNS, TargetSchema, TypedColumn, all_columns
+from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect, Row, Statement
 
 

@@ -19,13 +19,11 @@ from cdc_merge.errors import (
     UsageError,
 )
 from cdc_merge.exports.finder import find_export
-from cdc_merge.layout import layout_of
+from cdc_merge.layout import Layout, layout_of
 from cdc_merge.lease import LEASE_SECONDS, Leases, worker_name
 from cdc_merge.ledger import Ledger, SourceState
 from cdc_merge.logs import get_logger
 from cdc_merge.merge.plan import MergePlan
-from cdc_merge.merge.planned import Layout
-from cdc_merge.merge.tables import Inspector
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import Settings, Source
 from cdc_merge.patience import patiently
@@ -37,6 +35,7 @@ from cdc_merge.reconcile.refill import Refill
 from cdc_merge.reconcile.report import Method, Report
 from cdc_merge.reconcile.snapshot import Items, Progress, take_snapshot
 from cdc_merge.reconcile.transaction import Prepared, Transaction, Turn
+from cdc_merge.schema.tables import Inspector
 from cdc_merge.stopping import Stop, Stopping
 from cdc_merge.warehouses import Statement, Warehouse, open_warehouse
 

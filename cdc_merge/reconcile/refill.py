@@ -11,10 +11,10 @@ from cdc_merge.batching import Waiting
 from cdc_merge.beside import beside_merges
 from cdc_merge.feed.discovery import Discovery
 from cdc_merge.feed.store import ObjectStore, open_store
+from cdc_merge.layout import Layout
 from cdc_merge.lease import LEASE_SECONDS, Lease, Leases, worker_name
 from cdc_merge.ledger import Counts
 from cdc_merge.logs import get_logger
-from cdc_merge.merge.planned import Layout
 from cdc_merge.merger import Job, Merger
 from cdc_merge.model import ObjectRef, Source
 from cdc_merge.warehouses import Warehouse

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from cdc_merge.errors import CdcMergeError, Refused, Transient, UsageError
 from cdc_merge.exports.finder import find_export, newest_complete
 from cdc_merge.exports.manifest import Export
+from cdc_merge.layout import Layout
 from cdc_merge.logs import get_logger
-from cdc_merge.merge.planned import Layout
 from cdc_merge.metrics import Metrics
 from cdc_merge.model import Source
 from cdc_merge.reconcile.history import History, Reconciled

@@ -18,9 +18,9 @@ from cdc_merge.feed.notices import Misfit, Notices
 from cdc_merge.feed.shape import Form
 from cdc_merge.feed.values import staged_definition
 from cdc_merge.feed.workbench import Bench, Workbench
-from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.model import ObjectRef, Source
 from cdc_merge.reconcile.report import Method
+from cdc_merge.schema.book import SchemaBook
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 
 # Of the memory a source may use, the share of DuckDB's decoding, as for batches of changes.

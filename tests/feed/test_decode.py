@@ -16,8 +16,6 @@ from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import Decoded, decode
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.workbench import Workbench
-from cdc_merge.merge.opening import open_book
-from cdc_merge.merge.schema import SchemaBook
 from cdc_merge.model import (
     Column,
     ColumnType,
@@ -29,6 +27,8 @@ from cdc_merge.model import (
     Source,
     Target,
 )
+from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.opening import open_book
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 from tests.support.records import Record, compress, encode, frame, kinesis_record, stream_record
 

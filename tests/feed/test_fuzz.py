@@ -23,8 +23,8 @@ from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import Decoded, decode
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.workbench import Workbench
-from cdc_merge.merge.opening import open_book
 from cdc_merge.model import BatchLimits, Column, ColumnType, Evolve, Kind, ObjectRef, Ordering, Source, Target, TimeUnit
+from cdc_merge.schema.opening import open_book
 from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES, Dialect
 from tests.support.records import Record, Style, compress, encode, frame, stream_record
 

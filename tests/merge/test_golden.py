@@ -12,12 +12,13 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from cdc_merge.merge.opening import open_book
+from cdc_merge.layout import Layout
 from cdc_merge.merge.plan import Batch, MergePlan
-from cdc_merge.merge.planned import Layout
-from cdc_merge.merge.schema import SchemaBook, TargetSchema
 from cdc_merge.migrate import metadata_names
 from cdc_merge.model import Column, ColumnType, Condition, Deletes, Expired, Kind, Ordering, Target
+from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.opening import open_book
+from cdc_merge.schema.stored import TargetSchema
 from cdc_merge.warehouses import Dialect, Statement
 from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES
 

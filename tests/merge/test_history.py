@@ -14,7 +14,6 @@ from cdc_merge.errors import SchemaConflict
 from cdc_merge.explain import explain
 from cdc_merge.layout import layout_of
 from cdc_merge.ledger import Ledger
-from cdc_merge.merge.preview import Preview, preview
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import (
     Column,
@@ -29,6 +28,7 @@ from cdc_merge.model import (
     Source,
     Target,
 )
+from cdc_merge.planning.preview import Preview, preview
 from tests.merge.test_tables_by_hand import by_hand
 from tests.reconcile.test_verdicts import AS_OF, FLOOR, Export, export, reconcile  # noqa: F401
 from tests.support.harness import Harness

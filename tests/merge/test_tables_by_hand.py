@@ -14,8 +14,8 @@ import pytest
 from cdc_merge.errors import SchemaConflict
 from cdc_merge.layout import layout_of
 from cdc_merge.ledger import Ledger
-from cdc_merge.merge.preview import preview
 from cdc_merge.model import Column, ColumnType, Condition, Kind, Source, Target
+from cdc_merge.planning.preview import preview
 from cdc_merge.status import check
 from cdc_merge.warehouses import Statement
 from tests.support.harness import Harness

@@ -19,7 +19,6 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from cdc_merge import Reconciler
-from cdc_merge.merge.schema import TYPE_OF_TAG, TargetSchema
 from cdc_merge.model import (
     Column,
     ColumnType,
@@ -33,6 +32,7 @@ from cdc_merge.model import (
     Target,
     Template,
 )
+from cdc_merge.schema.stored import TYPE_OF_TAG, TargetSchema
 from tests.properties.test_reconcile import jumbled
 from tests.support.columns_model import TargetModel, WantedRow, has_known_type
 from tests.support.exports import write_export

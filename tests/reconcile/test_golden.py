@@ -10,12 +10,12 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
+from cdc_merge.layout import Layout
 from cdc_merge.merge.plan import MergePlan
-from cdc_merge.merge.planned import Layout
-from cdc_merge.merge.schema import TargetSchema
 from cdc_merge.migrate import metadata_names
 from cdc_merge.reconcile.plan import CopiesFound, Findings, Limits, ReconcilePlan, Undertaking
 from cdc_merge.reconcile.report import Method
+from cdc_merge.schema.stored import TargetSchema
 from cdc_merge.warehouses import Dialect, Row, Statement
 from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES
 from tests.merge.test_golden import GOLDEN, KEY, NOW, books

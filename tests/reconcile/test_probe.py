@@ -21,7 +21,6 @@ from cdc_merge.exports.dynamodb import Item
 from cdc_merge.layout import layout_of
 from cdc_merge.ledger import Ledger
 from cdc_merge.merge.plan import MergePlan
-from cdc_merge.merge.tables import Inspector
 from cdc_merge.metrics import Metrics
 from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, ReconcilePolicy, Source, Target
 from cdc_merge.reconcile.estimate import wilson_interval
@@ -29,6 +28,7 @@ from cdc_merge.reconcile.meter import Reading, Verdict
 from cdc_merge.reconcile.probe import Probe
 from cdc_merge.reconcile.probing import Allowance, Probing, grace_of
 from cdc_merge.reconcile.sampling import SampledRow, sample_rows
+from cdc_merge.schema.tables import Inspector
 from tests.support.harness import Harness
 from tests.support.records import stream_record, to_item
 from tests.support.s3 import moto_s3

@@ -18,12 +18,12 @@ import pytest
 from cdc_merge import Reconciler, Report
 from cdc_merge.errors import CdcMergeError, Refused, SchemaMoved, StoreDenied, WarehouseUnavailable
 from cdc_merge.exports.manifest import ExportKind
-from cdc_merge.merge.schema import TargetSchema, TypedColumn
 from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, ReconcilePolicy, Source, Target
 from cdc_merge.reconcile.hangings import Attached, Comment, Grant, Hangings, View
 from cdc_merge.reconcile.rebuild import Overlap
 from cdc_merge.reconcile.refill import Refill
 from cdc_merge.reconcile.swap import fresh_names, grant_changes, notes, refuse_obstacles
+from cdc_merge.schema.stored import TargetSchema, TypedColumn
 from cdc_merge.stopping import Stop
 from cdc_merge.warehouses import open_warehouse
 from cdc_merge.warehouses.dialect import POSTGRES

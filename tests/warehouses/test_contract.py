@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from cdc_merge.errors import AlreadyMerged, LeaseLost, UnreadableObject, WarehouseRefused
+from cdc_merge.layout import Layout
 from cdc_merge.merge.plan import Batch, MergePlan
-from cdc_merge.merge.planned import Layout
 from cdc_merge.migrate import metadata_names
 from cdc_merge.warehouses import Session, Statement, Warehouse, open_warehouse
 from cdc_merge.warehouses.dialect import DUCKDB

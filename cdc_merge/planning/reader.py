@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from cdc_merge.backlog import count_waiting
 from cdc_merge.feed.store import ObjectStore
+from cdc_merge.layout import Layout
 from cdc_merge.ledger import Ledger
-from cdc_merge.merge.planned import Layout
-from cdc_merge.merge.preview import Preview, preview
-from cdc_merge.merge.typed_view import Attributes, read_attributes
 from cdc_merge.migrate import Migration
 from cdc_merge.model import ObjectRef, Source
+from cdc_merge.planning.preview import Preview, preview
+from cdc_merge.planning.typed_view import Attributes, read_attributes
 from cdc_merge.warehouses import Session, Warehouse
 
 _READABLE_SINCE = 2  # the migration after which Ledger.state can be asked

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cdc_merge.feed.shape import escape
-from cdc_merge.merge.planned import Layout
-from cdc_merge.merge.schema import DELETED_AT, DOCUMENT, ELEMENT_COLUMNS, SchemaBook, TargetSchema
-from cdc_merge.merge.tables import Tables
+from cdc_merge.layout import Layout
 from cdc_merge.model import Kind, Source
 from cdc_merge.names import assign
 from cdc_merge.render import Name, Sql, name, render
+from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.stored import DELETED_AT, DOCUMENT, ELEMENT_COLUMNS, TargetSchema
+from cdc_merge.schema.tables import Tables
 from cdc_merge.warehouses import Dialect, Session, Statement
 
 _SAMPLE = 1_000  # documents
@@ -51,7 +52,7 @@ def read_attributes(
     for target in source.targets:
         if target.is_document and DOCUMENT.name in tables.get(target.table, ()):
             sql = render(
-                f"merge/sql/document_types_{dialect.name}.sql",
+                f"planning/sql/document_types_{dialect.name}.sql",
                 dialect,
                 table=name(schema, target.table),
                 document=name(DOCUMENT.name),
@@ -84,7 +85,7 @@ def typed_view(book: SchemaBook, layout: Layout, attributes: Attributes) -> Stat
     )
     view = _cut(table, dialect.max_identifier_bytes) + _SUFFIX
     sql = render(
-        f"merge/sql/typed_view_{dialect.name}.sql",
+        f"planning/sql/typed_view_{dialect.name}.sql",
         dialect,
         view=name(layout.schema, view),
         table=name(layout.schema, table),

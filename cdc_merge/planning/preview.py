@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from cdc_merge.backlog import Waiting
+from cdc_merge.layout import Layout
 from cdc_merge.ledger import SourceState
-from cdc_merge.merge.differences import Difference, differences
 from cdc_merge.merge.plan import Batch, MergePlan
-from cdc_merge.merge.planned import Layout
-from cdc_merge.merge.schema import SchemaBook
-from cdc_merge.merge.tables import Inspector
-from cdc_merge.merge.typed_view import Attributes, typed_view
 from cdc_merge.model import Source
+from cdc_merge.planning.typed_view import Attributes, typed_view
+from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.differences import Difference, differences
+from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect, Statement
 
 _NOW = datetime(2000, 1, 1, tzinfo=UTC)  # a stand-in, so that the same plan prints the same text

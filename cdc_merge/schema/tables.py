@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from cdc_merge.merge.opening import REBUILD, Change, Contradiction, contradictions, open_book
-from cdc_merge.merge.schema import (
+from cdc_merge.model import ColumnType, Kind, Source, Target
+from cdc_merge.names import history_table
+from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.opening import REBUILD, Change, Contradiction, contradictions, open_book
+from cdc_merge.schema.stored import (
     DELETED_AT,
     ELEMENT_COLUMNS,
     HISTORY_COLUMNS,
-    SchemaBook,
     TargetSchema,
     all_columns,
     key_column_type,
 )
-from cdc_merge.model import ColumnType, Kind, Source, Target
-from cdc_merge.names import history_table
 from cdc_merge.warehouses import Dialect, Session
 
 

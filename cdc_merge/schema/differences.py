@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cdc_merge.merge.opening import REBUILD, Asked, Change
-from cdc_merge.merge.schema import DELETED_AT, TYPE_OF_TAG, TargetSchema, TypedColumn
-from cdc_merge.merge.tables import Inspector
 from cdc_merge.model import Column, Deletes, Evolve, Source, Target
 from cdc_merge.names import choose_column, history_table, spelled
+from cdc_merge.schema.opening import REBUILD, Asked, Change
+from cdc_merge.schema.stored import DELETED_AT, TYPE_OF_TAG, TargetSchema, TypedColumn
+from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect
 
 RUN = "cdc-merge run"

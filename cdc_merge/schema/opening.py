@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cdc_merge.errors import SchemaConflict
-from cdc_merge.merge.schema import DOCUMENT, SchemaBook, TargetSchema, TypedColumn
 from cdc_merge.model import Column, ColumnType, Deletes, Kind, Path, Target, Template
 from cdc_merge.names import choose_column, spelled
+from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.stored import DOCUMENT, TargetSchema, TypedColumn
 from cdc_merge.warehouses.dialect import Dialect
 
 

@@ -1,0 +1,1 @@
+"""What `cdc-merge plan` tells of each source, changing nothing."""

@@ -1,0 +1,1 @@
+"""What columns each target has: those there, those asked for, those that new attributes bring."""

@@ -1,0 +1,125 @@
+"""A target's columns while a batch is decoded: what is there, what is asked for, and what new attributes add."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from cdc_merge.errors import SchemaConflict
+from cdc_merge.model import Column, ColumnType, Evolve, Target
+from cdc_merge.names import assign
+from cdc_merge.schema.stored import TYPE_OF_TAG, TargetSchema, TypedColumn, holders, takes_whole
+from cdc_merge.warehouses.dialect import Dialect
+
+
+@dataclass
+class SchemaBook:
+    """A target's schema while a batch is decoded: it grows as attributes are seen."""
+
+    target: Target
+    key: tuple[str, ...]
+    dialect: Dialect
+    schema: TargetSchema
+    pending: tuple[Column, ...] = ()  # asked for without a type, and no value seen yet
+    stored: TargetSchema | None = None  # as the warehouse has it; None: no table yet
+    others: frozenset[str] = frozenset()  # columns that someone added to the table by hand
+    history: frozenset[str] | None = None  # the columns of its history; None: there is none yet
+    _held: frozenset[str] | None = field(default=None, repr=False)
+
+    @property
+    def grew(self) -> bool:
+        """Whether the warehouse must be told."""
+        return self.stored != self.schema
+
+    @property
+    def history_lacks(self) -> tuple[TypedColumn, ...]:
+        """Columns that the target's history does not have yet, where it keeps one and that is there."""
+        if not self.target.has_history or self.history is None:
+            return ()
+        return tuple(c for c in self.schema.columns if c.name not in self.history)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether the warehouse's tables are to be made or altered."""
+        return self.grew or bool(self.history_lacks) or (self.target.has_history and self.history is None)
+
+    @property
+    def new_columns(self) -> tuple[TypedColumn, ...]:
+        """Columns the warehouse's table does not have yet."""
+        have = {c.name for c in self.stored.columns} if self.stored else set()
+        return tuple(c for c in self.schema.columns if c.name not in have)
+
+    @property
+    def adds_attributes(self) -> bool:
+        return self.target.evolve is Evolve.ADD
+
+    def held_attributes(self) -> frozenset[str]:
+        """Attributes that columns hold whole, the key, and those that `where` pins to one value.
+
+        In a target with `each`, those of the elements.
+        """
+        if self._held is None:
+            whole = set(holders(self.schema.columns))
+            # A document that does not fit is left over altogether; an element has attributes of its own.
+            is_other = self.target.is_document or self.target.each is not None
+            self._held = frozenset(whole if is_other else whole | set(self.key) | self.pinned_attributes())
+        return self._held
+
+    def pinned_attributes(self) -> frozenset[str]:
+        """Attributes that need no column, since every row of the target has one and the same value of them."""
+        if self.adds_attributes or self.target.is_document:
+            return frozenset()
+        return frozenset(
+            str(c.path[0]) for c in self.target.where if len(c.path) == 1 and c.any_of and len(c.any_of) == 1
+        )
+
+    def settle_pending(self, tags: Mapping[Column, Mapping[str, int]]) -> None:
+        """Give pending columns the type of the values seen."""
+        settled = {c: t for c in self.pending if (t := _own_type(tags.get(c, {})))}
+        self._append(TypedColumn(c.name, c.path, t, of_parent=c.of_parent) for c, t in settled.items())
+        self.pending = tuple(c for c in self.pending if c not in settled)
+
+    def meet(self, seen: Mapping[tuple[str, str], int]) -> bool:
+        """Take note of (attribute, type tag) counts of rows; returns whether columns were added.
+
+        Raises SchemaConflict where the target says `evolve: fail` and an attribute has no column.
+        """
+        if self.target.is_document:
+            return False
+        waiting = {str(c.path[0]) for c in self.pending if takes_whole(c)}
+        strangers: dict[str, dict[str, int]] = {}
+        for (attribute, tag), count in seen.items():
+            if attribute not in self.held_attributes() and attribute not in waiting:
+                strangers.setdefault(attribute, {})[tag] = count
+        if not strangers or self.target.evolve is Evolve.FREEZE:
+            return False
+        if self.target.evolve is Evolve.FAIL:
+            raise SchemaConflict(
+                f"items have attributes without a column: {', '.join(sorted(strangers)[:5])}",
+                where=f"target {self.target.table}",
+                hint="add them to `columns`, or set `evolve: add` or `evolve: freeze`",
+            )
+        typed = {a: t for a, tags in strangers.items() if (t := _own_type(tags))}
+        # "" stands for something that is no whole attribute: a column filled by a path.
+        asked: tuple[TypedColumn | Column, ...] = (*self.schema.columns, *self.pending)
+        taken = {c.name: str(c.path[0]) if takes_whole(c) else "" for c in asked}
+        taken |= dict(zip(self.schema.key_names, self.key, strict=True)) | dict.fromkeys(self.others, "")
+        room = max(0, self.dialect.max_added_columns - len(self.schema.columns))
+        typed = {a: typed[a] for a in sorted(typed)[:room]}  # what is over goes to _cdc_rescued
+        names = assign(
+            typed,
+            taken=taken,
+            reserved=self.dialect.reserved_columns,
+            max_bytes=self.dialect.max_identifier_bytes,
+        )
+        self._append(TypedColumn(names[a], (a,), typed[a]) for a in sorted(typed))
+        return bool(typed)
+
+    def _append(self, columns: Iterable[TypedColumn]) -> None:
+        self.schema = replace(self.schema, columns=(*self.schema.columns, *columns))
+        self._held = None
+
+
+def _own_type(tags: Mapping[str, int]) -> ColumnType | None:
+    ranked = sorted((t for t in tags if t in TYPE_OF_TAG), key=lambda t: (-tags[t], list(TYPE_OF_TAG).index(t)))
+    return TYPE_OF_TAG[ranked[0]] if ranked else None
