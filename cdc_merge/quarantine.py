@@ -11,8 +11,8 @@ from pathlib import Path
 from cdc_merge.errors import UsageError
 from cdc_merge.feed.keys import just_before
 from cdc_merge.ledger import Counts
-from cdc_merge.merger import Job
 from cdc_merge.model import ObjectRef
+from cdc_merge.preparing import Job
 from cdc_merge.render import Name
 from cdc_merge.source_worker import SourceWorker
 from cdc_merge.warehouses import Dialect, Row, Session, Statement

@@ -151,7 +151,7 @@ def test_the_same_record_read_again_is_the_same_entry(items: Harness) -> None:
     before = entries(items)
     worker = items.worker()
     try:
-        from cdc_merge.merger import Job
+        from cdc_merge.preparing import Job
 
         worker.prepare()
         refs = worker.sources[0].store.list_page(start_after=None).objects
