@@ -145,7 +145,7 @@ class Merger:
         if decoded.misfits:
             session.load("_cdc_misfits", misfit_rows(decoded.misfits).to_reader())
         session.load("_cdc_keys", workbench.reader("FROM stage_keys"))
-        for number in range(prepared.targets):
+        for number in range(len(prepared.books)):
             session.load(f"_cdc_rows_{number}", workbench.reader(f"FROM stage_rows_{number}"))
         if prepared.histories:
             session.load("_cdc_events", workbench.reader("FROM stage_events"))

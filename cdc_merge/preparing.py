@@ -22,6 +22,7 @@ from cdc_merge.layout import Layout
 from cdc_merge.ledger import SourceState
 from cdc_merge.merge.plan import Batch, MergePlan
 from cdc_merge.model import ObjectRef, Source
+from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.tables import Inspector
 from cdc_merge.staging import Place
 from cdc_merge.unforeseen import stopping_at_the_unforeseen
@@ -31,6 +32,9 @@ _FETCH_THREADS = 16  # small objects cost a round trip each, and the network wai
 # Of the memory a source may use, the share of DuckDB's decoding; line buffers, Arrow and the warehouse's
 # driver take the rest.
 _WORKBENCH_SHARE = 0.35
+
+FIRST_GUESS = 10.0
+"""Uncompressed bytes for a stored one, where nothing is known yet."""
 
 Phase = Callable[[str, float], None]
 """Told (phase, seconds) when a phase of a batch ends: fetch, decode, load, merge."""
@@ -54,8 +58,8 @@ class Job:
 class Prepared:
     """A decoded batch, ready to be staged and merged. Use as a context manager, or close it.
 
-    `teaches`: its merge makes tables or columns, or the first facts of the source, so that a batch which is decoded
-    before that would have to be decoded again.
+    `books`: the targets' columns. `teaches`: its merge makes tables or columns, or the first facts of the source, so
+    that a batch which is decoded before that would have to be decoded again.
     """
 
     job: Job
@@ -63,13 +67,23 @@ class Prepared:
     decoded: Decoded
     workbench: Workbench
     batch: Batch
+    books: tuple[SchemaBook, ...]
     plan: MergePlan
     statements: tuple[Statement, ...]
-    targets: int
-    histories: tuple[int, ...]
     teaches: bool
     resources: ExitStack
     is_closed: bool = False
+
+    @property
+    def key_tags(self) -> tuple[str, ...] | None:
+        """The types of the key attributes; None: there is not one usable record, so no table could be made."""
+        facts = self.decoded.facts
+        return facts.key_tags if facts.ordering else None
+
+    @property
+    def histories(self) -> tuple[int, ...]:
+        """The numbers of the targets that keep one."""
+        return tuple(i for i, book in enumerate(self.books) if book.target.has_history)
 
     def close(self) -> None:
         """Let go of memory and files."""
@@ -111,7 +125,7 @@ class Preparer:
         self._read_state = read_state
         self._check = check
         self._phase = phase
-        self.inflation = 10.0  # uncompressed bytes per stored byte, as in the batch before; at first a guess
+        self.inflation = FIRST_GUESS  # as in the batch before
 
     def prepare(self, job: Job, *, check: Callable[[], None] | None = None) -> Prepared:
         """Fetch and decode a batch; `check` as in the constructor.
@@ -186,10 +200,9 @@ class Preparer:
             decoded=decoded,
             workbench=workbench,
             batch=batch,
+            books=tuple(books),
             plan=plan,
             statements=tuple(self._statements(job, state, decoded, plan, batch, is_feed=is_feed)),
-            targets=len(books),
-            histories=tuple(i for i, book in enumerate(books) if book.target.has_history),
             teaches=state.ordering is None or any(book.teaches for book in books),
             resources=resources.pop_all(),
         )
