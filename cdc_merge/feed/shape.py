@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cdc_merge.model import Path
@@ -114,10 +114,5 @@ class Pointers:
         return f"{self.name}[{self._places.setdefault(at, len(self._places) + 1)}]"
 
     def as_list(self) -> str:
-        """All pointers, as the list json_extract_string takes."""
-        return "[" + ", ".join(literal(p) for p in self._places) + "]"
-
-
-def any_is_null(values: Sequence[str]) -> str:
-    """Whether one of the expressions is NULL."""
-    return "(" + " OR ".join(f"{v} IS NULL" for v in values) + ")" if values else "FALSE"
+        """All pointers, as the list json_extract_string takes: one that is not empty."""
+        return "[" + ", ".join(literal(p) for p in self._places or ("/",)) + "]"
