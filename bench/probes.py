@@ -21,9 +21,9 @@ from cdc_merge.clock import utc_now
 from cdc_merge.errors import CdcMergeError
 from cdc_merge.feed.discovery import Discovery
 from cdc_merge.ledger import OUTCOMES, Counts
-from cdc_merge.merger import Job
 from cdc_merge.metrics import Metrics
 from cdc_merge.model import Settings
+from cdc_merge.preparing import Job
 from cdc_merge.warehouses import open_warehouse
 from cdc_merge.worker import Worker
 

@@ -18,8 +18,8 @@ import pytest
 from cdc_merge import Reconciler, Report
 from cdc_merge.errors import Refused, Transient, WarehouseUnavailable
 from cdc_merge.lease import Leases
-from cdc_merge.merger import Job
 from cdc_merge.model import ReconcilePolicy
+from cdc_merge.preparing import Job
 from cdc_merge.warehouses import Dialect, Observer, Session, Warehouse, open_warehouse
 from tests.properties.same import assert_same_item
 from tests.properties.story import contents, many, put
