@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count, islice
@@ -87,7 +88,7 @@ def _made(table: Items, items: int, changes: int, seed: int, knobs: Knobs) -> It
     """Records without end."""
     rng = Random(seed + 1)
     random, bits = rng.random, rng.getrandbits
-    versions = [0] * items  # of the image that is there; negative: removed at that version
+    versions = array("i", [0]) * items  # of the image that is there; negative: removed at that version
     sequence = 10**21 - changes * 25_000 // 2
     arn, pad = ACCOUNT + table.table, f',"Pad":{{"S":"{"x" * knobs.pad}"}}' if knobs.pad else ""
     for n, number in zip(count(), _picked(items, rng, knobs.skew), strict=False):
