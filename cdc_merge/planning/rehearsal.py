@@ -190,7 +190,7 @@ class Rehearser:
             dialect,
             view=view,
             table=table,
-            row_address=Sql(dialect.row_address),
+            row_address=Sql(dialect.row_address) if dialect.row_address else None,
             timestamp=Sql(dialect.types[Kind.TIMESTAMP]),
         )
 
