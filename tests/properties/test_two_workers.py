@@ -101,7 +101,7 @@ def test_a_standby_takes_over_when_the_holder_has_stopped(warehouse_url: str, tm
         put(harness, OBJECTS[:4])
         wait_until(lambda: ledger(harness) == 4)
         ((token,),) = harness.query(f"SELECT token FROM {harness.metadata}.leases")
-        (holder,) = [w for w in workers if w.sources[0]._lease and w.sources[0]._lease.token == token]
+        (holder,) = [w for w in workers if w.sources[0].held.lease and w.sources[0].held.lease.token == token]
         holder.stop.request()
         put(harness, OBJECTS[4:])
         wait_until(lambda: ledger(harness) == len(OBJECTS))
