@@ -19,13 +19,13 @@ from cdc_merge.errors import (
     UsageError,
 )
 from cdc_merge.exports.finder import find_export
-from cdc_merge.layout import Layout, layout_of
-from cdc_merge.lease import LEASE_SECONDS, Leases, worker_name
-from cdc_merge.ledger import Ledger, SourceState
+from cdc_merge.lease import worker_name
+from cdc_merge.ledger import SourceState
 from cdc_merge.logs import get_logger
 from cdc_merge.merge.plan import MergePlan
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import Settings, Source
+from cdc_merge.open_warehouse import OpenWarehouse
 from cdc_merge.patience import patiently
 from cdc_merge.reconcile.inputs import items_of, requested_items, scanned_items
 from cdc_merge.reconcile.limits import SafetyLimits
@@ -37,7 +37,7 @@ from cdc_merge.reconcile.snapshot import Items, Progress, take_snapshot
 from cdc_merge.reconcile.transaction import Prepared, Transaction, Turn
 from cdc_merge.schema.tables import Inspector
 from cdc_merge.stopping import Stop, Stopping
-from cdc_merge.warehouses import Statement, Warehouse, open_warehouse
+from cdc_merge.warehouses import Statement, Warehouse
 
 log = get_logger("cdc_merge.reconcile")
 
@@ -60,17 +60,15 @@ class Reconciler:
         Raises UsageError for an unknown warehouse scheme.
         """
         self._settings = settings
-        self._owns_warehouse = warehouse is None
-        self._warehouse = warehouse or open_warehouse(settings.warehouse)
+        self._opened = opened = OpenWarehouse.of(settings, warehouse)
+        self._warehouse, self._layout = opened.warehouse, opened.layout
+        self._ledger, self._leases = opened.ledger, opened.leases
         self._stop = stop or Stop()
-        if self._owns_warehouse:
+        if opened.is_ours:
             self._stop.when_overdue(self._warehouse.interrupt)
         self._clock = clock
         self._migrate = migrate
         self._progress = progress
-        self._layout: Layout = layout_of(settings, self._warehouse)
-        self._ledger = Ledger(self._layout.metadata, self._warehouse.dialect)
-        self._leases = Leases(self._layout.metadata, self._warehouse.dialect, ttl=LEASE_SECONDS, holder=worker_name())
 
     def reconcile(
         self,
@@ -89,9 +87,9 @@ class Reconciler:
         Raises Refused when a safety limit says no (nothing was touched), UsageError for an unknown source or export,
         and the errors of stores and warehouses.
         """
-        mine = self._source(source)
+        mine = self._settings.source_named(source)
         self._prepare(dry_run=dry_run)
-        table = self._table(mine)
+        table = self.table_of(mine)
         items = items_of(find_export(mine.exports, export, source=mine.name, table=table))
         return self.reconcile_with(mine, items, dry_run=dry_run, force=force, rebuild=rebuild)
 
@@ -109,9 +107,9 @@ class Reconciler:
         `progress`: told the export's ARN and status each time it is looked at. Raises as `reconcile` does, and
         UsageError where the table or the place to export to is not known.
         """
-        mine = self._source(source)
+        mine = self._settings.source_named(source)
         self._prepare(dry_run=dry_run)
-        items = requested_items(mine, self._known_table(mine), wait=self._wait, progress=progress)
+        items = requested_items(mine, self.known_table(mine), wait=self._wait, progress=progress)
         return self.reconcile_with(mine, items, dry_run=dry_run, force=force, rebuild=rebuild)
 
     def reconcile_scanned(
@@ -128,9 +126,9 @@ class Reconciler:
 
         `progress`: told how many items were read. Raises as `reconcile_requested` does.
         """
-        mine = self._source(source)
+        mine = self._settings.source_named(source)
         self._prepare(dry_run=dry_run)
-        table = self._known_table(mine)
+        table = self.known_table(mine)
         with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
             items = scanned_items(
                 mine,
@@ -147,7 +145,7 @@ class Reconciler:
         self._stop.wait(seconds)
         self._stop.check()
 
-    def _table(self, source: Source) -> str | None:
+    def table_of(self, source: Source) -> str | None:
         """The source's DynamoDB table, as the configuration, its records or an earlier export say."""
         if source.table:
             return source.table
@@ -156,12 +154,13 @@ class Reconciler:
     def _state(self, source: Source) -> SourceState:
         def read() -> SourceState:
             with self._warehouse.session() as session:
-                return self._ledger.state(session, source.name, schema=self._layout.schema)
+                return self._opened.state(session, source.name)
 
         return patiently(read, source=source.name, wait=self._wait)
 
-    def _known_table(self, source: Source) -> str:
-        if table := self._table(source):
+    def known_table(self, source: Source) -> str:
+        """The same. Raises UsageError if nothing says it."""
+        if table := self.table_of(source):
             return table
         raise UsageError(
             "it is not known which DynamoDB table this is",
@@ -192,15 +191,7 @@ class Reconciler:
 
     def close(self) -> None:
         """Close the connection, if it was opened here."""
-        if self._owns_warehouse:
-            self._warehouse.close()
-
-    def _source(self, name: str) -> Source:
-        for source in self._settings.sources:
-            if source.name == name:
-                return source
-        names = ", ".join(s.name for s in self._settings.sources)
-        raise UsageError(f"no source is named {name!r}", hint=f"the configuration has: {names}")
+        self._opened.close()
 
     def _prepare(self, *, dry_run: bool) -> None:
         migrator = Migrator(self._warehouse, self._layout.metadata_schema)

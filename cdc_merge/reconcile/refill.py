@@ -7,7 +7,7 @@ from datetime import datetime
 
 from cdc_merge.batching import Waiting
 from cdc_merge.beside import beside_merges
-from cdc_merge.feed.discovery import Discovery
+from cdc_merge.feed.listing import list_data
 from cdc_merge.feed.store import ObjectStore, open_store
 from cdc_merge.held_lease import HeldLease
 from cdc_merge.layout import Layout
@@ -42,7 +42,6 @@ class Refill:
         self._since = since
         self._warehouse = warehouse
         self._leases = leases
-        self._clock = clock
         self._check_outside = check
         self._store: ObjectStore = open_store(source.changes)
         self._merged: set[ObjectRef] = set()
@@ -59,8 +58,9 @@ class Refill:
 
     def run(self) -> Counts:
         """Merge all objects written since. Raises Transient errors, for another try, and SourceStopped ones."""
-        pages = Discovery(self._store, lambda _refs: set(), self._clock).full()
-        mine = ([r for r in page if r.modified >= self._since and r not in self._merged] for page in pages)
+        mine = (
+            [r for r in page if r.modified >= self._since and r not in self._merged] for page in list_data(self._store)
+        )
         waiting = Waiting(mine, self._source.batch)
         with beside_merges(self._warehouse, self._leases, self._source.name) as opening:
             self._held = HeldLease(self._source.name, self._leases, self._warehouse, opening.lease)
