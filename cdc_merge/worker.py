@@ -182,8 +182,7 @@ class Worker:
                 if pace.failures > _ONCE_TRIES:
                     raise
                 self._report_retry(worker, error)
-                self.stop.wait(_backoff(pace.failures))
-                self.stop.check()
+                self.stop.pause(_backoff(pace.failures))
 
     def run(self) -> RunTotals:
         """Merge what arrives until `stop` is requested. A source that must stop waits for a person; the rest go on.

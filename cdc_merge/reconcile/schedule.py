@@ -166,7 +166,9 @@ class ScheduledReconciles:
         token = self._token(last)
         log.info("export_requested", source=source.name, table=table)
         try:
-            return requested_items(source, table, token=token, wait=self._wait, progress=lambda _arn, _status: None)
+            return requested_items(
+                source, table, token=token, wait=self._stop.pause, progress=lambda _arn, _status: None
+            )
         except CdcMergeError as error:
             if not isinstance(error, Transient):
                 self._requests += 1  # the token would give the same failure again, for hours
@@ -201,10 +203,6 @@ class ScheduledReconciles:
         since = last.finished_at.isoformat() if last else ""
         text = f"cdc-merge {self._source.name} {since} {self._requests}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-    def _wait(self, seconds: float) -> None:
-        self._stop.wait(seconds)
-        self._stop.check()
 
     def _report(self, error: Exception) -> None:
         name, is_refused = self._source.name, isinstance(error, Refused)
