@@ -33,7 +33,6 @@ from cdc_merge.model import (
     Template,
 )
 from cdc_merge.schema.stored import TYPE_OF_TAG, TargetSchema
-from tests.properties.test_reconcile import jumbled
 from tests.support.columns_model import TargetModel, WantedRow, has_known_type
 from tests.support.exports import write_export
 from tests.support.harness import Harness, RowKey, TableRow
@@ -42,6 +41,7 @@ from tests.support.model import Change, Expected, Row, elements, expected, find,
 from tests.support.reconcile_model import MARGIN, START
 from tests.support.records import Record, kinesis_record, stream_record, to_item
 from tests.support.single_table import KEY, KEYS, every_target, every_value, images, targets
+from tests.support.telling import jumbled
 from tests.support.values_model import DUCKDB, POSTGRES, rescued
 
 _numbers = itertools.count()

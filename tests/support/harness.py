@@ -99,7 +99,7 @@ class Harness:
             warehouse.close()
 
     def tables(self) -> dict[str, dict[tuple[str, ...], Landed]]:
-        """Every target's rows, by canonical key."""
+        """Every target's rows, by canonical key; but elements of items are in `rows`."""
         warehouse = self.open()
         try:
             layout = layout_of(self.settings, warehouse)
@@ -107,6 +107,8 @@ class Harness:
                 state = Ledger(layout.metadata, warehouse.dialect).state(session, self.source.name, schema=self.schema)
                 found: dict[str, dict[tuple[str, ...], Landed]] = {t.table: {} for t in self.source.targets}
                 for target, schema in state.schemas.items():
+                    if schema.each is not None:
+                        continue
                     names = [*schema.key_names, *(c.name for c in schema.columns)]
                     columns = ", ".join(warehouse.dialect.quote(n) for n in names)
                     texts = _as_text(warehouse, schema)
