@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -189,6 +190,15 @@ class Harness:
         rows = self.query(f"SELECT partition_key, sort_key, position FROM {self.metadata}.tombstones")
         keys = len(self.source.key)
         return {(p, s)[:keys]: position for p, s, position in rows}
+
+
+_numbers = itertools.count()
+
+
+def fresh(url: str, source: Source, folder: Path) -> Harness:
+    """A harness with tables and objects of its own in the same database."""
+    number = next(_numbers)
+    return Harness(url, source, folder / f"feed{number}", schema=f"s{number}", metadata=f"m{number}")
 
 
 def assert_balanced(totals: RunTotals) -> None:
