@@ -19,6 +19,7 @@ from cdc_merge.planning.preview import preview
 from cdc_merge.status import check
 from cdc_merge.warehouses import Statement
 from tests.support.harness import Harness
+from tests.support.merging import by_hand
 from tests.support.records import stream_record
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -63,15 +64,6 @@ def items(warehouse_url: str, tmp_path: Path) -> Iterator[Harness]:
 def deliver(harness: Harness, *records: dict[str, Any]) -> Any:
     harness.put_records(records)
     return harness.run().counts
-
-
-def by_hand(harness: Harness, sql: str) -> None:
-    warehouse = harness.open()
-    try:
-        with warehouse.session() as session:
-            session.run([Statement("by hand", sql)])
-    finally:
-        warehouse.close()
 
 
 def without_customers(crm: Harness) -> None:
