@@ -70,8 +70,9 @@ def _is_installed(package: str) -> bool:
 
 HEADINGS = (
     *("measure", "case", "seconds", "least – most", "cpu s", "baseline", "seconds", "cpu s", "ratio"),
-    *("goal", "met", "peak MiB", "≤ 1 GiB", "phases"),
+    *("goal", "met", "peak MiB", "≤ 1 GiB", "counted", "phases", "note"),
 )
+_COUNTED = ("requests", "statements", "transactions", "staged_rows", "fetched_bytes", "staged_bytes")
 
 
 def table(figures: Sequence[Figure]) -> str:
@@ -86,7 +87,7 @@ def table(figures: Sequence[Figure]) -> str:
 def _cells(figure: Figure) -> tuple[str, ...]:
     goal = ""
     if figure.goal:
-        forms = {"x": "{:g} ×", "s": "{:g} s", "bytes": "{:.0f} MiB"}
+        forms = {"x": "{:g} ×", "s": "{:g} s", "bytes": "{:.0f} MiB", "requests": "{:g} requests"}
         scale = 2**20 if figure.goal.unit == "bytes" else 1
         goal = "≤ " + forms[figure.goal.unit].format(figure.goal.most / scale)
     return (
@@ -103,8 +104,25 @@ def _cells(figure: Figure) -> tuple[str, ...]:
         {True: "yes", False: "NO", None: ""}[figure.is_met],
         f"{figure.peak / 2**20:.0f}",
         "yes" if figure.peak <= MEMORY_GOAL else "NO",
-        _phases(figure.phases) + (f" (baseline: {_phases(figure.baseline_phases)})" if figure.baseline_phases else ""),
+        _beside(_counted(figure.counts), _counted(figure.baseline_counts)),
+        _beside(_phases(figure.phases), _phases(figure.baseline_phases)),
+        figure.note,
     )
+
+
+def _beside(ours: str, baseline: str) -> str:
+    return f"{ours} (baseline: {baseline})" if ours and baseline else ours
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """What a figure counted beside its time."""
+    texts = []
+    for name in _COUNTED:
+        if name in counts:
+            is_size = name.endswith("_bytes")
+            text = f"{counts[name] / 2**20:,.0f} MiB" if is_size else f"{counts[name]:,}"
+            texts.append(f"{name.removesuffix('_bytes').replace('_', ' ')} {text}")
+    return ", ".join(texts)
 
 
 def _seconds(value: float) -> str:

@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import psycopg2
@@ -15,15 +14,16 @@ import pytest
 
 from bench.baselines import handwritten_upsert
 from bench.checks import digest, require
-from bench.child import Result, run_probe
+from bench.child import run_probe
 from bench.export import shop_export, write_export
 from bench.feed import shop
 from bench.figures import Figure, Goal, Options
 from bench.measures import MEASURES
-from bench.probes import PROBES, merge_loads
+from bench.probes import merge_loads
 from bench.report import BEGIN, END, table, this_machine, write_json, write_readme
 from cdc_merge.exports.finder import find_export
 from cdc_merge.model import Column, ColumnType, Kind
+from tests.support.benches import here
 from tests.support.postgres import fresh_database, postgres_server
 
 RECORDS = 400
@@ -34,11 +34,6 @@ FIGURE = Figure("duckdb", "a case", 5.0, 4.0, 6.0, 7.0, 2**20, 3, goal=Goal(2.5,
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("data")
-
-
-def here(probe: str, **arguments: Any) -> Result:
-    """Run a probe in this process: a smoke run need not be clean."""
-    return Result(PROBES[probe](**arguments), peak=1)
 
 
 @pytest.fixture
