@@ -18,18 +18,13 @@ NAMES = ("pk", "sk", *(column.name for column in COLUMNS))
 _ADDRESSES = f"STRUCT(M STRUCT(Home STRUCT(M STRUCT({', '.join(f'{part} STRUCT(S VARCHAR)' for part in HOME)}))))"
 
 
-def newest(paths: Sequence[Path | str], *, is_newest_only: bool = True) -> str:
-    """SELECT of pk, sk, all of COLUMNS, the sequence number, and whether the item is removed.
-
-    Typed structs are read from the lines at once; a change that is not the newest of its key is passed over, unless
-    all are asked for.
-    """
+def newest(paths: Sequence[Path | str]) -> str:
+    """SELECT of pk, sk, all of COLUMNS, the sequence number, and whether the item is removed."""
     image = ", ".join(f'"{c.path[0]}" {_struct(c)}' for c in COLUMNS)
     keys = "STRUCT(PK STRUCT(S VARCHAR), SK STRUCT(S VARCHAR))"
     change = f"STRUCT(Keys {keys}, NewImage STRUCT({image}), SequenceNumber VARCHAR)"
     listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
     values = ", ".join(f"{_value(column)} AS {column.name}" for column in COLUMNS)
-    kept = "QUALIFY row_number() OVER (PARTITION BY pk, sk ORDER BY sequence DESC) = 1" if is_newest_only else ""
     return f"""
         SELECT d.Keys.PK.S AS pk, d.Keys.SK.S AS sk, {values},
             CAST(d.SequenceNumber AS HUGEINT) AS sequence, eventName = 'REMOVE' AS removed
@@ -38,31 +33,25 @@ def newest(paths: Sequence[Path | str], *, is_newest_only: bool = True) -> str:
             FROM read_json([{listed}], format = 'newline_delimited',
                 columns = {{eventName: 'VARCHAR', dynamodb: '{change}'}})
         )
-        {kept}
+        QUALIFY row_number() OVER (PARTITION BY pk, sk ORDER BY sequence DESC) = 1
     """
 
 
-def rows_after(loads: Sequence[Sequence[Path | str]], *, are_deletes_known: bool = True) -> str:
-    """SELECT of the rows that must be there after these loads; without deletes, the last image of every item is."""
-    each = " UNION ALL ".join(f"({newest(paths)})" for paths in loads)
-    if are_deletes_known:
-        only, then = "", "WHERE NOT removed"
-    else:
-        only, then = "WHERE NOT removed", ""
-    names = ", ".join(NAMES)
-    return f"""
-        SELECT {names} FROM (
-            SELECT * FROM ({each}) {only}
-            QUALIFY row_number() OVER (PARTITION BY pk, sk ORDER BY sequence DESC) = 1
-        ) {then}
-    """
-
-
-def digest_after(loads: Sequence[Sequence[Path | str]], *, are_deletes_known: bool = True) -> Digest:
+def digest_after(loads: Sequence[Sequence[Path | str]]) -> Digest:
     """What `digest` must say of a table with all of COLUMNS after these loads."""
+    each = " UNION ALL ".join(f"({newest(paths)})" for paths in loads)
+    names = ", ".join(NAMES)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        return digest(connection, f"({rows_after(loads, are_deletes_known=are_deletes_known)})", COLUMNS)
+        return digest(
+            connection,
+            f"""(
+                SELECT {names} FROM (
+                    SELECT * FROM ({each}) QUALIFY row_number() OVER (PARTITION BY pk, sk ORDER BY sequence DESC) = 1
+                ) WHERE NOT removed
+            )""",
+            COLUMNS,
+        )
 
 
 def decode_by_sql(*, paths: list[str]) -> dict[str, Step]:

@@ -35,6 +35,8 @@ class Options:
     batch_rows: int = 3_000_000
     batch_postgres_rows: int = 1_000_000
     merged_objects: int = 100_000
+    slow_records: int = 100_000  # for peers that handle rows one by one
+    peers: Sequence[str] | None = None  # only these; None: all
     shape_scale: float = 0.1  # of 1.8 M changes into 30.1 M rows
     data: Path = DATA
     judge: bool = True  # by the goals: they are for the full size

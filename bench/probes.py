@@ -16,6 +16,7 @@ from typing import Any
 from bench import baselines, by_sql, checks, decoding, growing, metering, polling, reconciling
 from bench.child import Step, Watch, workspace
 from bench.feed import COLUMNS, ONE_BATCH, link, settings, settings_for
+from bench.peers import roster
 from bench.shapes import SHAPES, tables_of
 from bench.working import Watched, all_of, merge_again, timed
 from cdc_merge.errors import CdcMergeError
@@ -140,6 +141,7 @@ PROBES: dict[str, Callable[..., Steps]] = {
     **decoding.PROBES,
     **polling.PROBES,
     **metering.PROBES,
+    **roster.PROBES,
 }
 
 

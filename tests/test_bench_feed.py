@@ -48,11 +48,6 @@ def test_the_other_forms_of_a_feed_have_the_same_changes(data: Path) -> None:
     assert digest_after([feed.first]) == digest_after([plain])
 
 
-def test_rows_by_hand_of_someone_who_knows_no_deletes_are_more(data: Path) -> None:
-    loads = [shop(RECORDS, below=data).first, shop(RECORDS, below=data).second]
-    assert digest_after(loads)[0] < digest_after(loads, are_deletes_known=False)[0]
-
-
 def test_a_poll_makes_as_many_requests_for_ten_times_the_merged_objects(options: Options) -> None:
     _, few, few_new, start, many, many_new = MEASURES["poll"](replace(options, judge=True))
     assert start.counts["requests"] == start.baseline_counts["requests"] == 15
