@@ -21,10 +21,10 @@ DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long dynamodb check format golden bench lock clean
+.PHONY: help demo test test-long dynamodb check format golden bench bench-smoke lock clean
 
 help: ## show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 demo: $(RUN) ## merge the sample feed into DuckDB, show the tables, damage and repair them (no cloud, no server)
 	rm -f example/warehouse.duckdb example/warehouse.duckdb.wal
@@ -57,6 +57,9 @@ golden: $(DEV) ## write the golden files of the SQL anew; review them as a diff
 
 bench: $(DEV) ## measure (see bench/)
 	$(BIN)/python -m bench $(ARGS)
+
+bench-smoke: $(DEV) ## run every measure and peer at a tiny size: does it run at all?
+	$(BIN)/python -m bench --smoke $(ARGS)
 
 lock: ## renew requirements-dev.lock with today's releases
 	rm -rf .make/lock
