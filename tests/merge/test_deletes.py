@@ -184,3 +184,16 @@ def test_tombstones_of_before_count_whole_where_deletes_are_ignored_now(warehous
     harness.source = replace(harness.source, targets=(Target("items", deletes=Deletes.IGNORE),))
     assert deliver(harness, put("a", 2, v="late")).stale == 1
     assert values(harness, "items") == {}
+
+
+@pytest.mark.parametrize("deletes", [Deletes.SOFT, Deletes.IGNORE])
+def test_targets_that_take_items_by_their_key_need_not_follow_every_delete(
+    warehouse_url: str, tmp_path: Path, deletes: Deletes
+) -> None:
+    by_key = Target("items", where=(Condition(("PK",), prefix="A#"),), deletes=deletes, has_history=True)
+    harness = shop(warehouse_url, tmp_path, by_key)
+
+    counts = deliver(harness, put("A#1", 1, v="x"), put("B#1", 2, v="y"), remove("A#1", 3), remove("B#1", 4))
+
+    assert list(marks(harness)) == ["A#1"]
+    assert (counts.applied, counts.ignored) == (1, 1)

@@ -225,3 +225,16 @@ def test_a_key_that_the_engine_cannot_hold_is_rescued(postgres_url: str, tmp_pat
         (None, "y", {"_cdc_key": {"S": "c\0"}}),
         ("d", "z", None),
     ]
+
+
+def test_an_attribute_of_an_element_that_is_called_like_the_items_key_gets_a_column_of_its_own(
+    warehouse_url: str, tmp_path: Path
+) -> None:
+    target = Target("lines", columns=(), each=("Items",), evolve=Evolve.ADD)
+    harness = Harness(warehouse_url, Source("shop", "", ("PK",), (target,)), tmp_path / "feed")
+    harness.put_records([change("ORDER#1", 1, {"Items": [{"PK": "mine", "Sku": "a"}]})])
+    harness.run()
+
+    columns = [c.name for c in harness.rows()["lines"][0].columns]
+    own = next(c for c in columns if c.startswith("pk_"))
+    assert harness.query(f"SELECT pk, {own}, sku FROM analytics.lines") == [("ORDER#1", "mine", "a")]
