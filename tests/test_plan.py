@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from cdc_merge.backlog import count_waiting
+from cdc_merge.cli import cli
 from cdc_merge.errors import SchemaConflict
 from cdc_merge.layout import layout_of
 from cdc_merge.model import Column, ColumnType, Condition, Deletes, Evolve, Kind, Mask, Source, Target, Template
@@ -344,3 +346,14 @@ def test_the_command_lists_what_stops_a_source_and_exits_0(command: Command) -> 
         ("items", "email", "no longer configured", REBUILD, False),
         ("items", "note", "no longer configured", REBUILD, False),
     ]
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "postgres", "redshift"])
+def test_the_sql_for_an_engine_is_printed_without_a_connection(tmp_path: Path, dialect: str) -> None:
+    config = tmp_path / "cdc-merge.yaml"
+    config.write_text(
+        "warehouse: postgresql://nobody@127.0.0.1:1/none\nsources:\n  - {name: shop, changes: feed, key: [PK]}\n"
+    )
+    done = CliRunner().invoke(cli, ["plan", "--sql", "--dialect", dialect, "--config", str(config)])
+    assert done.exit_code == 0, done.output
+    assert "CREATE TABLE" in done.output and ("DISTKEY" in done.output) == (dialect == "redshift")

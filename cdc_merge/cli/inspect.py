@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
@@ -10,11 +11,14 @@ import click
 
 from cdc_merge.cli.common import EXIT_FOUND, Context, age, cli, command, emit, print_table
 from cdc_merge.clock import utc_now
-from cdc_merge.layout import layout_of
-from cdc_merge.migrate import Migrator
+from cdc_merge.errors import UsageError
+from cdc_merge.layout import layout_for, layout_of
+from cdc_merge.migrate import Migration, Migrator, migrations
+from cdc_merge.planning.preview import Preview, preview
 from cdc_merge.planning.reader import PlanReader
 from cdc_merge.planning.rehearsal import Rehearser
 from cdc_merge.status import ProbeStatus, SourceStatus, StatusReader, allowed_delay, check
+from cdc_merge.warehouses.engines import BY_NAME
 
 _MOST_SHOWN = 20  # lines of one table of `status`, for people
 
@@ -136,9 +140,22 @@ def check_command(context: Context) -> None:
 @cli.command()
 @click.option("--sql", "with_sql", is_flag=True, help="Print the SQL of a merge too, and views of documents.")
 @click.option("--rows", "with_rows", is_flag=True, help="Read the objects that wait first: what would become of them.")
+@click.option(
+    "--dialect",
+    type=click.Choice(sorted(BY_NAME)),
+    help="As if for an empty warehouse of this engine; nothing is connected to.",
+)
 @command
-def plan(context: Context, *, with_sql: bool, with_rows: bool) -> None:
+def plan(context: Context, *, with_sql: bool, with_rows: bool, dialect: str | None) -> None:
     """What differs between configuration and tables, the DDL that is due, and the SQL of a merge; changes nothing."""
+    if dialect and with_rows:
+        raise UsageError("--rows needs the warehouse, and --dialect connects to none", hint="use one of the two")
+    if dialect:
+        layout = layout_for(context.settings, BY_NAME[dialect])
+        _print_plans(
+            [preview(s, BY_NAME[dialect], layout, None) for s in context.sources], migrations(), context, with_sql
+        )
+        return
     with context.warehouse_as_it_is() as warehouse:
         layout = layout_of(context.settings, warehouse)
         with warehouse.session() as session:
@@ -152,6 +169,10 @@ def plan(context: Context, *, with_sql: bool, with_rows: bool) -> None:
                 p if p.is_stopped else replace(p, rehearsal=rehearser.rehearse(source))
                 for p, source in zip(previews, context.sources, strict=True)
             ]
+    _print_plans(previews, pending, context, with_sql)
+
+
+def _print_plans(previews: Sequence[Preview], pending: Sequence[Migration], context: Context, with_sql: bool) -> None:
     if context.is_json:
         emit(
             {

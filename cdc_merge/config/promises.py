@@ -40,8 +40,10 @@ class Promise:
 
 # A line goes when its feature comes.
 NOT_YET = (
-    Promise(("warehouse",), "a redshift:// warehouse", "write duckdb:/// or postgresql://", begins="redshift"),
-    Promise(("warehouse",), "a snowflake:// warehouse", "write duckdb:/// or postgresql://", begins="snowflake"),
+    Promise(("warehouse",), "a redshift+data:// warehouse", "write redshift://", begins="redshift+"),
+    Promise(
+        ("warehouse",), "a snowflake:// warehouse", "write duckdb:///, postgresql:// or redshift://", begins="snowflake"
+    ),
     Promise(("defaults", "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
     Promise((*_SOURCE, "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
 )

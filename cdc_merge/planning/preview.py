@@ -12,7 +12,7 @@ from cdc_merge.ledger import OUTCOMES, SourceState
 from cdc_merge.merge.plan import Batch, MergePlan
 from cdc_merge.model import Source
 from cdc_merge.planning.rehearsal import Rehearsal
-from cdc_merge.planning.typed_view import Attributes, typed_view
+from cdc_merge.planning.typed_view import Attributes, has_views, typed_view
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.differences import Difference, differences
 from cdc_merge.schema.tables import Inspector
@@ -143,7 +143,11 @@ def preview(
         tuple(plan.ddl(schema_exists=state.schema_exists)),
         (*plan.record_objects(batch, again=False), plan.record_quarantine(batch), *plan.merge(batch)),
         tuple(_unknown(books)),
-        tuple(typed_view(b, layout, seen.get(b.target.table, {})) for b in books if b.target.is_document),
+        tuple(
+            typed_view(b, layout, seen.get(b.target.table, {}))
+            for b in books
+            if b.target.is_document and has_views(dialect)
+        ),
     )
 
 

@@ -42,6 +42,11 @@ class Dialect:
     `schema_exists`: a query that has a row if there is a schema of the name {name}, a literal.
     `sample`: a query of the {keys} of so many ({count}) rows of a {table} at random, where rows have no address.
     `stages_decimals`: whether the bulk path takes decimals; else they are staged as text and cast in SQL.
+    `backslash`: a backslash in a text, where a literal may take it for an escape; None: it stands for itself.
+    `places_rows`: whether a table says by which columns its rows are distributed and sorted.
+    `folds_names`: whether names lose their capitals, quoted or not.
+    `max_text_bytes`, `max_json_bytes`, `max_binary_bytes`: the longest value of a column (UTF-8); None: no limit.
+    `ignores_trailing_blanks`: whether texts that differ in blanks at their end are equal, so that keys must have none.
     `max_added_columns`: how many columns new attributes may add; more go to _cdc_rescued.
     `analyze_staging`: whether the planner needs ANALYZE after a staging table is loaded.
     `one_moment`: a transaction's first statement that makes all that follow see the same moment; None: they do anyhow.
@@ -50,8 +55,8 @@ class Dialect:
     `row_slots`: a query of how many pages a table has (`{table}`, or its name as a literal, `{literal}`), and of how
         many places for rows each has; many may be empty.
     `slot_address`: the `row_address` of a place, numbered from 1, on a page, numbered from 0.
-    `same_rescued`: whether two texts of _cdc_rescued ({a} of the table, {b} staged) are equal, where an attribute that
-        is DynamoDB's NULL is as good as none; never NULL. Asked only where the texts differ.
+    `same_rescued`: whether _cdc_rescued ({column}, as text {a}) says the same as a staged text ({b}); never NULL.
+        An attribute that is DynamoDB's NULL is as good as none, where the engine can tell.
     `same_json`: whether two values ({a}, {b}) of the json type are equal, whatever the order of keys and the spelling
         of numbers; never NULL.
     `widens_decimals`: whether a decimal column can take more digits before the point without its rows being rewritten.
@@ -92,11 +97,18 @@ class Dialect:
     decode_base64: str = "from_base64({})"
     indexes_key: bool = False
     stages_decimals: bool = True
+    backslash: str | None = None
+    places_rows: bool = False
+    folds_names: bool = False
+    max_text_bytes: int | None = None
+    max_json_bytes: int | None = None
+    max_binary_bytes: int | None = None
+    ignores_trailing_blanks: bool = False
     max_added_columns: int = 1000
     take_turns: str | None = None
     one_moment: str | None = None
     row_hash: str | None = None
-    same_rescued: str = "FALSE"
+    same_rescued: str = "({a} IS NOT DISTINCT FROM {b})"
     row_slots: str = "SELECT coalesce(max(rowid) + 1, 0), 1 FROM {table}"
     slot_address: str = "{page}"
     same_json: str = "({a} IS NOT DISTINCT FROM {b})"
@@ -109,8 +121,10 @@ class Dialect:
         return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
     def literal(self, text: str) -> str:
-        """A quoted text literal."""
-        return "'" + text.replace("'", "''") + "'"
+        """A quoted text literal, or an expression of several."""
+        if self.backslash and "\\" in text:
+            return "(" + f" || {self.backslash} || ".join(map(_quoted, text.split("\\"))) + ")"
+        return _quoted(text)
 
     def widens(self, have: ColumnType, wanted: ColumnType) -> bool:
         """Whether a column of one type becomes one of the other at no cost: it holds all that it held, and more."""
@@ -126,6 +140,10 @@ class Dialect:
             precision = self.widened.get(column_type.precision, column_type.precision)
             return f"NUMERIC({precision}, {column_type.scale or 0})"
         return self.types[column_type.kind]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 # DuckDB: https://duckdb.org/docs/stable/sql/data_types/overview
@@ -152,7 +170,8 @@ DUCKDB = Dialect(
     # https://duckdb.org/docs/stable/sql/functions/utility#hashvalue
     row_hash="hash({})",
     # A function of the session (warehouses/duckdb.py), asked only where the texts differ.
-    same_rescued="same_rescued(coalesce({a}, '{{}}'), coalesce({b}, '{{}}'))",
+    same_rescued="CASE WHEN {a} IS NOT DISTINCT FROM {b} THEN TRUE "
+    "ELSE same_rescued(coalesce({a}, '{{}}'), coalesce({b}, '{{}}')) END",
     same_json="CASE WHEN {a} IS NOT DISTINCT FROM {b} THEN TRUE ELSE coalesce(same_json({a}, {b}), FALSE) END",
     decimal_digits=38,
     decimal_scale=18,
@@ -203,13 +222,14 @@ POSTGRES = Dialect(
     one_moment="SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     # Attribute names with U+0000 cannot be unescaped, so such texts are only compared as they are.
     # https://www.postgresql.org/docs/current/functions-json.html#FUNCTIONS-JSON-PROCESSING
-    same_rescued="CASE WHEN strpos(concat({a}, {b}), '\\u0000') > 0 THEN FALSE ELSE "
+    same_rescued="CASE WHEN {a} IS NOT DISTINCT FROM {b} THEN TRUE ELSE "
+    "CASE WHEN strpos(concat({a}, {b}), '\\u0000') > 0 THEN FALSE ELSE "
     + " = ".join(
         'coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") '
         f"FROM json_each(CAST({{{side}}} AS json)) AS e WHERE CAST(e.value AS text) <> '{{{{\"NULL\":true}}}}'), '')"
         for side in "ab"
     )
-    + " END",
+    + " END END",
     # Only the declaration changes: https://www.postgresql.org/docs/release/9.2.0/ (E.24.3.4.2, ALTER TABLE)
     widens_decimals=True,
     # A row must fit a page of 8 kB, some 20 bytes for each value that is stored elsewhere.

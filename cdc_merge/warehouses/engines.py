@@ -9,6 +9,7 @@ from typing import Any
 
 from cdc_merge.errors import UsageError
 from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES, Dialect
+from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,14 @@ ENGINES = (
         warehouse="PostgresWarehouse",
         example="postgresql://user@host/database",
         extra="postgres",
+    ),
+    Engine(
+        schemes=("redshift",),
+        dialect=REDSHIFT,
+        module="cdc_merge.warehouses.redshift",
+        warehouse="RedshiftWarehouse",
+        example="redshift://user@host:5439/database?staging=s3://bucket/prefix/&iam_role=arn",
+        extra="redshift",
     ),
 )
 

@@ -12,6 +12,7 @@ from cdc_merge.errors import AlreadyMerged, LeaseLost, UnreadableObject, Warehou
 from cdc_merge.layout import Layout
 from cdc_merge.merge.plan import Batch, MergePlan
 from cdc_merge.migrate import metadata_names
+from cdc_merge.model import Kind
 from cdc_merge.warehouses import Session, Statement, Warehouse, open_warehouse
 from cdc_merge.warehouses.dialect import DUCKDB
 from cdc_merge.warehouses.transaction import LEDGER_LABEL
@@ -84,16 +85,20 @@ def test_times_come_back_aware_and_in_utc(warehouse: Warehouse) -> None:
 
 def test_json_comes_back_as_text(warehouse: Warehouse) -> None:
     with warehouse.session() as session:
-        assert session.query("""SELECT CAST('{"n": 1.10}' AS json)""") == [('{"n": 1.10}',)]
+        dialect = warehouse.dialect
+        value = dialect.read_json.format(value="""'{"n": 1.10}'""", type=dialect.types[Kind.JSON])
+        assert session.query(f"SELECT {value}") == [('{"n": 1.10}',)]
 
 
 def test_a_text_of_a_megabyte_arrives_whole(warehouse: Warehouse) -> None:
     text = "ä€" * 200_000
+    # Where no text can be so long it comes as its bytes, for what reads JSON.
+    length = 1_000_000 if warehouse.dialect.max_text_bytes else 400_000
     with warehouse.session() as session:
         session.load("staged", reader(t=[text, None, text]))
         assert session.query("SELECT length(t), count(*) FROM staged GROUP BY t ORDER BY 2") == [
             (None, 1),
-            (400_000, 2),
+            (length, 2),
         ]
 
 
@@ -234,6 +239,8 @@ def test_other_rows_than_expected_undo_everything_and_raise_what_the_statement_s
 
 
 def test_a_key_that_is_in_the_ledger_already_means_already_merged(warehouse: Warehouse) -> None:
+    if not warehouse.dialect.enforces_keys:
+        pytest.skip("no key is enforced: the statement looks before it inserts")
     t = warehouse.dialect.quote(schema_of(warehouse), "objects")
     with warehouse.session() as session:
         do(session, f"CREATE TABLE {t} (a bigint PRIMARY KEY, b bigint)", f"INSERT INTO {t} VALUES (1, 1)")
