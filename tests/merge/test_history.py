@@ -216,6 +216,15 @@ def test_what_a_reconcile_repairs_is_a_version_as_of_the_floor(shop: Harness, ex
     assert story(shop, "missing") == [("reconcile", floor, after, "found"), ("delete", after, None, None)]
 
 
+def test_a_repair_comes_after_the_changes_of_its_very_time(shop: Harness, export: Export) -> None:  # noqa: F811
+    deliver(shop, put("a", 1, at=FLOOR, Name="one"))
+    reconcile(shop, export([to_item({"PK": "a", "Type": "Customer", "Name": "repaired"})]))
+    deliver(shop, put("a", 2, at=FLOOR, Name="late"))
+    floor = second(FLOOR)
+    rows = shop.query(f"SELECT name, _cdc_valid_to FROM {shop.schema}.customers_history ORDER BY _cdc_valid_to, name")
+    assert [(name, second(end)) for name, end in rows] == [("late", floor), ("one", floor), ("repaired", None)]
+
+
 def test_a_rebuild_leaves_the_history_as_it_is_but_for_new_columns(shop: Harness, export: Export) -> None:  # noqa: F811
     name = Column("name", ("Name",), ColumnType(Kind.TEXT))
     city = Column("city", ("City",), ColumnType(Kind.TEXT))

@@ -27,7 +27,7 @@ from cdc_merge.warehouses import open_warehouse
 from cdc_merge.warehouses.dialect import POSTGRES
 from tests.properties.story import contents
 from tests.support.harness import Harness
-from tests.support.rebuilding import (
+from tests.support.rebuilding import (  # noqa: F401
     AFTER,
     AS_OF,
     BEFORE,
@@ -47,6 +47,7 @@ from tests.support.rebuilding import (
     columns,
     counts,
     execute,
+    export_by_key,
     image,
     merged,
     orders,
