@@ -25,6 +25,7 @@ from cdc_merge.warehouses import Warehouse, open_warehouse
 from cdc_merge.worker import RunTotals
 
 EXIT_FOUND = 4
+_CLOCKS_DIFFER = 60  # seconds, of which nothing is said
 
 
 class Context:
@@ -36,9 +37,13 @@ class Context:
         self.output = output
 
     @functools.cached_property
+    def config(self) -> Path:
+        """The file of the configuration."""
+        return find_config(self._config, environ=os.environ, cwd=Path.cwd())
+
+    @functools.cached_property
     def settings(self) -> Settings:
-        path = find_config(self._config, environ=os.environ, cwd=Path.cwd())
-        settings = load_config(path, environ=os.environ)
+        settings = load_config(self.config, environ=os.environ)
         for name in self._names:
             settings.source_named(name)
         return settings
@@ -64,7 +69,7 @@ class Context:
                 yield warehouse
                 return
             with TemporaryDirectory(prefix="cdc-merge-") as folder:
-                yield open_warehouse(f"duckdb:///{folder}/empty.duckdb")
+                yield open_warehouse(f"duckdb:///{folder}/empty.duckdb?catalog=_cdc_file")
 
     @property
     def is_json(self) -> bool:
@@ -142,10 +147,16 @@ def age(moment: datetime | None, now: datetime) -> str:
     if moment is None:
         return "never"
     seconds = int((now - moment).total_seconds())
+    if seconds <= -_CLOCKS_DIFFER:
+        return f"{_span(-seconds)} in the future"
+    return f"{_span(max(seconds, 0))} ago"
+
+
+def _span(seconds: int) -> str:
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
         if seconds >= size:
-            return f"{seconds // size}{unit} ago"
-    return f"{max(seconds, 0)}s ago"
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
