@@ -227,9 +227,10 @@ def test_a_forgotten_item_is_no_sample_any_more(shop: Harness) -> None:
     with_targets(shop, TYPED)
     deliver(shop, item("a", 1, Age="old"))
     holdings = Forgetter(shop.settings, "shop", ["b", "1"]).look()
-    assert Forgetter(shop.settings, "shop", ["b", "1"]).erase(holdings).samples == 0
+    assert Forgetter(shop.settings, "shop", ["b", "1"]).erase(holdings).misfits == 0
     assert misfits(shop)["items.age"].first_key == '["a", "1"]'
-    assert Forgetter(shop.settings, "shop", ["a", "1"]).erase(holdings).samples == 1
+    forgotten = Forgetter(shop.settings, "shop", ["a", "1"]).erase(holdings)
+    assert (forgotten.samples, forgotten.misfits) == (0, 1)
     found = misfits(shop)["items.age"]
     assert (found.rows, found.first_key, found.first_value) == (1, None, None)
     deliver(shop, item("b", 2, Age="older"))
