@@ -75,7 +75,7 @@ def _check_targets(source: Source, dialect: Dialect, layout: Layout, state: Sour
         try:
             (book,) = there.open_books(replace(source, targets=(target,)))
         except SchemaConflict as error:
-            yield Finding(subject, _placed(error, subject), error.hint or "see the configuration")
+            yield Finding(subject, _message(error, subject), error.hint or "see the configuration")
             continue
         yield Finding(subject, "is there" if book.stored else "will be created by the first batch")
 
@@ -137,6 +137,11 @@ def _judge(source: Source, seen: Glimpse) -> Iterator[Finding]:
             names = ", ".join(f"{c.name} (from {origin(c)})" for c in found.blank)
             message = f"no value in {count(found.items, 'item')} that were read: {names}"
             yield Finding(subject, message, "see whether the names of the attributes are right", is_doubt=True)
+
+
+def _message(error: CdcMergeError, subject: str) -> str:
+    """What an error says, with its place where that is not the subject itself."""
+    return error.message if error.where in (None, subject) else f"{error.where}: {error.message}"
 
 
 def _placed(error: CdcMergeError, otherwise: str) -> str:

@@ -594,6 +594,19 @@ def test_what_is_no_command_is_wrong_usage(arguments: list[str]) -> None:
     invoke(*arguments, exits=2)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["reconcile", "arcade"], "to name a source: cdc-merge reconcile --source arcade"),
+        (["--config", "x.yaml", "run"], "options stand after the command: cdc-merge COMMAND --config …"),
+        (["quarantine", "--source", "a", "list"], "after the command: cdc-merge quarantine COMMAND --source …"),
+        (["replay", "--from", "yesterday"], "write 2026-11-24 or 2026-11-24T10:58:00Z (UTC)"),
+    ],
+)
+def test_what_is_often_mistyped_is_told_how_to_write(arguments: list[str], hint: str) -> None:
+    assert hint in invoke(*arguments, exits=2, prog_name="cdc-merge").output
+
+
 def test_every_command_explains_itself() -> None:
     names = re.findall(r"^  ([a-z]+)  ", invoke("--help").stdout, re.M)
     assert {"run", "status", "plan", "check", "migrate", "replay", "quarantine"} <= set(names)

@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
 import click
 
 from cdc_merge.cli.common import Context, cli, command, emit, print_table, report_run
+from cdc_merge.cli.usage import Moment
 from cdc_merge.errors import CdcMergeError, SourceStopped, Transient, UsageError
 from cdc_merge.feed.listing import list_data
 from cdc_merge.layout import layout_of
@@ -39,14 +40,14 @@ def _worker(context: Context) -> Iterator[Worker]:
 @click.option(
     "--from",
     "since",
-    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]),
+    type=Moment(),
     metavar="T",
     help="Objects written at or after this time (UTC).",
 )
 @click.option(
     "--to",
     "until",
-    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]),
+    type=Moment(),
     metavar="T",
     help="Objects written at or before this time (UTC).",
 )
@@ -72,9 +73,9 @@ def replay(context: Context, *, since: datetime | None, until: datetime | None, 
 def _is_wanted(ref: ObjectRef, keys: tuple[str, ...], since: datetime | None, until: datetime | None) -> bool:
     if keys and ref.key not in keys:
         return False
-    if since and ref.modified < since.replace(tzinfo=UTC):
+    if since and ref.modified < since:
         return False
-    return not (until and ref.modified > until.replace(tzinfo=UTC))
+    return not (until and ref.modified > until)
 
 
 @cli.group()

@@ -18,10 +18,12 @@ from rich.console import Console
 from rich.table import Table
 
 from cdc_merge import logs
+from cdc_merge.cli.usage import Commands
 from cdc_merge.config import find_config, load_config
 from cdc_merge.errors import CdcMergeError
 from cdc_merge.model import Settings, Source
 from cdc_merge.warehouses import Warehouse, open_warehouse
+from cdc_merge.words import count
 from cdc_merge.worker import RunTotals
 
 EXIT_FOUND = 4
@@ -159,7 +161,7 @@ def _span(seconds: int) -> str:
     return f"{seconds}s"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="cdc-merge", prog_name="cdc-merge")
 def cli() -> None:
     """Keep warehouse tables true to a DynamoDB table, from the change objects Firehose writes to S3."""
@@ -173,8 +175,8 @@ def report_run(context: Context, totals: RunTotals, seconds: float) -> None:
     else:
         c = totals.counts
         click.echo(
-            f"{c.objects} objects, {c.records} records in {seconds:.1f} s: {c.applied} applied, "
-            f"{c.superseded} superseded, {c.stale} stale, {c.ignored} ignored, {c.quarantined} quarantined"
+            f"{count(c.objects, 'object')}, {count(c.records, 'record')} in {seconds:.1f} s: {c.applied:,} applied, "
+            f"{c.superseded:,} superseded, {c.stale:,} stale, {c.ignored:,} ignored, {c.quarantined:,} quarantined"
         )
         rows = [(t, n["inserted"], n["updated"], n["deleted"]) for t, n in c.targets.items()]
         if rows:

@@ -16,6 +16,7 @@ from cdc_merge.migrate import Migrator
 from cdc_merge.planning.reader import PlanReader
 from cdc_merge.planning.rehearsal import Rehearser
 from cdc_merge.status import ProbeStatus, SourceStatus, StatusReader, allowed_delay
+from cdc_merge.words import count
 
 _MOST_SHOWN = 20  # lines of one table of `status`, for people
 
@@ -50,15 +51,15 @@ def status(context: Context, *, is_check: bool, no_backlog: bool) -> None:
 
 
 def _print_status(s: SourceStatus, remark: str, now: datetime) -> None:
-    waiting = "not counted" if s.backlog is None else f"{s.backlog} objects"
+    waiting = "not counted" if s.backlog is None else count(s.backlog, "object")
     if s.oldest_waiting:
         waiting += f", the oldest written {age(s.oldest_waiting, now)}"
     click.echo(f"source {s.source}" + (f" ({remark})" if remark else ""))
     click.echo(f"  last merge      {age(s.last_merge, now)}; newest change {age(s.newest_change, now)}")
     click.echo(f"  waiting         {waiting}")
     click.echo(
-        f"  merged          {s.objects} objects, {s.totals['records']} records: "
-        + ", ".join(f"{count} {name}" for name, count in s.totals.items() if name != "records")
+        f"  merged          {count(s.objects, 'object')}, {count(s.totals['records'], 'record')}: "
+        + ", ".join(f"{records:,} {name}" for name, records in s.totals.items() if name != "records")
     )
     click.echo(f"  quarantine      {_waiting_in_quarantine(s)}")
     click.echo(f"  tombstones      {s.tombstones} held")

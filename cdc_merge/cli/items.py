@@ -12,14 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cdc_merge.cli.common import Context, cli, command, emit
+from cdc_merge.cli.usage import Moment
 from cdc_merge.errors import UsageError
 from cdc_merge.explain import Explanation, TableExplained, explain
 from cdc_merge.forget import Forgetter, Forgotten, Holdings
 from cdc_merge.items.changes import Change
 from cdc_merge.items.fates import Fate
 from cdc_merge.words import count
-
-_TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
 
 
 @contextmanager
@@ -43,12 +42,8 @@ def _progress(context: Context) -> Iterator[Callable[[int, int], None]]:
 @cli.command("explain")
 @click.argument("name", metavar="SOURCE")
 @click.argument("words", nargs=-1, required=True, metavar="KEY...")
-@click.option(
-    "--from", "since", type=click.DateTime(_TIMES), metavar="T", help="Objects written at or after this time (UTC)."
-)
-@click.option(
-    "--to", "until", type=click.DateTime(_TIMES), metavar="T", help="Objects written at or before this time (UTC)."
-)
+@click.option("--from", "since", type=Moment(), metavar="T", help="Objects written at or after this time (UTC).")
+@click.option("--to", "until", type=Moment(), metavar="T", help="Objects written at or before this time (UTC).")
 @command
 def explain_command(
     context: Context, *, name: str, words: tuple[str, ...], since: datetime | None, until: datetime | None
@@ -59,8 +54,8 @@ def explain_command(
             context.settings,
             name,
             words,
-            since=since.replace(tzinfo=UTC) if since else None,
-            until=until.replace(tzinfo=UTC) if until else None,
+            since=since,
+            until=until,
             progress=progress,
         )
     if context.is_json:

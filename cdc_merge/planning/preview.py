@@ -17,6 +17,7 @@ from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.differences import Difference, differences
 from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect, Statement
+from cdc_merge.words import count
 
 _NOW = datetime(2000, 1, 1, tzinfo=UTC)  # a stand-in, so that the same plan prints the same text
 
@@ -85,7 +86,8 @@ def _waits(waiting: Waiting) -> str:
     if waiting.trouble:
         return f"the feed cannot be listed: {waiting.trouble}"
     least = "" if waiting.is_all else "at least "
-    return f"{least}{waiting.objects:,} objects ({waiting.bytes:,} bytes) wait to be merged"
+    verb = "waits" if waiting.objects == 1 else "wait"
+    return f"{least}{count(waiting.objects, 'object')} ({waiting.bytes:,} bytes) {verb} to be merged"
 
 
 def _foreseen(rehearsal: Rehearsal, waiting: Waiting | None) -> Iterator[str]:
@@ -99,7 +101,7 @@ def _foreseen(rehearsal: Rehearsal, waiting: Waiting | None) -> Iterator[str]:
             yield f"--     {rehearsal.cure}"
     elif (counts := rehearsal.counts) and rehearsal.objects:
         outcomes = ", ".join(f"{getattr(counts, outcome):,} {outcome}" for outcome in OUTCOMES)
-        yield f"-- {these} hold {counts.records:,} records: {outcomes}"
+        yield f"-- {these} hold {count(counts.records, 'record')}: {outcomes}"
         for target, rows in counts.targets.items():
             yield f"--   {target}: {', '.join(f'{count:,} {change}' for change, count in rows.items())}"
 
