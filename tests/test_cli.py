@@ -486,6 +486,7 @@ def test_the_quarantine_is_listed_shown_and_discarded(merged: Shop) -> None:
     assert {k: v for k, v in shown.items() if k != "raw"} == entry
     text = merged("quarantine", "show", entry["id"]).stdout
     assert entry["detail"] in text and shown["raw"] in text
+    assert f"  cure    {entry['cure']}\n" in text
     merged("quarantine", "discard", exits=2)
     merged("quarantine", "discard", entry["id"], "--all", exits=2)
     assert merged.json("quarantine", "discard", entry["id"][:6]) == {"discarded": 1}

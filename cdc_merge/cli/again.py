@@ -14,6 +14,7 @@ import click
 
 from cdc_merge.cli.common import Context, cli, command, emit, print_table, report_run
 from cdc_merge.cli.usage import Moment
+from cdc_merge.cures import CURES
 from cdc_merge.errors import CdcMergeError, SourceStopped, Transient, UsageError
 from cdc_merge.feed.listing import list_data
 from cdc_merge.layout import layout_of
@@ -95,6 +96,7 @@ def _entries(context: Context, ids: Sequence[str] = (), *, with_raw: bool = Fals
 
 def _entry_document(entry: Entry) -> dict[str, object]:
     document = asdict(entry)
+    document["cure"] = CURES.get(entry.reason)
     document["raw"] = None if entry.raw is None else entry.raw.decode("utf-8", "backslashreplace")
     return document
 
@@ -125,7 +127,10 @@ def quarantine_show(context: Context, *, ids: tuple[str, ...]) -> None:
         click.echo(f"{e.id}  {e.source}\n  object  {e.bucket}/{e.object_key} ({e.version})")
         if not e.is_object:
             click.echo(f"  record  {e.record}, at byte {e.byte_offset} of the uncompressed object")
-        click.echo(f"  reason  {e.reason}: {e.detail}\n  since   {e.quarantined_at.isoformat()}")
+        click.echo(f"  reason  {e.reason}: {e.detail}")
+        if not e.is_object and e.reason in CURES:  # what is said of an object has its own hint
+            click.echo(f"  cure    {CURES[e.reason]}")
+        click.echo(f"  since   {e.quarantined_at.isoformat()}")
         if e.raw is not None:
             click.echo(e.raw.decode("utf-8", "backslashreplace"))
 

@@ -50,7 +50,9 @@ class Preview:
             lines.append(f"-- {_waits(self.waiting)}")
         if self.rehearsal:
             lines += _foreseen(self.rehearsal, self.waiting)
-        lines += _said(self.differences)
+        lines += _said(
+            self.differences, is_idle=self.waiting is not None and self.waiting.is_all and not self.waiting.objects
+        )
         lines += [f"-- {u}" for u in self.unknown]
         for statement in (*self.ddl, *((*self.merge, *self.views) if with_sql else ())):
             lines.append(f"\n-- [{statement.label}]\n{statement.sql};")
@@ -72,11 +74,12 @@ class Preview:
         return document
 
 
-def _said(found: Sequence[Difference]) -> Iterator[str]:
+def _said(found: Sequence[Difference], *, is_idle: bool) -> Iterator[str]:
     if not found:
         yield "-- the tables are as the configuration asks"
     if any(d.stops for d in found):
-        yield "-- the source is STOPPED: nothing is merged until what is marked with ! is mended"
+        idle = "; as nothing waits, a run has nothing to stop at yet" if is_idle else ""
+        yield f"-- the source is STOPPED: nothing is merged until what is marked with ! is mended{idle}"
     for d in found:
         yield f"-- {'!' if d.stops else ' '} {d.where}: {d.change}: {d.message}"
         yield f"--     {d.cure}"
