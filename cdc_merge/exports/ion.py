@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from isal import igzip
 
-from cdc_merge.errors import Refused, UnreadableObject, UsageError
+from cdc_merge.errors import Refused, UnreadableObject, UsageError, how_to_install
 from cdc_merge.exports.manifest import TAKE_ANEW
 from cdc_merge.feed.compression import Reader, open_plain
 
@@ -36,7 +36,7 @@ def require_ion() -> ModuleType:
     except ImportError as error:
         raise UsageError(
             "the export is in Ion, and the library that reads Ion is not installed",
-            hint="pip install 'cdc-merge[ion]'",
+            hint=how_to_install("ion"),
         ) from error
     return simpleion  # type: ignore[no-any-return]
 

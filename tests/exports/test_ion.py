@@ -225,4 +225,4 @@ def test_without_the_extra_the_user_is_told_to_install_it(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "amazon.ion", None)
     with pytest.raises(UsageError) as caught:
         require_ion()
-    assert caught.value.hint == "pip install 'cdc-merge[ion]'"
+    assert caught.value.hint == "pip install 'cdc-merge[ion]', or in a clone of the repository: pip install '.[ion]'"
