@@ -193,7 +193,9 @@ def test_the_two_questions_can_be_asked_of_what_infer_proposes(folder: Path) -> 
     spent, sold = (query.replace("ecommerce_", "") for query in blocks("sql", TABLES))
     of_lines = "FROM order_lines"
     assert of_lines in sold
-    sold = sold.replace(of_lines, "FROM orders_items JOIN (SELECT order_id, status FROM orders) AS o USING (order_id)")
+    sold = sold.replace(
+        of_lines, "FROM items_in_orders JOIN (SELECT order_id, status FROM orders) AS o USING (order_id)"
+    )
     assert answers(Config.load(folder / "proposed.yaml"), [spent, sold]) == shown()
 
 
