@@ -25,6 +25,11 @@ class CdcMergeError(Exception):
         return f"{text}\n  hint: {self.hint}" if self.hint else text
 
 
+def how_to_install(extra: str) -> str:
+    """The hint for a library that comes with an extra of the package."""
+    return f"pip install 'cdc-merge[{extra}]', or in a clone of the repository: pip install '.[{extra}]'"
+
+
 # --- reaction: stop before doing anything; the user mends the command or the file -----------------------
 
 

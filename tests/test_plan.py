@@ -199,7 +199,10 @@ def test_all_differences_are_told_at_once(shop: Harness) -> None:
         ("third", "new table", "cdc-merge run", False),
     ]
     text = plan(shop).as_text(with_sql=True)
-    assert "STOPPED" in text
+    assert (
+        "STOPPED: nothing is merged until what is marked with ! is mended; as nothing waits, a run has nothing" in text
+    )
+    assert "as the source has no `exports`, add them, or say --export PLACE or --scan" in text
     assert "! items.email: mask: its mask is hash, is to be none" in text
     assert all(line.startswith("--") for line in text.splitlines())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from cdc_merge.config.document import Finding, Mark
+from cdc_merge.config.marks import Finding, Mark
 from cdc_merge.warehouses.dialect import Dialect
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cdc_merge.config.document import Finding, Loc, Mark, Node
+from cdc_merge.config.document import Loc, Node
+from cdc_merge.config.marks import Finding, Mark
 
 _ANY = "*"
 _SOURCE = ("sources", _ANY)

@@ -147,8 +147,7 @@ class SchemaBook:
             raise SchemaConflict(
                 f"it is to be {self.dialect.type_name(column.type)}, but {label} has a {column.name} of another type",
                 where=f"target {self.target.table}.{column.name}",
-                hint=f"give the column another name, or: ALTER TABLE {self.dialect.quote(label)} "
-                f"RENAME COLUMN {self.dialect.quote(column.name)} to another name",
+                hint=f"give the column another name, or rename that of {label}: ALTER TABLE … RENAME COLUMN …",
             )
 
     def _append(self, columns: Iterable[TypedColumn]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from cdc_merge.errors import UsageError
+from cdc_merge.errors import UsageError, how_to_install
 from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES, Dialect
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 
@@ -29,7 +29,7 @@ class Engine:
             return getattr(import_module(self.module), self.warehouse)
         except ImportError as error:
             raise UsageError(
-                f"the driver for {self.schemes[0]}:// is not installed", hint=f"pip install 'cdc-merge[{self.extra}]'"
+                f"the driver for {self.schemes[0]}:// is not installed", hint=how_to_install(self.extra or "all")
             ) from error
 
 

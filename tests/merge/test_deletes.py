@@ -141,6 +141,29 @@ def test_an_expired_item_is_kept_and_a_deleted_one_is_not(keeping: Harness) -> N
     assert list(values(keeping, "items")) == ["a"]
 
 
+@pytest.mark.parametrize("expiries", [(40,), (40, 50)], ids=["once", "twice"])
+def test_what_moved_away_before_it_expired_does_not_come_back(
+    warehouse_url: str, tmp_path: Path, expiries: tuple[int, ...]
+) -> None:
+    """The expiry itself means nothing to `customers`. The tombstone knows what the row that it took away knew."""
+    harness = shop(warehouse_url, tmp_path, replace(CUSTOMERS, expired=Expired.KEEP), Target("all_items"))
+    deliver(harness, put("a", 30, Type="Order"))
+    for sequence in expiries:
+        deliver(harness, expire("a", sequence))
+    assert deliver(harness, put("a", 20, Type="Customer")).stale == 1
+    assert (values(harness, "customers"), values(harness, "all_items")) == ({}, {})
+
+
+def test_a_late_image_is_marked_as_of_the_change_that_counts_not_of_the_expiry(
+    warehouse_url: str, tmp_path: Path
+) -> None:
+    kept = replace(ORDERS, deletes=Deletes.SOFT, expired=Expired.KEEP)
+    harness = shop(warehouse_url, tmp_path, kept, Target("all_items"))
+    deliver(harness, put("a", 30, Type="Customer"), expire("a", 40))
+    deliver(harness, put("a", 20, Type="Order", v="x"))
+    assert marks(harness, "orders") == {"a": ("x", second(30))}
+
+
 def test_only_the_service_expires_items(keeping: Harness) -> None:
     person = {**remove("a", 2), "userIdentity": {"type": "User", "principalId": "dynamodb.amazonaws.com"}}
     deliver(keeping, put("a", 1, v="x"), person)
