@@ -125,6 +125,10 @@ class DecodingFailed(SourceStopped):
     """Decoding met with something nobody foresaw, or has too little memory or disk; the log has the traceback."""
 
 
+class BatchTooLarge(SourceStopped):
+    """A batch does not fit the memory it may use; a smaller one may, and one of a single object is for a person."""
+
+
 class MissingMetadata(SourceStopped):
     """The metadata tables are not there, or not of this version."""
 
