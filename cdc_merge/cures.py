@@ -19,6 +19,7 @@ CURES: Mapping[str, str] = {
     "no_image": "mend the Lambda that drops it; if the stream has no new images, the source stops instead",
     "key_too_long": "merge this source into DuckDB, or shorten the key",
     "key_has_nul": "merge this source into DuckDB, or write the item under another key",
+    "key_ends_in_blank": "merge this source into another warehouse, or write the item under another key",
     "key_too_precise": "merge this source into Postgres",
     "corrupt": "put the object there again, then retry; or discard",
     "too_large": "if it is no mistake, raise `batch.bytes`, then retry",

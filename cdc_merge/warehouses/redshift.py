@@ -11,7 +11,6 @@ import duckdb
 import psycopg2
 import psycopg2.extensions
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cdc_merge.errors import CdcMergeError, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.warehouses import Observer, Row, Statement
@@ -134,7 +133,7 @@ class RedshiftSession:
         """
         self.has_staged = True
         label, quoted = f"load {table}", REDSHIFT.quote(table)
-        few, everything = few_rows(_checked(reader, label))
+        few, everything = few_rows(reader)
         if few is not None:
             definition = columns(few.schema, staged_types(few.schema))
             self._link.execute(f"DROP TABLE IF EXISTS {quoted}", label)
@@ -187,32 +186,6 @@ class RedshiftSession:
     def query(self, sql: str) -> list[Row]:
         """Rows of one reading statement. Times are aware, in UTC; JSON is text; binary is bytes."""
         return self._link.query(sql)
-
-
-_KEYS = ("partition_key", "sort_key")
-
-
-def _checked(reader: pa.RecordBatchReader, label: str) -> pa.RecordBatchReader:
-    """The reader's batches; a key that ends in a blank is equal to the one without it here, so none may come.
-
-    https://docs.aws.amazon.com/redshift/latest/dg/r_Character_types.html
-    """
-    keys = [name for name in _KEYS if name in reader.schema.names]
-    if not keys:
-        return reader
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for batch in reader:
-            for name in keys:
-                if pc.any(pc.ends_with(batch[name], " ")).as_py():
-                    raise WarehouseRefused(
-                        "a key ends in a blank, and Redshift cannot tell it from the same key without it",
-                        where=label,
-                        hint="such items cannot be kept in Redshift: change their key in DynamoDB",
-                    )
-            yield batch
-
-    return pa.RecordBatchReader.from_batches(reader.schema, batches())
 
 
 def _reaction(connection: Connection, error: psycopg2.Error, label: str) -> CdcMergeError:

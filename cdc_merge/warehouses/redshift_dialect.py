@@ -9,10 +9,10 @@ _DOCS = "https://docs.aws.amazon.com/redshift/latest/dg"
 
 LIMITS = (
     Limit(
-        "a key that ends in a blank stops its source: texts that differ in trailing blanks are equal",
+        "a key that ends in a blank goes to quarantine: texts that differ in trailing blanks are equal",
         f"{_DOCS}/r_Character_types.html",
     ),
-    Limit("a text of more than 65,535 bytes stops its source", f"{_DOCS}/r_Character_types.html"),
+    Limit("a text of more than 65,535 bytes is kept in _cdc_rescued", f"{_DOCS}/r_Character_types.html"),
     Limit(
         "a JSON value of more than 1,000,000 bytes cannot be parsed in SQL, and stops its source",
         f"{_DOCS}/r_SUPER_type.html",

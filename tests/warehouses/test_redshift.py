@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
@@ -11,10 +13,14 @@ import pyarrow as pa
 import pytest
 
 from cdc_merge.errors import UnreadableObject, UsageError, WarehouseRefused, WarehouseUnavailable
+from cdc_merge.model import Source, Target
 from cdc_merge.warehouses import Statement, open_warehouse
 from cdc_merge.warehouses.redshift_staging import Stage
 from cdc_merge.warehouses.redshift_url import read_url
+from tests.support.harness import Harness
+from tests.support.records import Record, stream_record
 
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
 ARN = "arn:aws:iam::123456789012:role/reads"
 MANY = pa.table({"n": range(1000), "t": [f"it's {n}" for n in range(1000)]})
 
@@ -113,3 +119,27 @@ def test_a_few_rows_and_many_arrive_the_same(redshift_url: str) -> None:
         rows = session.query("SELECT n, t, b FROM few ORDER BY n")
         assert rows == session.query("SELECT DISTINCT n, t, b FROM many ORDER BY n")
         assert [row[1] for row in rows] == hostile
+
+
+def put(key: str, sequence: int, **attributes: str) -> Record:
+    return stream_record({"PK": key}, attributes, sequence=sequence, at=T0)
+
+
+def test_a_key_that_ends_in_a_blank_waits_in_quarantine(redshift_url: str, tmp_path: Path) -> None:
+    harness = Harness(redshift_url, Source("s", "", ("PK",), (Target("items"),)), tmp_path / "feed")
+    harness.put_records([put("a ", 1, v="x"), put("a", 1, v="y"), put(" b", 1, v="z"), put("a ", 2, v="w")])
+    counts = harness.run().counts
+    assert (counts.applied, counts.quarantined) == (2, 2)
+    assert harness.query("SELECT DISTINCT reason FROM cdc_merge.quarantine") == [("key_ends_in_blank",)]
+    assert {key: landed.item["v"] for key, landed in harness.tables()["items"].items()} == {("a",): "y", (" b",): "z"}
+
+
+def test_a_text_that_is_longer_than_text_may_be_is_rescued(redshift_url: str, tmp_path: Path) -> None:
+    harness = Harness(redshift_url, Source("s", "", ("PK",), (Target("items"),)), tmp_path / "feed")
+    fits, too_long = "ä" * 32_767 + "x", "ä" * 32_768
+    harness.put_records([put("fits", 1, v=fits), put("long", 1, v=too_long)])
+    assert harness.run().counts.applied == 2
+    landed = harness.tables()["items"]
+    assert landed[("fits",)].item["v"] == fits
+    assert landed[("long",)].item["v"] == too_long
+    assert harness.query("SELECT 1 FROM analytics.items WHERE v IS NULL") == [(1,)]
