@@ -64,14 +64,8 @@ REDSHIFT_EACH_TIME = (
 REDSHIFT_LONG = (
     *("properties/test_deletes", "properties/test_history", "properties/test_signals", "properties/test_two_workers"),
     *("reconcile/test_newer", "reconcile/test_deletes", "reconcile/test_incremental", "reconcile/test_limits"),
-    *("reconcile/test_locks", "reconcile/test_probe"),
+    *("reconcile/test_locks", "reconcile/test_probe", "test_explain", "test_forget"),
 )
-
-# Known, and to be mended: these announce it when they pass.
-REDSHIFT_NOT_YET = {
-    "test_a_forgotten_item_does_not_come_back": "items/sql says raw without quotes, a word of Redshift's",
-    "test_a_forgotten_item_is_in_no_history_and_stays_out_if_that_is_asked_for": "the same",
-}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -82,9 +76,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if module not in REDSHIFT_LONG:
                 continue
             item.add_marker(pytest.mark.long)
-        name = getattr(item, "originalname", item.name)
-        if item.get_closest_marker("redshift") and name in REDSHIFT_NOT_YET:
-            item.add_marker(pytest.mark.xfail(reason=REDSHIFT_NOT_YET[name], strict=True))
         kept.append(item)
     items[:] = kept
 

@@ -197,7 +197,9 @@ def reasons_in_the_code() -> set[str]:
         reasons |= set(pair)
     damage = re.search(r"^DAMAGE\b.*?^\}", source, re.MULTILINE | re.DOTALL)
     reasons |= set(re.findall(r'^    "(\w+)":', damage[0], re.MULTILINE)) if damage else set()
-    reasons |= set(re.findall(r"""["'](key_(?:too_long|has_nul|ends_in_blank|too_precise)|no_image|unknown_event)["']""", source))
+    reasons |= set(
+        re.findall(r"""["'](key_(?:too_long|has_nul|ends_in_blank|too_precise)|no_image|unknown_event)["']""", source)
+    )
     formats = re.findall(r'"(Parquet|ORC)"', source)  # their reason is their name in small letters
     return (reasons | {name.lower() for name in formats}) - {""}
 
