@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.orc
@@ -648,6 +648,21 @@ def test_creation_times_beyond_reason_harm_nobody(items: Harness, feed: str) -> 
     assert len(odd) + counts.quarantined == len(ODD_TIMES)
     if feed == "streams":
         assert counts.quarantined == 0
+
+
+def test_a_creation_time_of_few_digits_is_in_the_unit_that_it_names(items: Harness) -> None:
+    times: list[tuple[int, Literal["MILLISECOND", "MICROSECOND"] | None, timedelta]] = [
+        (1_767_225_600, None, timedelta(seconds=1_767_225_600)),
+        (1_767_225_600, "MILLISECOND", timedelta(milliseconds=1_767_225_600)),
+        (1_767_225_600, "MICROSECOND", timedelta(microseconds=1_767_225_600)),
+        (7, "MILLISECOND", timedelta(milliseconds=7)),
+    ]
+    items.put_records(
+        [kinesis_record({"PK": f"{n}"}, {}, at=at, precision=unit) for n, (at, unit, _) in enumerate(times)]
+    )
+    items.run()
+    found = {int(key[0]): landed.changed_at for key, landed in items.tables()["items"].items()}
+    assert found == {n: datetime(1970, 1, 1, tzinfo=UTC) + since for n, (*_, since) in enumerate(times)}
 
 
 def test_kinesis_times_in_milli_and_microseconds_are_ordered_together(items: Harness) -> None:

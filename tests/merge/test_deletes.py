@@ -134,6 +134,24 @@ def test_an_item_that_moves_away_goes_also_where_deletes_are_ignored(warehouse_u
     assert (values(harness, "customers"), values(harness, "orders")) == ({}, {})
 
 
+@pytest.mark.parametrize(
+    "target",
+    [Target("items", deletes=Deletes.IGNORE), Target("items", expired=Expired.KEEP)],
+    ids=["deletes ignored", "expiries kept"],
+)
+def test_a_replay_changes_nothing_where_an_item_outlives_its_end(
+    warehouse_url: str, tmp_path: Path, target: Target
+) -> None:
+    harness = shop(warehouse_url, tmp_path, target)
+    records = [put("a", 1, v="x"), put("a", 2, v="y"), expire("a", 3)]
+    deliver(harness, *records)
+    merged = harness.query("SELECT v, _cdc_merged_at FROM analytics.items")
+    counts = deliver(harness, *records)
+    assert (counts.applied, counts.stale, counts.superseded) == (0, 1, 2)
+    assert harness.query("SELECT v, _cdc_merged_at FROM analytics.items") == merged
+    assert counts.targets["items"] == {"inserted": 0, "updated": 0, "deleted": 0}
+
+
 def test_an_expired_item_is_kept_and_a_deleted_one_is_not(keeping: Harness) -> None:
     deliver(keeping, put("a", 1, v="x"), put("b", 1, v="x"), expire("a", 2), remove("b", 2))
     assert list(values(keeping, "items")) == ["a"]
