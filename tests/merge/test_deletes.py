@@ -12,10 +12,11 @@ import pytest
 from cdc_merge.model import Condition, Deletes, Expired, Source, Target
 from tests.support.forgetting import forget
 from tests.support.harness import Harness
-from tests.support.merging import deliver, put, remove, values
+from tests.support.merging import by_hand, deliver, put, remove, values
 from tests.support.records import TTL_IDENTITY, Record
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
+MOMENT = "TIMESTAMP WITH TIME ZONE"
 CUSTOMERS = Target("customers", where=(Condition(("Type",), any_of=("Customer",)),))
 ORDERS = Target("orders", where=(Condition(("Type",), any_of=("Order",)),))
 
@@ -186,6 +187,29 @@ def test_only_the_service_expires_items(keeping: Harness) -> None:
     person = {**remove("a", 2), "userIdentity": {"type": "User", "principalId": "dynamodb.amazonaws.com"}}
     deliver(keeping, put("a", 1, v="x"), person)
     assert values(keeping, "items") == {}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        Target("items", deletes=Deletes.SOFT),
+        Target("items", deletes=Deletes.IGNORE),
+        Target("items", expired=Expired.KEEP),
+    ],
+    ids=["soft", "deletes ignored", "expiries kept"],
+)
+def test_nothing_at_or_before_the_floor_changes_or_marks_a_row_or_leaves_a_tombstone(
+    warehouse_url: str, tmp_path: Path, target: Target
+) -> None:
+    harness = shop(warehouse_url, tmp_path, target)
+    deliver(harness, *(put(key, 10, v="x") for key in "abc"))
+    before = marks(harness)
+    by_hand(harness, f"UPDATE cdc_merge.targets SET floor_at = CAST('{second(20).isoformat()}' AS {MOMENT})")
+    stale = [put("a", 20, v="at"), remove("b", 20), expire("c", 19), put("d", 19, v="before"), remove("e", 20)]
+    assert deliver(harness, *stale).stale == len(stale)
+    assert (marks(harness), harness.tombstones()) == (before, {})
+    deliver(harness, put("a", 21, v="after"), remove("e", 21))
+    assert (marks(harness), set(harness.tombstones())) == (before | {"a": ("after", None)}, {("e",)})
 
 
 def test_an_unusable_image_is_not_what_a_row_is_made_of(soft: Harness) -> None:

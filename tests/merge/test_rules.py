@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cdc_merge.errors import MixedFeed, SchemaConflict, SourceStopped, UnusableFeed
-from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Ordering, Source, Target
+from cdc_merge.model import Column, ColumnType, Condition, Deletes, Evolve, Kind, Ordering, Source, Target
 from tests.support.harness import Harness
 from tests.support.merging import T0, deliver, put, remove, values
 from tests.support.records import kinesis_record, stream_record
@@ -131,6 +131,21 @@ def test_a_target_added_later_is_filled_by_replay(warehouse_url: str, tmp_path: 
     replay(harness)
     assert list(values(harness, "customers")) == ["a"]
     assert list(values(harness, "orders")) == ["b"]
+
+
+@pytest.mark.parametrize("deletes", list(Deletes))
+def test_a_target_added_later_also_gets_the_items_that_others_have(
+    warehouse_url: str, tmp_path: Path, deletes: Deletes
+) -> None:
+    customers, orders = replace(CUSTOMERS, deletes=deletes), replace(ORDERS, deletes=deletes)
+    harness = Harness(warehouse_url, replace(SOURCE, targets=(customers,)), tmp_path / "feed")
+    deliver(harness, put("a", 1, Type="Customer"), put("a", 2, Type="Customer", v="x"), put("b", 3, Type="Order"))
+    everything = Target("everything", deletes=deletes)
+    harness.source = replace(harness.source, targets=(customers, orders, everything))
+    replay(harness)
+    assert list(values(harness, "customers")) == ["a"]
+    assert list(values(harness, "orders")) == ["b"]
+    assert {key: item.get("v") for key, item in values(harness, "everything").items()} == {"a": "x", "b": None}
 
 
 def replay(harness: Harness) -> None:
