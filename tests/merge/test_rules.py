@@ -122,6 +122,18 @@ def test_a_key_that_shows_that_no_target_could_take_it_leaves_no_tombstone(wareh
     assert set(harness.tombstones()) == {("CUSTOMER#1",)}
 
 
+@pytest.mark.parametrize(("wanted", "key"), [(1, 1), (1, "1"), ("1", "1"), ("1", 1)], ids=repr)
+def test_a_key_of_another_type_than_asked_for_shows_that_no_target_could_take_it(
+    warehouse_url: str, tmp_path: Path, wanted: str | int, key: str | int
+) -> None:
+    source = replace(SOURCE, targets=(Target("ones", where=(Condition(("PK",), any_of=(wanted,)),)),))
+    harness = Harness(warehouse_url, source, tmp_path / "feed")
+    counts = deliver(harness, stream_record({"PK": key}, None, sequence=1, at=T0))
+    could = type(wanted) is type(key)
+    assert (counts.applied, counts.ignored) == (int(could), int(not could))
+    assert set(harness.tombstones()) == ({("1",)} if could else set())
+
+
 def test_a_target_added_later_is_filled_by_replay(warehouse_url: str, tmp_path: Path) -> None:
     harness = Harness(warehouse_url, replace(SOURCE, targets=(CUSTOMERS,)), tmp_path / "feed")
     deliver(harness, put("a", 1, Type="Customer"), put("b", 2, Type="Order"), put("c", 1, Type="Order"))
