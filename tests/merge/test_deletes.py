@@ -232,6 +232,21 @@ def test_a_forgotten_item_does_not_come_back(warehouse_url: str, tmp_path: Path,
     assert values(harness, "items") == {}
 
 
+def test_a_forgotten_item_does_not_come_back_when_it_begins_anew_in_another_table(
+    warehouse_url: str, tmp_path: Path
+) -> None:
+    """A soft target takes what is older than the rows of others, but not what was to be forgotten."""
+    harness = shop(warehouse_url, tmp_path, replace(CUSTOMERS, deletes=Deletes.SOFT), ORDERS)
+    forgotten = put("a", 2, Type="Customer", v="x")
+    deliver(harness, forgotten)
+    forget(harness, "a", keep_tombstone=True)
+    deliver(harness, put("a", 6, Type="Order"))
+    assert deliver(harness, forgotten).stale == 1
+    deliver(harness, remove("a", 7))
+    deliver(harness, forgotten)
+    assert (values(harness, "customers"), values(harness, "orders")) == ({}, {})
+
+
 def test_a_table_becomes_soft_and_hard_again(warehouse_url: str, tmp_path: Path) -> None:
     harness = shop(warehouse_url, tmp_path, Target("items"))
     deliver(harness, put("a", 1, v="x"), put("b", 1, v="x"))
