@@ -119,6 +119,16 @@ def test_a_replay_changes_nothing(shop: Harness) -> None:
     assert len(shop.query(f"SELECT * FROM {shop.metadata}.history_events")) == 3
 
 
+def test_a_change_that_a_batch_has_twice_is_one_version(shop: Harness) -> None:
+    twice = [put("a", 1, Name="one"), put("a", 2, Name="two"), remove("a", 3)]
+    shop.put_records([*twice, twice[0]])
+    shop.put_records(twice)
+    shop.run()
+
+    assert story(shop) == [("upsert", 1, 2, "one"), ("upsert", 2, 3, "two"), ("delete", 3, None, None)]
+    assert len(shop.query(f"SELECT * FROM {shop.metadata}.history_events")) == 3
+
+
 def test_the_books_do_not_count_what_only_the_history_takes(shop: Harness) -> None:
     shop.put_records([put("a", 1, Name="one"), put("a", 2, Name="two"), put("a", 2, Name="two")])
     counts = shop.run().counts
