@@ -277,6 +277,19 @@ def test_an_attribute_that_comes_back_with_another_type_gets_a_column_that_the_h
     assert kept == [(Decimal("12.5"), None), (None, "SECRET")]
 
 
+def test_an_attribute_that_comes_back_with_its_type_gets_the_column_that_the_history_has(
+    shop: Harness,
+    export: Export,  # noqa: F811
+) -> None:
+    deliver(shop, put("a", 1, Name="one", Level=1))
+    reconcile(shop, export([to_item({"PK": "a", "Type": "Customer", "Name": "one"})]), rebuild=True)
+    deliver(shop, put("a", 9, at=AS_OF + timedelta(hours=1), Name="one", Level=2))
+
+    for table in ("customers", "customers_history"):
+        assert (2,) in shop.query(f"SELECT CAST(level AS integer) FROM {shop.schema}.{table}")
+    assert {c.name for c in shop.rows()["customers"][0].columns} == {"type", "name", "level"}
+
+
 def test_a_column_that_is_asked_for_with_another_type_than_the_history_has_stops_the_source_and_quotes_no_value(
     shop: Harness,
     export: Export,  # noqa: F811
