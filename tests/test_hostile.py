@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import shutil
 import string
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -407,6 +408,22 @@ def test_a_record_longer_than_a_chunk_is_quarantined_and_its_neighbours_are_not(
     assert (counts.records, counts.quarantined) == (10, 1)
     assert quarantined(items) == [("long", 4, "too_long")]
     assert_good(items, 9)
+
+
+def test_two_sources_may_read_the_same_objects(items: Harness) -> None:
+    items.put_records([put("a", 1, v="x")])
+    assert items.run().counts.objects == 1
+    copy = replace(items.source, name="copy", targets=(Target("copies"),))
+    assert Harness(items.url, copy, items.directory).run().counts.applied == 1
+    assert items.query("SELECT v FROM analytics.copies") == [("x",)]
+
+
+def test_an_object_of_the_same_name_and_version_elsewhere_is_another_one(items: Harness, tmp_path: Path) -> None:
+    items.put_records([put("a", 1, v="x")])
+    items.run()
+    moved = shutil.copytree(items.directory, tmp_path / "moved")  # with its times
+    assert Harness(items.url, items.source, Path(moved)).run().counts.objects == 1
+    assert items.run().counts.objects == 0
 
 
 def test_an_object_rewritten_under_its_key_is_read_again(items: Harness) -> None:
