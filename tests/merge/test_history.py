@@ -236,6 +236,17 @@ def test_a_repair_comes_after_the_changes_of_its_very_time(shop: Harness, export
     assert [(name, second(end)) for name, end in rows] == [("late", floor), ("one", floor), ("repaired", None)]
 
 
+def test_a_repair_comes_after_a_change_whose_clock_was_ahead(shop: Harness, export: Export) -> None:  # noqa: F811
+    """The order is that of positions; a later change before the floor shows that this one was made before it, too."""
+    hour = timedelta(hours=1)
+    deliver(shop, put("a", 1, at=FLOOR + hour, Name="ahead"), put("a", 2, at=FLOOR - hour, Name="right"))
+    reconcile(shop, export([to_item({"PK": "a", "Type": "Customer", "Name": "repaired"})]))
+
+    rows = dict(shop.query(f"SELECT name, _cdc_valid_to FROM {shop.schema}.customers_history"))
+    ends = {"ahead": second(FLOOR - hour), "right": second(FLOOR), "repaired": None}
+    assert {name: second(end) for name, end in rows.items()} == ends
+
+
 def test_a_rebuild_leaves_the_history_as_it_is_but_for_new_columns(shop: Harness, export: Export) -> None:  # noqa: F811
     name = Column("name", ("Name",), ColumnType(Kind.TEXT))
     city = Column("city", ("City",), ColumnType(Kind.TEXT))
