@@ -173,12 +173,15 @@ def test_what_moved_away_before_it_expired_does_not_come_back(
     assert (values(harness, "customers"), values(harness, "all_items")) == ({}, {})
 
 
+@pytest.mark.parametrize("batches", [1, 2], ids=["one batch", "two batches"])
 def test_a_late_image_is_marked_as_of_the_change_that_counts_not_of_the_expiry(
-    warehouse_url: str, tmp_path: Path
+    warehouse_url: str, tmp_path: Path, batches: int
 ) -> None:
     kept = replace(ORDERS, deletes=Deletes.SOFT, expired=Expired.KEEP)
     harness = shop(warehouse_url, tmp_path, kept, Target("all_items"))
-    deliver(harness, put("a", 30, Type="Customer"), expire("a", 40))
+    records = [put("a", 10, Type="Customer"), put("a", 30, Type="Customer"), expire("a", 40)]
+    for batch in [records] if batches == 1 else [records[:2], records[2:]]:
+        deliver(harness, *batch)
     deliver(harness, put("a", 20, Type="Order", v="x"))
     assert marks(harness, "orders") == {"a": ("x", second(30))}
 
