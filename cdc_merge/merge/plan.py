@@ -74,6 +74,7 @@ class MergePlan:
                 "tables": [*self.targets, *self.removed],
                 "row_address": Sql(address) if (address := self._dialect.row_address) else None,
                 "is_picked": any(t.is_picked for t in self.targets),
+                "has_soft": any(t.is_soft for t in self.targets),
                 "metadata_json": Sql(self._dialect.metadata_json),
                 "rescued": Sql(self._dialect.read_json.format(value="s.rescued", type=self._dialect.metadata_json)),
                 **values,

@@ -238,3 +238,11 @@ def test_an_attribute_of_an_element_that_is_called_like_the_items_key_gets_a_col
     columns = [c.name for c in harness.rows()["lines"][0].columns]
     own = next(c for c in columns if c.startswith("pk_"))
     assert harness.query(f"SELECT pk, {own}, sku FROM analytics.lines") == [("ORDER#1", "mine", "a")]
+
+
+def test_an_element_keeps_what_is_named_like_the_items_key_or_like_what_where_asks_for(shop: Harness) -> None:
+    """Of the item both are known without a column; an element's own values of these names are others."""
+    shop.put_records([change("ORDER#1", 1, {"Items": [item("a", PK="mine", Type="Gift")]})])
+    shop.run()
+
+    assert [row[-1] for row in lines(shop)] == ['{"PK":{"S":"mine"},"Type":{"S":"Gift"}}']

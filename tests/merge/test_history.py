@@ -119,6 +119,16 @@ def test_a_replay_changes_nothing(shop: Harness) -> None:
     assert len(shop.query(f"SELECT * FROM {shop.metadata}.history_events")) == 3
 
 
+def test_a_change_that_a_batch_has_twice_is_one_version(shop: Harness) -> None:
+    twice = [put("a", 1, Name="one"), put("a", 2, Name="two"), remove("a", 3)]
+    shop.put_records([*twice, twice[0]])
+    shop.put_records(twice)
+    shop.run()
+
+    assert story(shop) == [("upsert", 1, 2, "one"), ("upsert", 2, 3, "two"), ("delete", 3, None, None)]
+    assert len(shop.query(f"SELECT * FROM {shop.metadata}.history_events")) == 3
+
+
 def test_the_books_do_not_count_what_only_the_history_takes(shop: Harness) -> None:
     shop.put_records([put("a", 1, Name="one"), put("a", 2, Name="two"), put("a", 2, Name="two")])
     counts = shop.run().counts
@@ -226,6 +236,17 @@ def test_a_repair_comes_after_the_changes_of_its_very_time(shop: Harness, export
     assert [(name, second(end)) for name, end in rows] == [("late", floor), ("one", floor), ("repaired", None)]
 
 
+def test_a_repair_comes_after_a_change_whose_clock_was_ahead(shop: Harness, export: Export) -> None:  # noqa: F811
+    """The order is that of positions; a later change before the floor shows that this one was made before it, too."""
+    hour = timedelta(hours=1)
+    deliver(shop, put("a", 1, at=FLOOR + hour, Name="ahead"), put("a", 2, at=FLOOR - hour, Name="right"))
+    reconcile(shop, export([to_item({"PK": "a", "Type": "Customer", "Name": "repaired"})]))
+
+    rows = dict(shop.query(f"SELECT name, _cdc_valid_to FROM {shop.schema}.customers_history"))
+    ends = {"ahead": second(FLOOR - hour), "right": second(FLOOR), "repaired": None}
+    assert {name: second(end) for name, end in rows.items()} == ends
+
+
 def test_a_rebuild_leaves_the_history_as_it_is_but_for_new_columns(shop: Harness, export: Export) -> None:  # noqa: F811
     name = Column("name", ("Name",), ColumnType(Kind.TEXT))
     city = Column("city", ("City",), ColumnType(Kind.TEXT))
@@ -265,6 +286,19 @@ def test_an_attribute_that_comes_back_with_another_type_gets_a_column_that_the_h
     assert shop.query(f"SELECT {other} FROM {table}") == [("SECRET",)]
     kept = shop.query(f"SELECT level, {other} FROM {history} ORDER BY _cdc_position")
     assert kept == [(Decimal("12.5"), None), (None, "SECRET")]
+
+
+def test_an_attribute_that_comes_back_with_its_type_gets_the_column_that_the_history_has(
+    shop: Harness,
+    export: Export,  # noqa: F811
+) -> None:
+    deliver(shop, put("a", 1, Name="one", Level=1))
+    reconcile(shop, export([to_item({"PK": "a", "Type": "Customer", "Name": "one"})]), rebuild=True)
+    deliver(shop, put("a", 9, at=AS_OF + timedelta(hours=1), Name="one", Level=2))
+
+    for table in ("customers", "customers_history"):
+        assert (2,) in shop.query(f"SELECT CAST(level AS integer) FROM {shop.schema}.{table}")
+    assert {c.name for c in shop.rows()["customers"][0].columns} == {"type", "name", "level"}
 
 
 def test_a_column_that_is_asked_for_with_another_type_than_the_history_has_stops_the_source_and_quotes_no_value(

@@ -12,6 +12,7 @@ from cdc_merge.exports.manifest import ExportFormat
 from cdc_merge.model import Column, ColumnType, Evolve, Kind, Target
 from tests.properties.story import contents
 from tests.support.harness import Harness
+from tests.support.merging import by_hand
 from tests.support.reconciling import (
     AS_OF,
     CUSTOMER,
@@ -107,6 +108,20 @@ def test_each_drift_is_found_and_repaired(shop: Harness, export: Export) -> None
     assert keys(shop) == {"customers": {"equal", "different", "newer", "revived", "missing"}, "orders": {"moved"}}
     assert shop.tables()["customers"][("different",)].item["Name"] == "Bo"
     assert shop.tables()["customers"][("newer",)].item["Name"] == "Ada"
+
+
+def test_a_row_that_is_missing_beside_one_of_the_same_item_in_another_target_has_not_moved(
+    shop: Harness, export: Export
+) -> None:
+    shop.source = replace(shop.source, targets=(*shop.source.targets, Target("everything")))
+    shop.put_records([change("a", 1, CUSTOMER), change("b", 2, CUSTOMER)])
+    shop.run()
+    by_hand(shop, "DELETE FROM analytics.everything WHERE pk = 'a'")
+
+    report = reconcile(shop, export([item("a", CUSTOMER), item("b", CUSTOMER)]))
+
+    assert counts(report, "everything") == (1, 1, 0, 0, 0, 1)
+    assert report.targets["everything"].causes == {"missing": {"never_arrived": 1}}
 
 
 def test_a_second_reconcile_with_the_same_export_finds_nothing(shop: Harness, export: Export) -> None:
