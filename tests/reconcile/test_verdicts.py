@@ -271,3 +271,20 @@ def test_the_longest_numbers_are_no_drift_where_they_are_kept_as_text(
     assert counts(report, "customers") == (len(numbers), 0, 0, 0, 0, 0)
     rescued = shop.query(f"SELECT count(*) FROM {shop.schema}.customers WHERE _cdc_rescued IS NOT NULL")
     assert rescued == [(len(numbers),)]
+
+
+def test_a_plain_reconcile_fills_a_column_that_appears_later(shop: Harness, export: Export) -> None:
+    """All but rows of items that changed after the floor: these wait for a later export, or for their next change."""
+    whole = {**ORDER, "City": "Oslo"}
+    shop.put_records([change("old", 1, whole), change("bare", 2, ORDER), change("newer", 3, whole, minute=59)])
+    shop.run()
+    customers, orders = shop.source.targets
+    city = Column("city", ("City",), ColumnType(Kind.TEXT))
+    later = replace(orders, columns=(*(orders.columns or ()), city))
+    shop.source = replace(shop.source, targets=(customers, later))
+
+    report = reconcile(shop, export([item("old", whole), item("bare", ORDER), item("newer", whole)]))
+
+    assert counts(report, "orders") == (1, 0, 0, 1, 1, 1)
+    found = dict(shop.query("SELECT pk, city FROM analytics.orders"))
+    assert found == {"old": "Oslo", "bare": None, "newer": None}
