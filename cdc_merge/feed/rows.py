@@ -224,6 +224,7 @@ class RowStage:
         rescued = rescue(
             rows.column("image"),
             held=held,
+            touched=book.touched_attributes(),
             failed=failed,
             base64_layers=self._facts.base64_layers,
         )

@@ -71,6 +71,13 @@ class SchemaBook:
             self._held = frozenset(whole if is_other else whole | set(self.key) | self.pinned_attributes())
         return self._held
 
+    def touched_attributes(self) -> frozenset[str]:
+        """Attributes of which a column takes all or a part, if only once it has a value; `.`: the element itself."""
+        columns: tuple[TypedColumn | Column, ...] = (*self.schema.columns, *self.pending)
+        paths = [c.path for c in columns if not c.of_parent]
+        is_element = self.target.each is not None and () in paths
+        return frozenset(str(path[0]) for path in paths if path) | ({"."} if is_element else frozenset())
+
     def pinned_attributes(self) -> frozenset[str]:
         """Attributes that need no column, since every row of the target has one and the same value of them."""
         if self.adds_attributes or self.target.is_document:
