@@ -60,7 +60,10 @@ def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterat
     stopping = list(there.contradictions(target, key))
     for c in stopping:
         command = REBUILD if REBUILD in c.cure and c.change is not Change.KEY else None
-        yield Difference(table, c.column, c.change, c.message, command, c.cure, stops=True)
+        cure = c.cure
+        if c.change is Change.MASK and stored.has_history:
+            cure = f"{cure}. {REBUILD} masks the values of before in {history_table(table)} too"
+        yield Difference(table, c.column, c.change, c.message, command, cure, stops=True)
     if table not in there.tables:
         return
     named = {c.column for c in stopping}
@@ -82,8 +85,11 @@ def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterat
     if target.deletes is Deletes.SOFT and not stored.has_deleted_at:
         cure = "the next batch adds it; rows of items that were deleted before do not come back"
         yield Difference(table, DELETED_AT, Change.NEW_COLUMN, "it is to say when an item was deleted", RUN, cure)
+    masked = {c.path for c in Asked.of(target, key).columns if c.mask is not None}
     for name, dropped in old.items():
         message = f"it holds {spelled(dropped.path)}, which the configuration does not ask for"
+        if dropped.mask is None and dropped.path in masked:
+            message += " in the clear"
         cure = f"it stays, and is still filled; {REBUILD} takes it away"
         yield Difference(table, name, Change.DROPPED, message, REBUILD, cure)
     for name in sorted(there.others(table) - named):
@@ -101,6 +107,11 @@ def _of_history(table: str, stored: TargetSchema, there: Inspector) -> Iterator[
         return
     for c in there.history_contradictions(label, stored):
         yield Difference(label, c.column, c.change, c.message, None, c.cure, stops=True)
+    for name in sorted(there.history_others(label, stored)):
+        message = "nothing fills it: it is from before a rebuild, or was added by hand; masks do not reach it"
+        quoted = there.dialect.quote(there.schema, label), there.dialect.quote(name)
+        cure = f"it stays; if its values are to go: ALTER TABLE {quoted[0]} DROP COLUMN {quoted[1]}"
+        yield Difference(label, name, Change.DROPPED, message, None, cure)
 
 
 def _new(table: str, column: Column) -> Difference:
@@ -123,7 +134,8 @@ def _renamed(table: str, before: str, column: Column) -> Difference:
 def _not_asked(target: Target, key: tuple[str, ...], stored: TargetSchema, dialect: Dialect) -> Iterator[TypedColumn]:
     """Columns that the configuration does not name, and that new attributes would not have added."""
     asked = {c.name for c in Asked.of(target, key).columns}
-    taken_whole = {c.path for c in Asked.of(target, key).columns if c.template is None and c.mask is None}
+    # One that is masked now is to be in the clear no more.
+    taken_whole = {c.path for c in Asked.of(target, key).columns if c.template is None}
     adds = not target.is_document and target.evolve is Evolve.ADD
     for column in stored.columns:
         if column.name in asked:

@@ -103,6 +103,10 @@ class Inspector:
         for required in self._required(label, have.keys() - expected.keys()):
             yield replace(required, cure=required.cure.partition("; or ")[0])
 
+    def history_others(self, label: str, schema: TargetSchema) -> frozenset[str]:
+        """Columns of a history that nothing fills: from before a rebuild, or added by hand."""
+        return frozenset(self.tables[label]) - {column for column, _ in self._expected_of_history(schema)}
+
     def others(self, table: str) -> frozenset[str]:
         """Columns that people added to a target's table."""
         stored = self.schemas.get(table)
