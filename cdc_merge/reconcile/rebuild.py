@@ -108,7 +108,10 @@ class Change:
 
 
 def open_new_books(source: Source, dialect: Dialect, schemas: Mapping[str, TargetSchema]) -> list[SchemaBook]:
-    """The books of tables as the configuration asks for them now. Raises SchemaConflict for another key."""
+    """The books of tables as the configuration asks for them now. Raises SchemaConflict for another key.
+
+    A column without a type, of which the items to come have no value, is as the old table has it.
+    """
     for target in source.targets:
         stored = schemas.get(target.table)
         if stored and stored.key != source.key:
@@ -117,7 +120,8 @@ def open_new_books(source: Source, dialect: Dialect, schemas: Mapping[str, Targe
                 where=f"target {target.table}",
                 hint="what is known of deleted items has the old key too: begin with another metadata_schema",
             )
-    return [open_book(target, source.key, dialect, None) for target in source.targets]
+    books = [open_book(target, source.key, dialect, None) for target in source.targets]
+    return [replace(book, former=schemas.get(book.target.table)) for book in books]
 
 
 def know_stored(books: Sequence[SchemaBook], there: Inspector) -> list[SchemaBook]:
