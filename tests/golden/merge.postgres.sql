@@ -264,7 +264,14 @@ SELECT
 FROM (
     SELECT
         CASE
-            WHEN r.removed AND NOT r.could THEN 'ignored'
+            -- No target could take such a key; but one could before its `where` was changed, and then there is a row.
+            WHEN r.removed AND NOT r.could THEN CASE
+                WHEN r.accepted_0 AND r.own_0 IS NOT NULL THEN 'applied'
+                WHEN r.accepted_1 AND r.own_1 IS NOT NULL THEN 'applied'
+                WHEN r.own_0 IS NOT NULL THEN 'stale'
+                WHEN r.own_1 IS NOT NULL THEN 'stale'
+                ELSE 'ignored'
+            END
             WHEN r.removed AND (r.accepted_0 OR r.accepted_1)
                 AND coalesce(r.tombstone < r.position, TRUE) THEN 'applied'
             WHEN r.removed THEN 'stale'

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cdc_merge.errors import MixedFeed, SchemaConflict, SourceStopped, UnusableFeed
-from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Ordering, Source, Target
+from cdc_merge.model import Column, ColumnType, Condition, Deletes, Evolve, Kind, Ordering, Source, Target
 from tests.support.harness import Harness
 from tests.support.merging import T0, deliver, put, remove, values
 from tests.support.records import kinesis_record, stream_record
@@ -120,6 +120,26 @@ def test_a_key_that_shows_that_no_target_could_take_it_leaves_no_tombstone(wareh
     counts = deliver(harness, put("ORDER#1", 1), remove("ORDER#2", 2), remove("CUSTOMER#1", 3))
     assert (counts.ignored, counts.applied) == (2, 1)
     assert set(harness.tombstones()) == {("CUSTOMER#1",)}
+
+
+@pytest.mark.parametrize("deletes", Deletes)
+def test_a_remove_counts_by_the_row_it_finds_also_where_the_key_cannot_be_taken_any_more(
+    warehouse_url: str, tmp_path: Path, deletes: Deletes
+) -> None:
+    wide = Target("items", deletes=deletes)
+    harness = Harness(warehouse_url, Source("shop", "", ("PK",), (wide,)), tmp_path / "feed")
+    deliver(harness, put("B#1", 1, v="x"), put("B#2", 5, v="x"))
+    narrow = replace(wide, where=(Condition(("PK",), prefix="A#"),))
+    harness.source = replace(harness.source, targets=(narrow,))
+
+    counts = deliver(harness, remove("B#1", 3), remove("B#2", 4), remove("B#3", 6))
+
+    is_followed = deletes is not Deletes.IGNORE
+    assert counts.targets["items"]["deleted"] == is_followed
+    assert (counts.applied, counts.stale, counts.ignored) == (is_followed, 1, 2 - is_followed)
+    left = {key for key, row in harness.tables()["items"].items() if row.deleted_at is None}
+    assert left == ({("B#2",)} if is_followed else {("B#1",), ("B#2",)})
+    assert harness.tombstones() == {}
 
 
 def test_a_target_added_later_is_filled_by_replay(warehouse_url: str, tmp_path: Path) -> None:
