@@ -109,6 +109,35 @@ def test_late_changes_are_placed_where_they_belong(shop: Harness) -> None:
     assert shop.tables()["customers"] == {}
 
 
+def timeless(record: Record) -> Record:
+    del record["dynamodb"]["ApproximateCreationDateTime"]
+    return record
+
+
+def test_a_change_without_a_time_ends_a_version_at_the_time_of_the_one_before(shop: Harness) -> None:
+    shop.source = replace(shop.source, targets=(replace(CUSTOMERS, deletes=Deletes.SOFT), LEADS))
+    deliver(shop, put("a", 1, Name="one"))
+    deliver(shop, timeless(remove("a", 5)))
+    marked = f"SELECT name, _cdc_deleted_at = _cdc_merged_at FROM {shop.schema}.customers"
+    assert shop.query(marked) == [("one", True)]
+    assert set(story(shop)) == {("upsert", 1, 1, "one"), ("delete", 1, None, None)}
+
+    deliver(shop, put("a", 3, Name="late"), timeless(put("a", 2, Name="two")))
+    assert shop.query(marked) == [("late", True)]
+    told = {("upsert", 1, 1, "one"), ("upsert", 1, 3, "two"), ("upsert", 3, 3, "late"), ("delete", 3, None, None)}
+    assert set(story(shop)) == told
+
+    before = shop.query(f"SELECT * FROM {shop.schema}.customers_history ORDER BY _cdc_position")
+    deliver(shop, timeless(remove("a", 5)), timeless(put("a", 2, Name="two")))
+    assert shop.query(f"SELECT * FROM {shop.schema}.customers_history ORDER BY _cdc_position") == before
+    deliver(shop, put("a", 9, Name="again"))
+    assert shop.query(marked) == [("again", None)]
+    assert set(story(shop)) == told - {("delete", 3, None, None)} | {
+        ("delete", 3, 9, None),
+        ("upsert", 9, None, "again"),
+    }
+
+
 def test_a_replay_changes_nothing(shop: Harness) -> None:
     records = [put("a", 1, Name="one"), put("a", 2, Name="two"), remove("a", 3)]
     deliver(shop, *records)
