@@ -278,6 +278,10 @@ class RebuildPlan(ReconcilePlan):
                 which = ", ".join(c.name.parts[0] for c in change.hidden.columns)
                 masked = f"{which} masked in the versions of before, too" if which else "_cdc_rescued masked, too"
                 findings.notes.append(f"{change.history.parts[-1]}: {masked}")
+            repaired = findings.targets[change.target.label].repaired
+            if change.target.history and change.is_compared and repaired:
+                history = change.target.history.parts[-1]
+                findings.notes.append(f"{history}: has no version of the {repaired:,} rows that a rebuild repairs")
             if change.old and change.overlap:
                 yield from self._look(change, findings, dry_run=dry_run)
 

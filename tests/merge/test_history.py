@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -277,6 +278,27 @@ def test_a_rebuild_leaves_the_history_as_it_is_but_for_new_columns(shop: Harness
     )
     with pytest.raises(SchemaConflict, match="the history needs"):
         reconcile(shop, folder, rebuild=True)
+
+
+def test_a_key_column_of_another_name_is_renamed_in_the_history_by_hand_and_forget_finds_all_versions(
+    shop: Harness,
+    export: Export,  # noqa: F811
+) -> None:
+    deliver(shop, put("a", 1, Name="one"), put("b", 1, Name="other"))
+    folder = export([to_item({"PK": key, "Type": "Customer", "Name": "two"}) for key in ("a", "b")])
+    columns = (Column("id", ("PK",)), Column("name", ("Name",), ColumnType(Kind.TEXT)))
+    shop.source = replace(shop.source, targets=(replace(CUSTOMERS, columns=columns), LEADS))
+    with pytest.raises(SchemaConflict, match="the history has it as pk") as refused:
+        reconcile(shop, folder, rebuild=True)
+    (statement,) = re.findall("ALTER TABLE .* TO [^,]*", str(refused.value.hint))
+
+    by_hand(shop, statement)
+    report = reconcile(shop, folder, rebuild=True)
+
+    assert "customers_history: has no version of the 2 rows that a rebuild repairs" in report.notes
+    deliver(shop, put("a", 9, at=AS_OF + timedelta(hours=1), Name="new"))
+    assert forget(shop, "a").rows == {"customers": 1, "customers_history": 2}
+    assert shop.query(f"SELECT id, name FROM {shop.schema}.customers_history") == [("b", "other")]
 
 
 def test_an_attribute_that_comes_back_with_another_type_gets_a_column_that_the_history_has_not(
