@@ -135,6 +135,7 @@ class ElementStage:
         left = rescue(
             few.column("image"),
             held=held,
+            touched=self._book.touched_attributes(),
             failed=failed_attributes(few, attributes),
             base64_layers=self._values.base64_layers,
         )

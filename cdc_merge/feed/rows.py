@@ -224,6 +224,7 @@ class RowStage:
         rescued = rescue(
             rows.column("image"),
             held=held,
+            touched=book.touched_attributes(),
             failed=failed,
             base64_layers=self._facts.base64_layers,
         )
@@ -251,6 +252,7 @@ class RowStage:
     def finish(self) -> None:
         """The merge names every column, also of a table without rows."""
         for number, book in self._books.items():
+            book.settle_as_before()
             self._add_columns(self._workbench, number, book)
 
     def _add_columns(self, bench: Bench, number: int, book: SchemaBook) -> None:

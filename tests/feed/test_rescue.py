@@ -138,3 +138,9 @@ def test_the_same_item_written_in_another_order_is_rescued_as_the_same_text() ->
 def test_what_no_dynamodb_writes_keeps_its_order() -> None:
     for odd in ('{"m":{"M":{"a":1,"a":2}}}', '{"m":{"NS":["b","a"]}}'):
         assert rescued(odd) == odd
+
+
+def test_null_needs_no_rescue_where_columns_take_parts_of_the_attribute() -> None:
+    images = pa.array([IMAGE, '{"gone":{"M":{}}}'], pa.string())
+    left = rescue(images, held=frozenset({"a", "b"}), touched=frozenset({"gone"}))
+    assert left.to_pylist() == [None, '{"gone":{"M":{}}}']

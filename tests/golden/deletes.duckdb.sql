@@ -455,7 +455,18 @@ SELECT
 FROM (
     SELECT
         CASE
-            WHEN r.removed AND NOT r.could THEN 'ignored'
+            -- No target could take such a key; but one could before its `where` was changed, and then there is a row.
+            WHEN r.removed AND NOT r.could THEN CASE
+                WHEN r.marks_0 THEN 'applied'
+                WHEN r.accepted_1 AND r.position_1 = r.position AND r.own_1 IS NOT NULL THEN 'applied'
+                WHEN r.accepted_2 AND r.position_2 = r.position AND r.own_2 IS NOT NULL THEN 'applied'
+                WHEN r.accepted_3 AND r.position = r.position AND r.own_3 IS NOT NULL THEN 'applied'
+                WHEN r.own_0 >= r.position THEN 'stale'
+                WHEN r.own_1 >= r.position THEN 'stale'
+                WHEN r.own_2 >= r.position THEN 'stale'
+                WHEN r.own_3 >= r.position THEN 'stale'
+                ELSE 'ignored'
+            END
             -- It is the newest that is known of the key, so its tombstone is new.
             WHEN r.removed AND r.is_open AND coalesce(r.tombstone < r.position, TRUE)
                 AND coalesce(r.own_0 < r.position, TRUE)

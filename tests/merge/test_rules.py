@@ -135,6 +135,26 @@ def test_a_key_of_another_type_than_asked_for_shows_that_no_target_could_take_it
     assert set(harness.tombstones()) == ({("1",)} if could else set())
 
 
+@pytest.mark.parametrize("deletes", Deletes)
+def test_a_remove_counts_by_the_row_it_finds_also_where_the_key_cannot_be_taken_any_more(
+    warehouse_url: str, tmp_path: Path, deletes: Deletes
+) -> None:
+    wide = Target("items", deletes=deletes)
+    harness = Harness(warehouse_url, Source("shop", "", ("PK",), (wide,)), tmp_path / "feed")
+    deliver(harness, put("B#1", 1, v="x"), put("B#2", 5, v="x"))
+    narrow = replace(wide, where=(Condition(("PK",), prefix="A#"),))
+    harness.source = replace(harness.source, targets=(narrow,))
+
+    counts = deliver(harness, remove("B#1", 3), remove("B#2", 4), remove("B#3", 6))
+
+    is_followed = deletes is not Deletes.IGNORE
+    assert counts.targets["items"]["deleted"] == is_followed
+    assert (counts.applied, counts.stale, counts.ignored) == (is_followed, 1, 2 - is_followed)
+    left = {key for key, row in harness.tables()["items"].items() if row.deleted_at is None}
+    assert left == ({("B#2",)} if is_followed else {("B#1",), ("B#2",)})
+    assert harness.tombstones() == {}
+
+
 def test_a_target_added_later_is_filled_by_replay(warehouse_url: str, tmp_path: Path) -> None:
     harness = Harness(warehouse_url, replace(SOURCE, targets=(CUSTOMERS,)), tmp_path / "feed")
     deliver(harness, put("a", 1, Type="Customer"), put("b", 2, Type="Order"), put("c", 1, Type="Order"))
