@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cdc_merge.feed.typed import attributes_of, canonical_order, single_base64
 
 _NULL = b'{"NULL":true}'
+_NUL = "\\u0000"
+_ESCAPES = re.compile(r"\\\\|\\u0000")  # a backslash that is one itself hides what follows it
 
 
 def rescue(
@@ -32,6 +36,17 @@ def rescue(
     rows = zip(images.to_pylist(), fitting, strict=True)
     left = [_left_over(image, held, touched, names or (), base64_layers) for image, names in rows]
     return pa.array(left, pa.string())
+
+
+def as_six_characters(rescued: pa.StringArray) -> pa.StringArray:
+    """The same with U+0000 as the text `\\u0000`, for an engine whose JSON cannot hold it."""
+    if not pc.any(pc.match_substring(rescued, _NUL)).as_py():
+        return rescued
+    return pa.array([t and _ESCAPES.sub(_spelled_out, t) for t in rescued.to_pylist()], pa.string())
+
+
+def _spelled_out(escape: re.Match[str]) -> str:
+    return f"\\{escape[0]}" if escape[0] == _NUL else escape[0]
 
 
 def _left_over(

@@ -92,8 +92,11 @@ def test_what_was_rescued_of_a_masked_attribute_goes_and_the_rest_stays(people: 
         left = people.query(
             f"SELECT CAST(_cdc_rescued AS text) FROM {people.schema}.{table} WHERE pk = 'b' OR _cdc_position LIKE '%3'"
         )
+        if people.url.startswith("redshift"):  # where nothing takes a member out of a SUPER, so that all of it goes
+            assert left and set(left) == {(None,)}
+            continue
         assert all('"More"' in text and "secret" not in text for (text,) in left) and left
-        if "postgres" in people.url:  # which has no U+0000 in its texts
+        if people.url.startswith("postgres"):  # which has no U+0000 in its texts
             assert all(json.loads(text)["City"] == {"S": odd["City"]} for (text,) in left)
     assert "secret" not in all_that_is_kept(people)
 
