@@ -91,7 +91,8 @@ FROM (
         known.*,
         -- A change without a time was made no earlier than those before it: that ends a version at a time that is known.
         coalesce(known.changed_at, max(known.changed_at) OVER (
-            PARTITION BY known.partition_key, known.sort_key ORDER BY known.place
+            PARTITION BY known.partition_key, known.sort_key
+            ORDER BY known.place ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         )) AS began_at,
         CASE
             WHEN known.is_version THEN 'version'
