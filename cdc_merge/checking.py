@@ -48,7 +48,8 @@ def check(settings: Settings, warehouse: Warehouse, layout: Layout, *, config: P
             findings += [Finding(warehouse.dialect.name, f"{m.words} ({m.link})") for m in warehouse.dialect.limits]
             findings += _check_warehouse(settings, warehouse, layout, session)
     except CdcMergeError as error:
-        findings.append(Finding("warehouse", str(error), error.hint or "check the URL and the server"))
+        words = f"{error.where}: {error.message}" if error.where else error.message
+        findings.append(Finding("warehouse", words, error.hint or "check the URL and the server"))
     return findings
 
 

@@ -105,7 +105,7 @@ def test_the_sample_gives_what_the_readme_shows(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "example", tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.duckdb*"))
     command = [sys.executable, "-m", "cdc_merge.cli", "run", "--once", "--config", str(tmp_path / "cdc-merge.yaml")]
     ran = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, encoding="utf-8")
-    hint = "see what could not be used: cdc-merge quarantine list"
+    hint = f"see what could not be used: cdc-merge quarantine list --config {tmp_path / 'cdc-merge.yaml'}"
     assert without_spaces_and_seconds(ran.stdout) == [*without_spaces_and_seconds(shown[1]), hint]
 
 

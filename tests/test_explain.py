@@ -96,7 +96,7 @@ def test_the_life_of_an_item_is_told_in_order_of_position(shop: Harness) -> None
     assert [c.place.record for c in explanation.changes[:2]] == [3, 2]
     assert whys(explanation) == {
         "customers": "no row: the item belongs to orders now (4)",
-        "orders": "the row is what 4 made it",
+        "orders": "the row bears 4",
     }
     row = explanation.standing.rows["orders"]
     assert (row.columns, row.rows) == (("pk", "type", "total"), 1)
@@ -140,7 +140,7 @@ def test_a_record_in_quarantine_is_named_with_its_entry(shop: Harness) -> None:
     explanation = asked(shop, "a")
     by_reason = {f.why.split(": ")[1].split(",")[0]: f.became for f in explanation.fates if ": " in f.why}
     assert by_reason == dict.fromkeys(("no_image", "no_position", "truncated"), Became.QUARANTINED)
-    assert whys(explanation)["customers"].startswith("the row is what")
+    assert whys(explanation)["customers"].startswith("the row bears")
     assert explanation.quarantined == ()
 
 
@@ -242,12 +242,12 @@ def test_a_soft_delete_marks_the_row_and_a_newer_change_revives_it(shop: Harness
 
     assert story(marked) == [("INSERT", Became.CURRENT), ("REMOVE", Became.REMOVED)]
     assert (marked.fates[1].moves.marked, marked.fates[1].moves.out_of) == (("customers",), ())
-    assert whys(marked) == {"customers": "the row is what 1 made it; marked as deleted at 2026-01-01T00:00:03Z (2)"}
+    assert whys(marked) == {"customers": "the row bears 1; marked as deleted at 2026-01-01T00:00:03Z (2)"}
 
     deliver(shop, put("a", 5, Type="Customer"))
     revived = asked(shop, "a")
     assert (revived.fates[2].moves.revived, revived.fates[2].moves.into) == (("customers",), ())
-    assert whys(revived) == {"customers": "the row is what 3 made it"}
+    assert whys(revived) == {"customers": "the row bears 3"}
     assert [f.became for f in revived.fates] == [Became.SUPERSEDED, Became.SUPERSEDED, Became.CURRENT]
     assert (revived.fates[0].why, revived.fates[0].by) == ("by the newer 3, merged later", 2)
 
@@ -268,7 +268,7 @@ def test_a_row_that_is_marked_gives_way_to_a_late_change_older_than_the_delete(s
         "when it was merged, the row in customers of the newer 3 was there",
     )
     assert (bearer.became, delete.became) == (Became.CURRENT, Became.REMOVED)
-    assert whys(told)["customers"] == "the row is what 3 made it; marked as deleted at 2026-01-01T00:00:04Z (4)"
+    assert whys(told)["customers"] == "the row bears 3; marked as deleted at 2026-01-01T00:00:04Z (4)"
 
 
 def test_an_item_that_moves_away_is_marked_where_deletes_are_soft(shop: Harness) -> None:
@@ -297,7 +297,7 @@ def test_an_ignored_delete_has_no_effect(shop: Harness) -> None:
     assert late.became is Became.CURRENT
     assert (delete.became, delete.moves.spared, delete.moves.out_of) == (Became.SPARED, ("customers",), ())
     assert whys(told) == {
-        "customers": "the row is what 2 made it; 3 leaves it as it is",
+        "customers": "the row bears 2; 3 leaves it as it is",
         "orders": "no row: the item belongs to customers now (2)",
     }
 
@@ -315,7 +315,7 @@ def test_what_an_ignored_delete_does_beside_a_target_that_follows_it_is_told_of_
     assert (late.became, late.why) == (Became.CURRENT, "the row in customers bears it")
     assert (delete.became, delete.moves.out_of, delete.moves.spared) == (Became.REMOVED, ("hard",), ("customers",))
     assert whys(told) == {
-        "customers": "the row is what 2 made it; 3 leaves it as it is",
+        "customers": "the row bears 2; 3 leaves it as it is",
         "hard": "no row: the item was removed by a REMOVE (3)",
     }
 
@@ -325,7 +325,7 @@ def test_an_expiry_leaves_a_row_that_is_kept_and_a_delete_takes_it(shop: Harness
     deliver(shop, put("a", 1, Type="Customer"), expire("a", 2))
     kept = asked(shop, "a")
     assert [f.became for f in kept.fates] == [Became.CURRENT, Became.SPARED]
-    assert whys(kept) == {"customers": "the row is what 1 made it; 2 leaves it as it is"}
+    assert whys(kept) == {"customers": "the row bears 1; 2 leaves it as it is"}
 
     deliver(shop, remove("a", 4))
     deliver(shop, expire("a", 5))
@@ -591,7 +591,7 @@ def test_the_command_tells_the_story_in_words_and_in_json(local: Harness) -> Non
     command = command_of(local, *TARGETS)
     text = command("explain", "shop", "a").output
     assert "took the item out of customers and into orders" in text
-    assert "orders: the row is what 2 made it" in text
+    assert "orders: the row bears 2" in text
     document = command.json("explain", "shop", "a")
     assert [c["became"] for c in document["changes"]] == ["superseded", "current"]
     assert document["targets"]["customers"]["row"] is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from cdc_merge.cli.usage import Commands
 from cdc_merge.config import find_config, load_config
 from cdc_merge.errors import CdcMergeError
 from cdc_merge.model import Settings, Source
-from cdc_merge.warehouses import Warehouse, open_warehouse
+from cdc_merge.warehouses import Dialect, Warehouse, open_warehouse
 from cdc_merge.words import count
 from cdc_merge.worker import RunTotals
 
@@ -53,7 +54,20 @@ class Context:
     @property
     def sources(self) -> list[Source]:
         """The sources asked for, or all."""
-        return [s for s in self.settings.sources if not self._names or s.name in self._names]
+        return self._asked_for(self.settings)
+
+    def on_engine(self, dialect: Dialect) -> tuple[Settings, list[Source]]:
+        """The settings and the sources asked for, as if the warehouse were of this engine."""
+        settings = load_config(self.config, environ=os.environ, dialect=dialect)
+        return settings, self._asked_for(settings)
+
+    def _asked_for(self, settings: Settings) -> list[Source]:
+        return [s for s in settings.sources if not self._names or s.name in self._names]
+
+    @property
+    def config_option(self) -> str:
+        """What a command that someone is told to run needs to find the same configuration."""
+        return f" --config {shlex.quote(self._config)}" if self._config else ""
 
     @contextmanager
     def warehouse(self) -> Iterator[Warehouse]:
@@ -182,6 +196,6 @@ def report_run(context: Context, totals: RunTotals, seconds: float) -> None:
         if rows:
             print_table("", ("target", "inserted", "updated", "deleted"), rows)
         if c.quarantined:
-            click.echo("see what could not be used: cdc-merge quarantine list")
+            click.echo(f"see what could not be used: cdc-merge quarantine list{context.config_option}")
     for name, error in totals.stopped.items():
         click.secho(f"error: source {name} is stopped: {error}", fg="red", err=True)

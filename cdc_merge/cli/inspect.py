@@ -15,7 +15,7 @@ from cdc_merge.clock import utc_now
 from cdc_merge.errors import UsageError
 from cdc_merge.layout import layout_for, layout_of
 from cdc_merge.migrate import Migration, Migrator, migrations
-from cdc_merge.planning.preview import Preview, preview
+from cdc_merge.planning.preview import Preview, preview_on_empty
 from cdc_merge.planning.reader import PlanReader
 from cdc_merge.planning.rehearsal import Rehearser
 from cdc_merge.status import ProbeStatus, SourceStatus, StatusReader, allowed_delay
@@ -169,10 +169,10 @@ def plan(context: Context, *, with_sql: bool, with_rows: bool, dialect: str | No
     if dialect and with_rows:
         raise UsageError("--rows needs the warehouse, and --dialect connects to none", hint="use one of the two")
     if dialect:
-        layout = layout_for(context.settings, BY_NAME[dialect])
-        _print_plans(
-            [preview(s, BY_NAME[dialect], layout, None) for s in context.sources], migrations(), context, with_sql
-        )
+        engine = BY_NAME[dialect]
+        settings, sources = context.on_engine(engine)
+        layout = layout_for(settings, engine)
+        _print_plans([preview_on_empty(s, engine, layout) for s in sources], migrations(), context, with_sql)
         return
     with context.warehouse_as_it_is() as warehouse:
         layout = layout_of(context.settings, warehouse)

@@ -18,12 +18,15 @@ from cdc_merge.config.promises import not_yet, promised_marks
 from cdc_merge.config.settings import build
 from cdc_merge.errors import ConfigError, Problem
 from cdc_merge.model import Settings
+from cdc_merge.warehouses.dialect import Dialect
 
 __all__ = ["find_config", "json_schema", "load_config"]
 
 
-def load_config(path: Path, *, environ: Mapping[str, str]) -> Settings:
+def load_config(path: Path, *, environ: Mapping[str, str], dialect: Dialect | None = None) -> Settings:
     """The settings of a file; `environ` gives the values of `${NAME}`.
+
+    `dialect`: of the engine that must take the names; None: the warehouse's own.
 
     Raises ConfigError with all mistakes, in the order of the file, each at `path:line:column`.
     """
@@ -46,7 +49,7 @@ def load_config(path: Path, *, environ: Mapping[str, str]) -> Settings:
     except ValidationError as error:
         findings += complaints(error, root, reported=reported)
     known = set(promised_marks(root))
-    findings += (finding for finding in check(root) if finding.mark not in known)
+    findings += (finding for finding in check(root, dialect) if finding.mark not in known)
     if findings or config is None:
         # No cause: pydantic's own text would show values, and one of them may be a password.
         raise _refusal(path, findings, root) from None

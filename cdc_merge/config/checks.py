@@ -18,9 +18,9 @@ from cdc_merge.warehouses.dialect import Dialect
 DEFAULT_METADATA_SCHEMA = "cdc_merge"
 
 
-def check(root: Node) -> Iterator[Finding]:
-    """Every mistake that takes more than one value to see."""
-    dialect = DIALECTS.get(scheme(root.get("warehouse").text or "") or "")
+def check(root: Node, dialect: Dialect | None = None) -> Iterator[Finding]:
+    """Every mistake that takes more than one value to see; `dialect`: if not that of the warehouse."""
+    dialect = dialect or DIALECTS.get(scheme(root.get("warehouse").text or "") or "")
     yield from _schemas(root, dialect)
     yield from _sources(root)
     yield from _tables(root, dialect)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote
 
 from cdc_merge.config.values import Mistake
 from cdc_merge.errors import UsageError
@@ -66,8 +66,10 @@ def warehouse_url(value: Any) -> str:
         raise Mistake("this is not the URL of a warehouse", hint)
     if known not in DIALECTS:
         raise Mistake(f"no warehouse is known by {known}://", hint)
-    if known == "redshift":
-        _staging(value)
+    try:
+        BY_SCHEME[known].check(value)
+    except UsageError as error:
+        raise Mistake(error.message, error.hint) from None
     if DIALECTS[known] is not DUCKDB:
         return value
     if not value.startswith(_DUCKDB):
@@ -78,16 +80,6 @@ def warehouse_url(value: Any) -> str:
     if name == ":memory:":
         raise Mistake("a database in memory would be gone after each merge", hint)
     return value
-
-
-def _staging(url: str) -> None:
-    """What Redshift loads comes from S3, by a role: the URL must name both."""
-    options = dict(parse_qsl(urlsplit(url).query))
-    if not options.get("staging", "").startswith("s3://"):
-        raise Mistake("the redshift URL does not say where to stage batches", "add ?staging=s3://bucket/prefix/")
-    if not options.get("iam_role"):
-        hint = "add &iam_role=arn:aws:iam::123456789012:role/name, or &iam_role=default"
-        raise Mistake("the redshift URL names no IAM role that may read the staging prefix", hint)
 
 
 def absolute_warehouse(url: str, base: Path, *, schemas: Iterable[str] = ()) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from os.path import expandvars
 from pathlib import Path
 
 import duckdb
@@ -68,7 +69,7 @@ def infer(
     Raises UsageError where there is nothing to propose from, Refused for an export that cannot be trusted.
     """
     try:
-        dialect = DIALECTS[scheme(warehouse_url(options.warehouse)) or ""]
+        dialect = DIALECTS[scheme(warehouse_url(expandvars(options.warehouse))) or ""]
     except Mistake as error:
         raise UsageError(error.message, where="--warehouse", hint=error.hint) from error
     location = look(path, listed=lambda count: progress("listing", count, None))

@@ -275,8 +275,8 @@ def _last_that_counts(table: str, numbers: Sequence[int], changes: Sequence[Chan
 
 
 _LOST = (
-    "merged, but neither a row nor a tombstone bears it: it was forgotten or changed by hand, or the target was added "
-    "since (cdc-merge replay)"
+    "merged, but neither a row nor a tombstone bears it: it was forgotten or changed by hand (its key, too), or the "
+    "target was added since (cdc-merge replay)"
 )
 _SETTLED = (
     *(Became.CURRENT, Became.REMOVED, Became.SPARED, Became.UNTAKEN),
@@ -303,7 +303,7 @@ def _explain_present(
             "the row bears a change that is in no object that was read: the object is gone, was not asked for, or came "
             f"only just now{deleted}"
         )
-    return f"the row is what {bearer + 1} made it{deleted}"
+    return f"the row bears {bearer + 1}{deleted}"
 
 
 def _export(by: Reconciled | None) -> str:

@@ -113,6 +113,11 @@ def _labelled(statements: Sequence[Statement]) -> list[dict[str, str]]:
     return [{"label": s.label, "sql": s.sql} for s in statements]
 
 
+def preview_on_empty(source: Source, dialect: Dialect, layout: Layout) -> Preview:
+    """The plan of a source on an empty warehouse of an engine; nothing is asked."""
+    return preview(source, dialect, layout, None)
+
+
 def preview(
     source: Source,
     dialect: Dialect,

@@ -110,8 +110,8 @@ def _of_where(target: Target, stored: TargetSchema) -> Iterator[Difference]:
     if stored.where is not None and not are_same(stored.where, target.where):
         message = f"its rows are of {told(stored.where)}, the configuration says {told(target.where)}"
         cure = (
-            f"changes follow it from now on, and rows that are there stay; {RECONCILE} finds those that do not match "
-            "any more extra and deletes them (beyond max_delete with --force only), and inserts those that match now"
+            f"changes follow it from now on, and rows that are there stay; {RECONCILE} deletes those that do not "
+            "match any more (beyond max_delete with --force only), and inserts those that match now"
         )
         yield Difference(target.table, None, Change.WHERE, message, RECONCILE, cure)
     elif stored.where_since:

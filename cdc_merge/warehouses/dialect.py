@@ -45,7 +45,7 @@ class Dialect:
     `backslash`: a backslash in a text, where a literal may take it for an escape; None: it stands for itself.
     `places_rows`: whether a table says by which columns its rows are distributed and sorted.
     `folds_names`: whether names lose their capitals, quoted or not.
-    `max_text_bytes`, `max_json_bytes`, `max_binary_bytes`: the longest value of a column (UTF-8); None: no limit.
+    `max_text_bytes`, `max_binary_bytes`: the longest value of a column (UTF-8); None: no limit.
     `ignores_trailing_blanks`: whether texts that differ in blanks at their end are equal, so that keys must have none.
     `max_added_columns`: how many columns new attributes may add; more go to _cdc_rescued.
     `analyze_staging`: whether the planner needs ANALYZE after a staging table is loaded.
@@ -102,7 +102,6 @@ class Dialect:
     places_rows: bool = False
     folds_names: bool = False
     max_text_bytes: int | None = None
-    max_json_bytes: int | None = None
     max_binary_bytes: int | None = None
     ignores_trailing_blanks: bool = False
     max_added_columns: int = 1000

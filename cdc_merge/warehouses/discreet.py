@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"", re.DOTALL)
-_QUOTES = "'\""
+_QUOTED = re.compile("""['"].*['"]""", re.DOTALL)
+_OPENED = re.compile("""['"].*""", re.DOTALL)
 
 
 def without_values(message: str) -> str:
-    """The message with `…` for all that it quotes, also where a quote is never closed."""
-    bare = _QUOTED.sub("…", message)
-    opened = min((at for quote in _QUOTES if (at := bare.find(quote)) >= 0), default=None)
-    return bare if opened is None else f"{bare[:opened]}…"
+    """The message with `…` from its first quote to its last: a value may hold quotes itself."""
+    return _OPENED.sub("…", _QUOTED.sub("…", message))
 
 
 __all__ = ["without_values"]

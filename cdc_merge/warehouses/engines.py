@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -10,11 +10,15 @@ from typing import Any
 from cdc_merge.errors import UsageError, how_to_install
 from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES, Dialect
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
+from cdc_merge.warehouses.redshift_options import read_options
 
 
 @dataclass(frozen=True)
 class Engine:
-    """`module` and `warehouse`: its class. `extra`: of the package, with its driver. `example`: of a URL."""
+    """`module` and `warehouse`: its class. `extra`: of the package, with its driver. `example`: of a URL.
+
+    `check`: raises UsageError for a URL that lacks what the engine needs beside the server; needs no driver.
+    """
 
     schemes: tuple[str, ...]
     dialect: Dialect
@@ -22,6 +26,7 @@ class Engine:
     warehouse: str
     example: str
     extra: str | None = None
+    check: Callable[[str], object] = lambda _url: None
 
     def load(self) -> Any:
         """The class of its warehouses. Raises UsageError if the driver is not installed."""
@@ -56,6 +61,7 @@ ENGINES = (
         warehouse="RedshiftWarehouse",
         example="redshift://user@host:5439/database?staging=s3://bucket/prefix/&iam_role=arn",
         extra="redshift",
+        check=read_options,
     ),
 )
 

@@ -62,7 +62,7 @@ class RedshiftWarehouse:
         with further options of libpq. Raises UsageError for a bad URL.
         """
         self._url = read_url(url)
-        self._stage = Stage(self._url)
+        self._stage = Stage(self._url.options)
         self._observer = observer
         self._pool = Pool(self._connect)
 
@@ -86,7 +86,7 @@ class RedshiftWarehouse:
         Raises WarehouseUnavailable when there is no connection.
         """
         connection = self._pool.take()
-        session = RedshiftSession(connection, self._stage, self._url.iam_role, self._observer)
+        session = RedshiftSession(connection, self._stage, self._url.options.iam_role, self._observer)
         try:
             yield session
         finally:

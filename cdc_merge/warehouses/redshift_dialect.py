@@ -83,8 +83,6 @@ REDSHIFT = Dialect(
     rescues_nul=False,
     ignores_trailing_blanks=True,
     max_text_bytes=65_535,
-    # A larger SUPER comes from COPY alone: r_SUPER_type.html
-    max_json_bytes=1_000_000,
     max_binary_bytes=1_024_000,
     row_address=None,
     # Keys are informational, and the planner trusts them: c_unsupported-postgresql-features.html

@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cdc_merge.errors import WarehouseUnavailable
 from cdc_merge.logs import get_logger
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
-from cdc_merge.warehouses.redshift_url import RedshiftUrl
+from cdc_merge.warehouses.redshift_options import RedshiftOptions
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -76,6 +76,9 @@ _STAGED: tuple[tuple[Callable[[pa.DataType], bool], pa.DataType, str], ...] = (
 )
 
 
+_MOST_DELETED = 1000  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+
+
 @dataclass(frozen=True)
 class StagedColumn:
     """A column of a staging table: as COPY fills it, and as it is meant."""
@@ -102,10 +105,10 @@ class Staged:
 class Stage:
     """The staging prefix of a warehouse; each load has a folder of its own below it."""
 
-    def __init__(self, url: RedshiftUrl) -> None:
-        self._bucket = url.bucket
-        self._prefix = url.prefix
-        self._region = url.region
+    def __init__(self, options: RedshiftOptions) -> None:
+        self._bucket = options.bucket
+        self._prefix = options.prefix
+        self._region = options.region
 
     @cached_property
     def _client(self) -> S3Client:
@@ -158,10 +161,8 @@ class Stage:
         return f"s3://{self._bucket}/{key}"
 
     def _remove(self, keys: list[str]) -> None:
-        for start in range(
-            0, len(keys), 1000
-        ):  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
-            objects = [{"Key": key} for key in keys[start : start + 1000]]
+        for start in range(0, len(keys), _MOST_DELETED):
+            objects = [{"Key": key} for key in keys[start : start + _MOST_DELETED]]
             try:
                 self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})  # type: ignore[typeddict-item]
             except (BotoCoreError, ClientError) as error:

@@ -389,7 +389,6 @@ WHERE ts.source = 'e''commerce'
     AND ts.partition_key = r.partition_key
     AND ts.sort_key = r.sort_key
     AND r.tombstone IS NOT NULL
-    AND r.could
     AND r.is_open;
 
 -- [insert tombstones]
@@ -418,7 +417,8 @@ FROM (
         greatest(r.tombstone_upsert, r.upsert_position, r.own_0, r.own_1, r.own_2, r.own_3, '') AS newest_upsert,
         greatest(r.tombstone_kept, r.kept_position, r.own_0, r.own_1, r.own_2, r.own_3, '') AS newest_kept
     FROM _cdc_resolved AS r
-    WHERE r.could AND r.is_open
+    -- A row or a tombstone of before its `where` was narrowed has a successor as well.
+    WHERE (r.could OR r.tombstone IS NOT NULL OR r.own_0 IS NOT NULL OR r.own_1 IS NOT NULL OR r.own_2 IS NOT NULL OR r.own_3 IS NOT NULL) AND r.is_open
 ) AS k
 WHERE k.newest > greatest(
     CASE

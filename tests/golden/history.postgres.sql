@@ -130,7 +130,7 @@ FROM (
 ANALYZE _cdc_timeline_0;
 
 -- [close versions of or"ders']
--- A row is valid until the next one of its item begins. (Only of a change without a time does its own beginning move.)
+-- A row is valid until the next one of its item begins. (Its own beginning moves only if its change has no time.)
 UPDATE "analytics"."or""ders'_history" AS t
 SET _cdc_valid_from = s.changed_at, _cdc_valid_to = s.valid_to
 FROM _cdc_timeline_0 AS s

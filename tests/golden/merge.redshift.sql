@@ -265,11 +265,12 @@ WHERE "tombstones".source = 'e''commerce'
 
 -- [insert tombstones]
 -- Everything accepted leaves a trace: where no row bears the change's position, a tombstone does. Only a key that
--- by itself shows that no target could ever take the item needs none.
+-- by itself shows that no target could ever take the item needs none; but where a `where` was another once, and left a
+-- row or a tombstone, what takes its place must be known when it is so again.
 INSERT INTO "cdc_merge"."tombstones" (source, partition_key, sort_key, position, changed_at)
 SELECT 'e''commerce', r.partition_key, r.sort_key, r.position, r.changed_at
 FROM _cdc_resolved AS r
-WHERE r.could
+WHERE (r.could OR r.tombstone IS NOT NULL OR r.own_0 IS NOT NULL OR r.own_1 IS NOT NULL)
     AND (r.accepted_0 OR r.accepted_1)
     AND NOT (r.takes_0 AND (r.accepted_0 OR coalesce(r.own_0 = r.position, FALSE)))
     AND NOT (r.takes_1 AND (r.accepted_1 OR coalesce(r.own_1 = r.position, FALSE)));

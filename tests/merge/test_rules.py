@@ -152,7 +152,12 @@ def test_a_remove_counts_by_the_row_it_finds_also_where_the_key_cannot_be_taken_
     assert (counts.applied, counts.stale, counts.ignored) == (is_followed, 1, 2 - is_followed)
     left = {key for key, row in harness.tables()["items"].items() if row.deleted_at is None}
     assert left == ({("B#2",)} if is_followed else {("B#1",), ("B#2",)})
-    assert harness.tombstones() == {}
+    assert set(harness.tombstones()) == {("B#1",)}
+
+    harness.source = replace(harness.source, targets=(wide,))
+    deliver(harness, put("B#1", 2, v="late"))
+
+    assert {key for key, row in harness.tables()["items"].items() if row.deleted_at is None} == left
 
 
 def test_a_target_added_later_is_filled_by_replay(warehouse_url: str, tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def test_a_url_says_all_that_is_needed() -> None:
     url = read_url(
         f"redshift://me:p%40ss@h/db?staging=s3://b/a/b&iam_role={ARN},{ARN}2&region=eu-west-1&connect_timeout=3"
     )
-    assert (url.bucket, url.prefix, url.iam_role, url.region) == ("b", "a/b/", f"{ARN},{ARN}2", "eu-west-1")
+    found = url.options
+    assert (found.bucket, found.prefix, found.iam_role, found.region) == ("b", "a/b/", f"{ARN},{ARN}2", "eu-west-1")
     assert url.connection["password"] == "p@ss"
     assert (url.connection["port"], url.connection["sslmode"], url.connection["connect_timeout"]) == (
         "5439",
@@ -45,7 +46,7 @@ def test_a_url_says_all_that_is_needed() -> None:
         "3",
     )
     assert url.name == "redshift://me@h:5439/db"
-    assert read_url("redshift://h/db?staging=s3://b&iam_role=default&sslmode=verify-full").iam_role is None
+    assert read_url("redshift://h/db?staging=s3://b&iam_role=default&sslmode=verify-full").options.iam_role is None
 
 
 @pytest.mark.parametrize(

@@ -5,5 +5,4 @@ WHERE {{ tombstones | bare }}.source = {{ source }}
     AND {{ tombstones | bare }}.partition_key = r.partition_key
     AND {{ tombstones | bare }}.sort_key = r.sort_key
     AND r.tombstone IS NOT NULL
-    AND r.could
     AND r.is_open

@@ -5,5 +5,4 @@ WHERE ts.source = {{ source }}
     AND ts.partition_key = r.partition_key
     AND ts.sort_key = r.sort_key
     AND r.tombstone IS NOT NULL
-    AND r.could
     AND r.is_open

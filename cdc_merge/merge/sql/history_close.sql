@@ -1,4 +1,4 @@
--- A row is valid until the next one of its item begins. (Only of a change without a time does its own beginning move.)
+-- A row is valid until the next one of its item begins. (Its own beginning moves only if its change has no time.)
 UPDATE {{ target.history }} AS t
 SET _cdc_valid_from = s.changed_at, _cdc_valid_to = s.valid_to
 FROM _cdc_timeline_{{ target.number }} AS s

@@ -22,7 +22,8 @@ FROM (
         greatest(r.tombstone_upsert, r.upsert_position{% for table in tables %}, r.own_{{ table.number }}{% endfor %}, '') AS newest_upsert,
         greatest(r.tombstone_kept, r.kept_position{% for table in tables %}, r.own_{{ table.number }}{% endfor %}, '') AS newest_kept
     FROM _cdc_resolved AS r
-    WHERE r.could AND r.is_open
+    -- A row or a tombstone of before its `where` was narrowed has a successor as well.
+    WHERE (r.could OR r.tombstone IS NOT NULL{% for target in targets %} OR r.own_{{ target.number }} IS NOT NULL{% endfor %}) AND r.is_open
 ) AS k
 WHERE k.newest > greatest(
 {% for target in targets %}

@@ -15,7 +15,8 @@ SET
     _cdc_rescued = {% if is_all %}NULL{% else %}_cdc_rescued{% endif %}
 
 {% else %}
-    -- Nothing takes a member out of a SUPER, and only so much of one can be looked at as text: so all of it goes.
+    -- Nothing takes a member out of a SUPER, so all of it goes; also what is too long to be looked into as text, since
+    -- it might hold the attribute.
     -- https://docs.aws.amazon.com/redshift/latest/dg/JSON_SERIALIZE.html
     _cdc_rescued = CASE
         WHEN JSON_SIZE(_cdc_rescued) > 65535 THEN NULL

@@ -69,11 +69,6 @@ def statements(parts: Sequence[Token]) -> Iterator[list[Token]]:
         yield held
 
 
-def pattern(words: str) -> re.Pattern[str]:
-    """A pattern over `spelled` tokens."""
-    return re.compile(words)
-
-
 def spelled(parts: Sequence[Token]) -> str:
     """Words in capitals, each followed by a blank; texts as '' and quoted names as "" so that no rule sees inside."""
     shapes = {Is.TEXT: "''", Is.NAME: '""'}
