@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.doubles.snowflake import SnowflakeDouble, snowflake_double
 from tests.support.postgres import PostgresServer, drop_database, fresh_database, postgres_server
 
 
@@ -26,6 +27,21 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     if not postgres.is_running():  # a test of crashes that failed half-way
         postgres.restart()
     drop_database(postgres, url)
+
+
+@pytest.fixture(scope="session")
+def snowflake() -> Iterator[SnowflakeDouble]:
+    """A double of Snowflake, of this test process."""
+    with snowflake_double() as double:
+        yield double
+
+
+@pytest.fixture
+def snowflake_url(snowflake: SnowflakeDouble) -> Iterator[str]:
+    """An empty database of its own."""
+    name = snowflake.fresh_database()
+    yield snowflake.url(name)
+    snowflake.drop_database(name)
 
 
 @pytest.fixture(params=["duckdb", "postgres"])
