@@ -1,6 +1,6 @@
 """Who may merge a source now: a row in the warehouse that one worker holds, and the fence that proves it.
 
-A lease is only ever judged by the warehouse's own clock (CURRENT_TIMESTAMP), so workers' clocks do not matter.
+A lease is only ever judged by the warehouse's own clock, so workers' clocks do not matter.
 Expiry decides who may try; the fence decides who may commit. It updates the lease's row as the first statement of
 every merge, so merges of one source never overlap, and one whose lease was taken over commits nothing.
 """
@@ -18,9 +18,6 @@ from cdc_merge.render import Name
 from cdc_merge.warehouses import Dialect, Session, Statement
 
 LEASE_SECONDS = 60.0
-
-# DuckDB passes over an update that leaves all values as they are, and then no merge would meet with it.
-_TOUCHED = "renewed_at = renewed_at + INTERVAL '1 microsecond'"
 
 _held_here: set[str] = set()
 """Tokens this process has taken and not given back: a row with our name and another token is from a former life."""
@@ -70,7 +67,11 @@ class Leases:
         """
         self._dialect = dialect
         self._table = dialect.quote(*metadata["leases"].parts)
-        self._expiry = f"CURRENT_TIMESTAMP + INTERVAL '{round(ttl * 1000)} milliseconds'"
+        self._now = dialect.now
+        self._expiry = dialect.later.format(moment=dialect.now, amount=round(ttl * 1000), unit="milliseconds")
+        # Where an update does not hold back others before it sees anything, a table of its own is locked: that of the
+        # leases stays readable. https://docs.aws.amazon.com/redshift/latest/dg/r_LOCK.html
+        self._turn = dialect.lock_table.format(dialect.quote(*metadata["turns"].parts)) if dialect.lock_table else None
         self._holder = holder
         self._is_alive = is_alive
         self._new_token = new_token
@@ -82,7 +83,7 @@ class Leases:
         open, this waits for its end; raises WarehouseUnavailable when the engine will not wait that long.
         """
         rows = session.query(
-            f"SELECT holder, token, expires_at <= CURRENT_TIMESTAMP FROM {self._table} WHERE {self._is_of(source)}"
+            f"SELECT holder, token, expires_at <= {self._now} FROM {self._table} WHERE {self._is_of(source)}"
         )
         lease = Lease(source, self._holder, self._new_token())
         if not rows:
@@ -92,7 +93,7 @@ class Leases:
             return self._taken(session, lease, self._replace(lease, token))
         if is_expired:
             # Once more in the statement itself: the holder may renew before it gets the row.
-            return self._taken(session, lease, f"{self._replace(lease, token)} AND expires_at <= CURRENT_TIMESTAMP")
+            return self._taken(session, lease, f"{self._replace(lease, token)} AND expires_at <= {self._now}")
         return None
 
     def renew(self, session: Session, lease: Lease) -> Lease:
@@ -108,7 +109,7 @@ class Leases:
         where = f"WHERE {self._is_of(lease.source, lease.token)}"
         session.run(
             [
-                Statement("lock lease", f"UPDATE {self._table} SET renewed_at = CURRENT_TIMESTAMP {where}"),
+                Statement("lock lease", f"UPDATE {self._table} SET renewed_at = {self._now} {where}", lock=self._turn),
                 Statement("release lease", f"DELETE FROM {self._table} {where}"),
             ]
         )
@@ -123,10 +124,10 @@ class Leases:
         Its transaction is rolled back with LeaseLost if the lease was taken over.
         """
         sql = (
-            f"UPDATE {self._table} SET renewed_at = CURRENT_TIMESTAMP, expires_at = {self._expiry} "
+            f"UPDATE {self._table} SET renewed_at = {self._now}, expires_at = {self._expiry} "
             f"WHERE {self._is_of(lease.source, lease.token)}"
         )
-        return Statement("fence", sql, expect_rows=1, mismatch=lambda: _lost(lease))
+        return Statement("fence", sql, expect_rows=1, mismatch=lambda: _lost(lease), lock=self._turn)
 
     def lock(self, source: str) -> Statement:
         """Holds back the merges of a source that another worker has, until the transaction ends.
@@ -134,8 +135,10 @@ class Leases:
         For a transaction that merges no changes, but must not run beside one that does. Raises LeaseLost, for
         another try, when nobody holds the source any more.
         """
-        sql = f"UPDATE {self._table} SET {_TOUCHED} WHERE {self._is_of(source)}"
-        return Statement("lock lease", sql, expect_rows=1, mismatch=lambda: _gone(source))
+        # DuckDB passes over an update that leaves all values as they are, and then no merge would meet with it.
+        touched = self._dialect.later.format(moment="renewed_at", amount=1, unit="microsecond")
+        sql = f"UPDATE {self._table} SET renewed_at = {touched} WHERE {self._is_of(source)}"
+        return Statement("lock lease", sql, expect_rows=1, mismatch=lambda: _gone(source), lock=self._turn)
 
     def _is_gone(self, holder: str, token: str) -> bool:
         """Whether the holder is known to be no more; of other hosts nothing is known."""
@@ -149,7 +152,7 @@ class Leases:
         _held_here.add(lease.token)  # before others can see the row
         is_ours = False
         try:
-            is_ours = session.run([Statement("take lease", sql)]) == [1]
+            is_ours = session.run([Statement("take lease", sql, lock=self._turn)]) == [1]
         finally:
             if not is_ours:
                 _held_here.discard(lease.token)
@@ -157,16 +160,19 @@ class Leases:
 
     def _insert(self, lease: Lease) -> str:
         values = ", ".join(self._dialect.literal(v) for v in (lease.source, lease.holder, lease.token))
+        insert = f"INSERT INTO {self._table} (source, holder, token, renewed_at, expires_at)"
+        if self._dialect.has_upsert:
+            return f"{insert} VALUES ({values}, {self._now}, {self._expiry}) ON CONFLICT (source) DO NOTHING"
         return (
-            f"INSERT INTO {self._table} (source, holder, token, renewed_at, expires_at) "
-            f"VALUES ({values}, CURRENT_TIMESTAMP, {self._expiry}) ON CONFLICT (source) DO NOTHING"
+            f"{insert} SELECT {values}, {self._now}, {self._expiry} "
+            f"WHERE NOT EXISTS (SELECT 1 FROM {self._table} WHERE {self._is_of(lease.source)})"
         )
 
     def _replace(self, lease: Lease, former_token: str) -> str:
         literal = self._dialect.literal
         return (
             f"UPDATE {self._table} SET holder = {literal(lease.holder)}, token = {literal(lease.token)}, "
-            f"renewed_at = CURRENT_TIMESTAMP, expires_at = {self._expiry} "
+            f"renewed_at = {self._now}, expires_at = {self._expiry} "
             f"WHERE {self._is_of(lease.source, former_token)}"
         )
 

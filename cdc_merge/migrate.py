@@ -26,6 +26,7 @@ METADATA_TABLES = (
     "unmatched",
     "misfits",
     "history_events",
+    "turns",
 )
 
 _STATEMENT_END = re.compile(r";[ \t]*$", re.MULTILINE)
@@ -135,11 +136,7 @@ class Migrator:
         ]
         # Only when it is missing: Postgres wants the right to create schemas even where IF NOT EXISTS would do
         # nothing, and an administrator may have made the schema. https://www.postgresql.org/docs/current/sql-createschema.html
-        schemas = session.query(
-            "SELECT schema_name FROM information_schema.schemata "
-            f"WHERE schema_name = {self._dialect.literal(self._schema)} AND catalog_name = current_database()"
-        )
-        if not schemas:
+        if not session.query(self._dialect.schema_exists.format(name=self._dialect.literal(self._schema))):
             create = f"CREATE SCHEMA IF NOT EXISTS {self._dialect.quote(self._schema)}"
             statements.insert(0, Statement("create metadata schema", create))
         return statements
@@ -149,10 +146,11 @@ class Migrator:
         record = Statement(
             f"record {migration.name}",
             f"INSERT INTO {self._table} (version, name, applied_at) "
-            f"SELECT {version}, {literal(migration.name)}, CURRENT_TIMESTAMP "
+            f"SELECT {version}, {literal(migration.name)}, {self._dialect.now} "
             f"WHERE NOT EXISTS (SELECT 1 FROM {self._table} WHERE version = {version})",
             expect_rows=1,
             mismatch=_AppliedByAnother,
+            lock=lock.format(self._table) if (lock := self._dialect.lock_table) else None,
         )
         steps = [
             Statement(f"{migration.name}, step {number}", sql)

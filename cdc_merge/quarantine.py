@@ -71,7 +71,7 @@ class Quarantine:
             conditions.append(f"source IN ({', '.join(map(self._literal, sources))})")
         if ids:
             conditions.append("(" + " OR ".join(f"id LIKE {self._literal(_plain(i) + '%')}" for i in ids) + ")")
-        columns = _COLUMNS + (", raw" if with_raw else "")
+        columns = _COLUMNS + (', "raw"' if with_raw else "")
         rows = session.query(
             f"SELECT {columns} FROM {self._table} WHERE {' AND '.join(conditions)} "
             "ORDER BY quarantined_at, object_key, byte_offset, id"

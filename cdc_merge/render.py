@@ -2,6 +2,9 @@
 
 Templates are Jinja (the form dbt made common). Whatever an expression yields passes `_finalize`, which
 knows six types and refuses the rest, so text can never be pasted into SQL by accident.
+
+Where engines need another text, there is another file. For `x.sql` an engine reads the first that is there of
+`x.<form>.sql`, for each of its dialect's `forms`, and `x.sql`. That is the only rule.
 Why Jinja and not an AST: docs/decisions/0002-sql-templates.md.
 """
 
@@ -66,7 +69,7 @@ def _finalizer(dialect: Dialect) -> Callable[[Any], str]:
 
 @lru_cache(maxsize=16)
 def _environment(dialect_name: str, dialect: Dialect) -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         finalize=_finalizer(dialect),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -74,6 +77,11 @@ def _environment(dialect_name: str, dialect: Dialect) -> jinja2.Environment:
         autoescape=False,
         keep_trailing_newline=False,
     )
+    # {%+ filter count_where %}a condition{% endfilter +%} (with plus signs where whitespace must stay);
+    # {{ table | bare }}: its name without the schema.
+    environment.filters["count_where"] = lambda condition: dialect.count_where.format(condition)
+    environment.filters["bare"] = lambda table: Name(table.parts[-1:])
+    return environment
 
 
 @lru_cache(maxsize=512)
@@ -81,9 +89,17 @@ def _template(path: Path, dialect: Dialect) -> jinja2.Template:
     return _environment(dialect.name, dialect).from_string(path.read_text(encoding="utf-8"))
 
 
+@lru_cache(maxsize=512)
+def find_template(template: str, dialect: Dialect) -> Path | None:
+    """The file of a template (a path below the package) that the engine reads; None: it has nothing of the kind."""
+    path = _PACKAGE / template
+    return next((p for p in (*(path.with_suffix(f".{f}.sql") for f in dialect.forms), path) if p.is_file()), None)
+
+
 def render(template: str, dialect: Dialect, **values: Any) -> str:
     """The SQL of a template (a path below the package, such as `merge/sql/resolve.sql`)."""
-    return _template(_PACKAGE / template, dialect).render(dialect=dialect, **values).strip()
+    path = find_template(template, dialect) or _PACKAGE / template
+    return _template(path, dialect).render(dialect=dialect, **values).strip()
 
 
 def render_file(path: Path, dialect: Dialect, **values: Any) -> str:

@@ -128,6 +128,7 @@ class StatusReader:
         self._warehouse = warehouse
         self._layout = layout
         self._literal = warehouse.dialect.literal
+        self._now = warehouse.dialect.now
         self._tables = {k: warehouse.dialect.quote(*v.parts) for k, v in layout.metadata.items()}
         self._ledger = Ledger(layout.metadata, warehouse.dialect)
         self._history = History(layout.metadata, warehouse.dialect)
@@ -143,7 +144,7 @@ class StatusReader:
         )[0]
         waiting = self._backlog(session, source) if count_backlog else None
         holders = session.query(
-            f"SELECT holder FROM {self._tables['leases']} WHERE {mine} AND expires_at > CURRENT_TIMESTAMP"
+            f"SELECT holder FROM {self._tables['leases']} WHERE {mine} AND expires_at > {self._now}"
         )
         last = self._history.last(session, source.name)
         estimate = self._history.estimate(session, source.name)

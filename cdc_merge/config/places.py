@@ -9,12 +9,13 @@ from typing import Any
 
 from cdc_merge.config.values import Mistake
 from cdc_merge.errors import UsageError
-from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES, Dialect
+from cdc_merge.warehouses.dialect import DUCKDB, Dialect
+from cdc_merge.warehouses.engines import BY_SCHEME, examples
 
 DEFAULT_FILE = "cdc-merge.yaml"
 VARIABLE = "CDC_MERGE_CONFIG"
 
-DIALECTS: Mapping[str, Dialect] = {"duckdb": DUCKDB, "postgresql": POSTGRES, "postgres": POSTGRES}
+DIALECTS: Mapping[str, Dialect] = {scheme: engine.dialect for scheme, engine in BY_SCHEME.items()}
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _DUCKDB = "duckdb:///"
@@ -55,7 +56,7 @@ def scheme(url: str) -> str | None:
 
 def warehouse_url(value: Any) -> str:
     """Check a warehouse's URL. Messages never show what follows the scheme: it may be a password."""
-    hint = "write duckdb:///warehouse.duckdb (relative to this file) or postgresql://user@host/database"
+    hint = f"write {examples()}"
     if not isinstance(value, str):
         raise Mistake("must be a URL", hint)
     known = scheme(value)

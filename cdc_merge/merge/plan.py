@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from cdc_merge.errors import SchemaMoved
+from cdc_merge.errors import AlreadyMerged, SchemaMoved
 from cdc_merge.layout import Layout
 from cdc_merge.merge.history import HistoryPlan
 from cdc_merge.merge.planned import PlannedTarget, Planner, ValueColumn
@@ -15,7 +15,7 @@ from cdc_merge.model import Kind, Ordering
 from cdc_merge.render import Sql, render
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.stored import TargetSchema
-from cdc_merge.warehouses import Dialect, Row, Statement
+from cdc_merge.warehouses import LEDGER_LABEL, Dialect, Row, Statement
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,10 @@ class MergePlan:
                 "sources": metadata["sources"],
                 "targets": self.targets,
                 "tables": [*self.targets, *self.removed],
-                "row_address": Sql(self._dialect.row_address),
+                "row_address": Sql(address) if (address := self._dialect.row_address) else None,
                 "is_picked": any(t.is_picked for t in self.targets),
                 "metadata_json": Sql(self._dialect.metadata_json),
+                "rescued": Sql(self._dialect.read_json.format(value="s.rescued", type=self._dialect.metadata_json)),
                 **values,
             },
         )
@@ -177,7 +178,10 @@ class MergePlan:
             sql = self.render("merge/sql/forget_objects", source=batch.source)
             statements.append(Statement("forget objects", sql))
         sql = self.render("merge/sql/record_objects", source=batch.source, batch_id=batch.id, merged_at=batch.merged_at)
-        return [*statements, Statement("record objects", sql)]
+        record = Statement(LEDGER_LABEL, sql)
+        if not self._dialect.enforces_keys:
+            record = replace(record, expect_rows=batch.objects, mismatch=lambda: _merged_by_another(batch))
+        return [*statements, record]
 
     def release_quarantine(self, ids: Sequence[str]) -> Statement:
         return Statement("release quarantine", self.render("merge/sql/release_quarantine", ids=list(ids)))
@@ -232,7 +236,7 @@ class MergePlan:
             statements.append(
                 Statement(f"delete from {target.label}", self.render("merge/sql/delete_rows", target=target))
             )
-            if not self._dialect.indexes_key and not target.is_each:
+            if self._dialect.row_address and not self._dialect.indexes_key and not target.is_each:
                 sql = self.render("merge/sql/delete_copies", target=target)
                 statements.append(Statement(f"delete copies from {target.label}", sql))
             sql = self.render("merge/sql/insert_rows", target=target, merged_at=batch.merged_at)
@@ -259,6 +263,10 @@ def _as_asked(book: SchemaBook, columns: Sequence[ValueColumn]) -> list[ValueCol
     """A new table's columns in the configuration's order, whenever their types became known."""
     places = {c.name: place for place, c in enumerate(book.target.columns or ())}
     return sorted(columns, key=lambda c: places.get(c.name.parts[0], len(places)))
+
+
+def _merged_by_another(batch: Batch) -> AlreadyMerged:
+    return AlreadyMerged("another worker has merged one of the objects", where=f"source {batch.source}")
 
 
 def _books(batch: Batch) -> dict[str, Any]:

@@ -15,12 +15,20 @@ from cdc_merge.warehouses import Dialect
 
 @dataclass(frozen=True)
 class KeyColumn:
-    """A key column in a statement: `staged` and `resolved` are its value in stage_keys and in resolved."""
+    """A key column in a statement: `staged` and `resolved` are its value in stage_keys and in resolved.
+
+    `as_text`: a readable text of a {value}.
+    """
 
     name: Name
     type: Sql
     staged: Sql
     resolved: Sql
+    as_text: str
+
+    def shown(self, value: str) -> Sql:
+        """A value of the key for people, as text."""
+        return Sql(self.as_text.format(value=value))
 
 
 @dataclass(frozen=True)
@@ -120,11 +128,17 @@ class Planner:
                 ValueColumn(
                     name(c.name),
                     self._type(c.type),
-                    Sql(f"CAST(s.c{i} AS {self.dialect.type_name(c.type)})"),
+                    self._staged(c.type, f"s.c{i}"),
                 )
                 for i, c in enumerate(book.schema.columns)
             ),
         )
+
+    def _staged(self, column_type: ColumnType, value: str) -> Sql:
+        type_name = self.dialect.type_name(column_type)
+        if column_type.kind is Kind.JSON:
+            return Sql(self.dialect.read_json.format(value=value, type=type_name))
+        return Sql(f"CAST({value} AS {type_name})")
 
     def removed(self, number: int, table: str, schema: TargetSchema) -> RemovedTarget:
         """A table that the configuration no longer has."""
@@ -142,11 +156,14 @@ class Planner:
             form = "{}"
         else:
             form = "CAST({} AS " + self.dialect.type_name(column_type) + ")"
+        text = self.dialect.types[Kind.TEXT]
+        as_text = self.dialect.binary_as_text if column_type.kind is Kind.BINARY else "CAST({value} AS {text})"
         return KeyColumn(
             name(column),
             self._type(column_type),
             Sql(form.format(f"s.{staged}")),
             Sql(form.format(f"r.{staged}")),
+            as_text.format(value="{value}", text=text),
         )
 
     def _type(self, column_type: ColumnType) -> Sql:

@@ -52,7 +52,7 @@ def read_attributes(
     for target in source.targets:
         if target.is_document and DOCUMENT.name in tables.get(target.table, ()):
             sql = render(
-                f"planning/sql/document_types_{dialect.name}.sql",
+                "planning/sql/document_types.sql",
                 dialect,
                 table=name(schema, target.table),
                 document=name(DOCUMENT.name),
@@ -85,7 +85,7 @@ def typed_view(book: SchemaBook, layout: Layout, attributes: Attributes) -> Stat
     )
     view = _cut(table, dialect.max_identifier_bytes) + _SUFFIX
     sql = render(
-        f"planning/sql/typed_view_{dialect.name}.sql",
+        "planning/sql/typed_view.sql",
         dialect,
         view=name(layout.schema, view),
         table=name(layout.schema, table),

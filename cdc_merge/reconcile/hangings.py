@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cdc_merge.render import find_template
 from cdc_merge.warehouses import Dialect, Row, Statement
 
 Relation = tuple[str, str]
@@ -102,44 +103,28 @@ class Hangings:
     lost: tuple[str, ...] = ()
 
 
-# What each engine has of these; a table of DuckDB has no owner and no grants, and views find it by its name.
-# https://duckdb.org/docs/stable/operations_manual/securing_duckdb/overview
-# https://duckdb.org/docs/stable/sql/statements/create_view
-_KNOWN = {
-    "postgres": frozenset(
-        {
-            "lock",
-            "table",
-            "views",
-            "attached",
-            "settings",
-            "clustered",
-            "comments",
-            "grants",
-            "obstacles",
-            "constraints",
-            "names",
-        }
-    ),
-    "duckdb": frozenset({"readers", "attached", "settings", "comments", "obstacles", "lost"}),
-}
-
-
 class Catalog:
-    """Statements that read the engine's catalog, for one table of one schema."""
+    """Statements that read the engine's catalog, for one table of one schema.
+
+    There is a template for each thing that an engine has. A table of DuckDB has no owner and no grants, and views find
+    it by its name: https://duckdb.org/docs/stable/operations_manual/securing_duckdb/overview and
+    https://duckdb.org/docs/stable/sql/statements/create_view
+    """
 
     def __init__(self, dialect: Dialect, render: Callable[..., str]) -> None:
         self._dialect = dialect
         self._render = render
-        self._known = _KNOWN[dialect.name]
+
+    def _has(self, what: str) -> bool:
+        return find_template(f"reconcile/sql/rebuild_{what}.sql", self._dialect) is not None
 
     def ask(self, what: str, relation: Relation, **values: Any) -> Asking:
         """The rows of one query; none where the engine has nothing of the kind."""
         rows: list[Row] = []
-        if what in self._known:
+        if self._has(what):
             schema, name = relation
             sql = self._render(
-                f"reconcile/sql/rebuild_{self._dialect.name}_{what}",
+                f"reconcile/sql/rebuild_{what}",
                 relation=self._dialect.quote(*relation),
                 schema=schema,
                 name=name,
@@ -186,8 +171,8 @@ class Catalog:
 
     def lock(self, relation: Relation, table: object) -> Generator[Statement, None, None]:
         """Keeps everyone else from the table until the transaction ends, where the engine has such locks."""
-        if "lock" in self._known:
-            sql = self._render(f"reconcile/sql/rebuild_{self._dialect.name}_lock", table=table)
+        if self._has("lock"):
+            sql = self._render("reconcile/sql/rebuild_lock", table=table)
             yield Statement(f"lock {relation[1]}", sql)
 
 

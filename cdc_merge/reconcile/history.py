@@ -80,6 +80,8 @@ class History:
     def record_estimate(self, session: Session, source: str, estimate: Estimate, *, worker: str) -> None:
         """Put a new estimate in the place of the one before."""
         lower, upper = estimate.bounds
+        former = f"DELETE FROM {self._tables['probes']} WHERE {self._is_of(source)}"
+        statements = [] if self._dialect.has_upsert else [Statement("forget probe", former)]
         sql = render(
             "reconcile/sql/record_probe.sql",
             self._dialect,
@@ -95,4 +97,4 @@ class History:
             last_at=estimate.last_at,
             worker=worker,
         )
-        session.run([Statement("record probe", sql)])
+        session.run([*statements, Statement("record probe", sql)])

@@ -154,7 +154,8 @@ class ReconcilePlan:
             copies: list[Row] = []
             if heal_copies and not self._dialect.indexes_key:
                 yield self._say(f"count copies in {target.label}", "count_copies", target=target, inspect=copies.extend)
-                yield self._say(f"delete copies from {target.label}", "delete_copies", target=target)
+                for template, what in self._healing():
+                    yield self._say(f"{what} {target.label}", template, target=target)
             yield from self._judge(target, undertaking, limits, findings, copies=int(copies[0][0]) if copies else 0)
         yield from self._foresee(undertaking, limits, findings, dry_run=dry_run)
         if dry_run:
@@ -169,6 +170,18 @@ class ReconcilePlan:
         yield self._say("collect tombstones", "collect_tombstones", source=source)
         for target in self._merge.targets:
             yield self._record(target, undertaking, findings, clock())
+
+    def _healing(self) -> Sequence[tuple[str, str]]:
+        """The templates that leave one row of each key, and what they do."""
+        if self._dialect.row_address:
+            return [("delete_copies", "delete copies from")]
+        return [
+            ("keep_copies", "keep one of each copy in"),
+            ("bare_place", "drop the place of copies in"),
+            ("bare_copies", "drop the number of copies in"),
+            ("delete_copies", "delete copies from"),
+            ("restore_copies", "restore one of each copy in"),
+        ]
 
     def _foresee(
         self, undertaking: Undertaking, limits: Limits, findings: Findings, *, dry_run: bool
@@ -271,8 +284,9 @@ class ReconcilePlan:
         findings.targets[label] = _verdicts(tally, causes, differing, samples)
 
     def _differing(self, columns: Sequence[ComparedColumn], text: Sql) -> Sql:
-        """The names of the columns that differ. With hashes, rows are looked at as suspects (x), else both sides."""
-        row, number = ("x", "x") if self._dialect.row_hash else ("t", "s")
+        """The names of the columns that differ. Of rows joined by keys alone at first (x), or of both sides."""
+        is_joined_by_keys = self._dialect.row_hash or not self._dialect.row_address
+        row, number = ("x", "x") if is_joined_by_keys else ("t", "s")
         template = "reconcile/sql/differing"
         return Sql(self._merge.render(template, columns=columns, text=text, row=Sql(row), number=Sql(number)))
 
@@ -302,7 +316,8 @@ class ReconcilePlan:
     def same(self, label: str, column: str, column_type: ColumnType, staged: Sql) -> ComparedColumn:
         """How a column of the table is compared with its staged value."""
         here = Sql(f"t.{self._dialect.quote(column)}")
-        form = self._dialect.same_json if column_type.kind is Kind.JSON else "({a} IS NOT DISTINCT FROM {b})"
+        forms = {Kind.JSON: self._dialect.same_json, Kind.TEXT: self._dialect.same_text}
+        form = forms.get(column_type.kind, self._dialect.same)
         return ComparedColumn(label, here, staged, Sql(form.format(a=here.text, b=staged.text)))
 
     def unmarked(self, target: PlannedTarget) -> list[ComparedColumn]:
@@ -314,11 +329,12 @@ class ReconcilePlan:
 
     def same_rescued(self) -> ComparedColumn:
         """How `_cdc_rescued` is compared: as text, or without the attributes that are NULL, as good as missing."""
-        here = Sql(f"CAST(t._cdc_rescued AS {self._dialect.types[Kind.TEXT]})")
+        text = self._dialect.types[Kind.TEXT]
+        here = Sql(self._dialect.written_json.format(value="t._cdc_rescued", text=text))
         staged = Sql("s.rescued")
-        alike = self._dialect.same_rescued.format(a=here.text, b=staged.text)
-        same = f"CASE WHEN {here.text} IS NOT DISTINCT FROM {staged.text} THEN TRUE ELSE {alike} END"
-        return ComparedColumn("_cdc_rescued", here, staged, Sql(same))
+        alike = self._dialect.same_rescued.format(a=here.text, b=staged.text, value="t._cdc_rescued")
+        same = self._dialect.same.format(a=here.text, b=staged.text).removeprefix("(").removesuffix(")")
+        return ComparedColumn("_cdc_rescued", here, staged, Sql(f"CASE WHEN {same} THEN TRUE ELSE {alike} END"))
 
     def _tally(self, row: Row, copies: int) -> Tally:
         """`copies`: rows that were there twice and are gone by now; they count as extra."""

@@ -48,8 +48,11 @@ def sample_rows(
 
     Postgres reads one page for each place, by address; in tables of short rows two places make a row, in tables of
     long ones up to 291. DuckDB reads the key columns of each row group (122,880 rows) that a place lies in, and counts
-    row ids, which it does without reading a column.
+    row ids, which it does without reading a column. Where rows have no address, the engine draws, from the key columns
+    of all rows.
     """
+    if dialect.row_address is None:
+        return _drawn_by_the_engine(session, dialect, targets, count, random=random)
     extents = [_extent(session, dialect, target) for target in targets]
     ends = list(accumulate(extent.places for extent in extents))
     whole = ends[-1] if ends else 0
@@ -70,6 +73,26 @@ def sample_rows(
             own = [place - first for place in fresh if first <= place < end]
             rows += _look(session, dialect, target, extent, own)
         found += random.sample(rows, min(missing, len(rows)))
+    return found
+
+
+def _drawn_by_the_engine(
+    session: Session, dialect: Dialect, targets: Sequence[PlannedTarget], count: int, *, random: Random
+) -> list[SampledRow]:
+    """First how many of each target, as drawing from all rows of all would give; then so many of each."""
+    tables = [dialect.quote(*target.table.parts) for target in targets]
+    sizes = [int(session.query(f"SELECT count(*) FROM {table}")[0][0]) for table in tables]
+    whole = sum(sizes)
+    drawn = random.sample(range(whole), min(whole, count))
+    found: list[SampledRow] = []
+    first = 0
+    for target, table, size in zip(targets, tables, sizes, strict=True):
+        mine = sum(first <= place < first + size for place in drawn)
+        first += size
+        if mine:
+            keys = ", ".join(dialect.quote(*key.name.parts) for key in target.keys)
+            rows = session.query(dialect.sample.format(keys=keys, table=table, count=mine))
+            found += [SampledRow(target.number, tuple(row)) for row in rows]
     return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from cdc_merge.model import ColumnType, Kind, Source, Target
 from cdc_merge.names import history_table
+from cdc_merge.render import render
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.opening import REBUILD, Change, Contradiction, contradictions, open_book
 from cdc_merge.schema.stored import (
@@ -36,16 +37,7 @@ def read_tables(session: Session, dialect: Dialect, schema: str, tables: Collect
     """What the catalog says of the tables in `schema`."""
     if not tables:
         return {}
-    # https://www.postgresql.org/docs/current/infoschema-columns.html
-    # https://duckdb.org/docs/stable/sql/meta/information_schema#columns-columns
-    rows = session.query(
-        "SELECT table_name, column_name, data_type, numeric_precision, numeric_scale, "
-        "is_nullable = 'NO' AND column_default IS NULL "
-        "AND coalesce(is_identity, 'NO') <> 'YES' AND coalesce(is_generated, 'NEVER') <> 'ALWAYS' "
-        "FROM information_schema.columns "
-        f"WHERE table_catalog = current_database() AND table_schema = {dialect.literal(schema)} "
-        f"AND table_name IN ({', '.join(map(dialect.literal, tables))}) ORDER BY table_name, ordinal_position"
-    )
+    rows = session.query(render("schema/sql/columns.sql", dialect, schema=schema, tables=sorted(tables)))
     found: dict[str, dict[str, TableColumn]] = {}
     for table, column, type_name, precision, scale, required in rows:
         if type_name.lower() == "numeric" and precision is not None:  # Postgres; DuckDB names both in the type

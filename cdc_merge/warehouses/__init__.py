@@ -13,8 +13,12 @@ import pyarrow as pa
 
 from cdc_merge.errors import UsageError
 from cdc_merge.warehouses.dialect import Dialect
+from cdc_merge.warehouses.engines import BY_SCHEME, examples
 
 Row = tuple[Any, ...]
+
+LEDGER_LABEL = "record objects"
+"""The statement that writes the ledger: a duplicate key in it means that another transaction merged the object."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Statement:
     `expect_rows`: how many rows it must touch; any other number rolls the transaction back and raises
     what `mismatch` makes (a lost lease, for example).
     `inspect`: for a query: is handed its rows inside the transaction, and may raise to roll it back.
+    `lock`: what goes before it in the same transaction and takes a lock, where the engine must be told.
     """
 
     label: str
@@ -31,6 +36,7 @@ class Statement:
     expect_rows: int | None = None
     mismatch: Callable[[], Exception] | None = None
     inspect: Callable[[list[Row]], None] | None = None
+    lock: str | None = None
 
 
 Observer = Callable[[str, float], None]
@@ -88,26 +94,25 @@ class Warehouse(Protocol):
 
 
 def open_warehouse(url: str, *, observer: Observer | None = None) -> Warehouse:
-    """The warehouse of a URL: `duckdb:///relative`, `duckdb:////absolute`, `postgresql://…`.
+    """The warehouse of a URL: `duckdb:///relative`, `duckdb:////absolute`, `postgresql://…` and so on (engines.py).
 
     Raises UsageError for a scheme that is not known or whose driver is not installed.
     """
-    scheme = urlsplit(url).scheme
-    if scheme == "duckdb":
-        from cdc_merge.warehouses.duckdb import DuckDBWarehouse
-
-        return DuckDBWarehouse(url, observer=observer)
-    if scheme in ("postgresql", "postgres"):
-        try:
-            from cdc_merge.warehouses.postgres import PostgresWarehouse
-        except ImportError as error:
-            raise UsageError(
-                "the Postgres driver is not installed", hint="pip install 'cdc-merge[postgres]'"
-            ) from error
-        return PostgresWarehouse(url, observer=observer)
-    raise UsageError(
-        f"no warehouse is known by the scheme {scheme!r}", hint="use duckdb:///file.duckdb or postgresql://…"
-    )
+    engine = BY_SCHEME.get(urlsplit(url).scheme)
+    if engine is None:
+        raise UsageError(f"no warehouse is known by the scheme {urlsplit(url).scheme!r}", hint=f"use {examples()}")
+    warehouse: Warehouse = engine.load()(url, observer=observer)
+    return warehouse
 
 
-__all__ = ["Dialect", "Iterator", "Observer", "Row", "Session", "Statement", "Warehouse", "open_warehouse"]
+__all__ = [
+    "LEDGER_LABEL",
+    "Dialect",
+    "Iterator",
+    "Observer",
+    "Row",
+    "Session",
+    "Statement",
+    "Warehouse",
+    "open_warehouse",
+]

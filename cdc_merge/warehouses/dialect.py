@@ -8,6 +8,14 @@ from cdc_merge.model import ColumnType, Kind
 
 
 @dataclass(frozen=True)
+class Limit:
+    """Something that an engine cannot do, or does otherwise. `link`: the vendor's page."""
+
+    words: str
+    link: str
+
+
+@dataclass(frozen=True)
 class Dialect:
     """Facts of one engine.
 
@@ -17,10 +25,22 @@ class Dialect:
     `decimal_digits`, `decimal_scale`: what the widest exact decimal holds; None = anything DynamoDB has.
     `max_key_bytes`: what partition and sort key may take together (UTF-8) before an index refuses them.
     `holds_nul`: whether text may contain U+0000.
-    `row_address`: the pseudo column that names a stored row within one transaction.
+    `forms`: whose templates it reads where a statement has several (`render.py`), the most particular first.
+    `row_address`: the pseudo column that names a stored row within one transaction; None: rows are found by their key.
+    `enforces_keys`: whether a primary key in the metadata refuses a second row; else inserts look first, under a lock.
+    `has_upsert`: whether INSERT has ON CONFLICT.
+    `lock_table`: a statement that keeps every other transaction from a table ({}), before this one has seen anything;
+        None: an update of the lease's row holds back the merges of its source.
     `indexes_key`: whether tables get a primary key (a fast index for point look-ups, not for scans).
     `take_turns`: a statement after which transactions that give the same text ({}) wait for each other;
         None: a transaction that loses a conflict fails at once.
+    `count_where`: how many rows meet a condition ({}).
+    `now`: the moment, as a timestamp. `later`: a {moment} and an {amount} of a {unit}.
+    `same`: whether two values ({a}, {b}) are equal or both NULL; never NULL. `same_text`: the same, of two texts.
+    `read_json`: a text of JSON ({value}) as a json {type}. `written_json`: a json value ({value}) as {text}.
+    `binary_as_text`: a readable text ({text}) of a binary value ({value}).
+    `schema_exists`: a query that has a row if there is a schema of the name {name}, a literal.
+    `sample`: a query of the {keys} of so many ({count}) rows of a {table} at random, where rows have no address.
     `stages_decimals`: whether the bulk path takes decimals; else they are staged as text and cast in SQL.
     `max_added_columns`: how many columns new attributes may add; more go to _cdc_rescued.
     `analyze_staging`: whether the planner needs ANALYZE after a staging table is loaded.
@@ -34,6 +54,8 @@ class Dialect:
         is DynamoDB's NULL is as good as none; never NULL. Asked only where the texts differ.
     `same_json`: whether two values ({a}, {b}) of the json type are equal, whatever the order of keys and the spelling
         of numbers; never NULL.
+    `widened`: precisions of decimals that hold fewer digits than they say, each with one that holds them.
+    `limits`: what the engine cannot do, each in words with the vendor's page: `cdc-merge check` shows them.
     """
 
     name: str
@@ -48,7 +70,23 @@ class Dialect:
     max_identifier_bytes: int | None = None
     reserved_columns: frozenset[str] = frozenset()
     holds_nul: bool = True
-    row_address: str = "rowid"
+    forms: tuple[str, ...] = ()
+    row_address: str | None = "rowid"
+    enforces_keys: bool = True
+    has_upsert: bool = True
+    lock_table: str | None = None
+    count_where: str = "count(*) FILTER (WHERE {})"
+    now: str = "CURRENT_TIMESTAMP"
+    later: str = "{moment} + INTERVAL '{amount} {unit}'"
+    same: str = "({a} IS NOT DISTINCT FROM {b})"
+    same_text: str = "({a} IS NOT DISTINCT FROM {b})"
+    read_json: str = "CAST({value} AS {type})"
+    written_json: str = "CAST({value} AS {text})"
+    binary_as_text: str = "CAST({value} AS {text})"
+    schema_exists: str = (
+        "SELECT 1 FROM information_schema.schemata WHERE schema_name = {name} AND catalog_name = current_database()"
+    )
+    sample: str = "SELECT {keys} FROM {table} ORDER BY random() LIMIT {count}"
     analyze_staging: bool = False
     decode_base64: str = "from_base64({})"
     indexes_key: bool = False
@@ -61,6 +99,8 @@ class Dialect:
     row_slots: str = "SELECT coalesce(max(rowid) + 1, 0), 1 FROM {table}"
     slot_address: str = "{page}"
     same_json: str = "({a} IS NOT DISTINCT FROM {b})"
+    widened: dict[int, int] = field(default_factory=dict, hash=False)
+    limits: tuple[Limit, ...] = ()
 
     def quote(self, *parts: str) -> str:
         """A quoted, possibly qualified identifier."""
@@ -73,7 +113,8 @@ class Dialect:
     def type_name(self, column_type: ColumnType) -> str:
         """The SQL type of a column."""
         if column_type.kind is Kind.NUMERIC and column_type.precision is not None:
-            return f"NUMERIC({column_type.precision}, {column_type.scale or 0})"
+            precision = self.widened.get(column_type.precision, column_type.precision)
+            return f"NUMERIC({precision}, {column_type.scale or 0})"
         return self.types[column_type.kind]
 
 
@@ -82,6 +123,7 @@ class Dialect:
 DUCKDB = Dialect(
     name="duckdb",
     sqlglot="duckdb",
+    forms=("duckdb",),
     default_schema="main",
     types={
         Kind.TEXT: "VARCHAR",
@@ -111,6 +153,7 @@ DUCKDB = Dialect(
 POSTGRES = Dialect(
     name="postgres",
     sqlglot="postgres",
+    forms=("postgres",),
     default_schema="public",
     types={
         Kind.TEXT: "text",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 
 import duckdb
 import psycopg2
@@ -14,24 +13,12 @@ import psycopg2.extras
 import pyarrow as pa
 
 from cdc_merge.errors import AlreadyMerged, CdcMergeError, UsageError, WarehouseRefused, WarehouseUnavailable
-from cdc_merge.warehouses import Observer, Row, Statement
+from cdc_merge.warehouses import LEDGER_LABEL, Observer, Row, Statement
 from cdc_merge.warehouses.copy import CopyStream, staged_columns
 from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES, Dialect
-from cdc_merge.warehouses.transaction import LEDGER_LABEL, StatementFailed, run_in_order
+from cdc_merge.warehouses.driver import CONNECT_DEFAULTS, Connection, Link, Pool, error_text, is_lost
 
 OLDEST_VERSION = 12  # oldest with all we say, and older than the oldest that is still mended
-
-# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS ; what the URL says wins.
-# Keepalives notice a server that is gone within a minute; without them a read waits for two hours.
-_CONNECT_DEFAULTS = {
-    "application_name": "cdc-merge",
-    "connect_timeout": "10",
-    "client_encoding": "UTF8",
-    "keepalives": "1",
-    "keepalives_idle": "30",
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
-}
 
 _SETTINGS = {
     "TimeZone": "UTC",
@@ -91,11 +78,9 @@ class PostgresWarehouse:
                 "the Postgres URL cannot be read",
                 hint="use postgresql://user:password@host:port/database, with %40 for an @ in the password",
             ) from None
-        self._parameters: dict[str, str] = {**_CONNECT_DEFAULTS, **given}
+        self._parameters: dict[str, str] = {**CONNECT_DEFAULTS, **given}
         self._observer = observer
-        self._lock = Lock()
-        self._idle: list[psycopg2.extensions.connection] = []
-        self._active: set[psycopg2.extensions.connection] = set()
+        self._pool = Pool(self._connect)
 
     @property
     def dialect(self) -> Dialect:
@@ -119,42 +104,15 @@ class PostgresWarehouse:
 
         Raises WarehouseUnavailable when there is no connection, WarehouseRefused for too old a server.
         """
-        connection = self._take()
-        self._active.add(connection)
+        connection = self._pool.take()
         try:
             yield PostgresSession(connection, self._observer)
         finally:
-            self._active.discard(connection)
-            self._give_back(connection)
+            self._pool.give_back(connection, clean="DISCARD TEMP")
 
-    def _take(self) -> psycopg2.extensions.connection:
-        while True:
-            with self._lock:
-                connection = self._idle.pop() if self._idle else None
-            if connection is None:
-                return self._connect()
-            try:
-                with connection.cursor() as cursor:
-                    cursor.execute("SELECT 1")
-                return connection
-            except psycopg2.Error:
-                connection.close()  # the server went away meanwhile; the next one, or a new one, may do
-
-    def _give_back(self, connection: psycopg2.extensions.connection) -> None:
+    def _connect(self) -> Connection:
         try:
-            with connection.cursor() as cursor:
-                if connection.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE:
-                    cursor.execute("ROLLBACK")
-                cursor.execute("DISCARD TEMP")
-        except psycopg2.Error:
-            connection.close()  # broken: the server drops what was open
-            return
-        with self._lock:
-            self._idle.append(connection)
-
-    def _connect(self) -> psycopg2.extensions.connection:
-        try:
-            connection: psycopg2.extensions.connection = psycopg2.connect(**self._parameters)  # type: ignore[call-overload]
+            connection: Connection = psycopg2.connect(**self._parameters)  # type: ignore[call-overload]
             connection.autocommit = True  # transactions are begun and ended in words
             if connection.server_version < OLDEST_VERSION * 10_000:
                 connection.close()
@@ -167,7 +125,7 @@ class PostgresWarehouse:
                 cursor.execute("".join(f"SET {key} = '{value}';" for key, value in _SETTINGS.items()))
         except psycopg2.Error as error:
             raise WarehouseUnavailable(
-                _text(error), where=self.name, hint=f"is the server up, and is this right? psql {self.name}"
+                error_text(error), where=self.name, hint=f"is the server up, and is this right? psql {self.name}"
             ) from error
         # As on the other engines, JSON is text and binary is bytes.
         psycopg2.extras.register_default_json(connection, loads=str)
@@ -177,23 +135,19 @@ class PostgresWarehouse:
 
     def interrupt(self) -> None:
         """Break off what sessions run now, from any thread; they raise WarehouseUnavailable."""
-        for connection in list(self._active):
-            with suppress(psycopg2.Error):  # closed meanwhile: then nothing runs on it
-                connection.cancel()
+        self._pool.interrupt()
 
     def close(self) -> None:
         """Close the connections that no session uses."""
-        with self._lock:
-            while self._idle:
-                self._idle.pop().close()
+        self._pool.close()
 
 
 class PostgresSession:
     """One connection, in use."""
 
-    def __init__(self, connection: psycopg2.extensions.connection, observer: Observer | None) -> None:
+    def __init__(self, connection: Connection, observer: Observer | None) -> None:
         self._connection = connection
-        self._observer = observer
+        self._link = Link(connection, react=_reaction, observer=observer)
 
     def load(self, table: str, reader: pa.RecordBatchReader) -> int:
         """Create or replace the temporary table `table` from the reader by binary COPY; returns the rows.
@@ -216,7 +170,7 @@ class PostgresSession:
         except psycopg2.Error as error:
             if stream.error:
                 raise stream.error from error
-            raise self._reaction(error, f"load {table}") from error
+            raise self._link.reaction(error, f"load {table}") from error
         return rows
 
     def stage(self, path: Path, tables: Mapping[str, str]) -> None:
@@ -230,66 +184,24 @@ class PostgresSession:
         """Run all statements in one transaction; returns the rows each touched (-1 where unknown)."""
         # Each statement must see what others committed before it began, whatever the database's default is.
         # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED
-        self._execute("BEGIN ISOLATION LEVEL READ COMMITTED", "begin")
-        try:
-            touched = run_in_order(
-                statements,
-                execute=self._affected,
-                fetch=self._fetch,
-                driver_error=psycopg2.Error,
-                observer=self._observer,
-            )
-        except StatementFailed as failure:
-            self._roll_back()
-            assert isinstance(failure.__cause__, psycopg2.Error)
-            raise self._reaction(failure.__cause__, failure.label) from failure.__cause__
-        except BaseException:
-            self._roll_back()
-            raise
-        # If this breaks nobody knows whether it committed; whoever asked looks into the ledger.
-        self._execute("COMMIT", "commit")
-        return touched
+        return self._link.run(statements, begin="BEGIN ISOLATION LEVEL READ COMMITTED")
 
     def query(self, sql: str) -> list[Row]:
         """Rows of one reading statement. Times are aware, in UTC; JSON is text; binary is bytes."""
-        try:
-            return self._fetch(sql)
-        except psycopg2.Error as error:
-            raise self._reaction(error, "query") from error
+        return self._link.query(sql)
 
-    def _fetch(self, sql: str) -> list[Row]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql)
-            return cursor.fetchall()
 
-    def _execute(self, sql: str, label: str) -> None:
-        try:
-            self._affected(sql)
-        except psycopg2.Error as error:
-            raise self._reaction(error, label) from error
-
-    def _affected(self, sql: str) -> int:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql)
-            return cursor.rowcount
-
-    def _roll_back(self) -> None:
-        try:
-            self._affected("ROLLBACK")
-        except psycopg2.Error:
-            self._connection.close()  # the server rolls back what a lost connection left
-
-    def _reaction(self, error: psycopg2.Error, label: str) -> CdcMergeError:
-        """What a driver's error asks for, with the statement's label as its place."""
-        code, message = error.pgcode, _text(error)
-        if code == _UNIQUE_VIOLATION and label == LEDGER_LABEL:
-            return AlreadyMerged(message, where=label)
-        if code is None and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
-            self._connection.close()  # libpq lost the server
-            return WarehouseUnavailable(message, where=label)
-        if code and (code in _PASSING_CODES or code[:2] in _PASSING_CLASSES):
-            return WarehouseUnavailable(message, where=label)
-        return WarehouseRefused(message, where=label, hint=_HINTS.get(code or ""))
+def _reaction(connection: Connection, error: psycopg2.Error, label: str) -> CdcMergeError:
+    """What a driver's error asks for, with the statement's label as its place."""
+    code, message = error.pgcode, error_text(error)
+    if code == _UNIQUE_VIOLATION and label == LEDGER_LABEL:
+        return AlreadyMerged(message, where=label)
+    if is_lost(error):
+        connection.close()
+        return WarehouseUnavailable(message, where=label)
+    if code and (code in _PASSING_CODES or code[:2] in _PASSING_CLASSES):
+        return WarehouseUnavailable(message, where=label)
+    return WarehouseRefused(message, where=label, hint=_HINTS.get(code or ""))
 
 
 def _as_bytes(value: str | bytes | None, cursor: psycopg2.extensions.cursor) -> bytes | None:
@@ -298,10 +210,6 @@ def _as_bytes(value: str | bytes | None, cursor: psycopg2.extensions.cursor) -> 
 
 
 _BYTES = psycopg2.extensions.new_type(psycopg2.BINARY.values, "BYTES", _as_bytes)
-
-
-def _text(error: psycopg2.Error) -> str:
-    return str(error).strip() or type(error).__name__
 
 
 __all__ = ["OLDEST_VERSION", "PostgresSession", "PostgresWarehouse"]

@@ -6,10 +6,7 @@ from collections.abc import Callable, Iterable
 from time import perf_counter
 
 from cdc_merge.errors import WarehouseRefused
-from cdc_merge.warehouses import Observer, Row, Statement
-
-LEDGER_LABEL = "record objects"
-"""The statement that writes the ledger: a duplicate key in it means that another transaction merged the object."""
+from cdc_merge.warehouses import LEDGER_LABEL, Observer, Row, Statement
 
 
 class StatementFailed(Exception):
@@ -37,6 +34,8 @@ def run_in_order(
         began = perf_counter()
         found: list[Row] | None = None
         try:
+            if statement.lock:
+                execute(statement.lock)
             if statement.inspect:
                 found = fetch(statement.sql)
             rows = len(found) if found is not None else execute(statement.sql)
@@ -56,3 +55,6 @@ def _mismatch(statement: Statement, rows: int) -> Exception:
     if statement.mismatch:
         return statement.mismatch()
     return WarehouseRefused(f"touched {rows} rows instead of {statement.expect_rows}", where=statement.label)
+
+
+__all__ = ["LEDGER_LABEL", "StatementFailed", "run_in_order"]

@@ -100,38 +100,38 @@ FROM (
         , (found.is_open_0 OR found.is_open_1 OR found.is_open_2 OR found.is_open_3) AS is_open
     FROM (
     SELECT
-        raw.*
+        learned.*
         -- Read here, under the lock: a reconcile may have raised them while this batch was decoded.
-        , coalesce(raw.changed_at > (
+        , coalesce(learned.changed_at > (
             SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'customers'
         ), TRUE) AS is_open_0
-        , coalesce(raw.changed_at_0 > (
+        , coalesce(learned.changed_at_0 > (
             SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'customers'
         ), TRUE) AS open_0
-        , coalesce(raw.changed_at > (
+        , coalesce(learned.changed_at > (
             SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'customers'
         ), TRUE) AS can_mark_0
         -- The newest change that says the item is not there, or not in this table.
         , greatest(
-            CASE WHEN raw.position > coalesce(raw.position_0, '') THEN raw.position END
-            , raw.tombstone
-            , raw.own_1
-            , raw.own_2
-            , raw.own_3
+            CASE WHEN learned.position > coalesce(learned.position_0, '') THEN learned.position END
+            , learned.tombstone
+            , learned.own_1
+            , learned.own_2
+            , learned.own_3
         ) AS gone_0
-        , coalesce(raw.changed_at > (
+        , coalesce(learned.changed_at > (
             SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'or"ders'''
         ), TRUE) AS is_open_1
-        , coalesce(raw.changed_at_1 > (
+        , coalesce(learned.changed_at_1 > (
             SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'or"ders'''
         ), TRUE) AS open_1
-        , coalesce(raw.changed_at > (
+        , coalesce(learned.changed_at > (
             SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'kept'
         ), TRUE) AS is_open_2
-        , coalesce(raw.changed_at_2 > (
+        , coalesce(learned.changed_at_2 > (
             SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'kept'
         ), TRUE) AS open_2
-        , coalesce(raw.changed_at > (
+        , coalesce(learned.changed_at > (
             SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'hard'
         ), TRUE) AS is_open_3
     FROM (
@@ -200,7 +200,7 @@ FROM (
             AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18))
         GROUP BY s.n
     ) AS t3 ON t3.n = s.n
-    ) AS raw
+    ) AS learned
     ) AS found
 ) AS known;
 

@@ -75,7 +75,8 @@ DROP TABLE IF EXISTS _cdc_timeline_0;
 -- All that is known of the touched keys, in order, and what each event is in this target's history: a version, the end
 -- of one (the first event after it that is none), or nothing. A pure function of the events and versions that are
 -- there, so the order in which they came does not matter. What was repaired as of a time comes after the last change of
--- that time or an earlier one, in the order of positions; `reach` says so, and never falls along that order.
+-- that time or an earlier one, in the order of positions; `reach` says so, and never falls along that order. (NULL is
+-- last on every engine, said or not.)
 CREATE TEMPORARY TABLE _cdc_timeline_0 AS
 SELECT
     placed.partition_key, placed.sort_key, placed.position, placed.changed_at, placed.operation,
@@ -95,7 +96,7 @@ FROM (
             s.partition_key, s.sort_key, s.position, s.changed_at,
             t._cdc_position IS NOT NULL AS is_version,
             row_number() OVER (
-                PARTITION BY s.partition_key, s.sort_key ORDER BY s.reach NULLS LAST, s.target, s.position
+                PARTITION BY s.partition_key, s.sort_key ORDER BY s.reach, s.target, s.position
             ) AS place
         FROM (
             SELECT

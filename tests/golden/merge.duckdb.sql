@@ -79,10 +79,10 @@ WHERE id IN ('00aa', '00bb');
 -- [record quarantine]
 -- What could not be used waits here. Reading an object again does not enter its records twice.
 INSERT INTO "cdc_merge"."quarantine" (
-    id, source, bucket, object_key, version, record, byte_offset, reason, detail, raw, batch_id, quarantined_at
+    id, source, bucket, object_key, version, record, byte_offset, reason, detail, "raw", batch_id, quarantined_at
 )
 SELECT
-    s.id, 'e''commerce', s.bucket, s.object_key, s.version, s.record, s.byte_offset, s.reason, s.detail, s.raw,
+    s.id, 'e''commerce', s.bucket, s.object_key, s.version, s.record, s.byte_offset, s.reason, s.detail, s."raw",
     '0123456789abcdef', CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE)
 FROM _cdc_quarantine AS s
 WHERE NOT EXISTS (SELECT 1 FROM "cdc_merge"."quarantine" AS q WHERE q.id = s.id);

@@ -15,7 +15,7 @@ SELECT
 {% for column in target.columns %}
     {{ column.staged }},
 {% endfor %}
-    r.position, 'upsert', r.changed_at, {{ merged_at }}, CAST(s.rescued AS {{ metadata_json }})
+    r.position, 'upsert', r.changed_at, {{ merged_at }}, {{ rescued }}
 FROM _cdc_history_{{ target.number }} AS s
 JOIN _cdc_events AS r ON r.n = s.n
 WHERE NOT EXISTS (

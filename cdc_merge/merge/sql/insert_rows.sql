@@ -25,7 +25,7 @@ SELECT
 
     -- A late image of an item that is gone by now.
     CASE WHEN r.gone_{{ target.number }} > r.position{{ target.suffix }} THEN coalesce(r.deleted_at_{{ target.number }}, {{ merged_at }}) END,
-    {% endif %}CAST(s.rescued AS {{ metadata_json }})
+    {% endif %}{{ rescued }}
 FROM _cdc_rows_{{ target.number }} AS s
 JOIN _cdc_resolved AS r ON r.n{{ target.suffix }} = s.n
 WHERE r.accepted_{{ target.number }}

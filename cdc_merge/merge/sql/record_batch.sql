@@ -4,10 +4,10 @@ INSERT INTO {{ batches }} (
 )
 SELECT
     {{ batch_id }}, {{ source }}, {{ worker }}, {{ merged_at }}, {{ newest_change_at }}, {{ objects }}, {{ records }},
-    count(*) FILTER (WHERE outcome = 'applied'),
+    {%+ filter count_where %}outcome = 'applied'{% endfilter %},
     {{ superseded }},
-    count(*) FILTER (WHERE outcome = 'stale'),
-    count(*) FILTER (WHERE outcome = 'ignored'),
+    {%+ filter count_where %}outcome = 'stale'{% endfilter %},
+    {%+ filter count_where %}outcome = 'ignored'{% endfilter %},
     {{ quarantined }}
 FROM (
     SELECT

@@ -2,12 +2,12 @@
 INSERT INTO {{ batch_targets }} (batch_id, target, inserted, updated, deleted)
 SELECT
     {{ batch_id }}, {{ target.label }},
-    count(*) FILTER (WHERE {% if target.is_soft %}r.accepted_{{ target.number }} AND {% endif %}r.takes_{{ target.number }} AND r.own_{{ target.number }} IS NULL),
-    count(*) FILTER (WHERE {% if target.is_soft %}r.accepted_{{ target.number }} AND {% endif %}r.takes_{{ target.number }} AND r.own_{{ target.number }} IS NOT NULL),
+    {%+ filter count_where %}{% if target.is_soft %}r.accepted_{{ target.number }} AND {% endif %}r.takes_{{ target.number }} AND r.own_{{ target.number }} IS NULL{% endfilter %},
+    {%+ filter count_where %}{% if target.is_soft %}r.accepted_{{ target.number }} AND {% endif %}r.takes_{{ target.number }} AND r.own_{{ target.number }} IS NOT NULL{% endfilter %},
 {% if target.is_soft %}
-    count(*) FILTER (WHERE r.marks_{{ target.number }} AND r.was_deleted_at_{{ target.number }} IS NULL)
+    {%+ filter count_where %}r.marks_{{ target.number }} AND r.was_deleted_at_{{ target.number }} IS NULL{% endfilter +%}
 {% else %}
-    count(*) FILTER (WHERE NOT r.takes_{{ target.number }} AND r.own_{{ target.number }} IS NOT NULL)
+    {%+ filter count_where %}NOT r.takes_{{ target.number }} AND r.own_{{ target.number }} IS NOT NULL{% endfilter +%}
 {% endif %}
 FROM _cdc_resolved AS r
 WHERE r.accepted_{{ target.number }}{% if target.is_soft %} OR r.marks_{{ target.number }}{% endif %}

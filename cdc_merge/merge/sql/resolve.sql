@@ -75,27 +75,27 @@ FROM (
         , ({% for target in targets %}found.is_open_{{ target.number }}{% if not loop.last %} OR {% endif %}{% endfor %}) AS is_open
     FROM (
     SELECT
-        raw.*
+        learned.*
         -- Read here, under the lock: a reconcile may have raised them while this batch was decoded.
 {% for target in targets %}
-        , coalesce(raw.changed_at > (
+        , coalesce(learned.changed_at > (
             SELECT f.floor_at FROM {{ targets_table }} AS f WHERE f.source = {{ source }} AND f.target = {{ target.label }}
         ), TRUE) AS is_open_{{ target.number }}
 {% if target.is_picked %}
-        , coalesce(raw.changed_at{{ target.suffix }} > (
+        , coalesce(learned.changed_at{{ target.suffix }} > (
             SELECT f.floor_at FROM {{ targets_table }} AS f WHERE f.source = {{ source }} AND f.target = {{ target.label }}
         ), TRUE) AS open_{{ target.number }}
 {% endif %}
 {% if target.is_soft %}
-        , coalesce(raw.{{ target.left_at }} > (
+        , coalesce(learned.{{ target.left_at }} > (
             SELECT f.floor_at FROM {{ targets_table }} AS f WHERE f.source = {{ source }} AND f.target = {{ target.label }}
         ), TRUE) AS can_mark_{{ target.number }}
         -- The newest change that says the item is not there, or not in this table.
         , greatest(
-            CASE WHEN raw.{{ target.left }} > coalesce(raw.position{{ target.suffix }}, '') THEN raw.{{ target.left }} END
-            , raw.{{ target.tombstone }}
+            CASE WHEN learned.{{ target.left }} > coalesce(learned.position{{ target.suffix }}, '') THEN learned.{{ target.left }} END
+            , learned.{{ target.tombstone }}
 {% for sibling in tables if sibling.number != target.number %}
-            , raw.own_{{ sibling.number }}
+            , learned.own_{{ sibling.number }}
 {% endfor %}
         ) AS gone_{{ target.number }}
 {% endif %}
@@ -123,7 +123,9 @@ FROM (
         , t{{ table.number }}.{{ row_address }} AS row_{{ table.number }}
 {% else %}
         , t{{ table.number }}.own AS own_{{ table.number }}
+{% if row_address %}
         , t{{ table.number }}.address AS row_{{ table.number }}
+{% endif %}
         , t{{ table.number }}.copies AS copies_{{ table.number }}
 {% endif %}
 {% endfor %}
@@ -146,7 +148,7 @@ FROM (
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
 {% endif %}
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, min(t.{{ row_address }}) AS address, count(*) AS copies{% if is_picked %}, max(t._cdc_changed_at) AS changed_at{% if table.is_soft %}, max(t._cdc_deleted_at) AS deleted_at{% endif %}{% endif %}
+        SELECT s.n, max(t._cdc_position) AS own, {% if row_address %}min(t.{{ row_address }}) AS address, {% endif %}count(*) AS copies{% if is_picked %}, max(t._cdc_changed_at) AS changed_at{% if table.is_soft %}, max(t._cdc_deleted_at) AS deleted_at{% endif %}{% endif %}
 
         FROM _cdc_keys AS s
         JOIN {{ table.table }} AS t
@@ -159,7 +161,7 @@ FROM (
 {% endif %}
 {% endfor %}
 {% if is_picked %}
-    ) AS raw
+    ) AS learned
     ) AS found
 {% endif %}
 ) AS known

@@ -15,7 +15,7 @@ SELECT
 {% for column in target.columns %}
     {{ column.staged }},
 {% endfor %}
-    '', 'reconcile', {{ floor }}, {{ merged_at }}, CAST(s.rescued AS {{ metadata_json }})
+    '', 'reconcile', {{ floor }}, {{ merged_at }}, {{ rescued }}
 FROM _cdc_rows_{{ target.number }} AS s
 JOIN _cdc_verdicts_{{ target.number }} AS v ON v.n = s.n
 WHERE v.verdict IN ('missing', 'different')

@@ -21,7 +21,7 @@ SELECT
 {% for column in target.columns %}
     {{ column.staged }},
 {% endfor %}
-    '', {{ floor }}, {{ merged_at }}, CAST(s.rescued AS {{ metadata_json }})
+    '', {{ floor }}, {{ merged_at }}, {{ rescued }}
 FROM _cdc_rows_{{ target.number }} AS s
 JOIN _cdc_verdicts_{{ target.number }} AS v ON v.n = s.n{% if target.is_each %} AND v.place = s.element_place{% endif %}
 

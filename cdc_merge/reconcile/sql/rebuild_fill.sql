@@ -21,7 +21,7 @@ SELECT
 {% for column in target.columns %}
     {{ column.staged }},
 {% endfor %}
-    '', {{ floor }}, {{ merged_at }}, CAST(s.rescued AS {{ metadata_json }})
+    '', {{ floor }}, {{ merged_at }}, {{ rescued }}
 FROM (
     SELECT
 {% for key in target.keys %}

@@ -1,6 +1,6 @@
 -- How many keys an old table has that cannot be compared further, and how many of them go: the export has no row of
 -- theirs, and nothing came since. One that changed since comes back with its change.
-WITH old AS (
+WITH before AS (
     SELECT
 {% for key in target.keys %}
         t.{{ key.name }} AS k{{ loop.index0 }},
@@ -15,8 +15,8 @@ WITH old AS (
     FROM _cdc_keys AS s
     JOIN _cdc_rows_{{ target.number }} AS r ON r.n = s.n
 )
-SELECT count(*), count(*) FILTER (WHERE NOT o.is_newer AND e.k0 IS NULL AND w.k0 IS NULL)
-FROM old AS o
+SELECT count(*), {% filter count_where %}NOT o.is_newer AND e.k0 IS NULL AND w.k0 IS NULL{% endfilter %}
+FROM before AS o
 LEFT JOIN exported AS e ON {% for key in target.keys %}e.k{{ loop.index0 }} = o.k{{ loop.index0 }}{% if not loop.last %} AND {% endif %}{% endfor %}
 
 LEFT JOIN _cdc_newer AS w ON {% for key in target.keys %}w.k{{ loop.index0 }} = o.k{{ loop.index0 }}{% if not loop.last %} AND {% endif %}{% endfor %}

@@ -7,6 +7,7 @@ VALUES (
     CAST({{ estimate }} AS DOUBLE PRECISION), CAST({{ lower }} AS DOUBLE PRECISION), CAST({{ upper }} AS DOUBLE PRECISION),
     {{ first_at }}, {{ last_at }}, {{ worker }}
 )
+{% if dialect.has_upsert %}
 ON CONFLICT (source) DO UPDATE SET
     samples = excluded.samples,
     drifted = excluded.drifted,
@@ -16,3 +17,4 @@ ON CONFLICT (source) DO UPDATE SET
     first_sample_at = excluded.first_sample_at,
     last_sample_at = excluded.last_sample_at,
     worker = excluded.worker
+{% endif %}

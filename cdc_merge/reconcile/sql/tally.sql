@@ -2,10 +2,10 @@
 SELECT
     (SELECT count(*) FROM {{ target.table }}),
     (SELECT count(*) FROM _cdc_keys AS s JOIN _cdc_rows_{{ target.number }} AS r ON r.n = s.n),
-    count(*) FILTER (WHERE v.verdict = 'missing'),
-    count(*) FILTER (WHERE v.verdict = 'extra'),
-    count(*) FILTER (WHERE v.verdict = 'different'),
-    count(*) FILTER (WHERE v.verdict = 'newer'),
+    {%+ filter count_where %}v.verdict = 'missing'{% endfilter %},
+    {%+ filter count_where %}v.verdict = 'extra'{% endfilter %},
+    {%+ filter count_where %}v.verdict = 'different'{% endfilter %},
+    {%+ filter count_where %}v.verdict = 'newer'{% endfilter %},
     count(v.address),
     count(v.n),
     count(DISTINCT {% if target.is_each %}(v.n, v.place){% else %}v.n{% endif %}) FILTER (WHERE v.n IS NOT NULL)

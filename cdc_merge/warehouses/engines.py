@@ -1,0 +1,72 @@
+"""Which engines there are: the schemes of their URLs, their facts, and where their drivers are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from cdc_merge.errors import UsageError
+from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES, Dialect
+
+
+@dataclass(frozen=True)
+class Engine:
+    """`module` and `warehouse`: its class. `extra`: of the package, with its driver. `example`: of a URL."""
+
+    schemes: tuple[str, ...]
+    dialect: Dialect
+    module: str
+    warehouse: str
+    example: str
+    extra: str | None = None
+
+    def load(self) -> Any:
+        """The class of its warehouses. Raises UsageError if the driver is not installed."""
+        try:
+            return getattr(import_module(self.module), self.warehouse)
+        except ImportError as error:
+            raise UsageError(
+                f"the driver for {self.schemes[0]}:// is not installed", hint=f"pip install 'cdc-merge[{self.extra}]'"
+            ) from error
+
+
+ENGINES = (
+    Engine(
+        schemes=("duckdb",),
+        dialect=DUCKDB,
+        module="cdc_merge.warehouses.duckdb",
+        warehouse="DuckDBWarehouse",
+        example="duckdb:///warehouse.duckdb (relative to this file)",
+    ),
+    Engine(
+        schemes=("postgresql", "postgres"),
+        dialect=POSTGRES,
+        module="cdc_merge.warehouses.postgres",
+        warehouse="PostgresWarehouse",
+        example="postgresql://user@host/database",
+        extra="postgres",
+    ),
+)
+
+
+def _by_scheme() -> Iterator[tuple[str, Engine]]:
+    for engine in ENGINES:
+        for scheme in engine.schemes:
+            yield scheme, engine
+
+
+BY_SCHEME: Mapping[str, Engine] = dict(_by_scheme())
+
+BY_NAME: Mapping[str, Dialect] = {engine.dialect.name: engine.dialect for engine in ENGINES}
+"""Dialects, by their own names."""
+
+
+def examples() -> str:
+    """How URLs of warehouses look, in words."""
+    *others, last = (engine.example for engine in ENGINES)
+    return f"{', '.join(others)} or {last}"
+
+
+__all__ = ["BY_NAME", "BY_SCHEME", "ENGINES", "Engine", "examples"]
