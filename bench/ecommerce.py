@@ -1,27 +1,12 @@
-"""Writes the change feed of an invented shop: single-table e-commerce, as Firehose would land it in S3.
-
-The same arguments give the same records. Run it: python -m bench.ecommerce DIR --records 1000000 --keys 400000
-"""
+"""The items of an invented shop in one table: customers, e-mail addresses, orders, and order items."""
 
 from __future__ import annotations
 
-import argparse
-import re
-import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from itertools import islice
-from pathlib import Path
 from random import Random
-from typing import BinaryIO, Literal, cast
-
-from isal import igzip
 
 TABLE = "arn:aws:dynamodb:eu-central-1:123456789012:table/ecommerce"
-LABEL = "2026-01-01T00:00:00.000"
 BEGIN = 1767322800  # 2026-01-02T03:00:00Z
-CHANGES_PER_SECOND = 60
 KSUID_EPOCH = 1_400_000_000  # https://github.com/segmentio/ksuid
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -54,15 +39,6 @@ CUSTOMERS, EMAILS, ORDERS, ORDER_ITEMS = 2, 2, 4, 8
 GROUP = CUSTOMERS + EMAILS + ORDERS + ORDER_ITEMS
 LINES = 5  # of an order that has its items inside it
 
-HOT_ITEMS = 0.05  # a share of the items ...
-HOT_CHANGES = 0.28  # ... gets a share of the changes on top: 1 M changes of 400 k items touch 337 k
-REMOVES = 0.056  # of the changes of an item that is there; REMOVE is 7 % of all, with those of e-mail items
-
-RECORD = (
-    '{"eventID":"%032x","eventName":"%s","eventVersion":"1.1","eventSource":"aws:dynamodb","awsRegion":"eu-central-1",'
-    '"dynamodb":{"ApproximateCreationDateTime":%d,"Keys":{%s}%s,"SequenceNumber":"%d","SizeBytes":%d,'
-    '"StreamViewType":"NEW_AND_OLD_IMAGES"},"eventSourceARN":"' + TABLE + "/stream/" + LABEL + '"}'
-)
 KEYS = '"PK":{"S":"%s"},"SK":{"S":"%s"}'
 CUSTOMER = (
     ',"Type":{"S":"Customer"},"Username":{"S":"%s"},"Email address":{"S":"%s@example.com"},"Name":{"S":"%s %s"},'
@@ -79,7 +55,6 @@ ORDER_ITEM = (
     '"Amount":{"N":"%d"},"TotalCost":{"N":"%s"},"GSI1PK":{"S":"ORDER#%s"},"GSI1SK":{"S":"ITEM#%s"}'
 )
 LINE = '{"M":{"Sku":{"S":"%s"},"Description":{"S":"%s"},"Price":{"N":"%s"},"Amount":{"N":"%d"},"TotalCost":{"N":"%s"}}}'
-MOMENT = re.compile(rb'"ApproximateCreationDateTime":(\d+)')
 
 
 def ksuid(seconds: int, payload: int) -> str:
@@ -103,6 +78,8 @@ class Shop:
 
     `customers_before`: those of other shops, so that several make one table without a key in common.
     """
+
+    table = "ecommerce"
 
     def __init__(self, items: int, seed: int, *, customers_before: int = 0) -> None:
         rng = Random(seed)
@@ -179,115 +156,3 @@ class OrderBook(Shop):
         description, price = PRODUCTS[number % len(PRODUCTS)]
         amount = self._bits(number, version) % 4 + 1
         return LINE % (f"{number * 7919 % 100000:05d}", description, money(price), amount, money(price * amount))
-
-
-def generate(items: int, changes: int, seed: int = 1, *, kind: Callable[[int, int], Shop] = Shop) -> Iterator[bytes]:
-    """`changes` Streams records of at most `items` items, in order, as compact JSON without line ends.
-
-    Sequence numbers grow with gaps, and from 21 to 22 digits half-way. 7 % are REMOVE; a removed item may come
-    again. The view type is NEW_AND_OLD_IMAGES.
-    """
-    shop, rng = kind(items, seed), Random(seed + 1)
-    random, bits = rng.random, rng.getrandbits
-    versions = [0] * items  # of the image that is there; negative: removed at that version
-    hot = max(1, int(items * HOT_ITEMS))
-    sequence = 10**21 - changes * 25_000 // 2
-    for n in range(changes):
-        # Hot items are spread over all entities: a stride through the whole range.
-        number = int(random() * hot) * (items // hot) if random() < HOT_CHANGES else int(random() * items)
-        version = versions[number]
-        key, rest = shop.item(number, abs(version) + 1)
-        new = f',"NewImage":{{{key}{rest}}}'
-        if version <= 0:
-            name, images, version = "INSERT", new, 1 - version
-        else:
-            old = f',"OldImage":{{{key}{shop.item(number, version)[1]}}}'
-            # An e-mail item has nothing to modify: it goes when the customer takes another address.
-            if random() < REMOVES or not rest:
-                name, images, version = "REMOVE", old, -version
-            else:
-                name, images, version = "MODIFY", new + old, version + 1
-        versions[number] = version
-        sequence += 1 + bits(14) * 3
-        size = len(images) * 2 // 3
-        record = RECORD % (bits(128), name, BEGIN + n // CHANGES_PER_SECOND, key, images, sequence, size)
-        yield record.encode()
-
-
-def write_objects(
-    directory: Path,
-    records: Iterable[bytes],
-    *,
-    total: int,
-    objects: int,
-    codec: Literal["gzip", "none"] = "gzip",
-    framing: Literal["ndjson", "concatenated"] = "ndjson",
-    stream: str = "ecommerce",
-) -> list[Path]:
-    """Cut `total` records into objects of equal count below hour folders, named as Firehose names them.
-
-    A name is of the time of the object's first record: <yyyy/MM/dd/HH>/<stream>-1-<time>-<uuid><extension>.
-    https://docs.aws.amazon.com/firehose/latest/dev/s3-object-name.html
-    """
-    records = iter(records)
-    written = []
-    for n in range(objects):
-        count = total * (n + 1) // objects - total * n // objects
-        pieces = _joined(islice(records, count), b"\n" if framing == "ndjson" else b"")
-        first = next(pieces, None)
-        if first is None:
-            break
-        moment = MOMENT.search(first)
-        at = datetime.fromtimestamp(int(moment[1]) if moment else BEGIN, UTC)
-        name = f"{stream}-1-{at:%Y-%m-%d-%H-%M-%S}-{uuid.uuid5(uuid.NAMESPACE_OID, f'{stream} {n} {at}')}"
-        path = directory / f"{at:%Y/%m/%d/%H}" / (name + (".gz" if codec == "gzip" else ""))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file, _compressed(file, codec) as sink:
-            sink.write(first)
-            for piece in pieces:
-                sink.write(piece)
-        written.append(path)
-    return written
-
-
-def _joined(records: Iterator[bytes], delimiter: bytes) -> Iterator[bytes]:
-    while some := list(islice(records, 1000)):
-        yield delimiter.join(some) + delimiter
-
-
-def _compressed(file: BinaryIO, codec: str) -> BinaryIO:
-    if codec == "none":
-        return file
-    return cast(BinaryIO, igzip.IGzipFile(filename="", mode="wb", fileobj=file, compresslevel=2, mtime=0))
-
-
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(prog="python -m bench.ecommerce", description=__doc__)
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("--records", type=int, default=1_000_000)
-    parser.add_argument(
-        "--keys", type=int, default=400_000, help="items to draw from; about 84 %% of them get a change"
-    )
-    parser.add_argument("--objects", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--codec", choices=["gzip", "none"], default="gzip")
-    parser.add_argument("--framing", choices=["ndjson", "concatenated"], default="ndjson")
-    arguments = parser.parse_args()
-    begun = time.perf_counter()
-    paths = write_objects(
-        arguments.directory,
-        generate(arguments.keys, arguments.records, arguments.seed),
-        total=arguments.records,
-        objects=arguments.objects,
-        codec=arguments.codec,
-        framing=arguments.framing,
-    )
-    size = sum(path.stat().st_size for path in paths)
-    print(
-        f"{arguments.records} records, {len(paths)} objects, {size / 1e6:.1f} MB in {time.perf_counter() - begun:.1f} s"
-    )
-
-
-if __name__ == "__main__":
-    main()

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.ecommerce import OrderBook, generate, write_objects
+from bench.changes import generate
+from bench.ecommerce import OrderBook
+from bench.objects import write_objects
 from cdc_merge.model import BatchLimits, Column, ColumnType, Evolve, Kind, Settings, Source, Target
 
 DATA = Path(__file__).parent / "data"

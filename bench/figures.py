@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg2
 
 from bench.child import Result, Step, run_probe
 from bench.feed import DATA
@@ -26,6 +29,12 @@ class Options:
     latency_times: int = 20
     items: int = 2_000_000  # of an export
     postgres_items: int = 500_000
+    growth_changes: int = 100_000
+    growth_rows: Sequence[int] = (1_000_000, 3_000_000, 10_000_000)
+    growth_postgres_rows: Sequence[int] = (300_000, 1_000_000, 3_000_000)
+    batch_rows: int = 3_000_000
+    batch_postgres_rows: int = 1_000_000
+    shape_scale: float = 0.1  # of 1.8 M changes into 30.1 M rows
     data: Path = DATA
     judge: bool = True  # by the goals: they are for the full size
     say: Callable[[str], None] = print
@@ -46,6 +55,7 @@ class Figure:
 
     `cpu` is the worker's processor time (not a
     server's), `peak` the most resident memory of any run. Phases and statements are those of the median run.
+    `size`: rows or changes, of figures that make a curve. `note`: what a reader must know of the comparison.
     """
 
     measure: str
@@ -64,6 +74,8 @@ class Figure:
     statements: Mapping[str, float] = field(default_factory=dict)
     baseline_phases: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    size: int | None = None
+    note: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -137,6 +149,21 @@ def goal_of(options: Options, most: float, unit: str) -> Goal | None:
 def database(server: PostgresServer) -> Iterator[str]:
     """A database of its own for the time of the block."""
     url = fresh_database(server)
+    try:
+        yield url
+    finally:
+        drop_database(server, url)
+
+
+@contextmanager
+def database_like(server: PostgresServer, template: str) -> Iterator[str]:
+    """A copy of a database, for the time of the block; nobody may be connected to the other."""
+    url = fresh_database(server)
+    name, other = (urlsplit(each).path[1:] for each in (url, template))
+    with closing(psycopg2.connect(server.url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute(f'DROP DATABASE "{name}"')
+        cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{other}" STRATEGY FILE_COPY')
     try:
         yield url
     finally:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bench import measures_merge
 from bench.child import Result
 from bench.feed import shop, tiny
 from bench.figures import (
@@ -184,4 +185,5 @@ MEASURES: Mapping[str, Callable[[Options], list[Figure]]] = {
     "reconcile-postgres": reconcile_postgres,
     "targets": targets,
     "each": each,
+    **measures_merge.MEASURES,
 }

@@ -13,33 +13,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bench import baselines, checks, reconciling
+from bench import baselines, checks, growing, reconciling
 from bench.child import Step, Watch, workspace
-from bench.feed import COLUMNS, ONE_BATCH, TABLE, link, settings, settings_for
+from bench.feed import COLUMNS, ONE_BATCH, link, settings, settings_for
 from bench.shapes import SHAPES, tables_of
-from cdc_merge.clock import utc_now
+from bench.working import Watched, all_of, merge_again, timed
 from cdc_merge.errors import CdcMergeError
-from cdc_merge.feed.discovery import Discovery
-from cdc_merge.ledger import OUTCOMES, Counts
-from cdc_merge.merger import Job
-from cdc_merge.metrics import Metrics
-from cdc_merge.model import Settings
-from cdc_merge.warehouses import open_warehouse
 from cdc_merge.worker import Worker
 
 Steps = dict[str, Step]
-
-
-class Watched(Metrics):
-    """The worker's metrics, with the seconds of each phase at hand."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds: dict[str, float] = {}
-
-    def phase(self, source: str, name: str, seconds: float) -> None:
-        super().phase(source, name, seconds)
-        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
 
 def merge_loads(
@@ -61,9 +43,9 @@ def merge_loads(
         steps: Steps = {}
         for label, paths in loads.items():
             link(map(Path, paths), feed)
-            steps[label] = _timed(chosen, lambda worker: _all_of(worker))
+            steps[label] = timed(chosen, all_of)
         if replay:
-            steps["replay"] = _timed(chosen, _merge_again)
+            steps["replay"] = timed(chosen, merge_again)
         return steps
 
 
@@ -78,7 +60,7 @@ def merge_backlog(*, loads: dict[str, list[str]], columns: bool) -> Steps:
             changes=f"file://{feed}",
             columns=COLUMNS if columns else None,
         )
-        return {"backlog": _timed(chosen, lambda worker: _all_of(worker))}
+        return {"backlog": timed(chosen, all_of)}
 
 
 def merge_tiny(*, changes: str | None, paths: list[str]) -> Steps:
@@ -89,7 +71,7 @@ def merge_tiny(*, changes: str | None, paths: list[str]) -> Steps:
             changes = f"file://{folder / 'feed'}"
         warehouse = f"duckdb:///{folder / 'warehouse.duckdb'}"
         chosen = settings(warehouse=warehouse, changes=changes, columns=None)
-        return {"tiny": _timed(chosen, lambda worker: _all_of(worker))}
+        return {"tiny": timed(chosen, all_of)}
 
 
 def merge_shape(*, shape: str, paths: list[str]) -> Steps:
@@ -98,7 +80,7 @@ def merge_shape(*, shape: str, paths: list[str]) -> Steps:
         link(map(Path, paths), folder / "feed")
         url = f"duckdb:///{folder / 'warehouse.duckdb'}"
         chosen = settings_for(SHAPES[shape], warehouse=url, changes=f"file://{folder / 'feed'}", batch=ONE_BATCH)
-        step = _timed(chosen, lambda worker: _all_of(worker))
+        step = timed(chosen, all_of)
         with closing(checks.connect(url)) as connection:
             found = tables_of(connection, shape)
         return {"merge": replace(step, counts=dict(step.counts) | found)}
@@ -145,44 +127,6 @@ def latency(*, warehouse: str | None, filled_with: list[str], newer: str, times:
         return steps
 
 
-def _timed(chosen: Settings, merge: Callable[[Worker], Counts]) -> Step:
-    """Build a worker, let it merge, and read off how long each part took."""
-    statements: dict[str, float] = {}
-
-    def observe(label: str, seconds: float) -> None:
-        statements[label] = statements.get(label, 0.0) + seconds
-
-    metrics = Watched()
-    watch = Watch()
-    warehouse = open_warehouse(chosen.warehouse, observer=observe)
-    try:
-        counts = merge(Worker(chosen, metrics=metrics, warehouse=warehouse))
-    finally:
-        warehouse.close()
-    step = watch.step(phases=metrics.seconds, statements=statements)
-    books = {name: getattr(counts, name) for name in ("objects", "records", *OUTCOMES)}
-    return replace(step, counts=books | dict(counts.targets.get(TABLE, {})))
-
-
-def _all_of(worker: Worker) -> Counts:
-    totals = worker.run_once()
-    for error in totals.stopped.values():
-        raise error
-    return totals.counts
-
-
-def _merge_again(worker: Worker) -> Counts:
-    """What `cdc-merge replay` does."""
-    try:
-        worker.prepare()
-        (source,) = worker.sources
-        discovery = Discovery(source.store, lambda _refs: set(), utc_now)
-        refs = tuple(ref for page in discovery.full() for ref in page)
-        return source.merge_job(Job(refs, again=True))
-    finally:
-        worker.close()
-
-
 PROBES: dict[str, Callable[..., Steps]] = {
     "merge_loads": merge_loads,
     "merge_backlog": merge_backlog,
@@ -191,6 +135,7 @@ PROBES: dict[str, Callable[..., Steps]] = {
     "latency": latency,
     **baselines.PROBES,
     **reconciling.PROBES,
+    **growing.PROBES,
 }
 
 

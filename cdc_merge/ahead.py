@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
-from cdc_merge.merger import Job, Merger, Prepared
+from cdc_merge.preparing import Job, Prepared, Preparer
 
 
 class _Abandoned(Exception):
@@ -17,9 +17,9 @@ class _Abandoned(Exception):
 class Ahead:
     """At most one batch on its way. Use as a context manager: what nobody took is dropped at the end."""
 
-    def __init__(self, merger: Merger, check: Callable[[], None]) -> None:
+    def __init__(self, preparer: Preparer, check: Callable[[], None]) -> None:
         """`check` is called often while a batch is decoded, and may raise."""
-        self._merger = merger
+        self._preparer = preparer
         self._check = check
         self._crew = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._is_over = threading.Event()
@@ -29,7 +29,7 @@ class Ahead:
     def begin(self, job: Job) -> None:
         """Have a batch prepared."""
         self.job = job
-        self._coming = self._crew.submit(self._merger.prepare, job, check=self._look)
+        self._coming = self._crew.submit(self._preparer.prepare, job, check=self._look)
 
     def _look(self) -> None:
         if self._is_over.is_set():

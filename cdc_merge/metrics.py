@@ -7,11 +7,12 @@ object or a message.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from cdc_merge.clock import utc_now
 from cdc_merge.model import Outcome
 
 Clock = Callable[[], datetime]
@@ -29,11 +30,6 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 # A small batch takes tens of milliseconds, the largest one allowed by default (512 MB) about a minute.
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-
-
-def utc_now() -> datetime:
-    """The time, UTC and aware."""
-    return datetime.now(UTC)
 
 
 class Metrics:

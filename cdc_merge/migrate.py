@@ -83,6 +83,13 @@ class Migrator:
             )
         return [m for m in known if m.version not in applied]
 
+    def has_none(self, session: Session) -> bool:
+        """Whether there are no metadata tables at all. Raises MissingMetadata for those of another version."""
+        if len(self.pending(session)) == len(migrations()):
+            return True
+        self.require(session)
+        return False
+
     def require(self, session: Session) -> None:
         """Raises MissingMetadata unless everything is applied."""
         if pending := self.pending(session):

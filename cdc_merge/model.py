@@ -148,6 +148,10 @@ class Target:
         """Whether the newest change of a key is all that counts: every REMOVE takes the row away."""
         return self.deletes is Deletes.HARD and self.expired is Expired.DELETE
 
+    def spares(self, *, is_expiry: bool) -> bool:
+        """Whether a REMOVE leaves the row as it is; `is_expiry`: one by time to live."""
+        return self.deletes is Deletes.IGNORE or (is_expiry and self.expired is Expired.KEEP)
+
 
 @dataclass(frozen=True)
 class BatchLimits:

@@ -9,9 +9,10 @@ from datetime import datetime
 from pathlib import Path
 
 from cdc_merge.errors import UsageError
+from cdc_merge.feed.keys import just_before
 from cdc_merge.ledger import Counts
-from cdc_merge.merger import Job
 from cdc_merge.model import ObjectRef
+from cdc_merge.preparing import Job
 from cdc_merge.render import Name
 from cdc_merge.source_worker import SourceWorker
 from cdc_merge.warehouses import Dialect, Row, Session, Statement
@@ -133,8 +134,7 @@ def _retry_records(worker: SourceWorker, entries: Sequence[Entry]) -> Counts:
 
 def _find(worker: SourceWorker, entry: Entry) -> ObjectRef | None:
     """The object as it is stored now: it may have been written anew since."""
-    just_before = entry.object_key[:-1] + chr(max(ord(entry.object_key[-1]) - 1, 0))
-    for ref in worker.store.list_page(start_after=just_before, limit=1000).objects:
+    for ref in worker.store.list_page(start_after=just_before(entry.object_key)).objects:
         if ref.key == entry.object_key:
             return ref
     return None

@@ -68,7 +68,7 @@ def _finalizer(dialect: Dialect) -> Callable[[Any], str]:
 
 
 @lru_cache(maxsize=16)
-def _environment(dialect_name: str, dialect: Dialect) -> jinja2.Environment:
+def _environment(dialect: Dialect) -> jinja2.Environment:
     environment = jinja2.Environment(
         finalize=_finalizer(dialect),
         undefined=jinja2.StrictUndefined,
@@ -86,7 +86,7 @@ def _environment(dialect_name: str, dialect: Dialect) -> jinja2.Environment:
 
 @lru_cache(maxsize=512)
 def _template(path: Path, dialect: Dialect) -> jinja2.Template:
-    return _environment(dialect.name, dialect).from_string(path.read_text(encoding="utf-8"))
+    return _environment(dialect).from_string(path.read_text(encoding="utf-8"))
 
 
 @lru_cache(maxsize=512)

@@ -19,9 +19,10 @@ from cdc_merge.layout import Layout
 from cdc_merge.lease import LEASE_SECONDS, Lease, Leases, worker_name
 from cdc_merge.ledger import OUTCOMES, Counts, Ledger
 from cdc_merge.logs import get_logger
-from cdc_merge.merger import Job, Merger, Prepared
+from cdc_merge.merger import Merger
 from cdc_merge.metrics import Metrics
 from cdc_merge.model import ObjectRef, Source
+from cdc_merge.preparing import Job, Prepared
 from cdc_merge.stopping import NotOurs, Stop
 from cdc_merge.turns import Turns
 from cdc_merge.warehouses import Session, Statement, Warehouse
@@ -183,10 +184,10 @@ class SourceWorker:
     def _merge(self, pages: Iterable[Sequence[ObjectRef]], *, again: bool) -> Iterator[Counts]:
         """While the warehouse merges a batch, the next one is decoded, where the worker has but one source."""
         waiting = Waiting(pages, self.source.batch)
-        with Ahead(self.merger, self._check) as ahead:
+        with Ahead(self.merger.preparer, self._check) as ahead:
 
             def begin_next() -> None:
-                if batch := waiting.take(inflation=self.merger.inflation):
+                if batch := waiting.take(inflation=self.merger.preparer.inflation):
                     ahead.begin(Job(batch, again=again))
 
             while waiting or ahead.job:

@@ -5,8 +5,17 @@ Every fault that was thought of has a class of its own (errors.py); one of these
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import duckdb
 import pyarrow as pa
+
+from cdc_merge.errors import DecodingFailed
+from cdc_merge.logs import get_logger
+from cdc_merge.model import ObjectRef
+
+log = get_logger("cdc_merge.merger")
 
 UNFORESEEN = (
     duckdb.Error,
@@ -20,3 +29,26 @@ UNFORESEEN = (
     TypeError,
     ValueError,
 )
+
+
+@contextmanager
+def stopping_at_the_unforeseen(source: str, refs: Sequence[ObjectRef]) -> Iterator[None]:
+    """Make of such an error in decoding one that stops the source, and log where it came from."""
+    try:
+        yield
+    except UNFORESEEN as error:
+        keys = [r.key for r in refs]
+        log.error("decoding_failed", source=source, objects=keys, exc_info=True)
+        raise _decoding_failed(error, source, keys) from error
+
+
+def _decoding_failed(error: Exception, source: str, keys: Sequence[str]) -> DecodingFailed:
+    among = keys[0] if len(keys) == 1 else f"{keys[0]} … {keys[-1]} ({len(keys)} objects)"
+    if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
+        hint = "raise `memory` of the source, or lower its `batch`"
+    elif isinstance(error, duckdb.IOException | OSError):
+        hint = "is there room in the temporary folder? $TMPDIR names another"
+    else:
+        hint = "this is a fault of cdc-merge: please report it with the log; a smaller `batch` narrows down the object"
+    first_line = (str(error).strip() or "no message").splitlines()[0]
+    return DecodingFailed(f"{type(error).__name__}: {first_line}", where=f"source {source}, {among}", hint=hint)

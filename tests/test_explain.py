@@ -22,7 +22,7 @@ from cdc_merge.items.fates import Became, Floor, Standing, explain_row, judge
 from cdc_merge.items.key import parse_key
 from cdc_merge.items.tables import ItemRow, Merged, Quarantined, Reconciled, Tombstone
 from cdc_merge.items.whose import Recognizer, Whose
-from cdc_merge.model import Condition, Source, Target
+from cdc_merge.model import Condition, Expired, Source, Target
 from cdc_merge.reconcile.reconciler import Reconciler
 from tests.support.exports import write_export
 from tests.support.harness import Harness
@@ -112,6 +112,15 @@ def test_a_removed_item_has_a_tombstone_that_bears_its_remove(shop: Harness) -> 
     assert explanation.fates[1].why == "when it was merged, the tombstone of the newer 3 was there"
     assert explanation.changes[2].is_expiry
     assert whys(explanation)["customers"] == "no row: the item was removed by time to live (3)"
+
+
+def test_only_the_service_expires_items(shop: Harness) -> None:
+    shop.source = replace(shop.source, targets=(replace(CUSTOMERS, expired=Expired.KEEP), ORDERS))
+    person = {"type": "User", "principalId": "dynamodb.amazonaws.com"}
+    deliver(shop, put("a", 1, Type="Customer"), remove("a", 2, user_identity=person))
+    explanation = asked(shop, "a")
+    assert not explanation.changes[1].is_expiry
+    assert whys(explanation)["customers"] == "no row: the item was removed by a REMOVE (2)"
 
 
 def test_an_item_that_no_target_takes_matches_none(shop: Harness) -> None:

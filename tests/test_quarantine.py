@@ -151,7 +151,7 @@ def test_the_same_record_read_again_is_the_same_entry(items: Harness) -> None:
     before = entries(items)
     worker = items.worker()
     try:
-        from cdc_merge.merger import Job
+        from cdc_merge.preparing import Job
 
         worker.prepare()
         refs = worker.sources[0].store.list_page(start_after=None).objects
@@ -301,6 +301,16 @@ def test_an_object_that_is_still_broken_stays_with_its_id(items: Harness) -> Non
     before = entries(items)
     assert try_again(items).quarantined == 1
     assert [(e.id, e.reason) for e in entries(items)] == [(e.id, e.reason) for e in before]
+
+
+def test_an_object_is_found_among_any_number_of_others_with_nearly_its_name(items: Harness) -> None:
+    items.put(b"\x1f\x8b broken", "2026/x2")
+    items.run()
+    items.put(frame([put("a", 1, v="a")]), "2026/x2")
+    for number in range(1_001):  # more than a page, between the name just before and its own
+        items.put(b"", f"2026/x1{number:04}")
+    assert try_again(items).applied == 1
+    assert values(items) == {"a": "a"}
 
 
 def test_an_object_that_is_gone_is_named_and_its_entry_stays(items: Harness) -> None:

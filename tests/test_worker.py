@@ -81,7 +81,7 @@ def test_an_error_nobody_foresaw_stops_its_source_and_no_other(
 ) -> None:
     key = shop.first.put_records([put("a")])
     shop.second.put_records([put("b")])
-    monkeypatch.setattr("cdc_merge.merger.decode", failing(error))
+    monkeypatch.setattr("cdc_merge.preparing.decode", failing(error))
     totals = shop.worker().run_once()
     stopped = totals.stopped["first"]
     assert isinstance(stopped, DecodingFailed) and stopped.__cause__ is error
@@ -181,7 +181,7 @@ class Slow:
         store = worker.sources[0].store
         self._fetch = store.fetch
         store.fetch = self.fetch  # type: ignore[method-assign]
-        monkeypatch.setattr("cdc_merge.merger._FETCH_THREADS", 1)
+        monkeypatch.setattr("cdc_merge.preparing._FETCH_THREADS", 1)
         clock = SimpleNamespace(monotonic=lambda: time.monotonic() + self._seconds)
         monkeypatch.setattr("cdc_merge.source_worker.time", clock)
 
@@ -247,7 +247,7 @@ def test_a_batch_whose_source_was_taken_over_is_dropped_before_it_is_decoded(
             session.run([Statement("by hand", "UPDATE cdc_merge.leases SET holder = 'another:1', token = 'theirs'")])
 
     Slow(worker, monkeypatch, take_over)
-    monkeypatch.setattr("cdc_merge.merger.decode", failing(AssertionError("decoded")))
+    monkeypatch.setattr("cdc_merge.preparing.decode", failing(AssertionError("decoded")))
     assert isinstance(worker.run_once().stopped["first"], LeaseLost)
     assert len(fetched) == 1
 

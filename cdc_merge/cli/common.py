@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -58,6 +59,16 @@ class Context:
             yield warehouse
         finally:
             warehouse.close()
+
+    @contextmanager
+    def warehouse_as_it_is(self) -> Iterator[Warehouse]:
+        """The warehouse, for a command that changes nothing: an empty one stands for a file that is not there yet."""
+        with self.warehouse() as warehouse:
+            if warehouse.is_there():
+                yield warehouse
+                return
+            with TemporaryDirectory(prefix="cdc-merge-") as folder:
+                yield open_warehouse(f"duckdb:///{folder}/empty.duckdb")
 
     @property
     def is_json(self) -> bool:

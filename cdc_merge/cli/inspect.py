@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 import click
@@ -13,6 +13,7 @@ from cdc_merge.clock import utc_now
 from cdc_merge.layout import layout_of
 from cdc_merge.migrate import Migrator
 from cdc_merge.planning.reader import PlanReader
+from cdc_merge.planning.rehearsal import Rehearser
 from cdc_merge.status import ProbeStatus, SourceStatus, StatusReader, allowed_delay, check
 
 _MOST_SHOWN = 20  # lines of one table of `status`, for people
@@ -134,16 +135,23 @@ def check_command(context: Context) -> None:
 
 @cli.command()
 @click.option("--sql", "with_sql", is_flag=True, help="Print the SQL of a merge too, and views of documents.")
+@click.option("--rows", "with_rows", is_flag=True, help="Read the objects that wait first: what would become of them.")
 @command
-def plan(context: Context, *, with_sql: bool) -> None:
+def plan(context: Context, *, with_sql: bool, with_rows: bool) -> None:
     """What differs between configuration and tables, the DDL that is due, and the SQL of a merge; changes nothing."""
-    with context.warehouse() as warehouse:
+    with context.warehouse_as_it_is() as warehouse:
         layout = layout_of(context.settings, warehouse)
         with warehouse.session() as session:
             migrator = Migrator(warehouse, layout.metadata_schema)
             pending = migrator.pending(session)
             reader = PlanReader(warehouse, layout, pending)
             previews = [reader.read(session, source, with_views=with_sql) for source in context.sources]
+        if with_rows:
+            rehearser = Rehearser(warehouse, layout)
+            previews = [
+                p if p.is_stopped else replace(p, rehearsal=rehearser.rehearse(source))
+                for p, source in zip(previews, context.sources, strict=True)
+            ]
     if context.is_json:
         emit(
             {

@@ -10,7 +10,6 @@ from cdc_merge.config.document import Finding, Loc, Mark, Node
 _ANY = "*"
 _SOURCE = ("sources", _ANY)
 _TARGET = (*_SOURCE, "targets", _ANY)
-_COLUMN = (*_TARGET, "columns", _ANY)
 
 
 @dataclass(frozen=True)

@@ -130,11 +130,6 @@ def table_arn_of(table: str, client: DynamoDBClient) -> str:
     return table if is_arn(table) else describe_table(table, client).arn
 
 
-def table_key(table: str, client: DynamoDBClient) -> tuple[str, ...]:
-    """The partition key's attribute, then the sort key's if there is one."""
-    return describe_table(table, client).key
-
-
 def describe_table(table: str, client: DynamoDBClient) -> Table:
     """What DescribeTable tells of a table, given by its name or ARN."""
     with reacting(table):

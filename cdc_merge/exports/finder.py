@@ -36,13 +36,13 @@ from cdc_merge.exports.manifest import (
 )
 from cdc_merge.exports.place import (
     Place,
-    after_folder,
     folder_url,
     is_missing_directory,
     name_of,
     parent_of,
     rewritten,
 )
+from cdc_merge.feed.keys import after_folder
 from cdc_merge.logs import get_logger
 from cdc_merge.model import ObjectRef
 

@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 
 from cdc_merge.errors import ObjectChanged, Refused, UsageError
 from cdc_merge.exports.manifest import SUMMARY, TAKE_ANEW
+from cdc_merge.feed.keys import just_before
 from cdc_merge.feed.store import PAGE, ObjectStore, open_store
 from cdc_merge.model import ObjectRef
 
 _MANIFESTS = "manifest-"  # what the names of manifests and of their checksums begin with
 _MANIFESTS_AT_MOST = 20
-_HIGHEST = "\U0010ffff"
 
 
 def folder_url(text: str) -> str:
@@ -65,7 +65,7 @@ class Place:
 
     def has(self, path: str) -> bool:
         """Whether there is a file of this path, or any below it if it ends in a slash. One request."""
-        found = self.first_after(path if path.endswith("/") else _just_before(path))
+        found = self.first_after(path if path.endswith("/") else just_before(path))
         return found is not None and (found.startswith(path) if path.endswith("/") else found == path)
 
     def manifests(self, folder: str) -> dict[str, ObjectRef]:
@@ -84,7 +84,7 @@ class Place:
         found: dict[str, ObjectRef] = {}
         done, after = 0, ""
         while done < len(wanted):
-            after = max(after, _just_before(wanted[done]))
+            after = max(after, just_before(wanted[done]))
             page = self.store.list_page(start_after=after, limit=min(PAGE, len(wanted) - done))
             listed = {ref.key: ref for ref in page.objects}
             if page.objects:
@@ -114,17 +114,3 @@ def rewritten(where: str) -> Refused:
         where=where,
         hint=f"let the copying of the export end and try again, or {TAKE_ANEW}",
     )
-
-
-def after_folder(folder: str) -> str:
-    """A path that sorts after everything in a folder, which ends in a slash."""
-    return folder + _HIGHEST
-
-
-def _just_before(path: str) -> str:
-    """A path that sorts before `path`, with next to nothing between them: a listing can start there."""
-    last = ord(path[-1])
-    if last == 0:
-        return path[:-1]
-    lower = 0xD7FF if last == 0xE000 else last - 1  # surrogates are no characters
-    return path[:-1] + chr(lower) + _HIGHEST

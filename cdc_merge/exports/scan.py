@@ -38,14 +38,12 @@ log = get_logger("cdc_merge.exports")
 class ScannedTable:
     """What a Scan has read: gzip files of `{"Item": {...}}` lines, one per segment, in order of the segments.
 
-    Each item is as it was at some time from `started_at` to `ended_at`: the start by this machine's clock or by
-    DynamoDB's, whichever is earlier, the end by this machine's. `key`: the partition key, then the sort key if there
-    is one.
+    Each item is as it was at `started_at`, by this machine's clock or by DynamoDB's, whichever is earlier, or at some
+    time after it. `key`: the partition key, then the sort key if there is one.
     """
 
     table_arn: str
     started_at: datetime
-    ended_at: datetime
     items: int
     files: tuple[Path, ...]
     key: tuple[str, ...]
@@ -81,7 +79,7 @@ def scan_table(
     files = tuple(directory / f"segment-{segment:06}.json.gz" for segment in range(segments))
     started_at = _start(table, clock(), facts.told_at)
     scan.run(files)
-    return ScannedTable(facts.arn, started_at, clock(), scan.items, files, facts.key)
+    return ScannedTable(facts.arn, started_at, scan.items, files, facts.key)
 
 
 def _start(table: str, ours: datetime, theirs: datetime | None) -> datetime:

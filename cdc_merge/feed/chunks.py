@@ -220,7 +220,7 @@ class _Packer:
     def _find_ends(self, buffer: npt.NDArray[np.uint8], segments: Sequence[Segment]) -> Offsets:
         filled = buffer[: segments[-1].end]
         bounds = np.array([s.end for s in segments], dtype=np.int64)
-        ends = np.union1d(self._split(filled), bounds)
+        ends = _with(self._split(filled), bounds)
         starts = np.concatenate((np.zeros(1, dtype=np.int64), ends[:-1]))
         # A blank piece joins the line after it (white space before a JSON text is no harm); a blank piece at
         # the end of an object joins the line before it.
@@ -228,6 +228,13 @@ class _Packer:
         if blank.any():
             ends = _without_blanks(ends, blank, bounds)
         return ends
+
+
+def _with(ends: Offsets, bounds: Offsets) -> Offsets:
+    """The ends and the bounds in order, each once. Both are in order, and the bounds are few."""
+    places = np.searchsorted(ends, bounds)
+    is_new = np.append(ends, -1)[places] != bounds
+    return np.insert(ends, places[is_new], bounds[is_new])
 
 
 def _without_blanks(ends: Offsets, blank: npt.NDArray[np.bool_], bounds: Offsets) -> Offsets:

@@ -63,10 +63,6 @@ class DirectoryStore:
         if found is None or found.version != ref.version:
             raise changed(self.describe(ref))
 
-    def exists(self, ref: ObjectRef) -> bool:
-        found = self._ref(ref.key)
-        return found is not None and found.version == ref.version
-
     def describe(self, ref: ObjectRef) -> str:
         return f"{self.root}/{ref.key}"
 

@@ -47,7 +47,6 @@ class ElementStage:
                 at = shape.pointer(column.path)
                 for tag in ("", "/S", "/N", "/BOOL", "/B", "/NULL"):
                     parents.value(at + tag)
-        parents.value("/")  # never an empty list
         return bench.table(
             render(
                 "feed/sql/elements.sql",
@@ -89,7 +88,6 @@ class ElementStage:
         columns = self._book.schema.columns
         pointers = shape.Pointers()
         values = [self._value(i, c, pointers) for i, c in enumerate(columns)]
-        pointers.value("/")  # never an empty list
         whole = whole_columns(columns, ())
         held = sorted(self._book.held_attributes())
         table = bench.table(

@@ -13,10 +13,6 @@ from cdc_merge.render import Sql
 # What the second pass numbers from here on are older changes of keys, each read for one target.
 PICKED_FROM = 2**40
 
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-streams.html
-_SERVICE = "/userIdentity/type"
-_PRINCIPAL = "/userIdentity/principalId"
-
 
 @dataclass(frozen=True)
 class Pick:
@@ -72,10 +68,7 @@ class Picks:
         created_at = f"epoch_micros({pointers.value(shape.CREATED_AT)}, {pointers.value(shape.PRECISION)})"
         # The same test as in the second pass: what is picked here will not turn out to be unusable.
         is_upsert = f"{event} IN ('INSERT', 'MODIFY') AND len(json_keys(line, '{shape.NEW_IMAGE}')) > 0"
-        is_expiry = (
-            f"{pointers.value(_SERVICE)} = 'Service' AND {pointers.value(_PRINCIPAL)} = 'dynamodb.amazonaws.com'"
-        )
-        is_kept = f"({is_upsert}) OR ({event} = 'REMOVE' AND NOT coalesce({is_expiry}, FALSE))"
+        is_kept = f"({is_upsert}) OR ({event} = 'REMOVE' AND NOT {shape.is_expiry(pointers.value)})"
         truth = Sql("BOOLEAN")
         return [
             Fact(Sql("changed_at"), Sql("TIMESTAMP WITH TIME ZONE"), Sql(f"TRY(make_timestamptz({created_at}))")),

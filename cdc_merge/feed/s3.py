@@ -20,7 +20,7 @@ from botocore.exceptions import (
     MetadataRetrievalError,
 )
 
-from cdc_merge.errors import CdcMergeError, ObjectChanged, StoreDenied, StoreUnavailable
+from cdc_merge.errors import CdcMergeError, StoreDenied, StoreUnavailable
 from cdc_merge.feed.store import PAGE, Page, changed
 from cdc_merge.model import ObjectRef
 
@@ -136,14 +136,6 @@ class S3Store:
 
     def verify(self, ref: ObjectRef, path: Path) -> None:
         """A fetched object is a private copy of one version: it cannot change."""
-
-    def exists(self, ref: ObjectRef) -> bool:
-        try:
-            with self._reacting(self.describe(ref), ref):
-                self._client.head_object(Bucket=self.bucket, Key=ref.key, IfMatch=f'"{ref.version}"')
-        except ObjectChanged:
-            return False
-        return True
 
     def describe(self, ref: ObjectRef) -> str:
         return f"s3://{self.bucket}/{ref.key}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cdc_merge.model import Path
@@ -20,6 +20,10 @@ NEW_IMAGE = "/dynamodb/NewImage"
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeDefinition.html
 KEY_TAGS = ("S", "N", "B")
+
+# Who made a change, where it was not an application.
+_MADE_BY_TYPE = "/userIdentity/type"
+_MADE_BY = "/userIdentity/principalId"
 
 # View types without the new image: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_StreamSpecification.html
 VIEWS_WITHOUT_NEW_IMAGE = ("KEYS_ONLY", "OLD_IMAGE")
@@ -67,6 +71,15 @@ def pointer(path: Path, *, below: str = NEW_IMAGE) -> str:
     return "/".join(steps)
 
 
+def is_expiry(value: Callable[[str], str]) -> str:
+    """Whether time to live removed the item; `value` gives the SQL of the text at a pointer.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-streams.html
+    """
+    is_service = f"{value(_MADE_BY_TYPE)} = 'Service' AND {value(_MADE_BY)} = 'dynamodb.amazonaws.com'"
+    return f"coalesce({is_service}, FALSE)"
+
+
 def key_text(value: str, tag: str, base64_layers: int) -> str:
     """The one text by which a key is known: the same for every spelling of a number or of binary."""
     if tag == "N":
@@ -101,10 +114,5 @@ class Pointers:
         return f"{self.name}[{self._places.setdefault(at, len(self._places) + 1)}]"
 
     def as_list(self) -> str:
-        """All pointers, as the list json_extract_string takes."""
-        return "[" + ", ".join(literal(p) for p in self._places) + "]"
-
-
-def any_is_null(values: Sequence[str]) -> str:
-    """Whether one of the expressions is NULL."""
-    return "(" + " OR ".join(f"{v} IS NULL" for v in values) + ")" if values else "FALSE"
+        """All pointers, as the list json_extract_string takes: one that is not empty."""
+        return "[" + ", ".join(literal(p) for p in self._places or ("/",)) + "]"

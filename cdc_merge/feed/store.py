@@ -54,9 +54,6 @@ class ObjectStore(Protocol):
     def verify(self, ref: ObjectRef, path: Path) -> None:
         """Raise ObjectChanged if `path`, which `fetch` gave and the caller has read, changed meanwhile."""
 
-    def exists(self, ref: ObjectRef) -> bool:
-        """Whether the object is still there in this version."""
-
     def describe(self, ref: ObjectRef) -> str:
         """The object's URL, for messages."""
 

@@ -220,11 +220,6 @@ def _key_pieces(
     return tuple(found)
 
 
-def _escaped(literal: str) -> str:
-    """A text in a template, where a brace is written twice."""
-    return literal.replace("{", "{{").replace("}", "}}")
-
-
 def _has_neighbours(cut: Sequence[str | None]) -> bool:
     """Whether two varying pieces follow each other: then nothing says what they are."""
     return any(a is None and b is None for a, b in pairwise(cut))

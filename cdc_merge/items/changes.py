@@ -19,7 +19,7 @@ from cdc_merge.feed.where import could_take, takes
 from cdc_merge.feed.workbench import Bench, Workbench
 from cdc_merge.items.key import ItemKey
 from cdc_merge.items.search import Find, Searched
-from cdc_merge.model import Deletes, Expired, Source, Target
+from cdc_merge.model import Source, Target
 from cdc_merge.render import Sql, render
 from cdc_merge.warehouses import Row
 from cdc_merge.warehouses.dialect import DUCKDB
@@ -152,8 +152,7 @@ class _Reading:
             "event_name": pointers.value(shape.EVENT_NAME),
             "created_at": pointers.value(shape.CREATED_AT),
             "precision": pointers.value(shape.PRECISION),
-            # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-streams.html
-            "principal": pointers.value("/userIdentity/principalId"),
+            "is_expiry": shape.is_expiry(pointers.value),
         }
         taken = [Sql(_takes(target, pointers)) for target in self._source.targets]
         sql = render(
@@ -188,7 +187,7 @@ class _Reading:
             changed_at=changed_at,
             is_expiry=is_remove and is_expiry,
             takes=frozenset(t.table for t, is_taken in zip(targets, taken, strict=True) if is_taken),
-            spares=frozenset(t.table for t in targets if is_remove and _spares(t, is_expiry)),
+            spares=frozenset(t.table for t in targets if is_remove and t.spares(is_expiry=is_expiry)),
             unusable=unusable,
         )
 
@@ -204,10 +203,6 @@ def _takes(target: Target, pointers: shape.Pointers) -> str:
     if target.each is None:
         return taken
     return f"({taken}) AND element_count({pointers.value(shape.pointer(target.each))}) > 0"
-
-
-def _spares(target: Target, is_expiry: bool) -> bool:
-    return target.deletes is Deletes.IGNORE or (is_expiry and target.expired is Expired.KEEP)
 
 
 __all__ = ["Change", "History", "Place", "read_history"]

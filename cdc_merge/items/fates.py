@@ -224,7 +224,7 @@ def explain_row(table: str, changes: Sequence[Change], fates: Sequence[Fate], st
     """Why a table has the row of the item that it has, or none, in a sentence."""
     row = standing.rows.get(table)
     if row is not None:
-        return _explain_present(table, row, changes, fates, standing)
+        return _explain_present(table, row, changes, standing)
     usable = [n for n, f in enumerate(fates) if f.became in _SETTLED]
     if not usable:
         if any(f.became is Became.WAITING for f in fates):
@@ -255,9 +255,7 @@ _LOST = (
 _SETTLED = (Became.CURRENT, Became.REMOVED, Became.UNTAKEN, Became.SUPERSEDED, Became.STALE, Became.LOST)
 
 
-def _explain_present(
-    table: str, row: ItemRow, changes: Sequence[Change], fates: Sequence[Fate], standing: Standing
-) -> str:
+def _explain_present(table: str, row: ItemRow, changes: Sequence[Change], standing: Standing) -> str:
     deleted = f"; marked as deleted at {_time(row.deleted_at)}" if row.deleted_at else ""
     if row.position == "":
         return f"the row came from {_export(standing.origins.get(table))}, and no newer change has been merged{deleted}"

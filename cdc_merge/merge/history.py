@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol
 
+from cdc_merge.merge.altering import Render, alter_columns
 from cdc_merge.merge.planned import PlannedTarget
 from cdc_merge.render import Sql
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.warehouses import Dialect, Statement
-
-
-class Render(Protocol):
-    """Fills a template that knows all tables by name."""
-
-    def __call__(self, template: str, **values: Any) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -41,12 +35,9 @@ class HistoryPlan:
                     sql = self.render("merge/sql/index_history", target=target)
                     statements.append(Statement(f"index {label}", sql))
                 continue
-            lacking = {c.name for c in book.history_lacks}
-            for column in target.columns:
-                if column.name.parts[0] in lacking:
-                    kept = replace(target, table=target.history)
-                    sql = self.render("merge/sql/add_column", target=kept, column=column)
-                    statements.append(Statement(f"add {label}.{column.name.parts[0]}", sql))
+            lacking, widened = {c.name for c in book.history_lacks}, {c.name for c in book.widened_columns}
+            kept = replace(target, table=target.history)
+            statements += alter_columns(self.render, kept, label, added=lacking, widened=widened)
         return statements
 
     def record(self, source: str, merged_at: datetime) -> list[Statement]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cdc_merge.errors import AlreadyMerged, SchemaMoved
 from cdc_merge.layout import Layout
+from cdc_merge.merge.altering import alter_columns
 from cdc_merge.merge.history import HistoryPlan
 from cdc_merge.merge.planned import PlannedTarget, Planner, ValueColumn
 from cdc_merge.model import Kind, Ordering
@@ -95,11 +96,8 @@ class MergePlan:
                 timestamp = Sql(self._dialect.types[Kind.TIMESTAMP])
                 sql = self.render("merge/sql/add_deleted_at", target=target, timestamp=timestamp)
                 statements.append(Statement(f"add {target.label}._cdc_deleted_at", sql))
-            added = {c.name for c in book.new_columns}
-            for column in target.columns:
-                if column.name.parts[0] in added:
-                    sql = self.render("merge/sql/add_column", target=target, column=column)
-                    statements.append(Statement(f"add {target.label}.{column.name.parts[0]}", sql))
+            added, widened = {c.name for c in book.new_columns}, {c.name for c in book.widened_columns}
+            statements += alter_columns(self.render, target, target.label, added=added, widened=widened)
         return [*statements, *self.history_ddl()]
 
     def history_ddl(self) -> list[Statement]:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 from cdc_merge.backlog import Waiting
 from cdc_merge.layout import Layout
-from cdc_merge.ledger import SourceState
+from cdc_merge.ledger import OUTCOMES, SourceState
 from cdc_merge.merge.plan import Batch, MergePlan
 from cdc_merge.model import Source
+from cdc_merge.planning.rehearsal import Rehearsal
 from cdc_merge.planning.typed_view import Attributes, typed_view
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.differences import Difference, differences
@@ -25,7 +26,7 @@ class Preview:
     """What is to be said of a source: `ddl` that the next batch would run, `merge` of every batch.
 
     Both are empty where a difference stops the source. `views`: proposals for typed access to documents, which nothing
-    but a person runs. `waiting` None: nobody counted.
+    but a person runs. `waiting` None: nobody counted; `rehearsal` None: nobody tried, or the source is stopped.
     """
 
     source: str
@@ -35,6 +36,7 @@ class Preview:
     merge: tuple[Statement, ...]
     unknown: tuple[str, ...]  # columns whose type only data can tell
     views: tuple[Statement, ...]
+    rehearsal: Rehearsal | None = None
 
     @property
     def is_stopped(self) -> bool:
@@ -45,6 +47,8 @@ class Preview:
         lines = [f"-- source {self.source}"]
         if self.waiting:
             lines.append(f"-- {_waits(self.waiting)}")
+        if self.rehearsal:
+            lines += _foreseen(self.rehearsal, self.waiting)
         lines += _said(self.differences)
         lines += [f"-- {u}" for u in self.unknown]
         for statement in (*self.ddl, *((*self.merge, *self.views) if with_sql else ())):
@@ -56,6 +60,7 @@ class Preview:
             "source": self.source,
             "stopped": self.is_stopped,
             "waiting": asdict(self.waiting) if self.waiting else None,
+            "rows": self.rehearsal.as_dict() if self.rehearsal else None,
             "differences": [asdict(d) for d in self.differences],
             "ddl": _labelled(self.ddl),
             "unknown": list(self.unknown),
@@ -81,6 +86,22 @@ def _waits(waiting: Waiting) -> str:
         return f"the feed cannot be listed: {waiting.trouble}"
     least = "" if waiting.is_all else "at least "
     return f"{least}{waiting.objects:,} objects ({waiting.bytes:,} bytes) wait to be merged"
+
+
+def _foreseen(rehearsal: Rehearsal, waiting: Waiting | None) -> Iterator[str]:
+    is_all = waiting is not None and waiting.is_all and waiting.objects == rehearsal.objects
+    these = "they"
+    if rehearsal.objects and not is_all:
+        these = f"the first {rehearsal.objects:,} of them ({rehearsal.bytes:,} bytes)"
+    if rehearsal.trouble:
+        yield f"-- {these} cannot be merged: {rehearsal.trouble}"
+        if rehearsal.cure:
+            yield f"--     {rehearsal.cure}"
+    elif (counts := rehearsal.counts) and rehearsal.objects:
+        outcomes = ", ".join(f"{getattr(counts, outcome):,} {outcome}" for outcome in OUTCOMES)
+        yield f"-- {these} hold {counts.records:,} records: {outcomes}"
+        for target, rows in counts.targets.items():
+            yield f"--   {target}: {', '.join(f'{count:,} {change}' for change, count in rows.items())}"
 
 
 def _labelled(statements: Sequence[Statement]) -> list[dict[str, str]]:

@@ -15,8 +15,9 @@ from cdc_merge.layout import Layout
 from cdc_merge.lease import LEASE_SECONDS, Lease, Leases, worker_name
 from cdc_merge.ledger import Counts
 from cdc_merge.logs import get_logger
-from cdc_merge.merger import Job, Merger
+from cdc_merge.merger import Merger
 from cdc_merge.model import ObjectRef, Source
+from cdc_merge.preparing import Job
 from cdc_merge.warehouses import Warehouse
 
 log = get_logger("cdc_merge.reconcile")
@@ -67,7 +68,7 @@ class Refill:
         with beside_merges(self._warehouse, self._leases, self._source.name) as opening:
             self._lease, self._renewed = opening.lease, time.monotonic()
             try:
-                while batch := waiting.take(inflation=self._merger.inflation):
+                while batch := waiting.take(inflation=self._merger.preparer.inflation):
                     self.counts += self._merger.merge(Job(batch, again=True), [opening.first])
                     self._merged.update(batch)
                     waiting.fill()

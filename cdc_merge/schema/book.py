@@ -50,6 +50,12 @@ class SchemaBook:
         return tuple(c for c in self.schema.columns if c.name not in have)
 
     @property
+    def widened_columns(self) -> tuple[TypedColumn, ...]:
+        """Columns that the warehouse's table has, with a type that holds less."""
+        have = {c.name: c.type for c in self.stored.columns} if self.stored else {}
+        return tuple(c for c in self.schema.columns if have.get(c.name, c.type) != c.type)
+
+    @property
     def adds_attributes(self) -> bool:
         return self.target.evolve is Evolve.ADD
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cdc_merge.model import Column, Deletes, Evolve, Source, Target
 from cdc_merge.names import choose_column, history_table, spelled
-from cdc_merge.schema.opening import REBUILD, Asked, Change
+from cdc_merge.schema.opening import REBUILD, Asked, Change, is_widened
 from cdc_merge.schema.stored import DELETED_AT, TYPE_OF_TAG, TargetSchema, TypedColumn
 from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect
@@ -72,6 +72,10 @@ def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterat
             yield _renamed(table, before, column)
         else:
             yield _new(table, column)
+    for column in Asked.of(target, key).columns:
+        have = next((s for s in stored.columns if s.name == column.name), None)
+        if have and column.name not in named and is_widened(column, have, there.dialect):
+            yield _to_be_widened(table, column)
     if target.deletes is Deletes.SOFT and not stored.has_deleted_at:
         cure = "the next batch adds it; rows of items that were deleted before do not come back"
         yield Difference(table, DELETED_AT, Change.NEW_COLUMN, "it is to say when an item was deleted", RUN, cure)
@@ -100,6 +104,11 @@ def _new(table: str, column: Column) -> Difference:
     when = "the next batch adds it" if _is_certain(column) else "it is added when a value first shows its type"
     cure = f"{when}, and changes fill it from then on; cdc-merge reconcile fills it in older rows"
     return Difference(table, column.name, Change.NEW_COLUMN, f"it is to hold {_content(column)}", RUN, cure)
+
+
+def _to_be_widened(table: str, column: Column) -> Difference:
+    cure = "the next batch widens it in place; values that did not fit stay in _cdc_rescued until cdc-merge reconcile"
+    return Difference(table, column.name, Change.WIDENED, "its type is to hold more digits", RUN, cure)
 
 
 def _renamed(table: str, before: str, column: Column) -> Difference:

@@ -26,6 +26,7 @@ class Change(StrEnum):
     EACH = "each"
     FROM = "from"
     TYPE = "type"
+    WIDENED = "wider type"
     MATCH = "match"
     MASK = "mask"
     OCCUPIED = "name taken"
@@ -68,9 +69,14 @@ class Asked:
 
 
 def contradictions(
-    target: Target, key: tuple[str, ...], stored: TargetSchema, *, others: frozenset[str] = frozenset()
+    target: Target,
+    key: tuple[str, ...],
+    dialect: Dialect,
+    stored: TargetSchema,
+    *,
+    others: frozenset[str] = frozenset(),
 ) -> Iterator[Contradiction]:
-    """Where what the configuration asks cannot be had by adding columns to the table. See open_book."""
+    """Where what the configuration asks cannot be had by adding or widening columns of the table. See open_book."""
     asked = Asked.of(target, key)
     if stored.each != target.each:
         what = f"its rows come from {_said(stored.each)}, the configuration says {_said(target.each)}"
@@ -89,7 +95,7 @@ def contradictions(
     existing = {c.name: c for c in stored.columns}
     for column in asked.columns:
         if have := existing.get(column.name):
-            yield from _column_contradictions(column, have)
+            yield from _column_contradictions(column, have, dialect)
         elif column.name in others or column.name in stored.key_names:
             whose = "was added by hand" if column.name in others else "is a key column"
             what = f"there is a column {column.name} already, which {whose}"
@@ -97,14 +103,14 @@ def contradictions(
             yield Contradiction(Change.OCCUPIED, what, cure, column.name)
 
 
-def _column_contradictions(column: Column, have: TypedColumn) -> Iterator[Contradiction]:
+def _column_contradictions(column: Column, have: TypedColumn, dialect: Dialect) -> Iterator[Contradiction]:
     cure = f"{_REBUILT}; or give the changed column a new name, which the next batch adds"
     kind = _known_type(column)
     is_same_place = (have.path, have.of_parent) == (column.path, column.of_parent)
     if not is_same_place:
         what = f"it holds {_placed(have.path, have.of_parent)}, is to hold {_placed(column.path, column.of_parent)}"
         yield Contradiction(Change.FROM, what, cure, column.name)
-    if kind not in (None, have.type):
+    if kind not in (None, have.type) and not is_widened(column, have, dialect):
         yield Contradiction(Change.TYPE, f"it is {_typed(have.type)}, is to be {_typed(kind)}", cure, column.name)
     if have.template != column.template:
         what = f"it takes {_matched(have.template)}, is to take {_matched(column.template)}"
@@ -112,6 +118,12 @@ def _column_contradictions(column: Column, have: TypedColumn) -> Iterator[Contra
     if have.mask != column.mask:
         what = f"its mask is {have.mask or 'none'}, is to be {column.mask or 'none'}"
         yield Contradiction(Change.MASK, what, cure, column.name)
+
+
+def is_widened(column: Column, have: TypedColumn, dialect: Dialect) -> bool:
+    """Whether the configuration asks for a type that the column's own can be widened to in place."""
+    kind = _known_type(column)
+    return kind is not None and dialect.widens(have.type, kind)
 
 
 def open_book(
@@ -143,9 +155,11 @@ def open_book(
         schema = TargetSchema(tuple(key_names[a] for a in key), key=key, each=target.each)
     else:
         schema = stored
-    for contradiction in contradictions(target, key, schema, others=others):
+    for contradiction in contradictions(target, key, dialect, schema, others=others):
         raise contradiction.error(target.table)
     existing = {c.name for c in schema.columns}
+    asked_by_name = {c.name: c for c in asked.columns}
+    kept = tuple(_widened(c, asked_by_name.get(c.name), dialect) for c in schema.columns)
     added = []
     pending = []
     for column in asked.columns:
@@ -157,11 +171,17 @@ def open_book(
             added.append(TypedColumn(column.name, column.path, kind, column.template, column.mask, column.of_parent))
     schema = replace(
         schema,
-        columns=(*schema.columns, *added),
+        columns=(*kept, *added),
         has_deleted_at=schema.has_deleted_at or target.deletes is Deletes.SOFT,
         has_history=schema.has_history or target.has_history,
     )
     return SchemaBook(target, key, dialect, schema, tuple(pending), stored, others, history)
+
+
+def _widened(have: TypedColumn, asked: Column | None, dialect: Dialect) -> TypedColumn:
+    if asked is None or asked.type is None or not is_widened(asked, have, dialect):
+        return have
+    return replace(have, type=asked.type)
 
 
 def _is_key(column: Column, key: tuple[str, ...], *, is_each: bool) -> bool:

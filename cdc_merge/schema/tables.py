@@ -116,7 +116,7 @@ class Inspector:
         others = self.others(target.table)
         yield from self._altered(target.table, self._expected(stored))
         yield from self._required(target.table, others)
-        yield from contradictions(target, key, stored, others=others)
+        yield from contradictions(target, key, self.dialect, stored, others=others)
 
     def left_behind(self, source: Source) -> dict[str, TargetSchema]:
         """Tables of targets that the configuration no longer has: their rows still tell how far their keys had come.

@@ -54,6 +54,7 @@ class Dialect:
         is DynamoDB's NULL is as good as none; never NULL. Asked only where the texts differ.
     `same_json`: whether two values ({a}, {b}) of the json type are equal, whatever the order of keys and the spelling
         of numbers; never NULL.
+    `widens_decimals`: whether a decimal column can take more digits before the point without its rows being rewritten.
     `widened`: precisions of decimals that hold fewer digits than they say, each with one that holds them.
     `limits`: what the engine cannot do, each in words with the vendor's page: `cdc-merge check` shows them.
     """
@@ -99,6 +100,7 @@ class Dialect:
     row_slots: str = "SELECT coalesce(max(rowid) + 1, 0), 1 FROM {table}"
     slot_address: str = "{page}"
     same_json: str = "({a} IS NOT DISTINCT FROM {b})"
+    widens_decimals: bool = False
     widened: dict[int, int] = field(default_factory=dict, hash=False)
     limits: tuple[Limit, ...] = ()
 
@@ -109,6 +111,14 @@ class Dialect:
     def literal(self, text: str) -> str:
         """A quoted text literal."""
         return "'" + text.replace("'", "''") + "'"
+
+    def widens(self, have: ColumnType, wanted: ColumnType) -> bool:
+        """Whether a column of one type becomes one of the other at no cost: it holds all that it held, and more."""
+        if not self.widens_decimals or {have.kind, wanted.kind} != {Kind.NUMERIC} or have.precision is None:
+            return False
+        if wanted.precision is None:
+            return self.decimal_digits is None
+        return (wanted.scale or 0) == (have.scale or 0) and wanted.precision > have.precision
 
     def type_name(self, column_type: ColumnType) -> str:
         """The SQL type of a column."""
@@ -200,6 +210,8 @@ POSTGRES = Dialect(
         for side in "ab"
     )
     + " END",
+    # Only the declaration changes: https://www.postgresql.org/docs/release/9.2.0/ (E.24.3.4.2, ALTER TABLE)
+    widens_decimals=True,
     # A row must fit a page of 8 kB, some 20 bytes for each value that is stored elsewhere.
     # https://www.postgresql.org/docs/current/limits.html
     max_added_columns=300,

@@ -20,7 +20,7 @@ from botocore.config import Config
 from moto.core import set_initial_no_auth_action_count
 
 from cdc_merge.errors import StoreDenied, StoreUnavailable, UsageError
-from cdc_merge.exports.dynamodb import Item, open_client, table_arn_of, table_key
+from cdc_merge.exports.dynamodb import Item, describe_table, open_client, table_arn_of
 from cdc_merge.exports.rate import ReadRate
 from cdc_merge.exports.request import request_export
 from cdc_merge.exports.sample import canonical_key, sample_items
@@ -152,13 +152,13 @@ def test_a_table_is_named_by_its_name_or_its_arn(client: Any, table: str) -> Non
 
     assert arn == client.describe_table(TableName=table)["Table"]["TableArn"]
     assert table_arn_of(arn, client) == arn
-    assert table_key(arn, client) == ("PK", "SK")
+    assert describe_table(arn, client).key == ("PK", "SK")
 
 
 def test_the_partition_key_comes_first_however_the_key_is_listed(client: Any, table: str) -> None:
     alter_replies(client, "DescribeTable", lambda reply: reply["Table"]["KeySchema"].reverse())
 
-    assert table_key(table, client) == ("PK", "SK")
+    assert describe_table(table, client).key == ("PK", "SK")
 
 
 def test_an_arn_names_its_region(aws: MotoS3) -> None:
@@ -195,7 +195,7 @@ def test_an_error_asks_to_try_again_or_says_what_to_type(
     fail(client, "DescribeTable", code, status=status)
 
     with pytest.raises(reaction, match=hint) as caught:
-        table_key("orders", client)
+        describe_table("orders", client)
     assert code in str(caught.value)
 
 
@@ -207,7 +207,7 @@ def test_a_dynamodb_that_does_not_answer_is_tried_again_later(session: Any) -> N
     )
 
     with pytest.raises(StoreUnavailable, match="AWS_ENDPOINT_URL"):
-        table_key("orders", client)
+        describe_table("orders", client)
 
 
 def test_a_table_that_is_not_there_says_where_to_look(client: Any, tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_user_without_permission_is_told_which_to_give(session: Any, table: st
 
     @set_initial_no_auth_action_count(0)
     def ask() -> None:
-        table_key(table, nobody)
+        describe_table(table, nobody)
 
     with pytest.raises(StoreDenied, match=r"(?s)AccessDenied.*hint: allow dynamodb:DescribeTable"):
         ask()
@@ -251,7 +251,7 @@ def test_a_scan_holds_every_type_exactly(client: Any, table: str, tmp_path: Path
     assert scanned.items == 1
     assert scanned.key == ("PK", "SK")
     assert scanned.table_arn == table_arn_of(table, client)
-    assert (scanned.started_at, scanned.ended_at) == (START, START + timedelta(seconds=1))
+    assert scanned.started_at == START
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from bench.ecommerce import generate, write_objects
+from bench.changes import generate
+from bench.objects import write_objects
 from cdc_merge.config import load_config
 from cdc_merge.errors import UsageError
 from cdc_merge.infer.inferrer import Options, infer

@@ -155,7 +155,7 @@ def test_a_target_added_later_is_filled_by_replay(warehouse_url: str, tmp_path: 
 
 def replay(harness: Harness) -> None:
     """Every object again, as `cdc-merge replay` does."""
-    from cdc_merge.merger import Job
+    from cdc_merge.preparing import Job
 
     worker = harness.worker()
     try:

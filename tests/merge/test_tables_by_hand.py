@@ -189,6 +189,51 @@ def test_the_types_that_the_project_makes_are_the_types_it_finds(
     assert harness.query("SELECT name FROM analytics.items") == [("y",)]
 
 
+# --- columns that the configuration asks for otherwise --------------------------------------------------
+
+
+def spent(precision: int | None, scale: int | None = None, *, history: bool = False) -> tuple[Target, ...]:
+    kind = ColumnType(Kind.NUMERIC, precision, scale)
+    return (Target("items", columns=(Column("spent", ("Spent",), kind),), has_history=history),)
+
+
+@pytest.mark.parametrize("wider", [spent(14, 2, history=True), spent(None, history=True)], ids=["digits", "any number"])
+def test_a_decimal_that_is_to_hold_more_is_widened_in_place_where_that_costs_nothing(
+    warehouse_url: str, tmp_path: Path, wider: tuple[Target, ...]
+) -> None:
+    source = Source("shop", "", ("PK",), spent(6, 2, history=True))
+    harness = Harness(warehouse_url, source, tmp_path / "feed")
+    deliver(harness, put("a", 1, Spent=Decimal("1234.56")), put("b", 1, Spent=Decimal("12345.67")))
+    harness.source = replace(harness.source, targets=wider)
+    harness.put_records([put("a", 2, Spent=Decimal("99999.99"))])
+    if "duckdb" in warehouse_url:  # it would write the column anew
+        with pytest.raises(SchemaConflict, match="target items.spent: it is numeric"):
+            harness.run()
+        return
+
+    harness.run()
+
+    assert harness.query("SELECT pk, spent, _cdc_rescued FROM analytics.items ORDER BY pk") == [
+        ("a", Decimal("99999.99"), None),
+        ("b", None, '{"Spent":{"N":"12345.67"}}'),
+    ]
+    kept = harness.query("SELECT spent FROM analytics.items_history WHERE pk = 'a' ORDER BY _cdc_position")
+    assert kept == [(Decimal("1234.56"),), (Decimal("99999.99"),)]
+    assert deliver(harness, put("b", 2, Spent=Decimal("12345.67"))).applied == 1
+
+
+@pytest.mark.parametrize("other", [spent(14, 4), spent(5, 2), spent(6, 0)], ids=["scale", "fewer digits", "cut"])
+def test_a_decimal_that_is_to_hold_something_else_stops_the_source(
+    warehouse_url: str, tmp_path: Path, other: tuple[Target, ...]
+) -> None:
+    harness = Harness(warehouse_url, Source("shop", "", ("PK",), spent(6, 2)), tmp_path / "feed")
+    deliver(harness, put("a", 1, Spent=Decimal("1234.56")))
+    harness.source = replace(harness.source, targets=other)
+    harness.put_records([put("a", 2, Spent=1)])
+    with pytest.raises(SchemaConflict, match="target items.spent: it is numeric"):
+        harness.run()
+
+
 @pytest.mark.parametrize("column", ["v", "_cdc_rescued"])
 def test_a_missing_column_stops_the_source_until_it_is_back(items: Harness, column: str) -> None:
     by_hand(items, f"ALTER TABLE analytics.items DROP COLUMN {column}")

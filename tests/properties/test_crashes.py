@@ -18,13 +18,15 @@ import pytest
 from cdc_merge.errors import Transient, WarehouseUnavailable
 from cdc_merge.warehouses import open_warehouse
 from tests.properties.story import FIRST, LATER, assert_merged_once, contents, many, put, shop
-from tests.support.faults import COMMITTED, FaultyWarehouse, start_worker
+from tests.support.faults import COMMITTED, STAGED, Faults, FaultyWarehouse, start_worker
 from tests.support.harness import Harness
 from tests.support.postgres import PostgresServer
 from tests.support.proxy import Cut, Proxy, proxy_to
 
 # One statement of each kind, in their order; a new column and a quarantined record are in LATER.
 KINDS = (
+    "staged _cdc_objects",
+    "staged _cdc_rows_1",
     "fence",
     "record objects",
     "record quarantine",
@@ -39,7 +41,14 @@ KINDS = (
     "record columns of customers",
     COMMITTED,
 )
-SOME_KINDS = ("fence", "record objects", "insert into orders", "record columns of customers", COMMITTED)
+SOME_KINDS = (
+    "staged _cdc_keys",
+    "fence",
+    "record objects",
+    "insert into orders",
+    "record columns of customers",
+    COMMITTED,
+)
 
 
 class CutHere(Exception):
@@ -115,11 +124,43 @@ def test_a_merge_cut_after_any_of_its_statements_leaves_everything_as_it_was(
                 return rows
 
     with closing(open_warehouse(warehouse_url, observer=cut)) as warehouse:
-        harness.run(warehouse=FaultyWarehouse(warehouse, cut_ever_later))
+        harness.run(warehouse=FaultyWarehouse(warehouse, Faults(merging=cut_ever_later)))
     assert merged[0] == "fence"
-    assert {*KINDS} - {COMMITTED} <= {*merged} or batch == "first"
+    assert {k for k in KINDS if not k.startswith(STAGED)} - {COMMITTED} <= {*merged} or batch == "first"
     assert harness.run().counts.records == 0
     assert_merged_once(harness, FIRST if batch == "first" else FIRST + LATER)
+
+
+@pytest.mark.parametrize("lost", [WarehouseUnavailable("cut", where="load"), None], ids=["lost", "ended"])
+def test_a_merge_cut_while_it_stages_leaves_everything_as_it_was(
+    later: Harness, lost: WarehouseUnavailable | None
+) -> None:
+    """Whichever of its tables it has staged: with the warehouse lost it goes on by itself, else with the next run."""
+    before = contents(later)
+    staged: list[str] = []
+    cut_after = 0
+
+    def cut_ever_later(table: str) -> None:
+        nonlocal cut_after
+        if table in ("_cdc_listed", "_cdc_objects"):  # of the discovery, and the first of the merge
+            staged.clear()
+        staged.append(table)
+        if len(staged) > cut_after and table != "_cdc_listed":
+            cut_after += 1
+            assert contents(later) == before
+            raise lost or CutHere
+
+    with closing(open_warehouse(later.url)) as warehouse:
+        faulty = FaultyWarehouse(warehouse, Faults(staged=cut_ever_later))
+        while True:
+            try:
+                later.run(warehouse=faulty)
+            except (CutHere, WarehouseUnavailable):
+                continue
+            break
+    assert staged == ["_cdc_" + t for t in ("objects", "quarantine", "unmatched", "keys", "rows_0", "rows_1")]
+    assert cut_after == len(staged)
+    assert_merged_once(later, FIRST + LATER)
 
 
 # --- the process is killed -----------------------------------------------------------------------------------
@@ -187,7 +228,7 @@ def test_when_commit_fails_the_books_tell_whether_it_did(later: Harness, commits
         return rows
 
     with closing(open_warehouse(later.url)) as warehouse:
-        counts = later.run(warehouse=FaultyWarehouse(warehouse, in_doubt)).counts
+        counts = later.run(warehouse=FaultyWarehouse(warehouse, Faults(merging=in_doubt))).counts
     assert len(tries) == (1 if commits else 2)
     assert (counts.objects, counts.records) == (3, 9)
     assert_merged_once(later, FIRST + LATER)

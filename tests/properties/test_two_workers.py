@@ -14,7 +14,7 @@ import pytest
 
 from cdc_merge.errors import CdcMergeError, Transient
 from cdc_merge.lease import Lease, Leases
-from cdc_merge.merger import Job
+from cdc_merge.preparing import Job
 from cdc_merge.warehouses import Session, Statement, open_warehouse
 from cdc_merge.worker import Worker
 from tests.properties.story import assert_merged_once, change, many, put, shop

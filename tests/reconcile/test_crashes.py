@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,16 @@ import pytest
 from cdc_merge import Reconciler, Report
 from cdc_merge.errors import Refused, Transient, WarehouseUnavailable
 from cdc_merge.lease import Leases
-from cdc_merge.merger import Job
 from cdc_merge.model import ReconcilePolicy
-from cdc_merge.warehouses import Dialect, Observer, Session, Warehouse, open_warehouse
+from cdc_merge.preparing import Job
+from cdc_merge.warehouses import Observer, Warehouse, open_warehouse
 from tests.properties.same import assert_same_item
 from tests.properties.story import contents, many, put
 from tests.properties.test_crashes import end_merges, through
 from tests.properties.test_two_workers import deliver_slowly, ledger, running, wait_until
 from tests.reconcile.test_verdicts import AS_OF, CUSTOMER, MINUTE, ORDER, SOURCE, T0, change, counts, item
 from tests.support.exports import TypedItem, write_export
-from tests.support.faults import start_worker
+from tests.support.faults import COMMITTED, Faults, FaultyWarehouse, start_reconcile, start_worker
 from tests.support.harness import Harness
 from tests.support.model import expected
 from tests.support.proxy import Cut, proxy_to
@@ -221,82 +222,101 @@ def test_a_reconcile_that_ends_beside_its_transaction_stands_in_nobodys_way(
     assert_reconciled(drifted, times=1 if kind == "take lease" else 2)
 
 
+@pytest.mark.parametrize("tries", [1, 3])
+def test_a_reconcile_that_loses_the_warehouse_while_it_stages_stages_anew(
+    drifted: Harness, export: str, tries: int
+) -> None:
+    before = contents(drifted)
+    left = tries
+
+    def cut(_table: str) -> None:
+        nonlocal left
+        if left:
+            left -= 1
+            assert contents(drifted) == before
+            raise WarehouseUnavailable("cut", where="stage")
+
+    report = reconcile(drifted, export, warehouse=FaultyWarehouse(open_warehouse(drifted.url), Faults(staged=cut)))
+    assert left == 0
+    assert counts(report, "customers") == FOUND
+    assert_reconciled(drifted)
+
+
+def test_a_reconcile_that_ends_while_it_stages_leaves_nothing(drifted: Harness, export: str) -> None:
+    before = contents(drifted)
+
+    def cut(_table: str) -> None:
+        raise CutHere
+
+    with pytest.raises(CutHere):
+        reconcile(drifted, export, warehouse=FaultyWarehouse(open_warehouse(drifted.url), Faults(staged=cut)))
+    assert contents(drifted) == before
+    assert_free(drifted)
+    reconcile(drifted, export)
+    assert_reconciled(drifted)
+
+
+# --- the process is killed -----------------------------------------------------------------------------------
+
+
+def check_killed(harness: Harness, export: str, moments: Sequence[str]) -> None:
+    """Killed at each moment: nothing is left but by the last, and one plain reconcile goes on at once."""
+    before = contents(harness)
+    for moment in moments:
+        process = start_reconcile(harness.settings, export, killed_after=moment)
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, moment
+        assert (contents(harness) == before) == (moment != COMMITTED), moment
+    reconcile(harness, export)
+    assert_reconciled(harness, times=2 if COMMITTED in moments else 1)
+
+
+def test_a_reconcile_whose_process_is_killed_leaves_nothing_and_the_next_one_goes_on_at_once(
+    drifted: Harness, export: str
+) -> None:
+    check_killed(
+        drifted,
+        export,
+        ["staged _cdc_rows_1", "take lease", "compare customers", "insert into orders", LAST, COMMITTED],
+    )
+
+
+@pytest.mark.long
+def test_a_reconcile_killed_after_any_kind_of_statement_leaves_nothing(drifted: Harness, export: str) -> None:
+    check_killed(drifted, export, KINDS)
+
+
 # --- the answer to COMMIT is lost ----------------------------------------------------------------------------
 
 
 class LosesAnswers:
-    """A warehouse that commits a reconcile, does not say so, and then is away for so many more sessions."""
+    """Commits a reconcile, does not say so, and then is away for so many more sessions."""
 
-    def __init__(self, url: str, *, away: int) -> None:
-        self._inner = open_warehouse(url, observer=self._observe)
-        self._is_last = False
-        self._away = 0
+    def __init__(self, *, away: int) -> None:
         self._absence = away
+        self._away = 0
         self.lost = 0
 
-    def _observe(self, label: str, _seconds: float) -> None:
-        self._is_last = label == LAST
-
-    @property
-    def dialect(self) -> Dialect:
-        return self._inner.dialect
-
-    @property
-    def name(self) -> str:
-        return self._inner.name
-
-    @contextmanager
-    def session(self) -> Iterator[Session]:
+    def opening(self) -> None:
         if self._away:
             self._away -= 1
             raise WarehouseUnavailable("still away", where="connect")
-        with self._inner.session() as session:
-            yield _Forgetful(session, self)
 
-    def committed(self) -> None:
-        if self._is_last:
-            self._is_last = False
+    def committed(self, labels: Sequence[str]) -> None:
+        if labels[-1] == LAST:
             self._away = self._absence
             self.lost += 1
             raise WarehouseUnavailable("connection lost", where="commit")
-
-    def is_there(self) -> bool:
-        return self._inner.is_there()
-
-    def interrupt(self) -> None:
-        self._inner.interrupt()
-
-    def close(self) -> None:
-        self._inner.close()
-
-
-@dataclass(frozen=True)
-class _Forgetful:
-    inner: Session
-    warehouse: LosesAnswers
-
-    def load(self, table: str, reader: Any) -> int:
-        return self.inner.load(table, reader)
-
-    def stage(self, path: Path, tables: Mapping[str, str]) -> None:
-        self.inner.stage(path, tables)
-
-    def run(self, statements: Any) -> list[int]:
-        touched = self.inner.run(statements)
-        self.warehouse.committed()
-        return touched
-
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        return self.inner.query(sql)
 
 
 @pytest.mark.parametrize("away", [0, 3], ids=["back at once", "away for a while"])
 def test_when_the_answer_to_commit_is_lost_the_books_tell_what_happened(
     drifted: Harness, export: str, away: int
 ) -> None:
-    warehouse = LosesAnswers(drifted.url, away=away)
-    report = reconcile(drifted, export, warehouse=warehouse)
-    assert warehouse.lost == 1
+    losses = LosesAnswers(away=away)
+    faults = Faults(opening=losses.opening, committed=losses.committed)
+    report = reconcile(drifted, export, warehouse=FaultyWarehouse(open_warehouse(drifted.url), faults))
+    assert losses.lost == 1
     assert counts(report, "customers") == FOUND
     assert_reconciled(drifted)
 

@@ -353,7 +353,7 @@ def test_a_worker_that_decoded_for_the_old_columns_decodes_anew(shop: Harness, e
             if is_first:
                 is_first = False
                 rebuild(after, folder)
-                source.merger._source = after.source
+                source.merger.preparer._source = after.source
             try:
                 return merge(*arguments, **options)
             except Exception as error:
@@ -361,7 +361,7 @@ def test_a_worker_that_decoded_for_the_old_columns_decodes_anew(shop: Harness, e
                 raise
 
         # Decoded for the columns of before; the configuration of after would not fit them.
-        source.merger._source = shop.source
+        source.merger.preparer._source = shop.source
         source.merger.commit = commit  # type: ignore[method-assign]
         list(source.merge_new())
     assert failed == [SchemaMoved]

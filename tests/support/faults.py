@@ -1,33 +1,51 @@
-"""Worker processes that die, and warehouses that break, at a chosen moment of a merge."""
+"""Worker processes that die, and warehouses that break, at a chosen moment of a merge or a reconcile."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import Any, NoReturn
 
+from cdc_merge import Reconciler
 from cdc_merge.model import Settings
 from cdc_merge.warehouses import Dialect, Session, Statement, Warehouse, open_warehouse
 from cdc_merge.worker import Worker
 
 COMMITTED = "committed"
 """The moment right after COMMIT, as if it were the label of one more statement."""
+STAGED = "staged "
+"""With the name of a staging table: the moment when it is there."""
 
 OnMerge = Callable[[Callable[[], list[int]]], list[int]]
 """Given the run of a merge's transaction; returns what it returns, or raises what it does not."""
 
 
-class FaultyWarehouse:
-    """A warehouse whose merges go through `on_merge`; the rest is as it is."""
+@dataclass(frozen=True)
+class Faults:
+    """What breaks, and when; each may raise.
 
-    def __init__(self, inner: Warehouse, on_merge: OnMerge) -> None:
+    `opening`: asked before a session opens. `staged`: told each table that is staged. `merging`: see OnMerge.
+    `committed`: told the labels of every transaction that has committed.
+    """
+
+    opening: Callable[[], None] = lambda: None
+    staged: Callable[[str], None] = lambda _table: None
+    merging: OnMerge = lambda run: run()
+    committed: Callable[[Sequence[str]], None] = lambda _labels: None
+
+
+class FaultyWarehouse:
+    """A warehouse with faults; the rest is as it is."""
+
+    def __init__(self, inner: Warehouse, faults: Faults) -> None:
         self._inner = inner
-        self._on_merge = on_merge
+        self._faults = faults
 
     @property
     def dialect(self) -> Dialect:
@@ -42,8 +60,9 @@ class FaultyWarehouse:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
+        self._faults.opening()
         with self._inner.session() as session:
-            yield _FaultySession(session, self._on_merge)
+            yield _FaultySession(session, self._faults)
 
     def interrupt(self) -> None:
         self._inner.interrupt()
@@ -55,15 +74,36 @@ class FaultyWarehouse:
 @dataclass(frozen=True)
 class _FaultySession:
     inner: Session
-    on_merge: OnMerge
+    faults: Faults
 
     def load(self, table: str, reader: Any) -> int:
-        return self.inner.load(table, reader)
+        rows = self.inner.load(table, reader)
+        self.faults.staged(table)
+        return rows
 
-    def run(self, statements: Sequence[Statement]) -> list[int]:
-        if any(s.label == "record batch" for s in statements):
-            return self.on_merge(lambda: self.inner.run(statements))
-        return self.inner.run(statements)
+    def stage(self, path: Path, tables: Mapping[str, str]) -> None:
+        self.inner.stage(path, tables)
+        for table in tables:
+            self.faults.staged(table)
+
+    def run(self, statements: Iterable[Statement]) -> list[int]:
+        # A merge is a list. A reconcile is a generator, which can be had only once: each of its statements is decided
+        # by what the ones before it found.
+        if isinstance(statements, Sequence) and any(s.label == "record batch" for s in statements):
+            return self.faults.merging(lambda: self._run(statements))
+        return self._run(statements)
+
+    def _run(self, statements: Iterable[Statement]) -> list[int]:
+        labels: list[str] = []
+
+        def noted() -> Iterator[Statement]:
+            for statement in statements:
+                labels.append(statement.label)
+                yield statement
+
+        touched = self.inner.run(noted())
+        self.faults.committed(labels)
+        return touched
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         return self.inner.query(sql)
@@ -78,27 +118,47 @@ _processes.set_forkserver_preload(["__main__", "tests.support.faults"])
 
 def start_worker(settings: Settings, *, once: bool = True, killed_after: str | None = None) -> ForkServerProcess:
     """A worker in a process of its own; with `killed_after` it kills itself (SIGKILL) after the statement of that
-    label, or after COMMIT (`COMMITTED`)."""
-    process = _processes.Process(target=_work, args=(settings, once, killed_after), daemon=True)
+    label, or at one of the moments above."""
+    return _started(_work, settings, once, killed_after)
+
+
+def start_reconcile(settings: Settings, export: str, *, killed_after: str | None = None) -> ForkServerProcess:
+    """A reconcile of the only source, in a process of its own that may kill itself likewise."""
+    return _started(_reconcile, settings, export, killed_after)
+
+
+def _started(work: Callable[..., None], *arguments: Any) -> ForkServerProcess:
+    process = _processes.Process(target=work, args=arguments, daemon=True)
     process.start()
     return process
 
 
 def _work(settings: Settings, once: bool, killed_after: str | None) -> None:
-    def observe(label: str, _seconds: float) -> None:
-        if label == killed_after:
-            _die()
-
-    def on_merge(run: Callable[[], list[int]]) -> list[int]:
-        rows = run()
-        if killed_after == COMMITTED:
-            _die()
-        return rows
-
-    worker = Worker(settings, warehouse=FaultyWarehouse(open_warehouse(settings.warehouse, observer=observe), on_merge))
+    worker = Worker(settings, warehouse=_deadly(settings, killed_after))
     totals = worker.run_once() if once else worker.run()
     for error in totals.stopped.values():
         raise error
+
+
+def _reconcile(settings: Settings, export: str, killed_after: str | None) -> None:
+    (source,) = settings.sources
+    with closing(Reconciler(settings, warehouse=_deadly(settings, killed_after))) as reconciler:
+        reconciler.reconcile(source.name, export)
+
+
+def _deadly(settings: Settings, killed_after: str | None) -> Warehouse:
+    """A warehouse that kills this process at a moment."""
+
+    def reach(moment: str) -> None:
+        if moment == killed_after:
+            _die()
+
+    def committed(labels: Sequence[str]) -> None:
+        if labels[:1] == ["fence"] and len(labels) > 1:  # not the lease alone
+            reach(COMMITTED)
+
+    inner = open_warehouse(settings.warehouse, observer=lambda label, _seconds: reach(label))
+    return FaultyWarehouse(inner, Faults(staged=lambda table: reach(STAGED + table), committed=committed))
 
 
 def _die() -> NoReturn:

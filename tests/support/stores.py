@@ -118,7 +118,7 @@ class MemoryStore:
         return Page(objects, is_last=last >= len(self._keys))
 
     def fetch(self, ref: ObjectRef, directory: Path) -> Path:
-        if not self.exists(ref):
+        if ref.key not in self._objects or self._ref(ref.key) != ref:
             raise ObjectChanged("rewritten or removed", where=self.describe(ref))
         path = directory / ref.version
         path.write_bytes(self._objects[ref.key][2])
@@ -126,9 +126,6 @@ class MemoryStore:
 
     def verify(self, ref: ObjectRef, path: Path) -> None:
         assert path.exists()
-
-    def exists(self, ref: ObjectRef) -> bool:
-        return ref.key in self._objects and self._ref(ref.key) == ref
 
     def describe(self, ref: ObjectRef) -> str:
         return f"memory://memory/{ref.key}"

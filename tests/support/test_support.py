@@ -27,7 +27,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import ecommerce
+from bench.changes import generate
+from bench.objects import write_objects
 from cdc_merge.config import load_config
 from cdc_merge.model import Condition, Ordering, Source, Target
 from example import make_data
@@ -334,8 +335,8 @@ def test_kinesis_histories_have_numbers_as_keys_too_and_end_alike_in_any_order(d
 
 
 def test_the_generated_feed_is_a_stream_that_could_have_been() -> None:
-    raw = list(ecommerce.generate(800, 2000, seed=3))
-    assert raw == list(ecommerce.generate(800, 2000, seed=3))
+    raw = list(generate(800, 2000, seed=3))
+    assert raw == list(generate(800, 2000, seed=3))
     there: dict[str, Any] = {}
     before = 0
     for record in map(json.loads, raw):
@@ -353,8 +354,8 @@ def test_the_generated_feed_is_a_stream_that_could_have_been() -> None:
 
 @pytest.mark.parametrize(("codec", "framing"), [("gzip", "ndjson"), ("none", "concatenated")])
 def test_generated_objects_hold_all_records_and_are_named_by_firehose(tmp_path: Path, codec: Any, framing: Any) -> None:
-    records = list(ecommerce.generate(100, 250))
-    paths = ecommerce.write_objects(tmp_path, records, total=250, objects=3, codec=codec, framing=framing)
+    records = list(generate(100, 250))
+    paths = write_objects(tmp_path, records, total=250, objects=3, codec=codec, framing=framing)
     plain = [p.read_bytes() if codec == "none" else gzip.decompress(p.read_bytes()) for p in paths]
     delimiter = b"\n" if framing == "ndjson" else b""
     assert b"".join(plain) == b"".join(r + delimiter for r in records)

@@ -7,6 +7,8 @@
 CREATE MACRO epoch_micros(moment, unit) AS
     CASE
         WHEN moment IS NULL THEN NULL
+        -- What streams write nearly always, without a detour over decimals.
+        WHEN unit IS NULL AND regexp_full_match(moment, '[0-9]{1,10}') THEN CAST(moment AS BIGINT) * 1000000
         WHEN regexp_full_match(moment, '[0-9]{1,16}(\.[0-9]+)?([eE]\+?[0-9]{1,2})?') THEN
             TRY_CAST(round(TRY(
                 CAST(TRY_CAST(moment AS DOUBLE) AS DECIMAL(27, 6)) *
@@ -30,18 +32,18 @@ CREATE MACRO stream_prefix(arn) AS
     CASE WHEN strpos(arn, '/stream/') > 0 THEN replace(substr(arn, strpos(arn, '/stream/') + 8), chr(0), '') || '/' ELSE '/' END;
 
 -- Sequence numbers are up to 40 digits: too long for any decimal type, so they are padded and compared as text.
--- `prefix` is the stream's label and a slash.
+-- `prefix` is the stream's label and a slash. (lpad and ltrim look for graphemes, at four times the cost of the whole.)
 CREATE MACRO sequence_position(prefix, sequence_number) AS
     CASE
-        WHEN strlen(sequence_number) BETWEEN 1 AND 40 AND ltrim(sequence_number, '0123456789') = ''
-        THEN prefix || lpad(sequence_number, 40, '0')
+        WHEN regexp_full_match(sequence_number, '[0-9]{1,40}')
+        THEN concat(prefix, left('0000000000000000000000000000000000000000', 40 - strlen(sequence_number)), sequence_number)
     END;
 
 -- At equal times a delete comes after an upsert; the event's id settles the rest, the same way each time.
 CREATE MACRO time_position(micros, event_name, event_id) AS
     CASE
         WHEN micros >= 0 AND event_name IN ('INSERT', 'MODIFY', 'REMOVE')
-        THEN lpad(CAST(micros AS VARCHAR), 20, '0') || CASE event_name WHEN 'REMOVE' THEN '/1/' ELSE '/0/' END || replace(event_id, chr(0), '')
+        THEN left('00000000000000000000', 20 - strlen(CAST(micros AS VARCHAR))) || CAST(micros AS VARCHAR) || CASE event_name WHEN 'REMOVE' THEN '/1/' ELSE '/0/' END || replace(event_id, chr(0), '')
     END;
 
 -- The elements of a typed value, for rows of their own: of a list in its order, of a map by its keys, of a set sorted (by

@@ -2,7 +2,7 @@
 SELECT
     idx, position, event_name,
     TRY(make_timestamptz(epoch_micros({{ created_at }}, {{ precision }}))) AS changed_at,
-    coalesce({{ principal }} = 'dynamodb.amazonaws.com', FALSE) AS expired,
+    {{ is_expiry }} AS is_expiry,
     coalesce(width, 0) > 0 AS has_image
 {% for taken in takes %}
     , coalesce(event_name <> 'REMOVE' AND ({{ taken }}), FALSE) AS takes_{{ loop.index0 }}
