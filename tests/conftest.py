@@ -44,13 +44,27 @@ def snowflake_url(snowflake: SnowflakeDouble) -> Iterator[str]:
     snowflake.drop_database(name)
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+@pytest.fixture(params=["duckdb", "postgres", "snowflake"])
 def warehouse_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty warehouse, on every engine in turn."""
     if request.param == "duckdb":
         return f"duckdb:///{tmp_path}/warehouse.duckdb"
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue(f"{request.param}_url")
     return url
+
+
+# What of Snowflake runs in every `make test`: a statement takes the double a twentieth of a second, so the rest of the
+# tests that all engines share is left to `make test-long`.
+SNOWFLAKE_DAILY = ("tests/warehouses/test_contract.py",)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of an engine whose double is slow are long ones."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        is_slow = callspec is not None and callspec.params.get("warehouse_url") == "snowflake"
+        if is_slow and not item.nodeid.startswith(SNOWFLAKE_DAILY):
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture

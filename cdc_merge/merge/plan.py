@@ -16,6 +16,7 @@ from cdc_merge.model import Kind, Ordering
 from cdc_merge.render import Sql, render
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.stored import TargetSchema
+from cdc_merge.schema.tables import MARK
 from cdc_merge.warehouses import LEDGER_LABEL, Dialect, Row, Statement
 
 
@@ -73,9 +74,10 @@ class MergePlan:
                 "targets": self.targets,
                 "tables": [*self.targets, *self.removed],
                 "row_address": Sql(address) if (address := self._dialect.row_address) else None,
+                "mark": MARK,
                 "is_picked": any(t.is_picked for t in self.targets),
                 "metadata_json": Sql(self._dialect.metadata_json),
-                "rescued": Sql(self._dialect.read_json.format(value="s.rescued", type=self._dialect.metadata_json)),
+                "rescued": Sql(self._dialect.read_rescued("s.rescued")),
                 **values,
             },
         )

@@ -329,8 +329,7 @@ class ReconcilePlan:
 
     def same_rescued(self) -> ComparedColumn:
         """How `_cdc_rescued` is compared: as text, or without the attributes that are NULL, as good as missing."""
-        text = self._dialect.types[Kind.TEXT]
-        here = Sql(self._dialect.written_json.format(value="t._cdc_rescued", text=text))
+        here = Sql(self._dialect.written_rescued("t._cdc_rescued"))
         staged = Sql("s.rescued")
         alike = self._dialect.same_rescued.format(a=here.text, b=staged.text, value="t._cdc_rescued")
         same = self._dialect.same.format(a=here.text, b=staged.text).removeprefix("(").removesuffix(")")

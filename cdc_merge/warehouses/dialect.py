@@ -56,6 +56,9 @@ class Dialect:
         of numbers; never NULL.
     `widens_decimals`: whether a decimal column can take more digits before the point without its rows being rewritten.
     `widened`: precisions of decimals that hold fewer digits than they say, each with one that holds them.
+    `upper_case`: whether names that people do not quote are upper case in the catalog, so that ours are, too.
+    `escapes_backslash`: whether a backslash in a text literal begins an escape.
+    `ddl_commits`: whether DDL commits the open transaction, so that it goes before it and can be said twice.
     `limits`: what the engine cannot do, each in words with the vendor's page: `cdc-merge check` shows them.
     """
 
@@ -102,15 +105,39 @@ class Dialect:
     same_json: str = "({a} IS NOT DISTINCT FROM {b})"
     widens_decimals: bool = False
     widened: dict[int, int] = field(default_factory=dict, hash=False)
+    upper_case: bool = False
+    escapes_backslash: bool = False
+    ddl_commits: bool = False
     limits: tuple[Limit, ...] = ()
 
     def quote(self, *parts: str) -> str:
         """A quoted, possibly qualified identifier."""
-        return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+        return ".".join('"' + self.in_catalog(part).replace('"', '""') + '"' for part in parts)
 
     def literal(self, text: str) -> str:
         """A quoted text literal."""
+        if self.escapes_backslash:
+            text = text.replace("\\", "\\\\")
         return "'" + text.replace("'", "''") + "'"
+
+    def in_catalog(self, name: str) -> str:
+        """A name of ours as the catalog has it. Only ASCII letters have their case changed: no two names meet."""
+        return name.translate(_TO_UPPER) if self.upper_case else name
+
+    def from_catalog(self, name: str) -> str:
+        """A name of the catalog as we have it."""
+        return name.translate(_TO_LOWER) if self.upper_case else name
+
+    def read_rescued(self, value: str) -> str:
+        """A text of _cdc_rescued as its column takes it."""
+        if self.metadata_json == self.types[Kind.TEXT]:
+            return value
+        return self.read_json.format(value=value, type=self.metadata_json)
+
+    def written_rescued(self, value: str) -> str:
+        """A value of the column _cdc_rescued as text."""
+        text = self.types[Kind.TEXT]
+        return value if self.metadata_json == text else self.written_json.format(value=value, text=text)
 
     def widens(self, have: ColumnType, wanted: ColumnType) -> bool:
         """Whether a column of one type becomes one of the other at no cost: it holds all that it held, and more."""
@@ -126,6 +153,10 @@ class Dialect:
             precision = self.widened.get(column_type.precision, column_type.precision)
             return f"NUMERIC({precision}, {column_type.scale or 0})"
         return self.types[column_type.kind]
+
+
+_TO_UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_TO_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
 # DuckDB: https://duckdb.org/docs/stable/sql/data_types/overview
@@ -217,4 +248,74 @@ POSTGRES = Dialect(
     max_added_columns=300,
     # https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADVISORY-LOCKS
     take_turns="SELECT pg_advisory_xact_lock(hashtextextended({}, 0))",
+)
+
+# Snowflake: https://docs.snowflake.com/en/sql-reference/intro-summary-data-types
+SNOWFLAKE = Dialect(
+    name="snowflake",
+    sqlglot="snowflake",
+    forms=("snowflake", "by_key"),
+    default_schema="public",
+    types={
+        Kind.TEXT: "VARCHAR",
+        # All integers are NUMBER(38, 0): https://docs.snowflake.com/en/sql-reference/data-types-numeric
+        Kind.INTEGER: "NUMERIC(38, 0)",
+        # As on DuckDB: 20 whole digits hold every 64-bit id, 18 decimals money and rates. What does not fit is rescued.
+        Kind.NUMERIC: "NUMERIC(38, 18)",
+        Kind.DOUBLE: "FLOAT",
+        Kind.BOOLEAN: "BOOLEAN",
+        Kind.TIMESTAMP: "TIMESTAMP_TZ",
+        Kind.DATE: "DATE",
+        Kind.JSON: "VARIANT",
+        Kind.BINARY: "BINARY",
+    },
+    # Text, which is kept as it is sent; a VARIANT is not.
+    metadata_json="VARCHAR",
+    # Text is compared by its bytes unless a collation is asked for, and trailing spaces count.
+    # https://docs.snowflake.com/en/sql-reference/collation
+    # https://docs.snowflake.com/en/sql-reference/identifiers-syntax
+    upper_case=True,
+    max_identifier_bytes=255,
+    # https://docs.snowflake.com/en/sql-reference/data-types-text#escape-sequences-in-single-quoted-string-constants
+    escapes_backslash=True,
+    # https://docs.snowflake.com/en/sql-reference/transactions#ddl
+    ddl_commits=True,
+    decimal_digits=38,
+    decimal_scale=18,
+    stages_decimals=False,
+    row_address=None,
+    # https://docs.snowflake.com/en/sql-reference/constraints-overview
+    enforces_keys=False,
+    has_upsert=False,
+    # https://docs.snowflake.com/en/sql-reference/functions/count_if
+    count_where="count_if({})",
+    # A number that VARIANT would keep as a double (an exponent, or more than 38 digits; `""` is what is left of texts)
+    # keeps its digits in a text of the whole value. https://docs.snowflake.com/en/sql-reference/functions/parse_json
+    read_json=r"""CASE WHEN REGEXP_LIKE(REGEXP_REPLACE({value}, '"([^"\\\\]|\\\\.)*"'), """
+    "'.*[0-9]([eE]|[0-9.]{{38}}).*', 's') THEN TO_VARIANT({value}) ELSE PARSE_JSON({value}) END",
+    written_json="TO_JSON({value})",
+    binary_as_text="HEX_ENCODE({value})",
+    decode_base64="TO_BINARY({}, 'BASE64')",
+    # The order of keys says nothing in an object. https://docs.snowflake.com/en/sql-reference/data-types-semistructured
+    same_rescued="coalesce(PARSE_JSON({a}) = PARSE_JSON({b}), FALSE)",
+    # https://docs.snowflake.com/en/sql-reference/constructs/sample
+    sample="SELECT {keys} FROM {table} SAMPLE ({count} ROWS)",
+    limits=(
+        Limit(
+            "DDL commits by itself: new tables and columns are there before the batch that needs them, and stay",
+            "https://docs.snowflake.com/en/sql-reference/transactions#ddl",
+        ),
+        Limit(
+            "a merge locks the lease's table: merges of all sources of a metadata schema wait for each other",
+            "https://docs.snowflake.com/en/sql-reference/transactions#resource-locking",
+        ),
+        Limit(
+            "a transaction that a lost worker left open keeps others waiting for five minutes, then it is rolled back",
+            "https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions",
+        ),
+        Limit(
+            "no transaction sees but one moment: a dry run beside merges can take a merge for drift",
+            "https://docs.snowflake.com/en/sql-reference/transactions#isolation-level",
+        ),
+    ),
 )

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from cdc_merge.errors import UsageError
-from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES, Dialect
+from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES, SNOWFLAKE, Dialect
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,14 @@ ENGINES = (
         warehouse="PostgresWarehouse",
         example="postgresql://user@host/database",
         extra="postgres",
+    ),
+    Engine(
+        schemes=("snowflake",),
+        dialect=SNOWFLAKE,
+        module="cdc_merge.warehouses.snowflake",
+        warehouse="SnowflakeWarehouse",
+        example="snowflake://user@account/database/schema?warehouse=…",
+        extra="snowflake",
     ),
 )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -12,6 +14,7 @@ from cdc_merge.errors import AlreadyMerged, LeaseLost, UnreadableObject, Warehou
 from cdc_merge.layout import Layout
 from cdc_merge.merge.plan import Batch, MergePlan
 from cdc_merge.migrate import metadata_names
+from cdc_merge.model import Kind
 from cdc_merge.warehouses import Session, Statement, Warehouse, open_warehouse
 from cdc_merge.warehouses.dialect import DUCKDB
 from cdc_merge.warehouses.transaction import LEDGER_LABEL
@@ -83,8 +86,11 @@ def test_times_come_back_aware_and_in_utc(warehouse: Warehouse) -> None:
 
 
 def test_json_comes_back_as_text(warehouse: Warehouse) -> None:
+    dialect = warehouse.dialect
+    value = dialect.read_json.format(value=dialect.literal('{"n": 1.10}'), type=dialect.types[Kind.JSON])
     with warehouse.session() as session:
-        assert session.query("""SELECT CAST('{"n": 1.10}' AS json)""") == [('{"n": 1.10}',)]
+        [(text,)] = session.query(f"SELECT {value}")
+        assert json.loads(text, parse_float=Decimal) == {"n": Decimal("1.10")}
 
 
 def test_a_text_of_a_megabyte_arrives_whole(warehouse: Warehouse) -> None:
@@ -138,7 +144,8 @@ def test_loading_again_replaces_the_staging_table(warehouse: Warehouse) -> None:
     with warehouse.session() as session:
         session.load('Odd "name', reader(a=[1]))
         session.load('Odd "name', reader(b=["x", "y"]))
-        assert session.query('SELECT b FROM "Odd ""name" ORDER BY b') == [("x",), ("y",)]
+        table = warehouse.dialect.quote('Odd "name')
+        assert session.query(f"SELECT b FROM {table} ORDER BY b") == [("x",), ("y",)]
 
 
 def test_what_a_reader_raises_comes_out_unchanged_and_the_session_goes_on(warehouse: Warehouse) -> None:
@@ -195,6 +202,8 @@ def test_run_tells_how_many_rows_each_statement_touched(warehouse: Warehouse) ->
 
 def test_a_statement_that_fails_undoes_all_before_it_even_tables(warehouse: Warehouse) -> None:
     t = warehouse.dialect.quote(schema_of(warehouse), "t")
+    if warehouse.dialect.ddl_commits:
+        t = f"IF NOT EXISTS {t}"  # it stays, and nothing comes of it
     with warehouse.session() as session:
         with pytest.raises(WarehouseRefused) as caught:
             session.run(
@@ -234,6 +243,8 @@ def test_other_rows_than_expected_undo_everything_and_raise_what_the_statement_s
 
 
 def test_a_key_that_is_in_the_ledger_already_means_already_merged(warehouse: Warehouse) -> None:
+    if not warehouse.dialect.enforces_keys:
+        pytest.skip("no key is enforced here: the ledger's statement looks first")
     t = warehouse.dialect.quote(schema_of(warehouse), "objects")
     with warehouse.session() as session:
         do(session, f"CREATE TABLE {t} (a bigint PRIMARY KEY, b bigint)", f"INSERT INTO {t} VALUES (1, 1)")
@@ -266,7 +277,7 @@ def test_the_observer_hears_every_label_and_can_cut_the_transaction_after_any_st
     warehouse = open_warehouse(warehouse_url, observer=observe)
     t = warehouse.dialect.quote(schema_of(warehouse), "t")
     plan = [
-        Statement("first", f"CREATE TABLE {t} (a bigint)"),
+        Statement("first", f"CREATE TABLE {'IF NOT EXISTS ' if warehouse.dialect.ddl_commits else ''}{t} (a bigint)"),
         Statement("second", f"INSERT INTO {t} VALUES (1)"),
         Statement("third", f"INSERT INTO {t} VALUES (2)"),
     ]

@@ -33,7 +33,15 @@ from tests.doubles.snowflake.refusals import (
     refuse_foreign_words,
     without_keys,
 )
-from tests.doubles.snowflake.values import exact_numbers, narrowed, parse_json, register, times_over_the_wire, to_json
+from tests.doubles.snowflake.values import (
+    exact_numbers,
+    narrowed,
+    parse_json,
+    regexp_replace,
+    register,
+    times_over_the_wire,
+    to_json,
+)
 
 fakesnow.transforms.integer_precision = exact_numbers
 fakesnow.arrow.timestamp_to_sf_struct = times_over_the_wire
@@ -297,7 +305,7 @@ class StrictCursor(FakeSnowflakeCursor):
         return self
 
     def _transform(self, expression: exp.Expression, params: Any) -> exp.Expression:
-        for translate in (to_json, parse_json, to_timestamp_tz):
+        for translate in (to_json, parse_json, regexp_replace, to_timestamp_tz):
             expression = expression.transform(translate, copy=False)
         return super()._transform(expression, params)
 
