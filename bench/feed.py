@@ -6,11 +6,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from bench.changes import generate
 from bench.ecommerce import OrderBook
-from bench.objects import write_objects
+from bench.objects import Codec, Framing, write_objects
 from cdc_merge.model import BatchLimits, Column, ColumnType, Evolve, Kind, Settings, Source, Target
 
 DATA = Path(__file__).parent / "data"
@@ -74,6 +75,21 @@ def shop(records: int, *, below: Path = DATA) -> Feed:
     make_once(directory, lambda place: _write(place, generate(keys, 2 * records), 2 * records, 2 * OBJECTS))
     paths = sorted(path for path in directory.rglob("*") if path.is_file())
     return Feed(directory, records, tuple(paths[:OBJECTS]), tuple(paths[OBJECTS:]))
+
+
+def shop_as(
+    records: int, *, codec: Codec = "gzip", framing: Framing = "ndjson", below: Path = DATA
+) -> tuple[Path, ...]:
+    """The first load's changes as other objects: uncompressed, or run together; generated if they are not there yet."""
+    directory = below / f"ecommerce-{records}-{codec}-{framing}"
+    keys = int(records * KEYS_PER_RECORD)
+
+    def write(place: Path) -> None:
+        changes = islice(generate(keys, 2 * records), records)
+        write_objects(place, changes, total=records, objects=OBJECTS, codec=codec, framing=framing)
+
+    make_once(directory, write)
+    return tuple(sorted(path for path in directory.rglob("*") if path.is_file()))
 
 
 def tiny(objects: int, *, below: Path = DATA) -> tuple[Path, ...]:

@@ -34,6 +34,9 @@ class Options:
     growth_postgres_rows: Sequence[int] = (300_000, 1_000_000, 3_000_000)
     batch_rows: int = 3_000_000
     batch_postgres_rows: int = 1_000_000
+    merged_objects: int = 100_000
+    slow_records: int = 100_000  # for peers that handle rows one by one
+    peers: Sequence[str] | None = None  # only these; None: all
     shape_scale: float = 0.1  # of 1.8 M changes into 30.1 M rows
     data: Path = DATA
     judge: bool = True  # by the goals: they are for the full size
@@ -43,10 +46,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Goal:
-    """The most a figure may be: a ratio to the baseline, seconds, or bytes."""
+    """The most a figure may be: a ratio to the baseline, seconds, bytes, or requests."""
 
     most: float
-    unit: str  # "x", "s" or "bytes"
+    unit: str  # "x", "s", "bytes" or "requests"
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Figure:
     phases: Mapping[str, float] = field(default_factory=dict)
     statements: Mapping[str, float] = field(default_factory=dict)
     baseline_phases: Mapping[str, float] = field(default_factory=dict)
+    baseline_counts: Mapping[str, int] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     size: int | None = None
     note: str = ""
@@ -86,7 +90,12 @@ class Figure:
         """Whether the goal is reached; None: there is none."""
         if self.goal is None:
             return None
-        value = {"x": self.ratio, "s": self.seconds, "bytes": self.peak}[self.goal.unit]
+        value = {
+            "x": self.ratio,
+            "s": self.seconds,
+            "bytes": self.peak,
+            "requests": self.counts.get("requests"),
+        }[self.goal.unit]
         return value is not None and value <= self.goal.most
 
 
@@ -138,6 +147,7 @@ def baseline_of(name: str, results: list[Result], step: str) -> dict[str, Any]:
         "baseline_seconds": median(result.steps[step].seconds for result in results),
         "baseline_cpu": median(result.steps[step].cpu for result in results),
         "baseline_phases": median_step(results, step).phases,
+        "baseline_counts": median_step(results, step).counts,
     }
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench import measures_merge
+from bench import measures_feed, measures_merge, measures_peers
 from bench.child import Result
-from bench.feed import shop, tiny
+from bench.feed import shop
 from bench.figures import (
     MEMORY_GOAL,
     Figure,
@@ -23,10 +22,6 @@ from bench.figures import (
 from bench.measures_reconcile import reconcile, reconcile_postgres
 from bench.measures_targets import each, targets
 from tests.support.postgres import postgres_server
-from tests.support.s3 import moto_s3
-
-_TINY_SECONDS_EACH = 20 / 10_000
-
 
 # --- DuckDB ------------------------------------------------------------------------------------------------------
 
@@ -104,7 +99,7 @@ def postgres(options: Options) -> list[Figure]:
     return figures
 
 
-# --- memory, latency, small objects ------------------------------------------------------------------------------
+# --- memory, latency ---------------------------------------------------------------------------------------------
 
 
 def memory(options: Options) -> list[Figure]:
@@ -144,46 +139,16 @@ def latency(options: Options) -> list[Figure]:
     return figures
 
 
-def small(options: Options) -> list[Figure]:
-    """Many objects of 1 KB, from a directory and from S3 (moto's server on this machine)."""
-    paths = tiny(options.tiny_objects, below=options.data)
-    warm(paths)
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # the server's line for every request
-    with moto_s3() as s3:
-        bucket = s3.create_bucket()
-        for path in paths:
-            s3.client.put_object(Bucket=bucket, Key="/".join(path.parts[-5:]), Body=path.read_bytes())
-        taken = interleaved(
-            options,
-            {
-                "directory": lambda: options.probe("merge_tiny", changes=None, paths=[str(p) for p in paths]),
-                "bare GETs": lambda: options.probe("bare_gets", changes=f"s3://{bucket}/"),
-                "S3": lambda: options.probe("merge_tiny", changes=f"s3://{bucket}/", paths=[]),
-            },
-        )
-    goal = goal_of(options, _TINY_SECONDS_EACH * len(paths), "s")
-    return [
-        figure_of("tiny", f"{len(paths):,} objects, directory", taken["directory"], "tiny", goal=goal),
-        figure_of(
-            "tiny",
-            f"{len(paths):,} objects, S3 (moto)",
-            taken["S3"],
-            "tiny",
-            goal=goal,
-            **baseline_of("boto3 LIST + GETs", taken["bare GETs"], "get"),
-        ),
-    ]
-
-
 MEASURES: Mapping[str, Callable[[Options], list[Figure]]] = {
     "duckdb": duckdb,
     "postgres": postgres,
     "memory": memory,
     "latency": latency,
-    "tiny": small,
+    **measures_feed.MEASURES,
     "reconcile": reconcile,
     "reconcile-postgres": reconcile_postgres,
     "targets": targets,
     "each": each,
     **measures_merge.MEASURES,
+    **measures_peers.MEASURES,
 }

@@ -14,6 +14,9 @@ from isal import igzip
 
 from bench.ecommerce import BEGIN
 
+Codec = Literal["gzip", "none"]
+Framing = Literal["ndjson", "concatenated"]
+
 MOMENT = re.compile(rb'"ApproximateCreationDateTime":(\d+)')
 
 
@@ -23,8 +26,8 @@ def write_objects(
     *,
     total: int,
     objects: int,
-    codec: Literal["gzip", "none"] = "gzip",
-    framing: Literal["ndjson", "concatenated"] = "ndjson",
+    codec: Codec = "gzip",
+    framing: Framing = "ndjson",
     stream: str = "ecommerce",
 ) -> list[Path]:
     """Cut `total` records into objects of equal count below hour folders, named as Firehose names them.

@@ -13,9 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bench import baselines, checks, growing, reconciling
+from bench import baselines, by_sql, checks, decoding, growing, metering, polling, reconciling
 from bench.child import Step, Watch, workspace
 from bench.feed import COLUMNS, ONE_BATCH, link, settings, settings_for
+from bench.peers import roster
 from bench.shapes import SHAPES, tables_of
 from bench.working import Watched, all_of, merge_again, timed
 from cdc_merge.errors import CdcMergeError
@@ -136,6 +137,11 @@ PROBES: dict[str, Callable[..., Steps]] = {
     **baselines.PROBES,
     **reconciling.PROBES,
     **growing.PROBES,
+    **by_sql.PROBES,
+    **decoding.PROBES,
+    **polling.PROBES,
+    **metering.PROBES,
+    **roster.PROBES,
 }
 
 

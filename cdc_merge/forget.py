@@ -11,21 +11,19 @@ from pathlib import Path
 from typing import TypeVar
 
 from cdc_merge.beside import beside_merges
-from cdc_merge.explain import Progress, source_named
+from cdc_merge.explain import Progress
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.store import open_store
 from cdc_merge.items.changes import read_history
 from cdc_merge.items.key import parse_key
 from cdc_merge.items.search import Search, Searched, list_objects
 from cdc_merge.items.tables import FORGOTTEN, ItemReader, Tombstone
-from cdc_merge.layout import layout_of
-from cdc_merge.lease import LEASE_SECONDS, Leases, worker_name
-from cdc_merge.ledger import Ledger, SourceState
+from cdc_merge.ledger import SourceState
 from cdc_merge.logs import get_logger
-from cdc_merge.migrate import Migrator
 from cdc_merge.model import Settings
+from cdc_merge.open_warehouse import OpenWarehouse
 from cdc_merge.patience import patiently
-from cdc_merge.warehouses import Session, Statement, Warehouse, open_warehouse
+from cdc_merge.warehouses import Session, Statement, Warehouse
 
 _PORTION = 500  # quarantined records erased by one statement
 
@@ -144,19 +142,14 @@ class Forgetter:
     ) -> None:
         """`words`: the key attributes' values. Raises UsageError for an unknown source."""
         self._settings = settings
-        self._source = source_named(settings, source_name)
+        self._source = settings.source_named(source_name)
         self._words = tuple(words)
-        self._owns_warehouse = warehouse is None
-        self._warehouse = warehouse or open_warehouse(settings.warehouse)
+        self._opened = OpenWarehouse.of(settings, warehouse)
         self._sleep = sleep
-        self._layout = layout_of(settings, self._warehouse)
-        self._ledger = Ledger(self._layout.metadata, self._warehouse.dialect)
-        self._leases = Leases(self._layout.metadata, self._warehouse.dialect, ttl=LEASE_SECONDS, holder=worker_name())
 
     def close(self) -> None:
         """Close the connection, if it was opened here."""
-        if self._owns_warehouse:
-            self._warehouse.close()
+        self._opened.close()
 
     def look(self, *, find_newest: bool = False, progress: Progress = lambda _objects, _all: None) -> Holdings:
         """Where the item is; nothing is changed. Searches all objects of the feed.
@@ -177,8 +170,8 @@ class Forgetter:
         newest = max((c for c in changes if c.position), key=lambda c: c.position, default=None)
 
         def read() -> Holdings:
-            with self._warehouse.session() as session:
-                reader = self._reader(self._ledger.state(session, self._source.name, schema=self._layout.schema))
+            with self._opened.session() as session:
+                reader = self._reader(self._opened.state(session, self._source.name))
                 merged = reader.merged(session.query, store.bucket, (s.ref.key for s in found))
                 return Holdings(
                     rows={t.label: row.rows for t in reader.tables if (row := reader.row(session.query, t))},
@@ -214,14 +207,13 @@ class Forgetter:
         )
 
     def _state(self) -> SourceState:
-        with self._warehouse.session() as session:
-            Migrator(self._warehouse, self._layout.metadata_schema).require(session)
-            return self._ledger.state(session, self._source.name, schema=self._layout.schema)
+        with self._opened.session() as session:
+            return self._opened.state(session, self._source.name)
 
     def _reader(self, state: SourceState) -> ItemReader:
         key = parse_key(self._source, self._words, state.key_tags)
         tags = state.key_tags or tuple(forms[0][0] for forms in key.forms)
-        return ItemReader(self._source, key, state, layout=self._layout, dialect=self._warehouse.dialect, tags=tags)
+        return ItemReader(self._source, key, state, layout=self._opened.layout, dialect=self._opened.dialect, tags=tags)
 
     def _persist(self, newest: Tombstone | None, *, keep_tombstone: bool) -> _Erased:
         tried: list[_Erased] = []
@@ -230,8 +222,10 @@ class Forgetter:
             erased = _Erased()
             tried.append(erased)
             with (
-                self._warehouse.session() as session,
-                beside_merges(self._warehouse, self._leases, self._source.name, session=session) as opening,
+                self._opened.session() as session,
+                beside_merges(
+                    self._opened.warehouse, self._opened.leases, self._source.name, session=session
+                ) as opening,
             ):
                 session.run(self._statements(opening.first, session, erased, newest, keep_tombstone=keep_tombstone))
             return erased
@@ -249,7 +243,7 @@ class Forgetter:
         """Everything of the transaction. What is asked in between runs inside it, on the same connection."""
         yield first
         query = session.query
-        reader = self._reader(self._ledger.state(session, self._source.name, schema=self._layout.schema))
+        reader = self._reader(self._opened.state(session, self._source.name))
         known = [newest] if newest else []
         for table in reader.tables:
             if row := reader.row(query, table):

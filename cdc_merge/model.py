@@ -1,4 +1,4 @@
-"""The nouns of the project: sources, targets, columns, objects, batches. Frozen values, no behaviour."""
+"""The nouns of the project: sources, targets, columns, objects, batches. Frozen values."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
+
+from cdc_merge.errors import UsageError
 
 Path = tuple[str | int, ...]
 """A way into an item: attribute name, then map keys (str) and list indexes (int)."""
@@ -207,6 +209,14 @@ class Settings:
     schema: str | None
     metadata_schema: str
     sources: tuple[Source, ...]
+
+    def source_named(self, name: str) -> Source:
+        """Raises UsageError if the configuration has no such source."""
+        for source in self.sources:
+            if source.name == name:
+                return source
+        names = ", ".join(sorted(s.name for s in self.sources))
+        raise UsageError(f"no source is named {name!r}", hint=f"the configuration has: {names}")
 
 
 @dataclass(frozen=True, order=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,11 +10,12 @@ from pathlib import Path
 from cdc_merge.ahead import Ahead
 from cdc_merge.batching import Waiting
 from cdc_merge.clock import utc_now
-from cdc_merge.errors import LeaseLost, SchemaMoved, WarehouseUnavailable
+from cdc_merge.errors import LeaseLost, SchemaMoved
 from cdc_merge.feed.discovery import Discovery
 from cdc_merge.feed.store import ObjectStore, open_store
+from cdc_merge.held_lease import HeldLease
 from cdc_merge.layout import Layout
-from cdc_merge.lease import LEASE_SECONDS, Lease, Leases, worker_name
+from cdc_merge.lease import Lease, Leases, worker_name
 from cdc_merge.ledger import OUTCOMES, Counts, Ledger
 from cdc_merge.logs import get_logger
 from cdc_merge.merger import Merger
@@ -63,9 +62,7 @@ class SourceWorker:
         self._stop = stop
         self._progress = progress
         self._ledger = Ledger(layout.metadata, warehouse.dialect)
-        self._lease: Lease | None = None
-        self._lease_renewed = 0.0
-        self._renewing = threading.Lock()
+        self.held = HeldLease(source.name, leases, warehouse)
         self.turns = Turns()
         self.caught_up_at: datetime | None = None
         self._clock = clock
@@ -92,42 +89,20 @@ class SourceWorker:
         """Called often while a batch is fetched and decoded, from several threads."""
         self._stop.check()
         self._beat(self.source.name)
-        self._renew_in_time()
+        self.held.renew_in_time()
 
     # --- the lease ---------------------------------------------------------------------------------------
 
     def hold_lease(self) -> bool:
         """Take or renew the lease; False: another worker has it."""
-        now = time.monotonic()
-        if self._lease is not None and now - self._lease_renewed < LEASE_SECONDS / 3:
+        if self.held.is_fresh:
             return True
         with self._warehouse.session() as session:
-            if self._lease is not None:
-                try:
-                    self._lease = self._leases.renew(session, self._lease)
-                except LeaseLost:
-                    self._lease = None
-            if self._lease is None:
-                self._lease = self._leases.acquire(session, self.source.name)
-            if self._lease is not None and not self._is_known:
+            is_ours = self.held.hold(session)
+            if is_ours and not self._is_known:
                 self._report_standing(session)
-        self._lease_renewed = now
-        self._metrics.lease_held(self.source.name, self._lease is not None)
-        return self._lease is not None
-
-    def _renew_in_time(self) -> None:
-        """Keep the lease while a batch takes longer than it lasts. Raises LeaseLost: the batch would be refused."""
-        with self._renewing:
-            if self._lease is None or time.monotonic() < self._lease_renewed + LEASE_SECONDS / 3:
-                return
-            try:
-                with self._warehouse.session() as session:
-                    self._lease = self._leases.renew(session, self._lease)
-                self._lease_renewed = time.monotonic()
-            except WarehouseUnavailable as error:
-                # No reason to drop what is decoded: whether the lease was kept is for the fence to say.
-                log.warning("lease_not_renewed", source=self.source.name, error=str(error))
-                self._lease_renewed = time.monotonic() - LEASE_SECONDS / 4  # once more after a twelfth of it
+        self._metrics.lease_held(self.source.name, is_ours)
+        return is_ours
 
     def _report_standing(self, session: Session) -> None:
         """Tell the metrics what earlier workers left: how fresh the source is, and what waits in quarantine."""
@@ -141,21 +116,21 @@ class SourceWorker:
 
     def holds_lease(self) -> bool:
         """Whether this worker has the source, as far as it knows; from any thread."""
-        return self._lease is not None
+        return self.held.lease is not None
 
     @contextmanager
     def hold_back_merges(self) -> Iterator[Statement]:
         """For a transaction beside the merges, in another thread: its fence. Raises NotOurs, or Stopping."""
         with self.turns.reconcile(self._stop.check):
-            if (lease := self._lease) is None:
+            if (lease := self.held.lease) is None:
                 raise NotOurs
             yield self._leases.fence(lease)
 
     def release_lease(self) -> None:
         """Let another worker have the source at once."""
-        if self._lease is None:
+        lease = self.held.let_go()
+        if lease is None:
             return
-        lease, self._lease = self._lease, None
         self._leases.forget(lease)
         with self._warehouse.session() as session:
             self._leases.release(session, lease)
@@ -223,19 +198,19 @@ class SourceWorker:
     def _insist_on_lease(self) -> Lease:
         """The lease, renewed if it is time. Raises LeaseLost, and Stopping."""
         self._stop.check()
-        if not self.hold_lease() or self._lease is None:
+        if not self.hold_lease() or self.held.lease is None:
             raise LeaseLost("another worker holds the source", where=f"source {self.source.name}")
-        return self._lease
+        return self.held.lease
 
     def _under_lease(self, job: Job, merge: Callable[[list[Statement]], Counts]) -> Counts:
         lease = self._insist_on_lease()
         try:
             counts = merge([self._leases.fence(lease)])
         except LeaseLost:
-            self._lease = None
+            self.held.let_go()
             self._metrics.lease_held(self.source.name, False)
             raise
-        self._lease_renewed = time.monotonic()
+        self.held.note_renewal()
         self._discovery.mark_merged(job.refs)
         name = self.source.name
         self._metrics.batch_merged(

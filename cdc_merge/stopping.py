@@ -61,4 +61,10 @@ class Stop:
             raise Stopping
 
     def wait(self, seconds: float) -> None:
+        """Until a stop is requested, but no longer than that."""
         self._event.wait(seconds)
+
+    def pause(self, seconds: float) -> None:
+        """The same; raises Stopping if it is requested."""
+        self.wait(seconds)
+        self.check()

@@ -110,17 +110,13 @@ class Upkeep:
         if not rate or table is None:
             return None
 
-        def wait(seconds: float) -> None:
-            self._stop.wait(seconds)
-            self._stop.check()
-
         probe = Probe(
             source,
             table,
             warehouse=self._warehouse,
             layout=self._layout,
             clock=self._clock,
-            wait=wait,
+            wait=self._stop.pause,
             check=self._stop.check,
             random=Random(),
         )

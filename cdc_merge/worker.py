@@ -12,17 +12,16 @@ from functools import partial
 from cdc_merge.clock import utc_now
 from cdc_merge.errors import CdcMergeError, LeaseLost, ObjectChanged, SourceStopped, Transient
 from cdc_merge.health import Health
-from cdc_merge.layout import layout_of
-from cdc_merge.lease import LEASE_SECONDS, Leases, worker_name
 from cdc_merge.ledger import Counts
 from cdc_merge.logs import get_logger
 from cdc_merge.metrics import Metrics
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import ObjectRef, Settings
+from cdc_merge.open_warehouse import OpenWarehouse
 from cdc_merge.source_worker import SourceWorker
 from cdc_merge.stopping import Stop, Stopping
 from cdc_merge.upkeep import Upkeep
-from cdc_merge.warehouses import Warehouse, open_warehouse
+from cdc_merge.warehouses import Warehouse
 
 _LONGEST_WAIT_SECONDS = 60.0
 _RECONCILE_LOOK_SECONDS = 0.5  # between looks whether a reconcile has let go of the source
@@ -79,12 +78,10 @@ class Worker:
         self.metrics = metrics or Metrics()
         self.health = health or Health([s.name for s in settings.sources if not set(sources) or s.name in set(sources)])
         self._migrate = migrate
-        self._owns_warehouse = warehouse is None
-        self.warehouse = warehouse or open_warehouse(settings.warehouse, observer=self._observe)
-        if self._owns_warehouse:
+        self._opened = OpenWarehouse.of(settings, warehouse, observer=self._observe)
+        self.warehouse, self.layout = self._opened.warehouse, self._opened.layout
+        if self._opened.is_ours:
             self.stop.when_overdue(self.warehouse.interrupt)
-        self.layout = layout_of(settings, self.warehouse)
-        leases = Leases(self.layout.metadata, self.warehouse.dialect, ttl=LEASE_SECONDS, holder=worker_name())
         wanted = set(sources)
         mine = [s for s in settings.sources if not wanted or s.name in wanted]
         self.sources = [
@@ -92,7 +89,7 @@ class Worker:
                 source,
                 warehouse=self.warehouse,
                 layout=self.layout,
-                leases=leases,
+                leases=self._opened.leases,
                 metrics=self.metrics,
                 stop=self.stop,
                 clock=clock,
@@ -185,8 +182,7 @@ class Worker:
                 if pace.failures > _ONCE_TRIES:
                     raise
                 self._report_retry(worker, error)
-                self.stop.wait(_backoff(pace.failures))
-                self.stop.check()
+                self.stop.pause(_backoff(pace.failures))
 
     def run(self) -> RunTotals:
         """Merge what arrives until `stop` is requested. A source that must stop waits for a person; the rest go on.
@@ -274,8 +270,7 @@ class Worker:
                 worker.release_lease()
             except Transient as error:
                 log.warning("lease_not_released", source=worker.source.name, error=str(error))
-        if self._owns_warehouse:
-            self.warehouse.close()
+        self._opened.close()
 
 
 def _merge_again(

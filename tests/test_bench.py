@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from xml.etree import ElementTree
 
 import duckdb
 import psycopg2
 import pytest
 
+from bench.__main__ import main
 from bench.baselines import handwritten_upsert
 from bench.checks import digest, require
-from bench.child import Result, run_probe
+from bench.child import run_probe
 from bench.export import shop_export, write_export
 from bench.feed import shop
 from bench.figures import Figure, Goal, Options
 from bench.measures import MEASURES
-from bench.probes import PROBES, merge_loads
-from bench.report import BEGIN, END, table, this_machine, write_json, write_readme
+from bench.page import write_page
+from bench.probes import merge_loads
+from bench.report import BEGIN, END, read_json, table, this_machine, write_json, write_readme
 from cdc_merge.exports.finder import find_export
 from cdc_merge.model import Column, ColumnType, Kind
+from tests.support.benches import here
 from tests.support.postgres import fresh_database, postgres_server
 
 RECORDS = 400
@@ -34,11 +38,6 @@ FIGURE = Figure("duckdb", "a case", 5.0, 4.0, 6.0, 7.0, 2**20, 3, goal=Goal(2.5,
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("data")
-
-
-def here(probe: str, **arguments: Any) -> Result:
-    """Run a probe in this process: a smoke run need not be clean."""
-    return Result(PROBES[probe](**arguments), peak=1)
 
 
 @pytest.fixture
@@ -232,3 +231,42 @@ def test_the_json_has_machine_versions_and_figures(tmp_path: Path) -> None:
     assert document["machine"]["versions"]["duckdb"] and document["machine"]["cores"] >= 1
     assert document["figures"][0]["ratio"] == 2.5 and document["figures"][0]["is_met"] is True
     assert document["at"] == "2026-01-02T00:00:00+00:00"
+
+
+def test_a_run_that_was_kept_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path, machine = tmp_path / "day.json", this_machine()
+    figures = [FIGURE, replace(FIGURE, goal=None, size=10, note="a note", counts={"requests": 3})]
+    write_json(path, machine, figures, command="python -m bench", at=AT)
+    assert read_json(path) == (machine, figures, "python -m bench", AT)
+
+
+def test_the_page_needs_nothing_beside_it_and_tells_of_goals_and_of_peers_that_did_not_run(tmp_path: Path) -> None:
+    figures = [
+        FIGURE,
+        replace(FIGURE, measure="growth", case="small", size=1_000),
+        replace(FIGURE, measure="growth", case="large", size=1_000_000, seconds=9.0, baseline_seconds=3.0),
+        replace(
+            FIGURE, measure="peers", goal=None, baseline="a <peer>", baseline_seconds=None, note="NOT RUN: no wheel"
+        ),
+    ]
+    path = tmp_path / "report.html"
+    about = {"growth": "How it grows."}
+    write_page(path, this_machine(), figures, command="python -m bench", at=AT, about=about)
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"(src|href)=|@import|url\(", text)
+    assert "Goals: 2 of 3 are met" in text and "How it grows." in text and "NOT RUN: no wheel" in text
+    plots = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text)]
+    assert len(plots) == 3
+    lines = [len(list(plot.iter("{http://www.w3.org/2000/svg}polyline"))) for plot in plots]
+    assert lines == [0, 2, 0]
+
+
+def test_the_command_runs_a_measure_at_smoke_size_and_reports_it_again_from_what_it_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--smoke", "--only", "decode", "--records", "200", "--results", str(tmp_path / "first")])
+    first = capsys.readouterr().out
+    (kept,) = (tmp_path / "first").glob("*.json")
+    main(["--kept", str(kept), "--results", str(tmp_path / "again")])
+    assert capsys.readouterr().out == first and "| decode" in first
+    assert len(list((tmp_path / "again").glob("*.html"))) == 1

@@ -6,25 +6,18 @@ import json
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bench.checks import connect, rows_of
-from bench.child import Result
 from bench.figures import Options
 from bench.growing import fill_lineitems
 from bench.lineitems import lineitem_feed, shares_of
 from bench.measures import MEASURES
-from bench.probes import PROBES
 from bench.tpch import Lineitems
+from tests.support.benches import here
 
 ROWS = 2_000
-
-
-def here(probe: str, **arguments: Any) -> Result:
-    """Run a probe in this process: a smoke run need not be clean."""
-    return Result(PROBES[probe](**arguments), peak=1)
 
 
 @pytest.fixture(scope="module")

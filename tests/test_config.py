@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 import cdc_merge.config
 from cdc_merge.config import find_config, json_schema, load_config, promises, values
 from cdc_merge.config.promises import NOT_YET
-from cdc_merge.errors import ConfigError, Problem, UsageError
+from cdc_merge.errors import ConfigError, UsageError
 from cdc_merge.model import (
     BatchLimits,
     Column,
@@ -27,52 +27,12 @@ from cdc_merge.model import (
     Evolve,
     Kind,
     Ordering,
-    Settings,
     Target,
     TimeUnit,
 )
+from tests.support.config import MINIMAL, Loader, in_target
 
 DOCS = Path(__file__).parent.parent / "docs" / "configuration.md"
-
-MINIMAL = """\
-warehouse: duckdb:///warehouse.duckdb
-sources:
-  - name: shop
-    changes: ./feed
-    key: [PK]
-"""
-
-
-def in_target(lines: str) -> str:
-    """A file whose one target has these lines."""
-    indented = "\n".join("        " + line for line in lines.strip("\n").split("\n"))
-    return MINIMAL + "    targets:\n      - table: t\n" + indented + "\n"
-
-
-class Loader:
-    """Writes a file and loads it."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-
-    def __call__(self, text: str, environ: Mapping[str, str] | None = None) -> Settings:
-        path = self.directory / "cdc-merge.yaml"
-        path.write_text(text, encoding="utf-8")
-        return load_config(path, environ=environ or {})
-
-    def problems(self, text: str, environ: Mapping[str, str] | None = None) -> list[Problem]:
-        with pytest.raises(ConfigError) as caught:
-            self(text, environ)
-        return list(caught.value.problems)
-
-    def problem(self, text: str, environ: Mapping[str, str] | None = None) -> tuple[str, str, str]:
-        """The only problem of the text: line:column, message, hint."""
-        problems = self.problems(text, environ)
-        assert len(problems) == 1, problems
-        return problems[0].place.partition(".yaml:")[2], problems[0].message, problems[0].hint or ""
-
-    def target(self, lines: str, environ: Mapping[str, str] | None = None) -> Target:
-        return self(in_target(lines), environ).sources[0].targets[0]
 
 
 @pytest.fixture

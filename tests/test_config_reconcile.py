@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from cdc_merge.config import json_schema
 from cdc_merge.errors import ConfigError
 from cdc_merge.model import ReconcilePolicy, Source
-from tests.test_config import MINIMAL, Loader
+from tests.support.config import MINIMAL, Loader
 
 ARN = "arn:aws:dynamodb:eu-central-1:123456789012:table/Shop.Orders-2"
 

@@ -28,7 +28,7 @@ from cdc_merge.model import (
     Template,
     TimeUnit,
 )
-from tests.test_config import MINIMAL, Loader, in_target
+from tests.support.config import MINIMAL, Loader, in_target
 
 
 @pytest.fixture

@@ -84,6 +84,16 @@ def test_every_option_in_the_documentation_is_there() -> None:
     assert unknown == []
 
 
+def test_every_event_of_the_log_is_in_the_documentation() -> None:
+    said = re.compile(r"""log\.(?:info|warning|error)\(\s*"([a-z_]+)\"""")
+    events = {event for module in (ROOT / "cdc_merge").rglob("*.py") for event in said.findall(text_of(module))}
+    assert len(events) > 20
+    assert (
+        events - set(re.findall(r"^\| `([a-z_]+)` \|", sections_of(DOCS / "operations.md")["Logs"], re.MULTILINE))
+        == set()
+    )
+
+
 def without_spaces_and_seconds(text: str) -> list[str]:
     return [re.sub(r"in [0-9.]+ s", "in … s", " ".join(line.split())) for line in text.splitlines() if line.strip()]
 

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from cdc_merge.cli import cli
 from cdc_merge.errors import UsageError
 from cdc_merge.explain import Explanation, explain
 from cdc_merge.items.changes import Change, Place
@@ -24,6 +22,7 @@ from cdc_merge.items.tables import ItemRow, Merged, Quarantined, Reconciled, Tom
 from cdc_merge.items.whose import Recognizer, Whose
 from cdc_merge.model import Condition, Expired, Source, Target
 from cdc_merge.reconcile.reconciler import Reconciler
+from tests.support.commands import command_of
 from tests.support.exports import write_export
 from tests.support.harness import Harness
 from tests.support.records import compress, encode, frame, kinesis_record, stream_record, to_item
@@ -459,33 +458,23 @@ def test_why_a_target_has_its_row_or_none(changes: list[Change], known: Standing
 # --- the command ------------------------------------------------------------------------------------------
 
 
-def configured(harness: Harness, tmp_path: Path) -> str:
-    config = tmp_path / "cdc-merge.yaml"
-    config.write_text(
-        f"warehouse: {harness.url}\nschema: analytics\nsources:\n  - name: shop\n    changes: {harness.directory}\n"
-        "    key: [PK]\n    targets:\n      - {table: customers, where: {Type: Customer}}\n"
-        "      - {table: orders, where: {Type: Order}}\n"
-    )
-    return str(config)
+TARGETS = ("table: customers, where: {Type: Customer}", "table: orders, where: {Type: Order}")
 
 
-def test_the_command_tells_the_story_in_words_and_in_json(local: Harness, tmp_path: Path) -> None:
+def test_the_command_tells_the_story_in_words_and_in_json(local: Harness) -> None:
     deliver(local, put("a", 1, Type="Customer"))
     deliver(local, put("a", 2, Type="Order"))
-    config = configured(local, tmp_path)
-    text = CliRunner().invoke(cli, ["explain", "shop", "a", "--config", config])
-    assert text.exit_code == 0, text.output
-    assert "took the item out of customers and into orders" in text.output
-    assert "orders: the row is what 2 made it" in text.output
-    printed = CliRunner().invoke(cli, ["explain", "shop", "a", "--config", config, "--format", "json"])
-    document = json.loads(printed.stdout)
+    command = command_of(local, *TARGETS)
+    text = command("explain", "shop", "a").output
+    assert "took the item out of customers and into orders" in text
+    assert "orders: the row is what 2 made it" in text
+    document = command.json("explain", "shop", "a")
     assert [c["became"] for c in document["changes"]] == ["superseded", "current"]
     assert document["targets"]["customers"]["row"] is None
     assert document["targets"]["orders"]["row"]["columns"] == ["pk", "type"]
     assert document["key_types"] == ["S"]
 
 
-def test_the_command_refuses_a_source_that_is_not_there(local: Harness, tmp_path: Path) -> None:
-    result = CliRunner().invoke(cli, ["explain", "shed", "a", "--config", configured(local, tmp_path)])
-    assert result.exit_code == 2
+def test_the_command_refuses_a_source_that_is_not_there(local: Harness) -> None:
+    result = command_of(local, *TARGETS)("explain", "shed", "a", exits=2)
     assert "no source is named 'shed'" in result.output

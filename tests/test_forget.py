@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from cdc_merge.cli import cli
 from cdc_merge.errors import Transient, WarehouseUnavailable
 from cdc_merge.explain import explain
-from cdc_merge.forget import Forgetter, Forgotten
+from cdc_merge.forget import Forgetter
 from cdc_merge.items.fates import Became
 from cdc_merge.layout import layout_of
 from cdc_merge.lease import LEASE_SECONDS, Leases
-from cdc_merge.migrate import METADATA_TABLES
 from cdc_merge.model import Condition, Source, Target
 from cdc_merge.reconcile.reconciler import Reconciler
 from cdc_merge.warehouses import open_warehouse
 from cdc_merge.warehouses.duckdb import DuckDBSession
+from tests.support.commands import Command, command_of
 from tests.support.exports import write_export
+from tests.support.forgetting import all_that_is_kept, forget
 from tests.support.harness import Harness
+from tests.support.merging import deliver, put, remove
 from tests.support.records import encode, frame, stream_record, to_item
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 CUSTOMERS = Target("customers", where=(Condition(("Type",), any_of=("Customer",)),))
 ORDERS = Target("orders", where=(Condition(("Type",), any_of=("Order",)),))
 SECRET = "alice@example.com"
-
-
-def put(key: str, sequence: int, **attributes: Any) -> dict[str, Any]:
-    return stream_record({"PK": key}, {"PK": key, **attributes}, sequence=sequence, at=T0 + timedelta(seconds=sequence))
-
-
-def remove(key: str, sequence: int) -> dict[str, Any]:
-    return stream_record({"PK": key}, None, sequence=sequence, at=T0 + timedelta(seconds=sequence))
 
 
 @pytest.fixture
@@ -51,29 +42,6 @@ def local(tmp_path: Path) -> Harness:
     """On DuckDB only, for what is the same on every engine."""
     source = Source("shop", "", ("PK",), (CUSTOMERS, ORDERS))
     return Harness(f"duckdb:///{tmp_path}/warehouse.duckdb", source, tmp_path / "feed")
-
-
-def deliver(harness: Harness, *records: dict[str, Any]) -> None:
-    harness.put_records(records)
-    harness.run()
-
-
-def forget(harness: Harness, *words: str, keep_tombstone: bool = False) -> Forgotten:
-    forgetter = Forgetter(harness.settings, "shop", words, sleep=lambda _seconds: None)
-    try:
-        return forgetter.erase(forgetter.look(find_newest=keep_tombstone), keep_tombstone=keep_tombstone)
-    finally:
-        forgetter.close()
-
-
-def all_that_is_kept(harness: Harness) -> str:
-    """Every value of every table of the warehouse, as text."""
-    tables = harness.query(
-        "SELECT table_schema, table_name FROM information_schema.tables "
-        "WHERE table_schema IN ('analytics', 'cdc_merge')"
-    )
-    assert len(tables) > len(METADATA_TABLES)
-    return "\n".join(str(row) for schema, table in tables for row in harness.query(f'SELECT * FROM {schema}."{table}"'))
 
 
 def test_nothing_of_the_item_is_left_anywhere(shop: Harness, tmp_path: Path) -> None:
@@ -250,41 +218,31 @@ def test_what_may_be_another_items_is_left_and_named(local: Harness) -> None:
 # --- the command ------------------------------------------------------------------------------------------
 
 
-def invoke(harness: Harness, tmp_path: Path, *words: str, **options: Any) -> Any:
-    config = tmp_path / "cdc-merge.yaml"
-    config.write_text(
-        f"warehouse: {harness.url}\nschema: analytics\nsources:\n  - name: shop\n    changes: {harness.directory}\n"
-        "    key: [PK]\n    targets:\n      - {table: customers, where: {Type: Customer}}\n"
-        "      - {table: orders, where: {Type: Order}}\n"
-    )
-    return CliRunner().invoke(cli, ["forget", "shop", *words, "--config", str(config)], **options)
+@pytest.fixture
+def command(local: Harness) -> Command:
+    return command_of(local, "table: customers, where: {Type: Customer}", "table: orders, where: {Type: Order}")
 
 
-def test_without_a_terminal_yes_is_required(local: Harness, tmp_path: Path) -> None:
+def test_without_a_terminal_yes_is_required(local: Harness, command: Command) -> None:
     deliver(local, put(SECRET, 1, Type="Customer"))
-    result = invoke(local, tmp_path, SECRET)
-    assert (result.exit_code, "--yes" in result.output) == (2, True)
+    assert "--yes" in command("forget", "shop", SECRET, exits=2).output
     assert set(local.tables()["customers"]) == {(SECRET,)}
 
 
-def test_on_a_terminal_it_asks_first(local: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_it_asks_first(local: Harness, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     deliver(local, put(SECRET, 1, Type="Customer"))
     monkeypatch.setattr("cdc_merge.cli.items.is_terminal", lambda: True)
-    declined = invoke(local, tmp_path, SECRET, input="n\n")
-    assert (declined.exit_code, "customers: 1 row" in declined.output) == (1, True)
+    assert "customers: 1 row" in command("forget", "shop", SECRET, input="n\n", exits=1).output
     assert set(local.tables()["customers"]) == {(SECRET,)}
-    accepted = invoke(local, tmp_path, SECRET, input="y\n")
-    assert (accepted.exit_code, "customers: 1 row erased" in accepted.output) == (0, True)
+    assert "customers: 1 row erased" in command("forget", "shop", SECRET, input="y\n").output
     assert local.tables()["customers"] == {}
 
 
-def test_the_exit_code_says_whether_anything_was_found(local: Harness, tmp_path: Path) -> None:
+def test_the_exit_code_says_whether_anything_was_found(local: Harness, command: Command) -> None:
     key = local.put_records([put(SECRET, 1, Type="Customer"), put("b", 1, Type="Customer")])
     local.run()
-    done = invoke(local, tmp_path, SECRET, "--yes", "--format", "json")
-    assert done.exit_code == 0
-    document = json.loads(done.stdout)
+    document = command.json("forget", "shop", SECRET, "--yes")
     assert document["erased"]["rows"] == {"customers": 1}
     assert [h["object"] for h in document["held"]] == [key]
-    assert invoke(local, tmp_path, SECRET, "--yes").exit_code == 0  # the object still holds it
-    assert invoke(local, tmp_path, "nobody", "--yes").exit_code == 1
+    command("forget", "shop", SECRET, "--yes")  # the object still holds it
+    command("forget", "shop", "nobody", "--yes", exits=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from cdc_merge.backlog import count_waiting
-from cdc_merge.cli import cli
 from cdc_merge.errors import SchemaConflict
 from cdc_merge.layout import layout_of
 from cdc_merge.model import Column, ColumnType, Condition, Deletes, Evolve, Kind, Mask, Source, Target, Template
@@ -22,6 +19,7 @@ from cdc_merge.planning.preview import Preview
 from cdc_merge.planning.reader import PlanReader
 from cdc_merge.planning.typed_view import attributes_of_types
 from cdc_merge.warehouses import Statement
+from tests.support.commands import Command, command_of
 from tests.support.harness import Harness
 from tests.support.records import stream_record
 
@@ -330,34 +328,14 @@ def test_attributes_of_several_types_are_json() -> None:
 
 
 @pytest.fixture
-def command(shop: Harness, tmp_path: Path) -> Callable[..., str]:
-    config = tmp_path / "cdc-merge.yaml"
-    config.write_text(
-        f"""
-warehouse: {shop.url}
-schema: analytics
-sources:
-  - name: shop
-    changes: file://{tmp_path}/feed
-    key: [PK]
-    targets:
-      - table: items
-        columns: {{name: Name, age: {{from: Age, type: text}}}}
-"""
-    )
-
-    def run(*words: str) -> str:
-        result = CliRunner().invoke(cli, [*words, "--config", str(config)], catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        return result.stdout
-
-    return run
+def command(shop: Harness) -> Command:
+    return command_of(shop, "table: items, columns: {name: Name, age: {from: Age, type: text}}")
 
 
-def test_the_command_lists_what_stops_a_source_and_exits_0(command: Callable[..., str]) -> None:
-    text = command("plan", "--sql")
+def test_the_command_lists_what_stops_a_source_and_exits_0(command: Command) -> None:
+    text = command("plan", "--sql").stdout
     assert "! items.age: type: it is integer, is to be text" in text
-    (source,) = json.loads(command("plan", "--format", "json"))["sources"]
+    (source,) = command.json("plan")["sources"]
     assert source["stopped"] is True
     assert source["waiting"] == {"objects": 0, "bytes": 0, "is_all": True, "trouble": None}
     assert [(d["target"], d["column"], d["change"], d["command"], d["stops"]) for d in source["differences"]] == [

@@ -181,7 +181,7 @@ def s3_proxy(moto: MotoS3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     with proxy_to(urlsplit(moto.endpoint).port or 80) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.port}")
         patient = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=5)
-        monkeypatch.setattr("cdc_merge.feed.s3._client_config", lambda: patient)
+        monkeypatch.setattr("cdc_merge.feed.s3.client_config", lambda: patient)
         yield proxy
 
 

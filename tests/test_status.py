@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from cdc_merge import Reconciler
-from cdc_merge.cli import cli
 from cdc_merge.feed.entities import discriminator
 from cdc_merge.feed.notices import fold, typed_at
 from cdc_merge.forget import Forgetter
@@ -21,6 +18,7 @@ from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Mask, S
 from cdc_merge.names import spelled
 from cdc_merge.staging import unmatched_rows
 from cdc_merge.status import MisfitStatus, SourceStatus, StatusReader
+from tests.support.commands import command_of
 from tests.support.exports import write_export
 from tests.support.harness import Harness
 from tests.support.records import kinesis_record, stream_record, to_item
@@ -279,34 +277,15 @@ def test_paths_are_spelled_and_followed() -> None:
 # --- the command -----------------------------------------------------------------------------------------
 
 
-def test_the_command_shows_both(shop: Harness, tmp_path: Path) -> None:
-    config = tmp_path / "cdc-merge.yaml"
-    config.write_text(
-        f"""
-warehouse: {shop.url}
-schema: analytics
-sources:
-  - name: shop
-    changes: file://{tmp_path}/feed
-    key: [PK, SK]
-    targets:
-      - table: customers
-        where: {{Type: Customer}}
-        columns: {{age: {{from: Age, type: integer}}}}
-"""
-    )
+def test_the_command_shows_both(shop: Harness) -> None:
+    run = command_of(shop, "table: customers, where: {Type: Customer}, columns: {age: {from: Age, type: integer}}")
     shop.put_records([item("a", 1, Type="Customer", Age="old"), item("b", 2, Type="Email")])
 
-    def run(*words: str) -> str:
-        result = CliRunner().invoke(cli, [*words, "--config", str(config)], catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        return result.stdout
-
     run("run", "--once")
-    text = run("status")
+    text = run("status").stdout
     assert "items that no target takes" in text
     assert "values that did not fit" in text
-    (source,) = json.loads(run("status", "--format", "json"))["sources"]
+    (source,) = run.json("status")["sources"]
     assert [(u["entity"], u["items"]) for u in source["unmatched"]] == [("Email", 1)]
     (misfit,) = source["misfits"]
     assert (misfit["target"], misfit["column"], misfit["attribute"], misfit["rows"]) == ("customers", "age", "Age", 1)

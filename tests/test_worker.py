@@ -18,8 +18,9 @@ import pytest
 
 from cdc_merge.errors import DecodingFailed, LeaseLost, ObjectChanged, StoreUnavailable, WarehouseUnavailable
 from cdc_merge.feed.decode import decode
+from cdc_merge.lease import LEASE_SECONDS
 from cdc_merge.model import BatchLimits, ObjectRef, Settings, Source, Target
-from cdc_merge.source_worker import LEASE_SECONDS, SourceWorker
+from cdc_merge.source_worker import SourceWorker
 from cdc_merge.warehouses import Statement
 from cdc_merge.worker import Worker
 from tests.support.harness import Harness
@@ -183,7 +184,7 @@ class Slow:
         store.fetch = self.fetch  # type: ignore[method-assign]
         monkeypatch.setattr("cdc_merge.preparing._FETCH_THREADS", 1)
         clock = SimpleNamespace(monotonic=lambda: time.monotonic() + self._seconds)
-        monkeypatch.setattr("cdc_merge.source_worker.time", clock)
+        monkeypatch.setattr("cdc_merge.held_lease.time", clock)
 
     def fetch(self, ref: ObjectRef, folder: Path) -> Path:
         self._meanwhile()

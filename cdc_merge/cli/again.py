@@ -13,9 +13,8 @@ from functools import partial
 import click
 
 from cdc_merge.cli.common import Context, cli, command, emit, print_table, report_run
-from cdc_merge.clock import utc_now
 from cdc_merge.errors import CdcMergeError, SourceStopped, Transient, UsageError
-from cdc_merge.feed.discovery import Discovery
+from cdc_merge.feed.listing import list_data
 from cdc_merge.layout import layout_of
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import ObjectRef
@@ -58,8 +57,7 @@ def replay(context: Context, *, since: datetime | None, until: datetime | None, 
     began = time.perf_counter()
 
     def find(worker: SourceWorker) -> list[ObjectRef]:
-        discovery = Discovery(worker.store, lambda _refs: set(), utc_now)
-        return [r for page in discovery.full() for r in page if _is_wanted(r, keys, since, until)]
+        return [r for page in list_data(worker.store) for r in page if _is_wanted(r, keys, since, until)]
 
     with _worker(context) as worker:
         wanted = {w.source.name: find(w) for w in worker.sources}

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from cdc_merge import logs
 from cdc_merge.config import find_config, load_config
-from cdc_merge.errors import CdcMergeError, UsageError
+from cdc_merge.errors import CdcMergeError
 from cdc_merge.model import Settings, Source
 from cdc_merge.warehouses import Warehouse, open_warehouse
 from cdc_merge.worker import RunTotals
@@ -39,12 +39,8 @@ class Context:
     def settings(self) -> Settings:
         path = find_config(self._config, environ=os.environ, cwd=Path.cwd())
         settings = load_config(path, environ=os.environ)
-        known = {s.name for s in settings.sources}
         for name in self._names:
-            if name not in known:
-                raise UsageError(
-                    f"no source is named {name!r}", hint=f"the configuration has: {', '.join(sorted(known))}"
-                )
+            settings.source_named(name)
         return settings
 
     @property

@@ -17,6 +17,7 @@ from cdc_merge.errors import CdcMergeError, UsageError
 from cdc_merge.model import Source
 from cdc_merge.reconcile.reconciler import Reconciler
 from cdc_merge.reconcile.report import Report
+from cdc_merge.reconcile.way import Way
 from cdc_merge.stopping import Stop, Stopping
 
 _SHOWN_COLUMNS = 5
@@ -64,7 +65,7 @@ def reconcile(
         stop = Stop()
         stop_on_signals(stop, exit_code=1)
         reconciler = Reconciler(context.settings, stop=stop, progress=progress.bytes)
-        how = _How(export, asked[0] if asked else None, scan_rate, dry_run, force, rebuild)
+        how = _How(export, asked[0] if asked else None, scan_rate, Way(dry_run, force, rebuild))
         try:
             for source in sources:
                 try:
@@ -98,26 +99,15 @@ class _How:
     export: str | None
     by: str | None
     rate: float
-    dry_run: bool
-    force: bool
-    rebuild: bool
+    way: Way
 
 
 def _one(reconciler: Reconciler, source: Source, how: _How, progress: _Shown) -> Report:
     if how.by == "--request":
-        return reconciler.reconcile_requested(
-            source.name, dry_run=how.dry_run, force=how.force, rebuild=how.rebuild, progress=progress.status
-        )
+        return reconciler.reconcile_requested(source.name, way=how.way, progress=progress.status)
     if how.by == "--scan":
-        return reconciler.reconcile_scanned(
-            source.name,
-            rate=how.rate,
-            dry_run=how.dry_run,
-            force=how.force,
-            rebuild=how.rebuild,
-            progress=progress.items,
-        )
-    return reconciler.reconcile(source.name, how.export, dry_run=how.dry_run, force=how.force, rebuild=how.rebuild)
+        return reconciler.reconcile_scanned(source.name, rate=how.rate, way=how.way, progress=progress.items)
+    return reconciler.reconcile_exported(source.name, how.export, way=how.way)
 
 
 def _print(report: Report) -> None:

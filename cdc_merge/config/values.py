@@ -7,6 +7,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from cdc_merge.arn import TABLE_ARN, TABLE_NAME, is_arn
 from cdc_merge.model import ColumnType, Kind, Path, Scalar
 
 
@@ -133,25 +134,19 @@ def percentage(value: Any) -> float:
     return float(Decimal(match[1]) / 100)
 
 
-_TABLE_NAME = r"[A-Za-z0-9_.-]{3,255}"
-_TABLE_ARN = rf"arn:aws[a-z0-9-]*:dynamodb:[a-z0-9-]+:[0-9]{{12}}:table/{_TABLE_NAME}"
-TABLE_PATTERN = rf"^({_TABLE_NAME}|{_TABLE_ARN})$"
+TABLE_PATTERN = rf"^({TABLE_NAME}|{TABLE_ARN})$"
 
 
 def dynamodb_table(text: str) -> str:
-    """The name or the ARN of a DynamoDB table.
-
-    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
-    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
-    """
-    if re.fullmatch(rf"{_TABLE_NAME}|{_TABLE_ARN}", text):
+    """The name or the ARN of a DynamoDB table."""
+    if re.fullmatch(rf"{TABLE_NAME}|{TABLE_ARN}", text):
         return text
-    if re.fullmatch(rf"{_TABLE_ARN}/.*", text):
+    if re.fullmatch(rf"{TABLE_ARN}/.*", text):
         raise Mistake(
             f"{text!r} is the ARN of a stream, an index or an export of the table",
             "leave out what follows the table's name",
         )
-    if text.startswith("arn:"):
+    if is_arn(text):
         raise Mistake(
             f"{text!r} is not the ARN of a DynamoDB table",
             "write arn:aws:dynamodb:REGION:ACCOUNT:table/NAME, or the name alone",

@@ -10,17 +10,10 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,
-    HTTPClientError,
-    IncompleteReadError,
-    MetadataRetrievalError,
-    NoRegionError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
+from cdc_merge.arn import is_arn, parse_arn
+from cdc_merge.aws import NO_ANSWER, RENEW, WHO_AM_I, client_config, code_of, is_broken_off, is_busy, said
 from cdc_merge.errors import CdcMergeError, StoreDenied, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -30,9 +23,6 @@ Item = dict[str, dict[str, Any]]
 """Attributes of an item, or of its key, with their types, as boto3's low-level client has them: numbers are
 text, binary values are bytes."""
 
-CONNECTIONS = 32  # the most requests one client has under way
-
-_BROKEN_OFF = (ConnectionError, HTTPClientError, IncompleteReadError, MetadataRetrievalError)
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
 _BUSY = frozenset(
     {
@@ -52,9 +42,7 @@ _ALLOW = (
     " dynamodb:ExportTableToPointInTime and dynamodb:DescribeExport, and s3:PutObject, s3:PutObjectAcl and"
     " s3:AbortMultipartUpload on the bucket; kms:Decrypt on the table's key"
 )
-_RENEW = "renew the credentials: aws sso login, or a new role session"
 _REGION = "set AWS_DEFAULT_REGION to the table's region, or write the table's ARN as `table`"
-_WHO_AM_I = "see who you are: aws sts get-caller-identity"
 _NO_TABLE = "correct `table`, or AWS_DEFAULT_REGION; see what is there: aws dynamodb list-tables"
 _HINTS = {
     "ProvisionedThroughputExceededException": _SLOWER,
@@ -82,9 +70,9 @@ _HINTS = {
     ),
     "AccessDeniedException": _ALLOW,
     "403": _ALLOW,  # of a proxy
-    "ExpiredTokenException": _RENEW,
-    "UnrecognizedClientException": _RENEW,
-    "InvalidClientTokenId": _RENEW,
+    "ExpiredTokenException": RENEW,
+    "UnrecognizedClientException": RENEW,
+    "InvalidClientTokenId": RENEW,
     "InvalidSignatureException": "set this machine's clock, and look at AWS_SECRET_ACCESS_KEY",
     "ValidationException": (
         "compare `table` and `key` with what the table is: aws dynamodb describe-table --table-name {table}"
@@ -110,19 +98,7 @@ def open_client(table: str) -> DynamoDBClient:
     An ARN names its region; for a name the environment does.
     """
     with reacting(table):
-        # "standard": exponential backoff with jitter and a retry quota, throttling included
-        # https://docs.aws.amazon.com/boto3/latest/guide/retries.html
-        return boto3.session.Session().client(
-            "dynamodb",
-            region_name=_region_of(table),
-            config=Config(
-                retries={"mode": "standard", "total_max_attempts": 6},
-                connect_timeout=10,
-                read_timeout=60,
-                max_pool_connections=CONNECTIONS,
-                user_agent_extra="cdc-merge",
-            ),
-        )
+        return boto3.session.Session().client("dynamodb", region_name=_region_of(table), config=client_config())
 
 
 def table_arn_of(table: str, client: DynamoDBClient) -> str:
@@ -140,11 +116,6 @@ def describe_table(table: str, client: DynamoDBClient) -> Table:
     schema = sorted(facts["KeySchema"], key=lambda element: element["KeyType"] == "RANGE")
     told_at = _date_of(reply["ResponseMetadata"].get("HTTPHeaders", {}))
     return Table(facts["TableArn"], tuple(element["AttributeName"] for element in schema), told_at)
-
-
-def is_arn(table: str) -> bool:
-    """Whether a table is given by its ARN; a name has no colon."""
-    return table.startswith("arn:")
 
 
 @contextmanager
@@ -166,7 +137,8 @@ def _date_of(headers: Mapping[str, str]) -> datetime | None:
 
 
 def _region_of(table: str) -> str | None:
-    return table.split(":")[3] or None if is_arn(table) and table.count(":") >= 5 else None
+    arn = parse_arn(table)
+    return arn.region or None if arn else None
 
 
 def _reaction(error: BotoCoreError | ClientError, *, table: str) -> CdcMergeError:
@@ -175,16 +147,14 @@ def _reaction(error: BotoCoreError | ClientError, *, table: str) -> CdcMergeErro
     if isinstance(error, NoRegionError):
         return StoreDenied(str(error), where=where, hint=_REGION)
     if not isinstance(error, ClientError):
-        if isinstance(error, _BROKEN_OFF):
+        if is_broken_off(error):
             return StoreUnavailable(
                 f"DynamoDB did not answer: {error}",
                 where=where,
-                hint="look at the network, and at AWS_ENDPOINT_URL if it is set",
+                hint=NO_ANSWER,
             )
-        return StoreDenied(str(error), where=where, hint=_WHO_AM_I)
-    code = error.response.get("Error", {}).get("Code", "")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    message = f"DynamoDB says {code}: {error.response.get('Error', {}).get('Message', '')}"
-    if code in _BUSY or status >= 500 or status == 429:
+        return StoreDenied(str(error), where=where, hint=WHO_AM_I)
+    code, message = code_of(error), said(error, "DynamoDB")
+    if is_busy(error, _BUSY):
         return StoreUnavailable(message, where=where, hint=_HINTS.get(code, "nothing to do unless it lasts"))
-    return StoreDenied(message, where=where, hint=_HINTS.get(code, _WHO_AM_I).format(table=table))
+    return StoreDenied(message, where=where, hint=_HINTS.get(code, WHO_AM_I).format(table=table))

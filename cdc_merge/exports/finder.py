@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cdc_merge.arn import parse_arn
 from cdc_merge.errors import ObjectChanged, Refused, StoreDenied, UsageError
 from cdc_merge.exports.ion import convert, require_ion
 from cdc_merge.exports.manifest import (
@@ -47,7 +48,6 @@ from cdc_merge.logs import get_logger
 from cdc_merge.model import ObjectRef
 
 _ID = re.compile(r"(\d{14})-[0-9a-z]+")  # milliseconds of the request, then a random part
-_ARN = re.compile(r"arn:[^:]+:dynamodb:[^:]*:[^:]*:table/[^/]+/export/([^/]+)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime.max.replace(tzinfo=UTC)
 # An export is of a time before it was asked for, but the clocks that say so may differ by a minute.
@@ -67,10 +67,11 @@ def find_export(exports: str | None, wanted: str | None, *, source: str, table: 
     """
     if wanted is None:
         return _newest_trusted(Place.open(_root_url(_required(exports, None, source))), table)
-    arn = _ARN.fullmatch(wanted)
-    if arn or _ID.fullmatch(wanted):
+    arn = parse_arn(wanted)
+    export_id = arn.export if arn else wanted if _ID.fullmatch(wanted) else None
+    if export_id:
         root = Place.open(_root_url(_required(exports, wanted, source)))
-        export = _trust(root, f"{FOLDER}/{arn[1] if arn else wanted}/")
+        export = _trust(root, f"{FOLDER}/{export_id}/")
         if arn and export.arn not in (None, wanted):
             raise Refused(f"this is another export: {export.arn}", where=export.location, hint=f"expected {wanted}")
         return export

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from cdc_merge.arn import are_same_table
 from cdc_merge.errors import Refused
 from cdc_merge.feed.store import ObjectStore
 from cdc_merge.model import ObjectRef
@@ -192,23 +193,8 @@ def paths_of(key: str) -> tuple[str, str]:
 
 
 def is_table(table_arn: str | None, table: str) -> bool:
-    """Whether an export's table is the one wanted, which may be an ARN or a mere name. Unknown: it is.
-
-    By name, and by account where both say: a replica in another region is the same table.
-    arn:aws:dynamodb:region:account:table/name:
-    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html#amazondynamodb-resources-for-iam-policies
-    """
-    if table_arn is None:
-        return True
-    (account, name), (wanted_account, wanted_name) = _account_and_name(table_arn), _account_and_name(table)
-    return name == wanted_name and (not account or not wanted_account or account == wanted_account)
-
-
-def _account_and_name(table: str) -> tuple[str, str]:
-    if not table.startswith("arn:"):
-        return "", table
-    fields = table.split(":", 5)
-    return fields[4] if len(fields) > 5 else "", fields[-1].removeprefix("table/").partition("/")[0]
+    """Whether an export's table is the one wanted, which may be an ARN or a mere name. Unknown: it is."""
+    return table_arn is None or are_same_table(table_arn, table)
 
 
 def _kind(fields: dict[str, Any], since: datetime | None, where: str) -> ExportKind:

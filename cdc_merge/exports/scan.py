@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from isal import igzip
 
+from cdc_merge.aws import CONNECTIONS
 from cdc_merge.errors import UsageError
-from cdc_merge.exports.dynamodb import CONNECTIONS, describe_table, open_client, reacting
+from cdc_merge.exports.dynamodb import describe_table, open_client, reacting
 from cdc_merge.exports.rate import ReadRate
 from cdc_merge.logs import get_logger
 

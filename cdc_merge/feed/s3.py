@@ -9,17 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import boto3
-from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,
-    FlexibleChecksumError,
-    HTTPClientError,
-    IncompleteReadError,
-    MetadataRetrievalError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
 
+from cdc_merge.aws import NO_ANSWER, RENEW, WHO_AM_I, client_config, code_of, is_broken_off, is_busy, said
 from cdc_merge.errors import CdcMergeError, StoreDenied, StoreUnavailable
 from cdc_merge.feed.store import PAGE, Page, changed
 from cdc_merge.model import ObjectRef
@@ -29,13 +21,6 @@ if TYPE_CHECKING:
 
 _GET_ATTEMPTS = 5  # of one body that breaks off; each goes on where the last one stopped
 _READ_BYTES = 2**20
-_BROKEN_OFF = (
-    ConnectionError,
-    FlexibleChecksumError,
-    HTTPClientError,
-    IncompleteReadError,
-    MetadataRetrievalError,
-)
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion", "PreconditionFailed", "404", "412"})
@@ -54,9 +39,7 @@ _BUSY = frozenset(
     }
 )
 _MAY_READ = "allow s3:ListBucket on the bucket, s3:GetObject on its objects, kms:Decrypt on their key"
-_RENEW = "renew the credentials: aws sso login, or a new role session"
 _REGION = "set AWS_DEFAULT_REGION to the bucket's region"
-_WHO_AM_I = "see who you are: aws sts get-caller-identity"
 _HINTS = {
     "NoSuchBucket": "correct the bucket in `{setting}`, or create it: aws s3 mb s3://{bucket}",
     "InvalidBucketName": "correct the bucket in `{setting}`",
@@ -64,9 +47,9 @@ _HINTS = {
     "AllAccessDisabled": _MAY_READ,
     "403": _MAY_READ,
     "InvalidObjectState": "the object is archived: restore it, or keep the prefix out of the lifecycle rule",
-    "ExpiredToken": _RENEW,
-    "InvalidToken": _RENEW,
-    "TokenRefreshRequired": _RENEW,
+    "ExpiredToken": RENEW,
+    "InvalidToken": RENEW,
+    "TokenRefreshRequired": RENEW,
     "RequestTimeTooSkewed": "set this machine's clock",
     "PermanentRedirect": _REGION,
     "AuthorizationHeaderMalformed": _REGION,
@@ -85,7 +68,7 @@ class S3Store:
         self.prefix = prefix
         self.root = f"s3://{bucket}/{prefix}"
         with self._reacting(self.root):
-            self._client: S3Client = client or boto3.session.Session().client("s3", config=_client_config())
+            self._client: S3Client = client or boto3.session.Session().client("s3", config=client_config())
 
     def list_page(self, *, start_after: str | None, limit: int = PAGE) -> Page:
         more: dict[str, Any] = {"StartAfter": start_after} if start_after else {}
@@ -126,7 +109,7 @@ class S3Store:
                     file.write(piece)
                 return
             except BotoCoreError as error:
-                if attempt == _GET_ATTEMPTS or not _is_broken_off(error):
+                if attempt == _GET_ATTEMPTS or not is_broken_off(error):
                     raise
                 if isinstance(error, FlexibleChecksumError):
                     file.seek(0)  # which of the bytes is wrong is not known
@@ -151,46 +134,23 @@ class S3Store:
             raise _reaction(error, where=where, bucket=self.bucket, setting=self._setting) from error
 
 
-def _client_config() -> Config:
-    # "standard": exponential backoff with jitter and a retry quota, throttling included
-    # https://docs.aws.amazon.com/boto3/latest/guide/retries.html
-    return Config(
-        retries={"mode": "standard", "total_max_attempts": 6},
-        connect_timeout=10,
-        read_timeout=60,
-        max_pool_connections=32,
-        user_agent_extra="cdc-merge",
-    )
-
-
 def _is_gone(error: BotoCoreError | ClientError) -> bool:
     """Whether the object asked for is not there, or not in the version asked for."""
-    return isinstance(error, ClientError) and _code(error) in _GONE
-
-
-def _is_broken_off(error: BotoCoreError) -> bool:
-    """Whether the connection failed us, rather than the store."""
-    return isinstance(error, _BROKEN_OFF)
+    return isinstance(error, ClientError) and code_of(error) in _GONE
 
 
 def _reaction(error: BotoCoreError | ClientError, *, where: str, bucket: str, setting: str) -> CdcMergeError:
     """StoreUnavailable for what time may cure, StoreDenied for what a person must."""
     if not isinstance(error, ClientError):
-        if _is_broken_off(error):
+        if is_broken_off(error):
             return StoreUnavailable(
                 f"the object store did not answer: {error}",
                 where=where,
-                hint="look at the network, and at AWS_ENDPOINT_URL if it is set",
+                hint=NO_ANSWER,
             )
-        return StoreDenied(str(error), where=where, hint=_WHO_AM_I)
-    code = _code(error)
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    message = f"the object store says {code}: {error.response.get('Error', {}).get('Message', '')}"
-    if code in _BUSY or status >= 500 or status == 429:
+        return StoreDenied(str(error), where=where, hint=WHO_AM_I)
+    message = said(error, "the object store")
+    if is_busy(error, _BUSY):
         return StoreUnavailable(message, where=where, hint="nothing to do unless it lasts")
-    hint = _HINTS.get(code, _WHO_AM_I).format(bucket=bucket, setting=setting)
+    hint = _HINTS.get(code_of(error), WHO_AM_I).format(bucket=bucket, setting=setting)
     return StoreDenied(message, where=where, hint=hint)
-
-
-def _code(error: ClientError) -> str:
-    return error.response.get("Error", {}).get("Code", "")

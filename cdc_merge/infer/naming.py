@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from cdc_merge.arn import table_name
 from cdc_merge.exports.manifest import FOLDER
 from cdc_merge.infer.entities import Entity
 from cdc_merge.names import snake_case
@@ -36,7 +37,7 @@ def source_name(location: str, table: str | None, tables: Mapping[str, int]) -> 
     `table`: the name or ARN that an export gives, which is best of all. `tables`: those that records name.
     """
     if table is not None:
-        return _short(snake_case(table.rpartition("/")[2])) or "dynamodb"
+        return _short(snake_case(table_name(table))) or "dynamodb"
     folders = [f for f in re.sub(r"^[a-z0-9]+://", "", location).split("/") if f]
     if not location.endswith("/") and len(folders) > 1:
         folders.pop()  # a single file

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,10 +11,9 @@ from cdc_merge.errors import UsageError
 from cdc_merge.exports.finder import fetch_verified, find_export
 from cdc_merge.exports.manifest import FOLDER, SUMMARY, Export, ExportKind
 from cdc_merge.exports.place import Place, folder_url, is_missing_directory, name_of, parent_of
-from cdc_merge.feed.keys import is_data
-from cdc_merge.feed.store import ObjectStore, open_store
+from cdc_merge.feed.listing import list_data
+from cdc_merge.feed.store import open_store
 from cdc_merge.infer.facts import Form
-from cdc_merge.model import ObjectRef
 
 Fetch = Callable[[Path], Path]
 
@@ -60,8 +59,8 @@ def look(path: str, *, listed: Callable[[int], None] = lambda _count: None) -> L
         return _exported(find_export(None, url, source="infer"))
     store = open_store(url if url.startswith("file://") else path)
     refs = []
-    for page in _pages(store):
-        refs += page
+    for page in list_data(store):
+        refs += [ref for ref in page if ref.size]
         listed(len(refs))
     if not refs:
         raise UsageError("there are no objects here", where=path, hint="name a prefix or a directory that has some")
@@ -112,14 +111,3 @@ def _exported(export: Export) -> Location:
         exports=parent_of(folder) if name_of(folder) == FOLDER else None,
         table=export.table_arn,
     )
-
-
-def _pages(store: ObjectStore) -> Iterator[list[ObjectRef]]:
-    """The data objects of a store; not what Firehose could not process."""
-    after: str | None = None
-    while True:
-        page = store.list_page(start_after=after)
-        yield [ref for ref in page.objects if ref.size and is_data(ref.key, store.prefix, size=ref.size)]
-        if page.is_last:
-            return
-        after = page.objects[-1].key

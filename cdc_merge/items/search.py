@@ -21,7 +21,7 @@ from cdc_merge.errors import ObjectChanged, UnreadableObject
 from cdc_merge.feed.chunks import Chunk, ChunkReader, Event, LocalObject, Unframed, Unreadable
 from cdc_merge.feed.compression import open_plain
 from cdc_merge.feed.framing import scan
-from cdc_merge.feed.keys import is_data
+from cdc_merge.feed.listing import list_data
 from cdc_merge.feed.store import ObjectStore
 from cdc_merge.items.key import ItemKey
 from cdc_merge.items.whose import Recognizer, Whose
@@ -37,20 +37,12 @@ def list_objects(
     store: ObjectStore, *, since: datetime | None = None, until: datetime | None = None, with_errors: bool = False
 ) -> list[ObjectRef]:
     """All objects of the feed that were written in that time; `with_errors`: also those in Firehose's error folders."""
-    found: list[ObjectRef] = []
-    last: str | None = None
-    while True:
-        page = store.list_page(start_after=last)
-        found += [
-            ref
-            for ref in page.objects
-            if (with_errors or is_data(ref.key, store.prefix, size=ref.size))
-            and not (since and ref.modified < since)
-            and not (until and ref.modified > until)
-        ]
-        if page.is_last:
-            return found
-        last = page.objects[-1].key
+    return [
+        ref
+        for page in list_data(store, with_errors=with_errors)
+        for ref in page
+        if not (since and ref.modified < since) and not (until and ref.modified > until)
+    ]
 
 
 Progress = Callable[[int, int], None]

@@ -64,11 +64,6 @@ class History:
         table = self._tables["targets"]
         return dict(session.query(f"SELECT target, floor_at FROM {table} WHERE {self._is_of(source)}"))
 
-    def table_arn(self, session: Session, source: str) -> str | None:
-        """Which DynamoDB table the source is, as its records or its exports have said."""
-        rows = session.query(f"SELECT table_arn FROM {self._tables['sources']} WHERE {self._is_of(source)}")
-        return rows[0][0] if rows else None
-
     def estimate(self, session: Session, source: str) -> Estimate | None:
         """The newest estimate of the drift meter."""
         rows = session.query(

@@ -11,6 +11,7 @@ from cdc_merge.exports.manifest import is_table
 from cdc_merge.model import Source
 from cdc_merge.reconcile.plan import Tally
 from cdc_merge.reconcile.snapshot import Items
+from cdc_merge.reconcile.way import REPAIR, Way
 
 _NEWER = "take a newer export: cdc-merge reconcile --request, or --export with a newer one"
 
@@ -24,8 +25,7 @@ class SafetyLimits:
 
     source: Source
     items: Items
-    force: bool = False
-    dry_run: bool = False
+    way: Way = REPAIR
     overridden: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     is_of_another_table: bool = False
@@ -40,7 +40,7 @@ class SafetyLimits:
 
     def _refuse_unless_forced(self, message: str, *, hint: str, target: str | None = None) -> str:
         """Returns what was lifted. Raises Refused."""
-        if not self.force:
+        if not self.way.force:
             raise Refused(message, where=self._where(target), hint=f"{hint}; to reconcile all the same: --force")
         return f"{self._where(target)}: {message}" if target else message
 
@@ -140,7 +140,7 @@ class SafetyLimits:
         )
 
     def _lifted(self, table: str, message: str, *, hint: str) -> Sequence[str]:
-        if self.dry_run and not self.force:  # it is how to see which rows these are
+        if self.way.dry_run and not self.way.force:  # it is how to see which rows these are
             note = f"target {table}: {message}: without --force it will be refused"
             self.notes += [note] if note not in self.notes else []
             return []

@@ -19,13 +19,13 @@ from cdc_merge.errors import (
     UsageError,
 )
 from cdc_merge.exports.finder import find_export
-from cdc_merge.layout import Layout, layout_of
-from cdc_merge.lease import LEASE_SECONDS, Leases, worker_name
-from cdc_merge.ledger import Ledger, SourceState
+from cdc_merge.lease import worker_name
+from cdc_merge.ledger import SourceState
 from cdc_merge.logs import get_logger
 from cdc_merge.merge.plan import MergePlan
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import Settings, Source
+from cdc_merge.open_warehouse import OpenWarehouse
 from cdc_merge.patience import patiently
 from cdc_merge.reconcile.inputs import items_of, requested_items, scanned_items
 from cdc_merge.reconcile.limits import SafetyLimits
@@ -35,9 +35,10 @@ from cdc_merge.reconcile.refill import Refill
 from cdc_merge.reconcile.report import Method, Report
 from cdc_merge.reconcile.snapshot import Items, Progress, take_snapshot
 from cdc_merge.reconcile.transaction import Prepared, Transaction, Turn
+from cdc_merge.reconcile.way import REPAIR, Way
 from cdc_merge.schema.tables import Inspector
 from cdc_merge.stopping import Stop, Stopping
-from cdc_merge.warehouses import Statement, Warehouse, open_warehouse
+from cdc_merge.warehouses import Statement, Warehouse
 
 log = get_logger("cdc_merge.reconcile")
 
@@ -60,17 +61,15 @@ class Reconciler:
         Raises UsageError for an unknown warehouse scheme.
         """
         self._settings = settings
-        self._owns_warehouse = warehouse is None
-        self._warehouse = warehouse or open_warehouse(settings.warehouse)
+        self._opened = opened = OpenWarehouse.of(settings, warehouse)
+        self._warehouse, self._layout = opened.warehouse, opened.layout
+        self._ledger, self._leases = opened.ledger, opened.leases
         self._stop = stop or Stop()
-        if self._owns_warehouse:
+        if opened.is_ours:
             self._stop.when_overdue(self._warehouse.interrupt)
         self._clock = clock
         self._migrate = migrate
         self._progress = progress
-        self._layout: Layout = layout_of(settings, self._warehouse)
-        self._ledger = Ledger(self._layout.metadata, self._warehouse.dialect)
-        self._leases = Leases(self._layout.metadata, self._warehouse.dialect, ttl=LEASE_SECONDS, holder=worker_name())
 
     def reconcile(
         self,
@@ -83,25 +82,24 @@ class Reconciler:
     ) -> Report:
         """Reconcile a source with an export: a path, a URL, an id or an ARN; by default the newest full one.
 
-        `rebuild`: fill new tables, with the columns that the configuration asks for now, and put them in the place of
-        the old ones; changes since then are merged once more where they are needed.
-
-        Raises Refused when a safety limit says no (nothing was touched), UsageError for an unknown source or export,
-        and the errors of stores and warehouses.
+        The rest as Way (way.py) has it. Raises Refused when a safety limit says no (nothing was touched), UsageError
+        for an unknown source or export, and the errors of stores and warehouses.
         """
-        mine = self._source(source)
-        self._prepare(dry_run=dry_run)
-        table = self._table(mine)
+        return self.reconcile_exported(source, export, way=Way(dry_run, force, rebuild))
+
+    def reconcile_exported(self, source: str, export: str | None = None, *, way: Way = REPAIR) -> Report:
+        """The same, for who has a Way."""
+        mine = self._settings.source_named(source)
+        self._prepare(way)
+        table = self.table_of(mine)
         items = items_of(find_export(mine.exports, export, source=mine.name, table=table))
-        return self.reconcile_with(mine, items, dry_run=dry_run, force=force, rebuild=rebuild)
+        return self.reconcile_with(mine, items, way=way)
 
     def reconcile_requested(
         self,
         source: str,
         *,
-        dry_run: bool = False,
-        force: bool = False,
-        rebuild: bool = False,
+        way: Way = REPAIR,
         progress: Callable[[str, str], None] = lambda _arn, _status: None,
     ) -> Report:
         """Ask DynamoDB for an export, wait until it is there, and reconcile with it.
@@ -109,28 +107,26 @@ class Reconciler:
         `progress`: told the export's ARN and status each time it is looked at. Raises as `reconcile` does, and
         UsageError where the table or the place to export to is not known.
         """
-        mine = self._source(source)
-        self._prepare(dry_run=dry_run)
-        items = requested_items(mine, self._known_table(mine), wait=self._wait, progress=progress)
-        return self.reconcile_with(mine, items, dry_run=dry_run, force=force, rebuild=rebuild)
+        mine = self._settings.source_named(source)
+        self._prepare(way)
+        items = requested_items(mine, self.known_table(mine), wait=self._stop.pause, progress=progress)
+        return self.reconcile_with(mine, items, way=way)
 
     def reconcile_scanned(
         self,
         source: str,
         *,
         rate: float | None,
-        dry_run: bool = False,
-        force: bool = False,
-        rebuild: bool = False,
+        way: Way = REPAIR,
         progress: Callable[[int], None] = lambda _items: None,
     ) -> Report:
         """Scan the table, at most `rate` read capacity units a second, and reconcile as of the scan's beginning.
 
         `progress`: told how many items were read. Raises as `reconcile_requested` does.
         """
-        mine = self._source(source)
-        self._prepare(dry_run=dry_run)
-        table = self._known_table(mine)
+        mine = self._settings.source_named(source)
+        self._prepare(way)
+        table = self.known_table(mine)
         with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
             items = scanned_items(
                 mine,
@@ -141,13 +137,9 @@ class Reconciler:
                 check=self._stop.check,
                 progress=progress,
             )
-            return self.reconcile_with(mine, items, dry_run=dry_run, force=force, rebuild=rebuild)
+            return self.reconcile_with(mine, items, way=way)
 
-    def _wait(self, seconds: float) -> None:
-        self._stop.wait(seconds)
-        self._stop.check()
-
-    def _table(self, source: Source) -> str | None:
+    def table_of(self, source: Source) -> str | None:
         """The source's DynamoDB table, as the configuration, its records or an earlier export say."""
         if source.table:
             return source.table
@@ -156,12 +148,13 @@ class Reconciler:
     def _state(self, source: Source) -> SourceState:
         def read() -> SourceState:
             with self._warehouse.session() as session:
-                return self._ledger.state(session, source.name, schema=self._layout.schema)
+                return self._opened.state(session, source.name)
 
-        return patiently(read, source=source.name, wait=self._wait)
+        return patiently(read, source=source.name, wait=self._stop.pause)
 
-    def _known_table(self, source: Source) -> str:
-        if table := self._table(source):
+    def known_table(self, source: Source) -> str:
+        """The same. Raises UsageError if nothing says it."""
+        if table := self.table_of(source):
             return table
         raise UsageError(
             "it is not known which DynamoDB table this is",
@@ -174,38 +167,28 @@ class Reconciler:
         source: Source,
         items: Items,
         *,
-        dry_run: bool = False,
-        force: bool = False,
-        rebuild: bool = False,
+        way: Way = REPAIR,
         turn: Turn | None = None,
     ) -> Report:
         """Reconcile with items from anywhere. `turn`: opens the transaction, for a caller that holds the lease."""
-        if rebuild:
+        if way.rebuild:
             refuse_partial(items)
-        self._prepare(dry_run=dry_run)
+        self._prepare(way)
 
         def attempt() -> Report:
-            return self._attempt(source, items, dry_run=dry_run, force=force, rebuild=rebuild, turn=turn)
+            return self._attempt(source, items, way, turn)
 
         # What is transient is tried again where it happens; moved columns ask for another decoding.
-        return patiently(attempt, source=source.name, wait=self._wait, again=SchemaMoved)
+        return patiently(attempt, source=source.name, wait=self._stop.pause, again=SchemaMoved)
 
     def close(self) -> None:
         """Close the connection, if it was opened here."""
-        if self._owns_warehouse:
-            self._warehouse.close()
+        self._opened.close()
 
-    def _source(self, name: str) -> Source:
-        for source in self._settings.sources:
-            if source.name == name:
-                return source
-        names = ", ".join(s.name for s in self._settings.sources)
-        raise UsageError(f"no source is named {name!r}", hint=f"the configuration has: {names}")
-
-    def _prepare(self, *, dry_run: bool) -> None:
+    def _prepare(self, way: Way) -> None:
         migrator = Migrator(self._warehouse, self._layout.metadata_schema)
 
-        if dry_run and not self._warehouse.is_there():
+        if way.dry_run and not self._warehouse.is_there():
             raise MissingMetadata(
                 "there is no warehouse yet to compare anything with",
                 where=self._warehouse.name,
@@ -214,18 +197,16 @@ class Reconciler:
 
         def prepare() -> None:
             with self._warehouse.session() as session:
-                if self._migrate and not dry_run:
+                if self._migrate and not way.dry_run:
                     migrator.apply(session)
                 else:
                     migrator.require(session)
 
-        patiently(prepare, source="all", wait=self._wait)
+        patiently(prepare, source="all", wait=self._stop.pause)
 
-    def _attempt(
-        self, source: Source, items: Items, *, dry_run: bool, force: bool, rebuild: bool, turn: Turn | None
-    ) -> Report:
+    def _attempt(self, source: Source, items: Items, way: Way, turn: Turn | None) -> Report:
         started_at = self._clock()
-        limits = SafetyLimits(source, items, force=force, dry_run=dry_run)
+        limits = SafetyLimits(source, items, way)
         with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
             state = self._state(source)
             limits.judge_items(now=self._clock(), known_arn=state.table_arn)
@@ -234,16 +215,16 @@ class Reconciler:
 
             def take() -> Prepared:
                 own = Path(tempfile.mkdtemp(dir=folder))  # what a try left half done is in the way of the next
-                return self._take(source, items, state, own, table_arn=table_arn, rebuild=rebuild)
+                return self._take(source, items, state, own, table_arn=table_arn, rebuild=way.rebuild)
 
-            prepared = patiently(take, source=source.name, wait=self._wait, again=StoreUnavailable)
+            prepared = patiently(take, source=source.name, wait=self._stop.pause, again=StoreUnavailable)
             limits.judge_count(prepared.snapshot.items)
             limits.judge_key(is_known=state.key_tags is not None, count=prepared.snapshot.items)
             undertaking = Undertaking(
                 id=uuid.uuid4().hex,
                 source=source.name,
                 export=items.label,
-                method=Method.REBUILD if rebuild else items.method,
+                method=Method.REBUILD if way.rebuild else items.method,
                 as_of=items.as_of,
                 floor=limits.floor,
                 items=prepared.snapshot.items,
@@ -261,13 +242,13 @@ class Reconciler:
                 ledger=self._ledger,
                 clock=self._clock,
                 check=self._stop.check,
-                dry_run=dry_run,
+                dry_run=way.dry_run,
                 turn=turn,
             )
-            findings = patiently(transaction.run, source=source.name, wait=self._wait, never=SchemaMoved)
+            findings = patiently(transaction.run, source=source.name, wait=self._stop.pause, never=SchemaMoved)
         notes = [*limits.notes, *findings.notes]
         if findings.replay_from:
-            notes.append(self._replay(source, findings.replay_from, dry_run=dry_run))
+            notes.append(self._replay(source, findings.replay_from, dry_run=way.dry_run))
         report = Report(
             source=source.name,
             export=items.label,
@@ -276,13 +257,13 @@ class Reconciler:
             floor=limits.floor,
             items=prepared.snapshot.items,
             targets=findings.targets,
-            is_dry_run=dry_run,
+            is_dry_run=way.dry_run,
             tombstones_collected=findings.collected,
             unusable=prepared.snapshot.unusable,
             overridden=tuple(findings.overridden),
             notes=tuple(notes),
         )
-        log.info("reconciled", source=source.name, export=items.label, drifted=report.drifted, dry_run=dry_run)
+        log.info("reconciled", source=source.name, export=items.label, drifted=report.drifted, dry_run=way.dry_run)
         return report
 
     def _take(
@@ -339,7 +320,7 @@ class Reconciler:
             check=self._stop.check,
         )
         try:
-            counts = patiently(refill.run, source=source.name, wait=self._wait)
+            counts = patiently(refill.run, source=source.name, wait=self._stop.pause)
         except (Transient, SourceStopped, Stopping) as error:
             raise CdcMergeError(
                 f"the tables are rebuilt, but newer changes are not all merged once more: {str(error) or 'stopped'}",

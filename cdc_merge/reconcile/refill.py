@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import datetime
-from threading import Lock
 
 from cdc_merge.batching import Waiting
 from cdc_merge.beside import beside_merges
-from cdc_merge.feed.discovery import Discovery
+from cdc_merge.feed.listing import list_data
 from cdc_merge.feed.store import ObjectStore, open_store
+from cdc_merge.held_lease import HeldLease
 from cdc_merge.layout import Layout
-from cdc_merge.lease import LEASE_SECONDS, Lease, Leases, worker_name
+from cdc_merge.lease import Leases, worker_name
 from cdc_merge.ledger import Counts
 from cdc_merge.logs import get_logger
 from cdc_merge.merger import Merger
@@ -43,13 +42,10 @@ class Refill:
         self._since = since
         self._warehouse = warehouse
         self._leases = leases
-        self._clock = clock
         self._check_outside = check
         self._store: ObjectStore = open_store(source.changes)
         self._merged: set[ObjectRef] = set()
-        self._lease: Lease | None = None
-        self._renewed = 0.0
-        self._renewing = Lock()
+        self._held: HeldLease | None = None
         self._merger = Merger(
             source=source,
             store=self._store,
@@ -62,25 +58,23 @@ class Refill:
 
     def run(self) -> Counts:
         """Merge all objects written since. Raises Transient errors, for another try, and SourceStopped ones."""
-        pages = Discovery(self._store, lambda _refs: set(), self._clock).full()
-        mine = ([r for r in page if r.modified >= self._since and r not in self._merged] for page in pages)
+        mine = (
+            [r for r in page if r.modified >= self._since and r not in self._merged] for page in list_data(self._store)
+        )
         waiting = Waiting(mine, self._source.batch)
         with beside_merges(self._warehouse, self._leases, self._source.name) as opening:
-            self._lease, self._renewed = opening.lease, time.monotonic()
+            self._held = HeldLease(self._source.name, self._leases, self._warehouse, opening.lease)
             try:
                 while batch := waiting.take(inflation=self._merger.preparer.inflation):
                     self.counts += self._merger.merge(Job(batch, again=True), [opening.first])
                     self._merged.update(batch)
                     waiting.fill()
             finally:
-                self._lease = None
+                self._held = None
         return self.counts
 
     def _check(self) -> None:
         """Called often while a batch is decoded, from several threads: keeps the lease for as long as that takes."""
         self._check_outside()
-        with self._renewing:
-            if self._lease and time.monotonic() > self._renewed + LEASE_SECONDS / 3:
-                with self._warehouse.session() as session:
-                    self._lease = self._leases.renew(session, self._lease)
-                self._renewed = time.monotonic()
+        if held := self._held:
+            held.renew_in_time()

@@ -153,7 +153,7 @@ class ScheduledReconciles:
                 where=f"source {source.name}",
                 hint="set `exports: s3://bucket/prefix/`",
             )
-        table = self._table()
+        table = self._reconciler.table_of(source)
         try:
             export = self._newest(source.exports, table, last)
         except Refused:
@@ -162,16 +162,13 @@ class ScheduledReconciles:
             export = None  # what is wrong was logged
         if export or not source.reconcile.request:
             return items_of(export) if export else None
-        if table is None:
-            raise UsageError(
-                "it is not known which DynamoDB table to export",
-                where=f"source {source.name}",
-                hint="set the source's `table` to the table's name or ARN",
-            )
+        table = self._reconciler.known_table(source)
         token = self._token(last)
         log.info("export_requested", source=source.name, table=table)
         try:
-            return requested_items(source, table, token=token, wait=self._wait, progress=lambda _arn, _status: None)
+            return requested_items(
+                source, table, token=token, wait=self._stop.pause, progress=lambda _arn, _status: None
+            )
         except CdcMergeError as error:
             if not isinstance(error, Transient):
                 self._requests += 1  # the token would give the same failure again, for hours
@@ -206,16 +203,6 @@ class ScheduledReconciles:
         since = last.finished_at.isoformat() if last else ""
         text = f"cdc-merge {self._source.name} {since} {self._requests}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-    def _table(self) -> str | None:
-        if self._source.table:
-            return self._source.table
-        with self._warehouse.session() as session:
-            return self._history.table_arn(session, self._source.name)
-
-    def _wait(self, seconds: float) -> None:
-        self._stop.wait(seconds)
-        self._stop.check()
 
     def _report(self, error: Exception) -> None:
         name, is_refused = self._source.name, isinstance(error, Refused)

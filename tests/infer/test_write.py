@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cdc_merge.cli import cli
 from cdc_merge.config import load_config
 from cdc_merge.infer.inferrer import Options, infer
 from cdc_merge.infer.proposal import Proposal
 from cdc_merge.infer.write import scalar, write_yaml
 from cdc_merge.model import Source, Template
+from tests.support.commands import invoke
 from tests.support.records import frame, stream_record
 
 ROOT = Path(__file__).parents[2]
@@ -138,12 +137,10 @@ def test_what_was_not_read_is_said(tmp_path: Path) -> None:
 
 def test_the_command_prints_a_configuration_or_the_findings(tmp_path: Path) -> None:
     feed = str(ROOT / "example/firehose/ecommerce")
-    ran = CliRunner().invoke(cli, ["infer", feed, "--warehouse", "postgresql://u@h/d", "--name", "shop"])
-    assert ran.exit_code == 0
+    ran = invoke("infer", feed, "--warehouse", "postgresql://u@h/d", "--name", "shop")
     assert load(ran.stdout, tmp_path).name == "shop"
     assert 'warehouse: "postgresql://u@h/d"' in ran.stdout
-    ran = CliRunner().invoke(cli, ["infer", feed, "--format", "json", "--all"])
-    found = json.loads(ran.stdout)
+    found = json.loads(invoke("infer", feed, "--format", "json", "--all").stdout)
     assert found["read"]["everything"] is True
     assert found["read"]["records"] > found["read"]["items"] > 0
     assert {t["table"] for t in found["tables"]} == {"customers", "orders", "order_items"}
@@ -153,6 +150,4 @@ def test_the_command_prints_a_configuration_or_the_findings(tmp_path: Path) -> N
 
 def test_a_wrong_key_or_place_is_wrong_usage(tmp_path: Path) -> None:
     for arguments in (["--key", "a,b,c"], ["--key", ","], []):
-        ran = CliRunner().invoke(cli, ["infer", str(tmp_path / "missing"), *arguments])
-        assert ran.exit_code == 2
-        assert "hint" in ran.stderr
+        assert "hint" in invoke("infer", str(tmp_path / "missing"), *arguments, exits=2).stderr

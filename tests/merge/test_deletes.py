@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from cdc_merge.model import Condition, Deletes, Expired, Source, Target
-from tests.merge.test_rules import deliver, put, remove, values
+from tests.support.forgetting import forget
 from tests.support.harness import Harness
+from tests.support.merging import deliver, put, remove, values
 from tests.support.records import TTL_IDENTITY, Record
-from tests.test_forget import forget
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 CUSTOMERS = Target("customers", where=(Condition(("Type",), any_of=("Customer",)),))

@@ -3,61 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cdc_merge.errors import SchemaConflict
-from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Mask, Source, Target, Template
+from cdc_merge.model import Column, ColumnType, Evolve, Kind, Mask, Source, Target, Template
 from tests.support.harness import Harness
-from tests.support.records import Record, stream_record
+from tests.support.order_lines import LINES, ORDERS, change, item, lines
 
-T0 = datetime(2026, 1, 1, tzinfo=UTC)
-ORDERS = Target(
-    "orders",
-    where=(Condition(("Type",), any_of=("Order",)),),
-    columns=(Column("status", ("Status",), ColumnType(Kind.TEXT)), Column("items", ("Items",), ColumnType(Kind.JSON))),
-    evolve=Evolve.FREEZE,
-)
-LINES = Target(
-    "lines",
-    where=(Condition(("Type",), any_of=("Order",)),),
-    each=("Items",),
-    columns=(
-        Column("sku", ("Sku",)),
-        Column("quantity", ("Qty",), ColumnType(Kind.INTEGER)),
-        Column("colour", ("Options", "Colour"), ColumnType(Kind.TEXT)),
-        Column("status", ("Status",), ColumnType(Kind.TEXT), of_parent=True),
-        Column("order_id", ("PK",), template=Template(("ORDER#", ""), 0), of_parent=True),
-    ),
-    evolve=Evolve.FREEZE,
-)
 SOURCE = Source("shop", "", ("PK",), (ORDERS, LINES))
 
 
 @pytest.fixture
 def shop(warehouse_url: str, tmp_path: Path) -> Harness:
     return Harness(warehouse_url, SOURCE, tmp_path / "feed")
-
-
-def change(key: str, sequence: int, image: Mapping[str, Any] | None = None) -> Record:
-    whole = None if image is None else {"PK": key, "Type": "Order", **image}
-    return stream_record({"PK": key}, whole, sequence=sequence, at=T0 + timedelta(seconds=sequence))
-
-
-def lines(harness: Harness, table: str = "lines") -> list[tuple[Any, ...]]:
-    return harness.query(
-        f"SELECT order_id, _cdc_index, sku, quantity, colour, status, CAST(_cdc_rescued AS text) "
-        f"FROM {harness.schema}.{table} ORDER BY pk, _cdc_index"
-    )
-
-
-def item(sku: str, quantity: Any = 1, **more: Any) -> dict[str, Any]:
-    return {"Sku": sku, "Qty": quantity, **more}
 
 
 def test_each_element_is_a_row_with_columns_of_its_own_and_of_the_item_around(shop: Harness) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 import sqlglot
@@ -15,38 +13,12 @@ from sqlglot import exp
 from cdc_merge.layout import Layout
 from cdc_merge.merge.plan import Batch, MergePlan
 from cdc_merge.migrate import metadata_names
-from cdc_merge.model import Column, ColumnType, Condition, Deletes, Expired, Kind, Ordering, Target
-from cdc_merge.schema.book import SchemaBook
+from cdc_merge.model import Deletes, Expired, Ordering
 from cdc_merge.schema.opening import open_book
 from cdc_merge.schema.stored import TargetSchema
 from cdc_merge.warehouses import Dialect, Statement
 from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES
-
-GOLDEN = Path(__file__).parent.parent / "golden"
-NOW = datetime(2026, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC)
-KEY = ("PK", "SK")
-
-CUSTOMERS = Target(
-    "customers",
-    where=(Condition(("Type",), any_of=("Customer",)),),
-    columns=(
-        Column("username", ("Username",), ColumnType(Kind.TEXT)),
-        Column("spent", ("TotalSpent",), ColumnType(Kind.NUMERIC, 12, 2)),
-        Column("addresses", ("Addresses",), ColumnType(Kind.JSON)),
-        Column("city", ("Addresses", "Home", "City"), ColumnType(Kind.TEXT)),
-    ),
-)
-ORDERS = Target(
-    "or\"ders'",
-    where=(Condition(("Type",), any_of=("Order",)),),
-    columns=(
-        Column("select", ("select",), ColumnType(Kind.INTEGER)),
-        Column("created_at", ("CreatedAt",), ColumnType(Kind.TIMESTAMP)),
-        Column("paid", ("Paid",), ColumnType(Kind.BOOLEAN)),
-        Column("token", ("Token",), ColumnType(Kind.BINARY)),
-    ),
-)
-
+from tests.support.golden import CUSTOMERS, GOLDEN, KEY, NOW, ORDERS, books
 
 # Not every delete counts for all targets of this source.
 SPARING = (
@@ -55,13 +27,6 @@ SPARING = (
     replace(ORDERS, table="kept", expired=Expired.KEEP),
     replace(CUSTOMERS, table="hard"),
 )
-
-
-def books(dialect: Dialect, *, stored: bool) -> list[SchemaBook]:
-    fresh = [open_book(t, KEY, dialect, None) for t in (CUSTOMERS, ORDERS)]
-    if not stored:
-        return fresh
-    return [open_book(b.target, KEY, dialect, b.schema) for b in fresh]
 
 
 def statements(dialect: Dialect) -> list[Statement]:

@@ -29,11 +29,11 @@ from cdc_merge.model import (
     Target,
 )
 from cdc_merge.planning.preview import Preview, preview
-from tests.merge.test_tables_by_hand import by_hand
-from tests.reconcile.test_verdicts import AS_OF, FLOOR, Export, export, reconcile  # noqa: F401
+from tests.support.forgetting import all_that_is_kept, forget
 from tests.support.harness import Harness
+from tests.support.merging import by_hand
+from tests.support.reconciling import AS_OF, FLOOR, Export, export, reconcile  # noqa: F401
 from tests.support.records import TTL_IDENTITY, Record, stream_record, to_item
-from tests.test_forget import all_that_is_kept, forget
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 CUSTOMERS = Target("customers", where=(Condition(("Type",), any_of=("Customer",)),), has_history=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,13 @@ import pytest
 from cdc_merge.errors import MixedFeed, SchemaConflict, SourceStopped, UnusableFeed
 from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Ordering, Source, Target
 from tests.support.harness import Harness
+from tests.support.merging import T0, deliver, put, remove, values
 from tests.support.records import kinesis_record, stream_record
 
-T0 = datetime(2026, 1, 1, tzinfo=UTC)
 CUSTOMERS = Target("customers", where=(Condition(("Type",), any_of=("Customer",)),))
 ORDERS = Target("orders", where=(Condition(("Type",), any_of=("Order",)),))
 SOURCE = Source("shop", "", ("PK",), (CUSTOMERS, ORDERS))
 ALL = Source("shop", "", ("PK",), (Target("items"),))
-
-
-def put(key: str, sequence: int, **attributes: Any) -> dict[str, Any]:
-    """An upsert of an item."""
-    keys = {"PK": key}
-    return stream_record(keys, {**keys, **attributes}, sequence=sequence, at=T0 + timedelta(seconds=sequence))
-
-
-def remove(key: str, sequence: int) -> dict[str, Any]:
-    return stream_record({"PK": key}, None, sequence=sequence, at=T0 + timedelta(seconds=sequence))
 
 
 @pytest.fixture
@@ -39,16 +29,6 @@ def shop(warehouse_url: str, tmp_path: Path) -> Harness:
 @pytest.fixture
 def items(warehouse_url: str, tmp_path: Path) -> Harness:
     return Harness(warehouse_url, ALL, tmp_path / "feed")
-
-
-def deliver(harness: Harness, *records: dict[str, Any]) -> Any:
-    """One object, one batch."""
-    harness.put_records(records)
-    return harness.run().counts
-
-
-def values(harness: Harness, table: str) -> dict[str, Any]:
-    return {key[0]: landed.item for key, landed in harness.tables()[table].items()}
 
 
 def test_a_late_modify_loses_to_a_newer_row(items: Harness) -> None:

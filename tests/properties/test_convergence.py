@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from cdc_merge.model import Column, Condition, Evolve, Ordering, Source, Target
 from tests.properties.same import assert_same_item
-from tests.support.harness import Harness
+from tests.support.harness import Harness, fresh
 from tests.support.histories import Batches, deliveries, flatten, histories
 from tests.support.model import expected
 
@@ -27,14 +26,6 @@ EVERYTHING = Target("items")
 KEY = ("PK", "SK")
 ONE_TABLE = Source("shop", "", KEY, (EVERYTHING,))
 TWO_TABLES = Source("shop", "", KEY, (CUSTOMERS, ORDERS))
-
-_numbers = itertools.count()
-
-
-def fresh(url: str, source: Source, folder: Path) -> Harness:
-    """A harness with tables and objects of its own in the same database."""
-    number = next(_numbers)
-    return Harness(url, source, folder / f"feed{number}", schema=f"s{number}", metadata=f"m{number}")
 
 
 def check(harness: Harness, batches: Batches) -> None:

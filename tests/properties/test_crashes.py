@@ -12,7 +12,6 @@ from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg2
 import pytest
 
 from cdc_merge.errors import Transient, WarehouseUnavailable
@@ -21,7 +20,8 @@ from tests.properties.story import FIRST, LATER, assert_merged_once, contents, m
 from tests.support.faults import COMMITTED, STAGED, Faults, FaultyWarehouse, start_worker
 from tests.support.harness import Harness
 from tests.support.postgres import PostgresServer
-from tests.support.proxy import Cut, Proxy, proxy_to
+from tests.support.proxy import Cut, proxy_to
+from tests.support.working import after_the_first, end_merges, through
 
 # One statement of each kind, in their order; a new column and a quarantined record are in LATER.
 KINDS = (
@@ -59,14 +59,6 @@ class CutHere(Exception):
 def later(warehouse_url: str, tmp_path: Path) -> Harness:
     """A source whose first batch is merged and whose second one waits."""
     return after_the_first(warehouse_url, tmp_path)
-
-
-def after_the_first(url: str, folder: Path) -> Harness:
-    harness = shop(url, folder)
-    put(harness, FIRST)
-    harness.run()
-    put(harness, LATER)
-    return harness
 
 
 @contextmanager
@@ -247,22 +239,7 @@ def test_a_connection_cut_at_commit_merges_once(postgres_url: str, tmp_path: Pat
     assert_merged_once(harness, FIRST + LATER)
 
 
-def through(proxy: Proxy, url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{proxy.port}")).geturl()
-
-
 # --- the server's side ends ----------------------------------------------------------------------------------
-
-
-def end_merges(url: str) -> None:
-    """End the server's side of every connection that is in a transaction, and wait until it is gone."""
-    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND state = 'idle in transaction' AND pid <> pg_backend_pid()"
-        )
-        assert cursor.fetchall() == [(True,)]
 
 
 @pytest.mark.parametrize("at", ["fence", "insert into orders", "record columns of customers"])

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from cdc_merge.model import Condition, Deletes, Expired, Ordering, Source, Target
 from tests.properties.same import assert_same_item
-from tests.properties.test_convergence import fresh
-from tests.support.harness import Harness
+from tests.support.harness import Harness, fresh
 from tests.support.histories import Batches, deliveries, flatten, histories
 from tests.support.history_model import expected_history
 from tests.support.model import expected

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Ordering, Source, Target
 from cdc_merge.warehouses import open_warehouse
 from tests.properties.same import assert_same_item
-from tests.support.harness import Harness
+from tests.support.harness import Harness, fresh
 from tests.support.histories import BINARY_KEYS, NUMBER_KEYS, Batches, deliveries, flatten, histories
 from tests.support.history_model import expected_history
 from tests.support.model import expected
@@ -33,17 +32,9 @@ KEY = ("PK", "SK")
 ONE_TABLE = Source("shop", "", KEY, (EVERYTHING,))
 TWO_TABLES = Source("shop", "", KEY, (CUSTOMERS, ORDERS, EVERYTHING))
 
-_numbers = itertools.count()
-
 
 class CutHere(Exception):
     """Raised in mid-transaction."""
-
-
-def fresh(url: str, source: Source, folder: Path) -> Harness:
-    """A harness with tables and objects of its own in the same database."""
-    number = next(_numbers)
-    return Harness(url, source, folder / f"feed{number}", schema=f"s{number}", metadata=f"m{number}")
 
 
 def crash(harness: Harness, dice: Random) -> None:

@@ -19,8 +19,8 @@ import pytest
 
 from cdc_merge.errors import WarehouseUnavailable
 from tests.properties.story import FIRST, LATER, assert_merged_once, contents, many, put, shop
-from tests.properties.test_crashes import after_the_first
 from tests.support.harness import Harness
+from tests.support.working import after_the_first
 
 ALLOWED = 10.0  # seconds from the signal to the end
 BOTH = [signal.SIGTERM, signal.SIGINT]

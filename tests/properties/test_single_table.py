@@ -33,18 +33,16 @@ from cdc_merge.model import (
     Template,
 )
 from cdc_merge.schema.stored import TYPE_OF_TAG, TargetSchema
-from tests.properties.test_reconcile import jumbled
 from tests.support.columns_model import TargetModel, WantedRow, has_known_type
 from tests.support.exports import write_export
-from tests.support.harness import Harness, RowKey, TableRow
+from tests.support.harness import Harness, RowKey, TableRow, fresh
 from tests.support.histories import Batches, deliveries, flatten, histories
 from tests.support.model import Change, Expected, Row, elements, expected, find, takes
 from tests.support.reconcile_model import MARGIN, START
 from tests.support.records import Record, kinesis_record, stream_record, to_item
 from tests.support.single_table import KEY, KEYS, every_target, every_value, images, targets
+from tests.support.telling import jumbled
 from tests.support.values_model import DUCKDB, POSTGRES, rescued
-
-_numbers = itertools.count()
 
 Rows = dict[RowKey, tuple[Row, WantedRow]]
 
@@ -74,11 +72,11 @@ def stories(draw: st.DrawFn, ordering: Ordering) -> list[Record]:
     )
 
 
-def fresh(url: str, source: Source, folder: Path) -> Harness:
-    """A harness with tables, objects and, where it is only a file, a database of its own."""
-    number = next(_numbers)
-    url = url.replace("warehouse.duckdb", f"warehouse{number}.duckdb")
-    return Harness(url, source, folder / f"feed{number}", schema=f"s{number}", metadata=f"m{number}")
+def alone(url: str, source: Source, folder: Path) -> Harness:
+    """A harness of its own; where the database is only a file, in one of its own, too."""
+    harness = fresh(url, source, folder)
+    harness.url = url.replace("warehouse.duckdb", f"{harness.schema}.duckdb")
+    return harness
 
 
 def deliver(harness: Harness, batches: Batches) -> None:
@@ -222,7 +220,7 @@ def reconcile(harness: Harness, state: Sequence[Any], seed: int) -> int:
 def test_every_value_is_in_every_kind_of_column_as_the_model_says(
     warehouse_url: str, tmp_path: Path, what: str
 ) -> None:
-    harness = fresh(warehouse_url, Source("shop", "", KEY, every_target()[what]), tmp_path)
+    harness = alone(warehouse_url, Source("shop", "", KEY, every_target()[what]), tmp_path)
     keys = itertools.cycle(itertools.product(("CUSTOMER#a", "x"), ("ORDER#", "007", "-")))
     records = [
         stream_record({"PK": f"{pk}{n}", "SK": sk}, image, sequence=n, at=START)
@@ -240,7 +238,7 @@ def test_an_item_that_becomes_another_entity_leaves_its_former_tables(warehouse_
     lines = Target("lines", where=of("Order"), each=("Items",), columns=sku, evolve=Evolve.FREEZE)
     documents = Target("documents", where=of("Customer"), is_document=True)
     source = Source("shop", "", KEY, (Target("orders", where=of("Order")), lines, documents))
-    harness = fresh(warehouse_url, source, tmp_path)
+    harness = alone(warehouse_url, source, tmp_path)
     keys = [{"PK": f"ORDER#{n}", "SK": "-"} for n in range(4)]
     order = {"Type": "Order", "Items": [{"Sku": "a"}, {"Sku": "b"}]}
     entities = ({"Type": "Customer"}, {"Type": "Uniqueness"}, None, {**order, "Items": "gone"})
@@ -276,7 +274,7 @@ def test_every_row_of_a_single_table_is_as_the_model_says(
         source, history = data.draw(sources()), data.draw(stories(ordering))
         is_lossy = data.draw(st.integers(0, 3)) == 0
         batches = data.draw(deliveries(history, lossy=is_lossy))
-        harness = fresh(warehouse_url, source, tmp_path)
+        harness = alone(warehouse_url, source, tmp_path)
         note(str(harness.directory))
         try:
             deliver(harness, batches)
@@ -319,7 +317,7 @@ def once(typed: Any) -> Any:
 
 
 def merged(url: str, folder: Path, target: Target, *images: dict[str, Any]) -> Harness:
-    harness = fresh(url, Source("shop", "", KEY, (target,), reconcile=ReconcilePolicy(max_delete=1.0)), folder)
+    harness = alone(url, Source("shop", "", KEY, (target,), reconcile=ReconcilePolicy(max_delete=1.0)), folder)
     for number, image in enumerate(images):
         harness.put_records([stream_record({"PK": str(number), "SK": ""}, image, sequence=number, at=START)])
     harness.run()
@@ -337,7 +335,7 @@ def test_the_members_of_a_binary_set_have_one_order_in_a_feed_and_an_export(tmp_
     columns = (Column("tag", (), ColumnType(Kind.BINARY)),)
     target = Target("t", each=("Tags",), columns=columns, evolve=Evolve.FREEZE)
     source = Source("shop", "", KEY, (target,), reconcile=ReconcilePolicy(max_delete=1.0))
-    harness = fresh(f"duckdb:///{tmp_path}/w", source, tmp_path)
+    harness = alone(f"duckdb:///{tmp_path}/w", source, tmp_path)
     image = {"PK": "1", "SK": "", "Tags": {bytes([n]) for n in range(0, 256, 15)}}
     harness.put_records([kinesis_record({"PK": "1", "SK": ""}, image, at=START)])
     harness.run()

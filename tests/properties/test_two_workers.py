@@ -4,62 +4,20 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
-from cdc_merge.errors import CdcMergeError, Transient
+from cdc_merge.errors import Transient
 from cdc_merge.lease import Lease, Leases
 from cdc_merge.preparing import Job
 from cdc_merge.warehouses import Session, Statement, open_warehouse
-from cdc_merge.worker import Worker
 from tests.properties.story import assert_merged_once, change, many, put, shop
 from tests.support.faults import start_worker
-from tests.support.harness import Harness
-from tests.support.records import Record
+from tests.support.working import PATIENCE, deliver_slowly, ledger, running, wait_until
 
 OBJECTS = many(12)
-PATIENCE = 60.0  # seconds until a worker that does not get there fails the test
-
-
-@contextmanager
-def running(harness: Harness, count: int = 2) -> Iterator[list[Worker]]:
-    """Workers that run in threads, until the end of the block."""
-    workers = [harness.worker() for _ in range(count)]
-    with ThreadPoolExecutor(count) as pool:
-        runs = [pool.submit(worker.run) for worker in workers]
-        try:
-            yield workers
-        finally:
-            for worker in workers:
-                worker.stop.request()
-        for run in runs:
-            run.result()
-
-
-def ledger(harness: Harness) -> int:
-    try:
-        ((count,),) = harness.query(f"SELECT count(*) FROM {harness.metadata}.objects")
-    except CdcMergeError:  # not migrated yet, or another process has the file
-        return 0
-    return int(count)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def deliver_slowly(harness: Harness, objects: Sequence[Sequence[Record]]) -> None:
-    for each in objects:
-        put(harness, [each])
-        time.sleep(0.05)
 
 
 def test_two_workers_merge_each_object_once(warehouse_url: str, tmp_path: Path) -> None:
@@ -101,7 +59,7 @@ def test_a_standby_takes_over_when_the_holder_has_stopped(warehouse_url: str, tm
         put(harness, OBJECTS[:4])
         wait_until(lambda: ledger(harness) == 4)
         ((token,),) = harness.query(f"SELECT token FROM {harness.metadata}.leases")
-        (holder,) = [w for w in workers if w.sources[0]._lease and w.sources[0]._lease.token == token]
+        (holder,) = [w for w in workers if w.sources[0].held.lease and w.sources[0].held.lease.token == token]
         holder.stop.request()
         put(harness, OBJECTS[4:])
         wait_until(lambda: ledger(harness) == len(OBJECTS))

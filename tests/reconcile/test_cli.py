@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,15 +10,11 @@ from typing import Any
 
 import duckdb
 import pytest
-from click.testing import CliRunner, Result
 
-from cdc_merge.cli import cli
-from tests.reconcile.test_verdicts import AS_OF, CUSTOMER, FLOOR, MINUTE, ORDER, change, item
+from tests.support.commands import Command
 from tests.support.exports import TABLE_ARN, write_export
+from tests.support.reconciling import AS_OF, CUSTOMER, FLOOR, MINUTE, ORDER, change, item
 from tests.support.records import frame, to_item
-from tests.test_cli import unchanged_process
-
-__all__ = ["unchanged_process"]  # a fixture for all tests here
 
 CONFIG = """
 warehouse: duckdb:///warehouse.duckdb
@@ -45,21 +40,12 @@ COUNTS = ["equal", "missing", "extra", "different", "newer", "repaired"]
 
 
 @dataclass(frozen=True)
-class Command:
+class Shops(Command):
     """A folder with a configuration, a feed and exports."""
 
-    folder: Path
-
-    def __call__(self, *arguments: str, exits: int = 0) -> Result:
-        result = CliRunner().invoke(cli, [*arguments, "--config", str(self.folder / "cdc-merge.yaml")])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == exits, result.output
-        return result
-
-    def json(self, *arguments: str, exits: int = 0) -> Any:
-        """The one document on standard output."""
-        return json.loads(self(*arguments, "--format", "json", exits=exits).stdout)
+    @property
+    def folder(self) -> Path:
+        return self.config.parent
 
     def export(
         self, items: Sequence[Mapping[str, Any]] = ITEMS, *, of: str = "shop", as_of: datetime = AS_OF, **options: Any
@@ -75,7 +61,7 @@ class Command:
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
+def command(tmp_path: Path) -> Shops:
     """The shop has drifted from ITEMS: a customer each is equal, different and extra, and an order is missing."""
     (tmp_path / "cdc-merge.yaml").write_text(CONFIG)
     for source in ("shop", "kiosk"):
@@ -83,12 +69,12 @@ def command(tmp_path: Path) -> Command:
         (tmp_path / "exports" / source).mkdir(parents=True)
     records = [change("equal", 1, CUSTOMER), change("different", 2, CUSTOMER), change("extra", 3, CUSTOMER)]
     (tmp_path / "feed" / "shop" / "1").write_bytes(frame(records))
-    command = Command(tmp_path)
+    command = Shops(tmp_path / "cdc-merge.yaml")
     command("run", "--once", "-q")
     return command
 
 
-def test_the_document_is_as_promised(command: Command) -> None:
+def test_the_document_is_as_promised(command: Shops) -> None:
     folder = command.export()
 
     document = command.json("reconcile", "--source", "shop")
@@ -109,7 +95,7 @@ def test_the_document_is_as_promised(command: Command) -> None:
     assert command.rows("orders") == {"o1"}
 
 
-def test_people_are_told_what_had_drifted_and_how(command: Command) -> None:
+def test_people_are_told_what_had_drifted_and_how(command: Shops) -> None:
     folder = command.export()
 
     text = command("reconcile", "--source", "shop").stdout
@@ -126,7 +112,7 @@ def test_people_are_told_what_had_drifted_and_how(command: Command) -> None:
     assert "dry run" not in text
 
 
-def test_a_dry_run_that_finds_drift_exits_4_and_writes_nothing(command: Command) -> None:
+def test_a_dry_run_that_finds_drift_exits_4_and_writes_nothing(command: Shops) -> None:
     command.export()
     before = command.file()
 
@@ -139,14 +125,14 @@ def test_a_dry_run_that_finds_drift_exits_4_and_writes_nothing(command: Command)
     assert command.file() == before
 
 
-def test_a_dry_run_after_a_repair_exits_0(command: Command) -> None:
+def test_a_dry_run_after_a_repair_exits_0(command: Shops) -> None:
     command.export()
     command("reconcile", "--source", "shop")
     document = command.json("reconcile", "--source", "shop", "--dry-run")
     assert [document["targets"]["customers"][name] for name in COUNTS] == [2, 0, 0, 0, 0, 0]
 
 
-def test_too_many_deletes_are_refused_with_exit_3_shown_by_a_dry_run_and_forced(command: Command) -> None:
+def test_too_many_deletes_are_refused_with_exit_3_shown_by_a_dry_run_and_forced(command: Shops) -> None:
     command.export(ITEMS[2:])
 
     refusal = command("reconcile", "--source", "shop", exits=3)
@@ -164,7 +150,7 @@ def test_too_many_deletes_are_refused_with_exit_3_shown_by_a_dry_run_and_forced(
     assert command.rows("customers") == set()
 
 
-def test_several_sources_are_reconciled_one_after_the_other(command: Command) -> None:
+def test_several_sources_are_reconciled_one_after_the_other(command: Shops) -> None:
     command.export()
     command.export(KIOSK, of="kiosk", table_arn=TABLE_ARN + "-kiosk")
 
@@ -176,7 +162,7 @@ def test_several_sources_are_reconciled_one_after_the_other(command: Command) ->
     assert text.index("shop: 3 items") < text.index("kiosk: 1 items")
 
 
-def test_a_source_that_is_refused_hides_nothing_of_the_others(command: Command) -> None:
+def test_a_source_that_is_refused_hides_nothing_of_the_others(command: Shops) -> None:
     command.export()
     damaged = command.export(KIOSK, of="kiosk", table_arn=TABLE_ARN + "-kiosk")
     (Path(damaged) / "manifest-files.json").write_text("")
@@ -187,7 +173,7 @@ def test_a_source_that_is_refused_hides_nothing_of_the_others(command: Command) 
     assert command.rows("customers")
 
 
-def test_drift_of_any_source_makes_a_dry_run_exit_4(command: Command) -> None:
+def test_drift_of_any_source_makes_a_dry_run_exit_4(command: Shops) -> None:
     command.export()
     command.export(KIOSK, of="kiosk")
     command("reconcile", "--source", "shop")
@@ -199,7 +185,7 @@ def test_drift_of_any_source_makes_a_dry_run_exit_4(command: Command) -> None:
 # --- which export --------------------------------------------------------------------------------------------
 
 
-def test_an_export_is_named_by_path_url_id_or_arn(command: Command) -> None:
+def test_an_export_is_named_by_path_url_id_or_arn(command: Shops) -> None:
     older = command.export(ITEMS[:2], as_of=AS_OF - 10 * MINUTE)
     command.export()
     arn = f"{TABLE_ARN}/export/{older.name}"
@@ -210,7 +196,7 @@ def test_an_export_is_named_by_path_url_id_or_arn(command: Command) -> None:
         assert document["items"] == 2
 
 
-def test_the_newest_complete_export_of_the_table_is_taken_without_a_name(command: Command) -> None:
+def test_the_newest_complete_export_of_the_table_is_taken_without_a_name(command: Shops) -> None:
     command.export(as_of=AS_OF - 10 * MINUTE)
     newest = command.export()
     unfinished = command.export(ITEMS[:1], as_of=AS_OF + 10 * MINUTE)
@@ -223,7 +209,7 @@ def test_the_newest_complete_export_of_the_table_is_taken_without_a_name(command
         assert document["export"] == f"file://{newest}"
 
 
-def test_an_export_is_refused_with_exit_3(command: Command) -> None:
+def test_an_export_is_refused_with_exit_3(command: Shops) -> None:
     before = command.file()
     soon = datetime.now(UTC) + timedelta(days=1)
     unfinished = command.export(as_of=AS_OF + MINUTE)
@@ -258,14 +244,14 @@ def test_an_export_is_refused_with_exit_3(command: Command) -> None:
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
 )
-def test_wrong_usage_exits_2(command: Command, arguments: list[str], says: str) -> None:
+def test_wrong_usage_exits_2(command: Shops, arguments: list[str], says: str) -> None:
     before = command.file()
     result = command("reconcile", *arguments, exits=2)
     assert says in result.stderr
     assert command.file() == before
 
 
-def test_without_a_place_for_exports_one_must_be_named(command: Command) -> None:
+def test_without_a_place_for_exports_one_must_be_named(command: Shops) -> None:
     path = command.folder / "cdc-merge.yaml"
     path.write_text(CONFIG.replace("    exports: exports/shop/\n", ""))
     folder = command.export()
@@ -273,7 +259,7 @@ def test_without_a_place_for_exports_one_must_be_named(command: Command) -> None
     command("reconcile", "--source", "shop", "--export", str(folder))
 
 
-def test_a_dry_run_makes_no_file(command: Command) -> None:
+def test_a_dry_run_makes_no_file(command: Shops) -> None:
     command.export()
     file = command.folder / "warehouse.duckdb"
     file.unlink()
@@ -284,7 +270,7 @@ def test_a_dry_run_makes_no_file(command: Command) -> None:
     assert not file.exists()
 
 
-def test_keys_do_not_command_the_terminal(command: Command) -> None:
+def test_keys_do_not_command_the_terminal(command: Shops) -> None:
     command.export([to_item({"PK": "evil\x1b]0;owned\x07\nt: equal", **CUSTOMER})])
     shown = command("reconcile", "--source", "shop", "--dry-run", exits=4).stdout
     assert "\x1b" not in shown

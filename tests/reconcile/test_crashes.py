@@ -24,16 +24,15 @@ from cdc_merge.preparing import Job
 from cdc_merge.warehouses import Observer, Warehouse, open_warehouse
 from tests.properties.same import assert_same_item
 from tests.properties.story import contents, many, put
-from tests.properties.test_crashes import end_merges, through
-from tests.properties.test_two_workers import deliver_slowly, ledger, running, wait_until
-from tests.reconcile.test_verdicts import AS_OF, CUSTOMER, MINUTE, ORDER, SOURCE, T0, change, counts, item
 from tests.support.exports import TypedItem, write_export
 from tests.support.faults import COMMITTED, Faults, FaultyWarehouse, start_reconcile, start_worker
 from tests.support.harness import Harness
 from tests.support.model import expected
 from tests.support.proxy import Cut, proxy_to
 from tests.support.reconcile_model import ModelWarehouse
+from tests.support.reconciling import AS_OF, CUSTOMER, MINUTE, ORDER, SOURCE, T0, change, counts, item
 from tests.support.records import Record
+from tests.support.working import deliver_slowly, end_merges, ledger, running, through, wait_until
 
 RECORDS = [
     change("equal", 1, CUSTOMER),

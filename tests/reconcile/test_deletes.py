@@ -9,10 +9,8 @@ import pytest
 
 from cdc_merge.errors import Refused
 from cdc_merge.model import Condition, Deletes, Expired, ReconcilePolicy, Source, Target
-from tests.reconcile.test_verdicts import AS_OF, FLOOR, MINUTE, Export, change, counts, export, item, reconcile
 from tests.support.harness import Harness
-
-__all__ = ["export"]
+from tests.support.reconciling import AS_OF, FLOOR, MINUTE, Export, change, counts, item, reconcile
 
 CUSTOMERS = Target("customers", where=(Condition(("Type",), any_of=("Customer",)),))
 SOFT = replace(CUSTOMERS, deletes=Deletes.SOFT)

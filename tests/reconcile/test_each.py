@@ -9,9 +9,9 @@ import pytest
 
 from cdc_merge.exports.manifest import ExportKind
 from cdc_merge.model import Column, ColumnType, Kind, ReconcilePolicy, Source, Target
-from tests.merge.test_each import LINES, ORDERS, T0, change, item, lines
-from tests.reconcile.test_verdicts import AS_OF, FLOOR, Export, counts, export, reconcile  # noqa: F401
 from tests.support.harness import Harness
+from tests.support.order_lines import LINES, ORDERS, T0, change, item, lines
+from tests.support.reconciling import AS_OF, FLOOR, Export, counts, reconcile
 from tests.support.records import to_item
 
 SOURCE = Source("shop", "", ("PK",), (ORDERS, LINES), reconcile=ReconcilePolicy(max_delete=1.0))
@@ -26,7 +26,7 @@ def order(key: str, *elements: object) -> dict[str, object]:
     return to_item({"PK": key, "Type": "Order", "Items": list(elements)})
 
 
-def test_elements_are_compared_one_by_one_and_repaired(shop: Harness, export: Export) -> None:  # noqa: F811
+def test_elements_are_compared_one_by_one_and_repaired(shop: Harness, export: Export) -> None:
     shop.put_records(
         [
             change("ORDER#1", 1, {"Items": [item("a"), item("b"), item("c")]}),
@@ -47,6 +47,13 @@ def test_elements_are_compared_one_by_one_and_repaired(shop: Harness, export: Ex
 
     assert counts(report, "lines") == (2, 2, 2, 1, 0, 5)
     assert report.targets["lines"].columns == {"sku": 1}
+    assert {(s.verdict, s.key) for s in report.targets["lines"].samples} == {
+        ("extra", ("ORDER#1", "2")),
+        ("different", ("ORDER#1", "1")),
+        ("missing", ("ORDER#3", "1")),
+        ("missing", ("ORDER#4", "0")),
+        ("extra", ("ORDER#2", "0")),
+    }
     assert [(o, i, sku) for o, i, sku, *_ in lines(shop)] == [
         ("1", 0, "a"),
         ("1", 1, "B"),
@@ -57,7 +64,7 @@ def test_elements_are_compared_one_by_one_and_repaired(shop: Harness, export: Ex
     assert counts(reconcile(shop, folder), "lines") == (5, 0, 0, 0, 0, 0)
 
 
-def test_items_that_changed_since_are_left_alone_with_all_their_elements(shop: Harness, export: Export) -> None:  # noqa: F811
+def test_items_that_changed_since_are_left_alone_with_all_their_elements(shop: Harness, export: Export) -> None:
     late = change("ORDER#1", 9, {"Items": [item("new"), item("newer")]})
     late["dynamodb"]["ApproximateCreationDateTime"] = int((AS_OF - timedelta(seconds=5)).timestamp())
     shop.put_records([late])
@@ -69,7 +76,7 @@ def test_items_that_changed_since_are_left_alone_with_all_their_elements(shop: H
     assert [row[2] for row in lines(shop)] == ["new", "newer"]
 
 
-def test_the_feed_replaces_elements_from_an_export_together(shop: Harness, export: Export) -> None:  # noqa: F811
+def test_the_feed_replaces_elements_from_an_export_together(shop: Harness, export: Export) -> None:
     reconcile(shop, export([order("ORDER#1", item("a"), item("b"))]))
     later = change("ORDER#1", 9, {"Items": [item("c")]})
     later["dynamodb"]["ApproximateCreationDateTime"] = int((AS_OF + timedelta(minutes=1)).timestamp())
@@ -79,7 +86,7 @@ def test_the_feed_replaces_elements_from_an_export_together(shop: Harness, expor
     assert [row[2] for row in lines(shop)] == ["c"]
 
 
-def test_an_incremental_export_takes_elements_away_that_are_gone(shop: Harness, export: Export) -> None:  # noqa: F811
+def test_an_incremental_export_takes_elements_away_that_are_gone(shop: Harness, export: Export) -> None:
     reconcile(shop, export([order("ORDER#1", item("a"), item("b")), order("ORDER#2", item("c"))]))
     key = to_item({"PK": "ORDER#1"})
     micros = int((AS_OF + timedelta(minutes=3)).timestamp() * 1e6)
@@ -97,7 +104,7 @@ def test_an_incremental_export_takes_elements_away_that_are_gone(shop: Harness, 
     assert [row[2] for row in lines(shop)] == ["A", "c"]
 
 
-def test_elements_survive_a_rebuild(shop: Harness, export: Export) -> None:  # noqa: F811
+def test_elements_survive_a_rebuild(shop: Harness, export: Export) -> None:
     late = change("ORDER#2", 9, {"Items": [item("new"), item("newer")]})
     late["dynamodb"]["ApproximateCreationDateTime"] = int((AS_OF - timedelta(seconds=5)).timestamp())
     shop.put_records([change("ORDER#1", 1, {"Items": [item("x")]}), late])
@@ -114,7 +121,7 @@ def test_elements_survive_a_rebuild(shop: Harness, export: Export) -> None:  # n
     assert T0 < FLOOR
 
 
-def test_the_keys_of_map_entries_are_compared(warehouse_url: str, tmp_path: Path, export: Export) -> None:  # noqa: F811
+def test_the_keys_of_map_entries_are_compared(warehouse_url: str, tmp_path: Path, export: Export) -> None:
     target = Target("entries", each=("L",), columns=(Column("q", ("q",), ColumnType(Kind.INTEGER)),))
     shop = Harness(
         warehouse_url, Source("shop", "", ("PK",), (target,), reconcile=ReconcilePolicy()), tmp_path / "feed"

@@ -18,7 +18,7 @@ from cdc_merge.reconcile.report import Method
 from cdc_merge.schema.stored import TargetSchema
 from cdc_merge.warehouses import Dialect, Row, Statement
 from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES
-from tests.merge.test_golden import GOLDEN, KEY, NOW, books
+from tests.support.golden import GOLDEN, KEY, NOW, books
 
 FLOOR = datetime(2026, 1, 2, 3, tzinfo=UTC)
 TALLIES: dict[str, Row] = {

@@ -19,9 +19,9 @@ from cdc_merge.exports.manifest import ExportFormat, ExportKind
 from cdc_merge.model import ReconcilePolicy
 from cdc_merge.reconcile.report import Method
 from tests.properties.story import contents
-from tests.reconcile.test_verdicts import CUSTOMER, MINUTE, ORDER, SOURCE, T0, change, counts, item, keys, reconcile
 from tests.support.exports import change_manifest, write_export, write_manifest
 from tests.support.harness import Harness
+from tests.support.reconciling import CUSTOMER, MINUTE, ORDER, SOURCE, T0, change, counts, item, keys, reconcile
 from tests.support.records import to_item
 
 FIRST = T0 + 60 * MINUTE  # as of the full export

@@ -21,10 +21,10 @@ from cdc_merge.errors import Refused
 from cdc_merge.exports.manifest import ExportKind
 from cdc_merge.model import ReconcilePolicy, Source, Target
 from tests.properties.story import contents
-from tests.reconcile.test_verdicts import AS_OF, CUSTOMER, MINUTE, ORDER, SOURCE, T0, change, item
 from tests.support.exports import TABLE_ARN, change_manifest, write_export, write_manifest
 from tests.support.harness import Harness
 from tests.support.postgres import PostgresServer, drop_database, fresh_database
+from tests.support.reconciling import AS_OF, CUSTOMER, MINUTE, ORDER, SOURCE, T0, change, item
 from tests.support.records import stream_record
 
 OTHER_ARN = TABLE_ARN.replace("table/ecommerce", "table/other")

@@ -12,8 +12,8 @@ from cdc_merge import Reconciler, Report
 from cdc_merge.model import ReconcilePolicy, Source, Target
 from cdc_merge.warehouses import open_warehouse
 from tests.properties.story import contents
-from tests.reconcile.test_rebuild import Export, change, columns, counts, export, rows  # noqa: F401
 from tests.support.harness import Harness
+from tests.support.rebuilding import Export, change, columns, counts, export, rows  # noqa: F401
 
 SOURCE = Source("shop", "", ("PK",), (Target("orders"),), reconcile=ReconcilePolicy(max_delete=1.0))
 # `City` is new, `same` is not: it has no attribute that is new.

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from cdc_merge.model import Source, Target
-from tests.reconcile.test_verdicts import (
+from tests.support.exports import write_export
+from tests.support.harness import Harness
+from tests.support.reconciling import (
     AS_OF,
     CUSTOMER,
     FLOOR,
@@ -23,8 +25,6 @@ from tests.reconcile.test_verdicts import (
     keys,
     reconcile,
 )
-from tests.support.exports import write_export
-from tests.support.harness import Harness
 from tests.support.records import Record, stream_record
 
 CUSTOMERS_ONLY = replace(SOURCE, targets=SOURCE.targets[:1])

@@ -9,7 +9,8 @@ import pytest
 
 from cdc_merge.errors import Refused
 from cdc_merge.model import Column, ColumnType, Kind, ReconcilePolicy, Source, Target
-from tests.reconcile.test_rebuild import (  # noqa: F401
+from tests.support.harness import Harness
+from tests.support.rebuilding import (  # noqa: F401
     BEFORE,
     METADATA,
     Export,
@@ -22,7 +23,6 @@ from tests.reconcile.test_rebuild import (  # noqa: F401
     rows,
     wants,
 )
-from tests.support.harness import Harness
 
 SOURCE = Source("shop", "", ("PK",), (BEFORE,), reconcile=ReconcilePolicy(max_delete=0.5))
 ONE = {"a": image(1)}

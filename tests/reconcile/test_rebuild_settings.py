@@ -9,18 +9,9 @@ import pytest
 from cdc_merge.errors import Refused
 from cdc_merge.reconcile.hangings import is_named
 from tests.properties.story import contents
-from tests.reconcile.test_rebuild import (  # noqa: F401
-    AFTER,
-    EXPORTED,
-    Export,
-    execute,
-    export,
-    merged,
-    rebuild,
-    shop,
-    wants,
-)
+from tests.reconcile.test_rebuild import shop  # noqa: F401
 from tests.support.harness import Harness
+from tests.support.rebuilding import AFTER, EXPORTED, Export, execute, export, merged, rebuild, wants  # noqa: F401
 
 SETTINGS = """
 SELECT a.attname, a.attstattarget, a.attstorage, a.attcompression, a.attoptions, pg_get_expr(f.adbin, f.adrelid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,29 +22,53 @@ class Version:
     item: Mapping[str, Any] | None
 
 
-def expected_history(deliveries: Iterable[Mapping[str, Any]], source: Source, target: Target) -> list[Version]:
-    """What the history of a target holds after these records were delivered, in any order, any number of times."""
-    found = []
-    for changes in expected(deliveries, source).changes.values():
-        if could_take(target, changes[0].keys, source.key):
-            found += _versions(changes, target)
+@dataclass(frozen=True)
+class Repair:
+    """What a reconcile made of a row, as of its floor: `item`, or None where the row was extra."""
+
+    key: Key
+    at: datetime
+    item: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class _Event:
+    position: str
+    at: datetime | None
+    item: Mapping[str, Any] | None  # None: whatever happened, the item is not in the target
+
+
+def expected_history(
+    deliveries: Iterable[Mapping[str, Any]], source: Source, target: Target, *, repairs: Iterable[Repair] = ()
+) -> list[Version]:
+    """What the history of a target holds after these records were delivered, in any order, any number of times.
+
+    `repairs`: what reconciles did to the target, in their order.
+    """
+    events = {
+        key: [_event(change, target) for change in changes]
+        for key, changes in expected(deliveries, source).changes.items()
+        if could_take(target, changes[0].keys, source.key)
+    }
+    for repair in repairs:
+        of_key = events.setdefault(repair.key, [])
+        earlier = [place for place, event in enumerate(of_key) if event.at is not None and event.at <= repair.at]
+        of_key.insert(max(earlier, default=-1) + 1, _Event("", repair.at, repair.item))
+    found = [version for key, of_key in events.items() for version in _versions(key, of_key)]
     return sorted(found, key=lambda v: (v.key, v.position.encode()))
 
 
-def _versions(changes: tuple[Change, ...], target: Target) -> list[Version]:
-    kept: list[tuple[Change, Mapping[str, Any] | None]] = []
-    is_in = False
-    for change in changes:
-        taken = change.image is not None and takes(target, change.image)
-        if taken:
-            assert change.image is not None
-            item = plain_item(change.image, change.base64_layers)
-            kept.append((change, {name: value for name, value in item.items() if value is not None}))
-        elif is_in:
-            kept.append((change, None))
-        is_in = taken
-    ends = [*(change.changed_at for change, _ in kept[1:]), None]
-    return [
-        Version(change.key, change.position, change.changed_at, end, item)
-        for (change, item), end in zip(kept, ends, strict=False)
-    ]
+def _event(change: Change, target: Target) -> _Event:
+    item = None
+    if change.image is not None and takes(target, change.image):
+        plain = plain_item(change.image, change.base64_layers)
+        item = {name: value for name, value in plain.items() if value is not None}
+    return _Event(change.position, change.changed_at, item)
+
+
+def _versions(key: Key, events: Sequence[_Event]) -> list[Version]:
+    """Each version, and of what is none only the first that follows one."""
+    before = [None, *events[:-1]]
+    kept = [e for e, last in zip(events, before, strict=True) if e.item is not None or (last and last.item is not None)]
+    ends = [*(event.at for event in kept[1:]), None]
+    return [Version(key, e.position, e.at, end, e.item) for e, end in zip(kept, ends, strict=False)]

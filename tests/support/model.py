@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -77,10 +77,10 @@ def expected(
     tombstones: dict[Key, str] = {}
     for key, history in histories.items():
         last = history[-1]
-        open_targets = [t for t in source.targets if not _is_below(last, floors.get(t.table))]
+        open_targets = [t for t in source.targets if not is_below(last, floors.get(t.table))]
         takers = [t for t in open_targets if last.image is not None and takes(t, last.image)]
         for target in source.targets:
-            row = _row([c for c in history if not _is_below(c, floors.get(target.table))], target)
+            row = row_after(None, [c for c in history if not is_below(c, floors.get(target.table))], target)
             if row is not None:
                 tables[target.table][key] = row
         is_conceivable = any(could_take(target, last.keys, source.key) for target in source.targets)
@@ -89,16 +89,20 @@ def expected(
     return Expected(tables, tombstones, histories)
 
 
-def _row(history: list[Change], target: Target) -> Row | None:
-    """What the changes of a key, in order, make of it in a target."""
-    counting = [c for c in history if not _is_void(c, target)]
+def row_after(row: Row | None, changes: Sequence[Change], target: Target) -> Row | None:
+    """What becomes of a target's row of a key by changes that come after it, in order."""
+    counting = [c for c in changes if not _is_void(c, target)]
+    if not counting:
+        return row
     taken = [c for c in counting if c.image is not None and takes(target, c.image)]
-    if not taken or (target.deletes is not Deletes.SOFT and taken[-1] is not counting[-1]):
+    is_gone = not taken or taken[-1] is not counting[-1]
+    if is_gone and target.deletes is not Deletes.SOFT:
         return None
-    newest = taken[-1]
-    assert newest.image is not None
-    deleted_at = None if newest is counting[-1] else counting[-1].changed_at
-    return Row(newest.position, newest.changed_at, plain_item(newest.image, newest.base64_layers), deleted_at)
+    if taken:
+        newest = taken[-1]
+        assert newest.image is not None
+        row = Row(newest.position, newest.changed_at, plain_item(newest.image, newest.base64_layers))
+    return replace(row, deleted_at=counting[-1].changed_at) if row and is_gone else row
 
 
 def _is_void(change: Change, target: Target) -> bool:
@@ -255,7 +259,8 @@ def _change(record: Mapping[str, Any], source: Source) -> Change | None:
     return Change(key, position, at, keys, image, layers, is_expiry)
 
 
-def _is_below(change: Change, floor: datetime | None) -> bool:
+def is_below(change: Change, floor: datetime | None) -> bool:
+    """Whether a floor makes the change stale."""
     return floor is not None and change.changed_at is not None and change.changed_at <= floor
 
 

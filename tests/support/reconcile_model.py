@@ -11,8 +11,9 @@ from typing import Any
 
 from cdc_merge.errors import Refused
 from cdc_merge.model import Ordering, Source, Target
+from tests.support.history_model import Version
 from tests.support.model import Change, Key, Row, Typed, could_take, expected, key_text, plain_item, takes
-from tests.support.records import Record, kinesis_record, stream_record, to_item
+from tests.support.records import TTL_IDENTITY, Record, kinesis_record, stream_record, to_item
 
 FROM_EXPORT = ""  # the position of rows that came from an export
 MARGIN = timedelta(minutes=2)
@@ -103,6 +104,21 @@ class ModelWarehouse:
 
     def _tombstone(self, key: Key) -> list[Row | Tombstone]:
         return [self.tombstones[key]] if key in self.tombstones else []
+
+    def history(self, target: Target) -> list[Version]:
+        raise NotImplementedError("this model keeps no histories")
+
+    # --- by hand -----------------------------------------------------------------------------------------
+
+    def alterable(self, as_of: datetime) -> list[tuple[str, Key]]:
+        """The rows that somebody may change, right before a reconcile as of this time: any."""
+        return [(table, key) for table, rows in self.tables.items() for key in rows]
+
+    def alter(self, table: str, key: Key, row: Row | None) -> None:
+        """Change a row by hand, or delete it."""
+        del self.tables[table][key]
+        if row is not None:
+            self.tables[table][key] = row
 
     # --- reconcile ---------------------------------------------------------------------------------------
 
@@ -248,14 +264,20 @@ def random_story(
     keys: Sequence[Image],
     image: Callable[[Random], Image],
     ordering: Ordering = Ordering.SEQUENCE,
+    min_changes: int = 2,
     max_changes: int = 10,
     max_reconciles: int = 3,
+    together: float = 0.5,
+    expiring: float = 0.0,
 ) -> Story:
     """Items that come, change, go and come back; a feed that loses, delays and repeats; exports of random times.
 
+    `together`: how likely what is delivered next is in the same batch. `expiring`: the share of what goes that time
+    to live takes.
+
     The first of `keys` is there from the start on and for good, so that no export is empty.
     """
-    events = _events(random, keys, image, ordering, random.randint(2, max_changes))
+    events = _events(random, keys, image, ordering, random.randint(min_changes, max_changes), expiring)
     story = Story(events, ())
     due: list[tuple[datetime, float, Record | Reconcile]] = []
     for event in events:
@@ -271,7 +293,7 @@ def random_story(
         last = steps[-1] if steps else None
         if isinstance(what, Reconcile):
             steps.append(what)
-        elif isinstance(last, Deliver) and dice < 0.5:
+        elif isinstance(last, Deliver) and dice < together:
             steps[-1] = Deliver((*last.records, what))
         else:
             steps.append(Deliver((what,)))
@@ -279,7 +301,12 @@ def random_story(
 
 
 def _events(
-    random: Random, keys: Sequence[Image], image: Callable[[Random], Image], ordering: Ordering, count: int
+    random: Random,
+    keys: Sequence[Image],
+    image: Callable[[Random], Image],
+    ordering: Ordering,
+    count: int,
+    expiring: float,
 ) -> tuple[Event, ...]:
     events: list[Event] = []
     alive: dict[int, Image] = {}
@@ -296,6 +323,8 @@ def _events(
         else:
             event_id = f"00000000-0000-4000-8000-{number:012d}"
             record = kinesis_record(keys[which], new, old_image=old, at=at, event_id=event_id)
+        if new is None and expiring and random.random() < expiring:
+            record["userIdentity"] = TTL_IDENTITY
         events.append(Event(at, keys[which], new, record))
         at += timedelta(seconds=random.choice(STEPS))
     return tuple(events)

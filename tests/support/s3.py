@@ -39,6 +39,16 @@ def moto_s3() -> Iterator[MotoS3]:
     server.start()
     host, port = server.get_host_and_port()
     endpoint = f"http://{host.replace('0.0.0.0', '127.0.0.1')}:{port}"
+    try:
+        with s3_environment(endpoint):
+            yield MotoS3(endpoint, boto3.session.Session().client("s3"))
+    finally:
+        server.stop()
+
+
+@contextmanager
+def s3_environment(endpoint: str) -> Iterator[None]:
+    """Set AWS_ENDPOINT_URL and fake credentials for the time of the block."""
     before = dict(os.environ)
     os.environ.update(
         AWS_ENDPOINT_URL=endpoint,
@@ -52,12 +62,11 @@ def moto_s3() -> Iterator[MotoS3]:
     for name in _UNSET:
         os.environ.pop(name, None)
     try:
-        yield MotoS3(endpoint, boto3.session.Session().client("s3"))
+        yield
     finally:
         for name in set(os.environ) - set(before):
             del os.environ[name]
         os.environ.update(before)
-        server.stop()
 
 
 def count_requests(client: S3Client) -> Callable[[], dict[str, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from random import Random
@@ -13,7 +13,7 @@ import pytest
 
 from cdc_merge.errors import Refused
 from cdc_merge.model import Condition, Ordering, Source, Target
-from tests.support.model import Change, Key, Row, Typed, expected, plain_item, takes
+from tests.support.model import Change, Row, Typed, expected, plain_item, takes
 from tests.support.reconcile_model import (
     MARGIN,
     REPAIRED,
@@ -23,13 +23,13 @@ from tests.support.reconcile_model import (
     Rule,
     Story,
     Tombstone,
-    Verdict,
     Verdicts,
     is_same,
     key_of,
     random_story,
 )
 from tests.support.records import Record, stream_record, to_item
+from tests.support.told import Told, plain
 
 CUSTOMERS = Target("customers", where=(Condition(("Type",), any_of=("Customer",)),))
 ORDERS = Target("orders", where=(Condition(("Type",), any_of=("Order", "Return")),))
@@ -54,45 +54,6 @@ def stories(number: int = STORIES) -> Iterator[tuple[Random, Story]]:
 def story_of(seed: int) -> Story:
     random = Random(seed)
     return random_story(random, keys=KEYS, image=image, ordering=random.choice(list(Ordering)))
-
-
-@dataclass
-class Told:
-    """What tables must be, told from what was delivered and exported; it knows no positions of rows, no tombstones."""
-
-    source: Source
-    records: list[Record] = field(default_factory=list)
-    exports: dict[str, Reconcile] = field(default_factory=dict)  # by table, the last one
-
-    @property
-    def newest(self) -> dict[Key, Change]:
-        """Of each key the newest change that was delivered."""
-        return {key: history[-1] for key, history in expected(self.records, self.source).changes.items()}
-
-    def table(self, target: Target) -> dict[Key, dict[str, Any]]:
-        """The newest change above the floor, else what the last export says."""
-        export = self.exports.get(target.table)
-        images: dict[Key, Typed | None] = {}
-        if export:
-            images |= {key_of(item, self.source): item for item in export.items}
-        for key, change in self.newest.items():
-            if not export or is_above(change, export.as_of):
-                images[key] = change.image
-        return {key: plain_item(i) for key, i in images.items() if i is not None and takes(target, i)}
-
-    def verdicts(self, target: Target, export: Reconcile) -> dict[Verdict, set[Key]]:
-        rows = self.table(target)
-        wanted = {key_of(item, self.source): plain_item(item) for item in export.items if takes(target, item)}
-        found: dict[Verdict, set[Key]] = {verdict: set() for verdict in Verdict}
-        newest = self.newest
-        for key in rows.keys() | wanted.keys():
-            if key in newest and is_above(newest[key], export.as_of):
-                found[Verdict.NEWER].add(key)
-            elif key not in rows or key not in wanted:
-                found[Verdict.MISSING if key in wanted else Verdict.EXTRA].add(key)
-            else:
-                found[Verdict.EQUAL if is_same(rows[key], wanted[key]) else Verdict.DIFFERENT].add(key)
-        return found
 
 
 def is_above(change: Change, as_of: datetime) -> bool:
@@ -123,21 +84,18 @@ class Teller:
 
     def deliver(self, step: Deliver) -> None:
         self.model.merge(step.records)
-        self.told.records += step.records
+        self.told.merge(step.records)
 
     def reconcile(self, step: Reconcile, tables: Collection[str] | None = None) -> None:
-        chosen = [t for t in self.told.source.targets if tables is None or t.table in tables]
-        wanted = {t.table: self.told.verdicts(t, step) for t in chosen}
+        wanted = self.told.reconcile(step.items, as_of=step.as_of, tables=tables)
         assert self.model.reconcile(step.items, as_of=step.as_of, tables=tables) == wanted
-        self.told.exports |= {t.table: step for t in chosen}
 
     def is_too_old(self, step: Reconcile) -> bool:
-        return any(step.as_of < export.as_of for export in self.told.exports.values())
+        return any(step.as_of - MARGIN < floor for floor in self.told.floors.values())
 
     def check_tables(self) -> None:
-        for target in self.told.source.targets:
-            rows = {key: row.attributes for key, row in self.model.tables[target.table].items()}
-            assert is_same(rows, self.told.table(target)), target.table
+        for table, rows in self.told.tables.items():
+            assert is_same(plain(self.model.tables[table]), plain(rows)), table
 
 
 def state(model: ModelWarehouse) -> object:
@@ -213,7 +171,7 @@ def test_a_target_added_later_is_complete_after_a_reconcile_and_a_replay(alone: 
         teller.model = replace(teller.model, source=BY_TYPE)
         teller.told.source = BY_TYPE
         teller.model.reconcile(export.items, as_of=export.as_of, tables=["orders"] if alone else None)
-        teller.told.exports |= {t.table: export for t in ((ORDERS,) if alone else BY_TYPE.targets)}
+        teller.told.reconcile(export.items, as_of=export.as_of, tables=["orders"] if alone else None)
         again = [r for r in teller.told.records if is_above(change_of(r), export.as_of)]
         random.shuffle(again)
         teller.model.merge(again)

@@ -8,7 +8,7 @@ SELECT
 {% for key in target.keys %}
     v.k{{ loop.index0 }},
 {% endfor %}
-    {% if target.is_each %}coalesce(v.place, -1) AS place,
+    {% if target.is_each %}v.place,
     {% endif %}v.differing,
     CASE
         WHEN v.verdict = 'missing' AND d.k0 IS NOT NULL THEN 'insert_after_delete_lost'

@@ -10,7 +10,7 @@ WITH suspects AS (
 {% for key in target.keys %}
         coalesce(t.k{{ loop.index0 }}, s.k{{ loop.index0 }}) AS k{{ loop.index0 }},
 {% endfor %}
-        {% if target.is_each %}s.place, {% endif %}w.k0 IS NOT NULL AS is_newer
+        {% if target.is_each %}coalesce(t._cdc_index, s.place) AS place, {% endif %}w.k0 IS NOT NULL AS is_newer
     FROM (
         SELECT {% for key in target.keys %}{{ key.staged }} AS k{{ loop.index0 }}, {% endfor %}r.n, {% if target.is_each %}r.element_place AS place, {% endif %}{{ staged_hash }} AS h
         FROM _cdc_keys AS s
@@ -79,7 +79,7 @@ WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
 {% else %}
 SELECT
     s.n AS n,
-    {% if target.is_each %}s.element_place AS place,
+    {% if target.is_each %}coalesce(t._cdc_index, s.element_place) AS place,
     {% endif %}t._cdc_row AS address,
 {% for key in target.keys %}
     coalesce(t.{{ key.name }}, s.k{{ loop.index0 }}) AS k{{ loop.index0 }},

@@ -1,0 +1,91 @@
+"""The newest change of each key by one query of DuckDB, as an expert writes it by hand: nothing of ours is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import duckdb
+
+from bench.checks import Digest, digest
+from bench.child import Step, Watch
+from bench.feed import COLUMNS
+from cdc_merge.model import Column, Kind
+
+HOME = ("StreetAddress", "City", "PostalCode", "Country")
+NAMES = ("pk", "sk", *(column.name for column in COLUMNS))
+
+_ADDRESSES = f"STRUCT(M STRUCT(Home STRUCT(M STRUCT({', '.join(f'{part} STRUCT(S VARCHAR)' for part in HOME)}))))"
+
+
+def newest(paths: Sequence[Path | str]) -> str:
+    """SELECT of pk, sk, all of COLUMNS, the sequence number, and whether the item is removed."""
+    image = ", ".join(f'"{c.path[0]}" {_struct(c)}' for c in COLUMNS)
+    keys = "STRUCT(PK STRUCT(S VARCHAR), SK STRUCT(S VARCHAR))"
+    change = f"STRUCT(Keys {keys}, NewImage STRUCT({image}), SequenceNumber VARCHAR)"
+    listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
+    values = ", ".join(f"{_value(column)} AS {column.name}" for column in COLUMNS)
+    return f"""
+        SELECT d.Keys.PK.S AS pk, d.Keys.SK.S AS sk, {values},
+            CAST(d.SequenceNumber AS HUGEINT) AS sequence, eventName = 'REMOVE' AS removed
+        FROM (
+            SELECT eventName, dynamodb AS d
+            FROM read_json([{listed}], format = 'newline_delimited',
+                columns = {{eventName: 'VARCHAR', dynamodb: '{change}'}})
+        )
+        QUALIFY row_number() OVER (PARTITION BY pk, sk ORDER BY sequence DESC) = 1
+    """
+
+
+def digest_after(loads: Sequence[Sequence[Path | str]]) -> Digest:
+    """What `digest` must say of a table with all of COLUMNS after these loads."""
+    each = " UNION ALL ".join(f"({newest(paths)})" for paths in loads)
+    names = ", ".join(NAMES)
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        return digest(
+            connection,
+            f"""(
+                SELECT {names} FROM (
+                    SELECT * FROM ({each}) QUALIFY row_number() OVER (PARTITION BY pk, sk ORDER BY sequence DESC) = 1
+                ) WHERE NOT removed
+            )""",
+            COLUMNS,
+        )
+
+
+def decode_by_sql(*, paths: list[str]) -> dict[str, Step]:
+    """The query into a table in memory, with all of the machine's memory and cores."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET preserve_insertion_order = false")
+        watch = Watch()
+        connection.execute(f"CREATE TABLE newest AS {newest(paths)}")
+        step = watch.step()
+        (keys, rows) = connection.execute("SELECT count(*), count(*) FILTER (NOT removed) FROM newest").fetchone() or ()
+        found = digest(connection, "(SELECT * FROM newest WHERE NOT removed)", COLUMNS)
+    return {"decode": Step(step.seconds, step.cpu, counts={"keys": keys, "rows": rows, "digest": found[1]})}
+
+
+def _struct(column: Column) -> str:
+    kind = column.type.kind if column.type else Kind.TEXT
+    if kind is Kind.JSON:
+        return _ADDRESSES
+    return "STRUCT(N VARCHAR)" if kind in (Kind.INTEGER, Kind.NUMERIC) else "STRUCT(S VARCHAR)"
+
+
+def _value(column: Column) -> str:
+    attribute = f'd.NewImage."{column.path[0]}"'
+    assert column.type is not None
+    if column.type.kind is Kind.JSON:
+        parts = ", ".join(f"'{part}': {attribute}.M.Home.M.{part}.S" for part in HOME)
+        return f"CASE WHEN {attribute} IS NOT NULL THEN to_json({{'Home': {{{parts}}}}}) END"
+    return {
+        Kind.TEXT: f"{attribute}.S",
+        Kind.TIMESTAMP: f"CAST({attribute}.S AS TIMESTAMPTZ)",
+        Kind.INTEGER: f"CAST({attribute}.N AS BIGINT)",
+        Kind.NUMERIC: f"CAST({attribute}.N AS DECIMAL(12, 2))",
+    }[column.type.kind]
+
+
+PROBES: dict[str, Callable[..., dict[str, Step]]] = {"decode_by_sql": decode_by_sql}

@@ -1,0 +1,57 @@
+"""A warehouse that is open for a configuration, with what is asked of its metadata tables."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from cdc_merge.layout import Layout, layout_of
+from cdc_merge.lease import LEASE_SECONDS, Leases, worker_name
+from cdc_merge.ledger import Ledger, SourceState
+from cdc_merge.migrate import Migrator
+from cdc_merge.model import Settings
+from cdc_merge.warehouses import Dialect, Observer, Session, Warehouse, open_warehouse
+
+
+@dataclass(frozen=True)
+class OpenWarehouse:
+    """`is_ours`: it was opened here, and is closed here."""
+
+    warehouse: Warehouse
+    layout: Layout
+    ledger: Ledger
+    leases: Leases
+    is_ours: bool
+
+    @staticmethod
+    def of(
+        settings: Settings, warehouse: Warehouse | None = None, *, observer: Observer | None = None
+    ) -> OpenWarehouse:
+        """The warehouse given, which stays open, or that of the settings. Raises UsageError for an unknown scheme."""
+        opened = warehouse or open_warehouse(settings.warehouse, observer=observer)
+        layout = layout_of(settings, opened)
+        return OpenWarehouse(
+            warehouse=opened,
+            layout=layout,
+            ledger=Ledger(layout.metadata, opened.dialect),
+            leases=Leases(layout.metadata, opened.dialect, ttl=LEASE_SECONDS, holder=worker_name()),
+            is_ours=warehouse is None,
+        )
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.warehouse.dialect
+
+    def session(self) -> AbstractContextManager[Session]:
+        """As the warehouse's."""
+        return self.warehouse.session()
+
+    def state(self, session: Session, source: str) -> SourceState:
+        """What is known of a source. Raises MissingMetadata where it cannot be asked for."""
+        Migrator(self.warehouse, self.layout.metadata_schema).require(session)
+        return self.ledger.state(session, source, schema=self.layout.schema)
+
+    def close(self) -> None:
+        """Close the connection, if it was opened here."""
+        if self.is_ours:
+            self.warehouse.close()

@@ -1,0 +1,64 @@
+"""The measures of the feed run, what they decode is right, and requests follow what is new."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.by_sql import digest_after
+from bench.feed import shop, shop_as
+from bench.figures import Options
+from bench.measures import MEASURES
+from tests.support.benches import here
+
+RECORDS = 400
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def options(data: Path) -> Options:
+    return Options(
+        records=RECORDS,
+        repeat=1,
+        latency_times=2,
+        merged_objects=15_000,
+        data=data,
+        judge=False,
+        say=lambda _line: None,
+        probe=here,
+    )
+
+
+def test_decoding_gives_the_rows_of_a_query_by_hand_whatever_the_objects_are_like(options: Options) -> None:
+    *figures, against_floor = MEASURES["decode"](options)
+    assert len(figures) == 4 and against_floor.baseline == "read_ndjson_objects"
+    typed = [figure for figure in figures if figure.case.startswith("typed")]
+    assert len({figure.counts["digest"] for figure in typed}) == 1 and typed[0].counts["records"] == RECORDS
+
+
+def test_the_other_forms_of_a_feed_have_the_same_changes(data: Path) -> None:
+    feed = shop(RECORDS, below=data)
+    plain = shop_as(RECORDS, codec="none", below=data)
+    assert digest_after([feed.first]) == digest_after([plain])
+
+
+def test_a_poll_makes_as_many_requests_for_ten_times_the_merged_objects(options: Options) -> None:
+    _, few, few_new, start, many, many_new = MEASURES["poll"](replace(options, judge=True))
+    assert start.counts["requests"] == start.baseline_counts["requests"] == 15
+    assert few.counts["requests"] <= many.counts["requests"] < 7 and many.is_met
+    assert many_new.counts["requests"] == few_new.counts["requests"]
+
+
+def test_the_cost_of_a_million_changes_is_counted_on_both_engines(options: Options) -> None:
+    figures = MEASURES["cost"](options)
+    assert {figure.case.split(",")[0] for figure in figures} == {"DuckDB", "Postgres"}
+    for figure in figures:
+        # Eight objects of a feed, and one page that lists them.
+        assert figure.counts["requests"] == figure.baseline_counts["requests"] == 9 * 1_000_000 / RECORDS
+        assert min(figure.counts[name] for name in ("statements", "transactions", "staged_bytes", "fetched_bytes")) > 0
