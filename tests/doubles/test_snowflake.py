@@ -238,5 +238,9 @@ def test_the_load_history_forgets_after_64_days() -> None:
     assert not history.is_skipped("b", "e1", late, now=late, take_uncertain=False)
 
 
+def test_counting_no_rows_gives_zero(session: Session) -> None:
+    assert do(session, "CREATE TABLE t (a NUMBER)", "SELECT count_if(a > 1) FROM t") == [(0,)]
+
+
 def test_create_schema_makes_it_the_current_one(session: Session) -> None:
     assert do(session, "CREATE SCHEMA other", "SELECT CURRENT_SCHEMA()") == [("OTHER",)]

@@ -45,6 +45,13 @@ def regexp_replace(expression: exp.Expression) -> exp.Expression:
     return exp.Anonymous(this="regexp_replace", expressions=parts)
 
 
+def count_if(expression: exp.Expression) -> exp.Expression:
+    """COUNT_IF of no rows is 0; the engine says NULL."""
+    if isinstance(expression, exp.CountIf):
+        return exp.Coalesce(this=expression.copy(), expressions=[exp.Literal.number(0)])
+    return expression
+
+
 def to_json(expression: exp.Expression) -> exp.Expression:
     """TO_JSON as the text that a VARIANT is kept as."""
     return exp.cast(expression.this, "VARCHAR") if isinstance(expression, exp.JSONFormat) else expression
