@@ -17,7 +17,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tests.doubles.snowflake.strict import StrictConnection, StrictSnow
 
@@ -72,21 +71,14 @@ routes = [
 ]
 
 
-class PromptProtocol(H11Protocol):
-    """Acknowledges at once: the driver sends head and body apart, and the kernel would wait 40 ms in between."""
-
-    def data_received(self, data: bytes) -> None:
-        if hasattr(socket, "TCP_QUICKACK"):  # https://man7.org/linux/man-pages/man7/tcp.7.html
-            self.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        super().data_received(data)
-
-
 def serve() -> None:
     with socket.socket() as listening:
+        # An answer's head and body are written apart, and the kernel would hold the body back for 40 ms.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         print(f"port {listening.getsockname()[1]}", flush=True)
-        config = uvicorn.Config(Starlette(routes=routes), http=PromptProtocol, log_level="critical", lifespan="off")
+        config = uvicorn.Config(Starlette(routes=routes), log_level="critical", lifespan="off")
         asyncio.run(uvicorn.Server(config).serve([listening]))
 
 
