@@ -7,12 +7,11 @@ from pathlib import Path
 
 import duckdb
 
-from bench.checks import Digest, digest
+from bench.checks import HOME, Digest, digest, value_by_hand
 from bench.child import Step, Watch
 from bench.feed import COLUMNS
 from cdc_merge.model import Column, Kind
 
-HOME = ("StreetAddress", "City", "PostalCode", "Country")
 NAMES = ("pk", "sk", *(column.name for column in COLUMNS))
 
 _ADDRESSES = f"STRUCT(M STRUCT(Home STRUCT(M STRUCT({', '.join(f'{part} STRUCT(S VARCHAR)' for part in HOME)}))))"
@@ -24,7 +23,7 @@ def newest(paths: Sequence[Path | str]) -> str:
     keys = "STRUCT(PK STRUCT(S VARCHAR), SK STRUCT(S VARCHAR))"
     change = f"STRUCT(Keys {keys}, NewImage STRUCT({image}), SequenceNumber VARCHAR)"
     listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
-    values = ", ".join(f"{_value(column)} AS {column.name}" for column in COLUMNS)
+    values = ", ".join(f"{value_by_hand(column, 'd.NewImage')} AS {column.name}" for column in COLUMNS)
     return f"""
         SELECT d.Keys.PK.S AS pk, d.Keys.SK.S AS sk, {values},
             CAST(d.SequenceNumber AS HUGEINT) AS sequence, eventName = 'REMOVE' AS removed
@@ -72,20 +71,6 @@ def _struct(column: Column) -> str:
     if kind is Kind.JSON:
         return _ADDRESSES
     return "STRUCT(N VARCHAR)" if kind in (Kind.INTEGER, Kind.NUMERIC) else "STRUCT(S VARCHAR)"
-
-
-def _value(column: Column) -> str:
-    attribute = f'd.NewImage."{column.path[0]}"'
-    assert column.type is not None
-    if column.type.kind is Kind.JSON:
-        parts = ", ".join(f"'{part}': {attribute}.M.Home.M.{part}.S" for part in HOME)
-        return f"CASE WHEN {attribute} IS NOT NULL THEN to_json({{'Home': {{{parts}}}}}) END"
-    return {
-        Kind.TEXT: f"{attribute}.S",
-        Kind.TIMESTAMP: f"CAST({attribute}.S AS TIMESTAMPTZ)",
-        Kind.INTEGER: f"CAST({attribute}.N AS BIGINT)",
-        Kind.NUMERIC: f"CAST({attribute}.N AS DECIMAL(12, 2))",
-    }[column.type.kind]
 
 
 PROBES: dict[str, Callable[..., dict[str, Step]]] = {"decode_by_sql": decode_by_sql}

@@ -25,9 +25,9 @@ _MEMORY = "256MB"  # the check may not be what needs the most memory
 _NOTHING = "'∅'"
 
 # By hand and with nothing of ours: what the table must hold after an export was read.
-_HOME = ("StreetAddress", "City", "PostalCode", "Country")
+HOME = ("StreetAddress", "City", "PostalCode", "Country")
 _ITEM = {name: {"S": "VARCHAR", "N": "VARCHAR"} for name in ("PK", "SK", *(str(c.path[0]) for c in COLUMNS))} | {
-    "Addresses": {"M": {"Home": {"M": {name: {"S": "VARCHAR"} for name in _HOME}}}}
+    "Addresses": {"M": {"Home": {"M": {name: {"S": "VARCHAR"} for name in HOME}}}}
 }
 _LINE = json.dumps({"Item": _ITEM})
 
@@ -67,7 +67,7 @@ def digest(connection: Any, relation: str, columns: Sequence[Column], *, key: Se
 
 def digest_of_export(files: Sequence[Path | str]) -> Digest:
     """What `digest` must say of a table with all of COLUMNS after these files were read into it."""
-    values = ", ".join(_by_hand(column) for column in COLUMNS)
+    values = ", ".join(f"{value_by_hand(column, 'i')} AS {column.name}" for column in COLUMNS)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET memory_limit = '2GB'")
@@ -89,7 +89,7 @@ def require(what: str, found: object, expected: object) -> None:
 def _texts(column: Column) -> list[str]:
     kind = column.type.kind if column.type else Kind.TEXT
     if kind is Kind.JSON:
-        return [f"coalesce({column.name}->'Home'->>'{part}', {_NOTHING})" for part in _HOME]
+        return [f"coalesce({column.name}->'Home'->>'{part}', {_NOTHING})" for part in HOME]
     return [_text(column.name, kind)]
 
 
@@ -98,16 +98,16 @@ def _text(name: str, kind: Kind) -> str:
     return f"coalesce(CAST({value} AS varchar), {_NOTHING})"
 
 
-def _by_hand(column: Column) -> str:
-    attribute = f'i."{column.path[0]}"'
+def value_by_hand(column: Column, image: str) -> str:
+    """The value of one of COLUMNS, as DuckDB's SQL, from an image that is a struct."""
+    attribute = f'{image}."{column.path[0]}"'
     assert column.type is not None
     if column.type.kind is Kind.JSON:
-        parts = ", ".join(f"'{part}': {attribute}.M.Home.M.\"{part}\".S" for part in _HOME)
-        return f"to_json({{'Home': {{{parts}}}}}) AS {column.name}"
-    value = {
+        parts = ", ".join(f"'{part}': {attribute}.M.Home.M.\"{part}\".S" for part in HOME)
+        return f"CASE WHEN {attribute} IS NOT NULL THEN to_json({{'Home': {{{parts}}}}}) END"
+    return {
         Kind.TEXT: f"{attribute}.S",
         Kind.TIMESTAMP: f"CAST({attribute}.S AS TIMESTAMPTZ)",
         Kind.INTEGER: f"CAST({attribute}.N AS BIGINT)",
         Kind.NUMERIC: f"CAST({attribute}.N AS DECIMAL(12, 2))",
     }[column.type.kind]
-    return f"{value} AS {column.name}"

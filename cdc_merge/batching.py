@@ -13,6 +13,7 @@ class Waiting:
     def __init__(self, pages: Iterable[Sequence[ObjectRef]], limits: BatchLimits) -> None:
         self._pages = iter(pages)
         self._limits = limits
+        self._most = limits.objects
         self._found: list[ObjectRef] = []
         self.fill()
 
@@ -33,10 +34,15 @@ class Waiting:
         `inflation`: uncompressed bytes for a stored one; a guess, from the batches before.
         """
         size, count = 0.0, 0
-        for ref in self._found[: self._limits.objects]:
+        for ref in self._found[: self._most]:
             size += ref.size * inflation
             if count and size > self._limits.bytes:
                 break
             count += 1
         batch, self._found = tuple(self._found[:count]), self._found[count:]
         return batch
+
+    def give_back(self, refs: Sequence[ObjectRef]) -> None:
+        """Objects that were too much for one batch: they come first again, and from now on half as many at a time."""
+        self._found = [*refs, *self._found]
+        self._most = max(1, len(refs) // 2)

@@ -25,6 +25,11 @@ class CdcMergeError(Exception):
         return f"{text}\n  hint: {self.hint}" if self.hint else text
 
 
+def how_to_install(extra: str) -> str:
+    """The hint for a library that comes with an extra of the package."""
+    return f"pip install 'cdc-merge[{extra}]', or in a clone of the repository: pip install '.[{extra}]'"
+
+
 # --- reaction: stop before doing anything; the user mends the command or the file -----------------------
 
 
@@ -118,6 +123,10 @@ class WarehouseRefused(SourceStopped):
 
 class DecodingFailed(SourceStopped):
     """Decoding met with something nobody foresaw, or has too little memory or disk; the log has the traceback."""
+
+
+class BatchTooLarge(SourceStopped):
+    """A batch does not fit the memory it may use; a smaller one may, and one of a single object is for a person."""
 
 
 class MissingMetadata(SourceStopped):

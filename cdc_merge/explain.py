@@ -54,6 +54,13 @@ class Explanation:
     bytes: int
     troubles: dict[str, str]
 
+    @property
+    def found_anything(self) -> bool:
+        """Whether anything is known of the item, in the objects or in the warehouse."""
+        standing = self.standing
+        noted = any(t.noted for t in self.tables)
+        return bool(self.changes or self.quarantined or standing.rows or standing.tombstone or self.versions or noted)
+
     def as_dict(self) -> dict[str, object]:
         standing = self.standing
         tombstone = standing.tombstone
@@ -90,6 +97,7 @@ class Explanation:
             "out_of": list(fate.out_of),
             "became": fate.became.value,
             "why": fate.why,
+            "doubtful": change.is_doubtful,
             "by": None if fate.by is None else fate.by + 1,
         }
 

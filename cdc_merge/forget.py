@@ -24,6 +24,7 @@ from cdc_merge.model import Settings
 from cdc_merge.open_warehouse import OpenWarehouse
 from cdc_merge.patience import patiently
 from cdc_merge.warehouses import Session, Statement, Warehouse
+from cdc_merge.words import count
 
 _PORTION = 500  # quarantined records erased by one statement
 
@@ -57,7 +58,7 @@ class Holdings:
 
     def words(self) -> list[str]:
         """What would be erased, a line each."""
-        found = [f"{table}: {count} row{'s' * (count != 1)}" for table, count in self.rows.items()]
+        found = [f"{table}: {count(rows, 'row')}" for table, rows in self.rows.items()]
         found += ["tombstone: 1"] if self.tombstone else []
         found += [f"quarantine: {self.quarantined}"] if self.quarantined else []
         return found or ["nothing of it is in the warehouse"]
@@ -65,7 +66,8 @@ class Holdings:
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What was erased, and what is not ours to erase. `rows` by table; `quarantined`: ids of entries.
+    """What was erased, and what is not ours to erase. `rows` by table; `quarantined`: ids of entries; `samples`: of
+    reconciles; `misfits`: samples of values that did not fit.
 
     `kept_position`: of the tombstone that stays on request. `doubtful`: entries that may be of the item, left alone.
     """
@@ -75,6 +77,7 @@ class Forgotten:
     tombstone: bool
     quarantined: tuple[str, ...]
     samples: int
+    misfits: int
     kept_position: str | None
     doubtful: tuple[str, ...]
     held: tuple[Held, ...]
@@ -83,7 +86,11 @@ class Forgotten:
 
     @property
     def found_anything(self) -> bool:
-        return bool(self.rows or self.tombstone or self.quarantined or self.samples or self.doubtful or self.held)
+        return self.erased_anything or bool(self.doubtful or self.held)
+
+    @property
+    def erased_anything(self) -> bool:
+        return bool(self.rows or self.tombstone or self.quarantined or self.samples or self.misfits)
 
     def as_dict(self) -> dict[str, object]:
         return {
@@ -93,6 +100,7 @@ class Forgotten:
                 "tombstone": self.tombstone,
                 "quarantine": list(self.quarantined),
                 "samples": self.samples,
+                "misfits": self.misfits,
             },
             "kept_position": self.kept_position,
             "doubtful": list(self.doubtful),
@@ -120,12 +128,13 @@ class _Erased:
     quarantined: list[str] = field(default_factory=list)
     doubtful: list[str] = field(default_factory=list)
     samples: int = 0
+    misfits: int = 0
     kept_position: str | None = None
 
     @property
     def has_found(self) -> bool:
         """Whether there was more than a tombstone."""
-        return bool(self.rows or self.quarantined or self.samples)
+        return bool(self.rows or self.quarantined or self.samples or self.misfits)
 
 
 class Forgetter:
@@ -199,6 +208,7 @@ class Forgetter:
             tombstone=erased.tombstone,
             quarantined=tuple(erased.quarantined),
             samples=erased.samples,
+            misfits=erased.misfits,
             kept_position=erased.kept_position,
             doubtful=tuple(erased.doubtful),
             held=holdings.held,
@@ -269,7 +279,7 @@ class Forgetter:
             sql = reader.say("update_details", id=reconciliation, target=target, details=text)
             yield Statement("forget samples", sql)
         if misfits := reader.misfits(query):
-            erased.samples += len(misfits)
+            erased.misfits = len(misfits)
             yield Statement("forget misfits", reader.say("erase_misfits", key=reader.key_document))
         last = max(known, key=lambda t: t.position, default=None)
         if keep_tombstone and last and last.position and reader.is_storable:

@@ -17,6 +17,9 @@ from cdc_merge.warehouses import Dialect, Session
 
 OUTCOMES = ("applied", "superseded", "stale", "ignored", "quarantined")
 
+READABLE_SINCE = 2
+"""The migration after which `Ledger.state` can be asked."""
+
 
 @dataclass(frozen=True)
 class SourceState:

@@ -10,7 +10,7 @@ from pathlib import Path
 from cdc_merge.ahead import Ahead
 from cdc_merge.batching import Waiting
 from cdc_merge.clock import utc_now
-from cdc_merge.errors import LeaseLost, SchemaMoved
+from cdc_merge.errors import BatchTooLarge, LeaseLost, SchemaMoved
 from cdc_merge.feed.discovery import Discovery
 from cdc_merge.feed.store import ObjectStore, open_store
 from cdc_merge.held_lease import HeldLease
@@ -170,7 +170,15 @@ class SourceWorker:
                     self._insist_on_lease()
                     begin_next()
                 waiting.fill()  # here, for in the midst of a merge is no time to list objects
-                job, prepared = ahead.take()
+                coming = ahead.job
+                try:
+                    job, prepared = ahead.take()
+                except BatchTooLarge as error:
+                    if coming is None or len(coming.refs) == 1:
+                        raise
+                    log.warning("batch_halved", source=self.source.name, objects=len(coming.refs), why=error.message)
+                    waiting.give_back(coming.refs)
+                    continue
                 self._metrics.backlog(self.source.name, len(job.refs) + len(waiting))
                 may_overlap = self._overlaps and not prepared.teaches
                 counts = self._merge_prepared(job, prepared, begin_next if may_overlap else None)

@@ -1,24 +1,22 @@
-"""Gathers what `status` and `check` tell: how fresh each source is, what waits, and what stands in the way."""
+"""Gathers what `status` tells: how fresh each source is, what waits, and what has become of the records."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cdc_merge.blanks import Blank, blanks
 from cdc_merge.clock import utc_now
-from cdc_merge.errors import CdcMergeError, SchemaConflict
 from cdc_merge.feed.discovery import Discovery
-from cdc_merge.feed.store import ObjectStore, open_store
+from cdc_merge.feed.store import open_store
 from cdc_merge.layout import Layout
 from cdc_merge.ledger import Ledger, SourceState
-from cdc_merge.migrate import Migrator
-from cdc_merge.model import ObjectRef, Settings, Source
+from cdc_merge.model import ObjectRef, Source
 from cdc_merge.quarantine import Quarantine
 from cdc_merge.reconcile.estimate import Estimate
 from cdc_merge.reconcile.history import Drift, History
-from cdc_merge.schema.tables import Inspector
-from cdc_merge.warehouses import Dialect, Session, Warehouse
+from cdc_merge.warehouses import Session, Warehouse
 
 _TOTALS = ("records", "applied", "superseded", "stale", "ignored", "quarantined")
 
@@ -72,6 +70,7 @@ class UnmatchedStatus:
 class MisfitStatus:
     """Rows of one column whose values went to _cdc_rescued, over all batches, with the first of them as a sample.
 
+    `rows`: those that changes brought; some of the changes were stale, and most rows have been replaced since.
     `first_key`: the key's texts as a JSON list. `first_value`: the typed value, cut. Both None: the sample was erased.
     """
 
@@ -105,6 +104,7 @@ class SourceStatus:
     targets: tuple[TargetStatus, ...]
     unmatched: tuple[UnmatchedStatus, ...]
     misfits: tuple[MisfitStatus, ...]
+    blanks: tuple[Blank, ...]
 
     def is_stale(self, now: datetime, allowed: timedelta) -> bool:
         """Whether an object has been waiting for longer than allowed."""
@@ -147,6 +147,7 @@ class StatusReader:
         holders = session.query(
             f"SELECT holder FROM {self._tables['leases']} WHERE {mine} AND expires_at > {self._now}"
         )
+        state = self._ledger.state(session, source.name, schema=self._layout.schema)
         last = self._history.last(session, source.name)
         estimate = self._history.estimate(session, source.name)
         return SourceStatus(
@@ -163,9 +164,10 @@ class StatusReader:
             first_merge=books[2],
             last_reconcile=ReconcileStatus(last.export, last.method, last.as_of, last.finished_at) if last else None,
             probe=_probe_status(estimate) if estimate else None,
-            targets=self._targets(session, source, mine, last.targets if last else {}),
+            targets=self._targets(session, source, state, mine, last.targets if last else {}),
             unmatched=self._unmatched(session, mine),
             misfits=self._misfits(session, mine),
+            blanks=tuple(blanks(session, source, state, dialect=self._warehouse.dialect, schema=self._layout.schema)),
         )
 
     def _unmatched(self, session: Session, mine: str) -> tuple[UnmatchedStatus, ...]:
@@ -194,9 +196,8 @@ class StatusReader:
         return [ref for page in Discovery(store, is_merged, utc_now).full() for ref in page]
 
     def _targets(
-        self, session: Session, source: Source, mine: str, drifts: Mapping[str, Drift]
+        self, session: Session, source: Source, state: SourceState, mine: str, drifts: Mapping[str, Drift]
     ) -> tuple[TargetStatus, ...]:
-        state = self._ledger.state(session, source.name, schema=self._layout.schema)
         rows = session.query(
             "SELECT t.target, sum(t.inserted), sum(t.updated), sum(t.deleted) "
             f"FROM {self._tables['batch_targets']} AS t JOIN {self._tables['batches']} AS b "
@@ -224,66 +225,3 @@ def _probe_status(estimate: Estimate) -> ProbeStatus:
         first_sample_at=estimate.first_at,
         last_sample_at=estimate.last_at,
     )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing `check` looked at. `cure` is None when all is well."""
-
-    subject: str
-    message: str
-    cure: str | None = None
-
-    @property
-    def is_problem(self) -> bool:
-        return self.cure is not None
-
-
-def check(settings: Settings, warehouse: Warehouse, layout: Layout) -> list[Finding]:
-    """Try what a run needs, without changing anything: the feeds, the warehouse, its metadata, the targets."""
-    findings = [Finding("configuration", f"{len(settings.sources)} source(s)")]
-    for source in settings.sources:
-        findings.append(_check_feed(source))
-    try:
-        with warehouse.session() as session:
-            findings.append(Finding("warehouse", f"connected to {warehouse.name}"))
-            pending = Migrator(warehouse, layout.metadata_schema).pending(session)
-            if pending:
-                names = ", ".join(str(m.name) for m in pending)
-                findings.append(Finding("metadata", f"{names} is due; `run` does it, or: cdc-merge migrate"))
-                return findings
-            findings.append(Finding("metadata", f"schema {layout.metadata_schema} is up to date"))
-            ledger = Ledger(layout.metadata, warehouse.dialect)
-            for source in settings.sources:
-                state = ledger.state(session, source.name, schema=layout.schema)
-                findings += _check_targets(source, warehouse.dialect, layout, state)
-    except CdcMergeError as error:
-        findings.append(Finding("warehouse", str(error), error.hint or "check the URL and the server"))
-    return findings
-
-
-def _check_targets(source: Source, dialect: Dialect, layout: Layout, state: SourceState) -> list[Finding]:
-    """Whether the tables are what the configuration and the ledger say."""
-    there = Inspector(dialect, layout.schema, state.schemas, state.columns, state.key_tags)
-    findings = []
-    for target in source.targets:  # one by one, so that a conflict of one hides none of another
-        subject = f"target {target.table}"
-        try:
-            (book,) = there.open_books(replace(source, targets=(target,)))
-        except SchemaConflict as error:
-            cure = error.hint or "see the configuration"
-            findings.append(Finding(subject, f"{error.where or subject}: {error.message}", cure))
-            continue
-        findings.append(Finding(subject, "is there" if book.stored else "will be created by the first batch"))
-    return findings
-
-
-def _check_feed(source: Source) -> Finding:
-    subject = f"source {source.name}"
-    try:
-        store: ObjectStore = open_store(source.changes)
-        page = store.list_page(start_after=None, limit=1)
-    except CdcMergeError as error:
-        return Finding(subject, error.message, error.hint or f"see whether {source.changes} can be listed")
-    found = "has objects" if page.objects else "can be listed, but is empty"
-    return Finding(subject, f"{source.changes} {found}")

@@ -192,7 +192,8 @@ class Worker:
         totals = RunTotals()
         try:
             with self._upkeep:
-                while not self.stop.is_requested:
+                while True:
+                    self.stop.check()
                     for worker in self.sources:
                         self._attend(worker, totals)
                     next_due = min(p.due for p in self._paces.values())

@@ -66,7 +66,7 @@ CREATE TABLE {{ tombstones }} (
     changed_at {{ timestamp }}{% if dialect.indexes_key %},
     PRIMARY KEY (source, partition_key, sort_key)
 {% endif %}
-);
+){% if dialect.places_rows %} DISTKEY (partition_key) COMPOUND SORTKEY (partition_key, sort_key){% endif %};
 
 -- Records and objects that could not be used, with their bytes, until someone retries or discards them.
 CREATE TABLE {{ quarantine }} (

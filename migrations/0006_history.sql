@@ -9,7 +9,7 @@ CREATE TABLE {{ history_events }} (
     sort_key {{ text }} NOT NULL,
     position {{ text }} NOT NULL,
     changed_at {{ timestamp }}
-);
+){% if dialect.places_rows %} DISTKEY (partition_key) COMPOUND SORTKEY (partition_key, sort_key){% endif %};
 {% if dialect.indexes_key %}
 
 -- Of the key alone: an entry with the position too could be longer than an index takes.

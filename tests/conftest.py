@@ -6,10 +6,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 
+from tests.doubles.redshift import RedshiftDouble, redshift_double
+from tests.doubles.redshift.server import prepare_database
 from tests.doubles.snowflake import SnowflakeDouble, snowflake_double
 from tests.support.postgres import PostgresServer, drop_database, fresh_database, postgres_server
+from tests.support.s3 import MotoS3, moto_server, s3_environment
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +34,29 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def staging_endpoint() -> Iterator[str]:
+    """An S3 server of this test process, for what Redshift stages."""
+    with moto_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def redshift(postgres: PostgresServer) -> Iterator[RedshiftDouble]:
+    """The double of Redshift before the server of this test process."""
+    with redshift_double(postgres.url) as double:
+        yield double
+
+
+@pytest.fixture
+def redshift_url(redshift: RedshiftDouble, postgres_url: str, staging_endpoint: str) -> Iterator[str]:
+    """An empty database of its own behind the double, and a staging prefix that must be empty in the end."""
+    prepare_database(postgres_url)
+    with s3_environment(staging_endpoint):
+        bucket = MotoS3(staging_endpoint, boto3.session.Session().client("s3")).create_bucket()
+        yield redshift.url(postgres_url, staging=f"s3://{bucket}/staging/")
+
+
+@pytest.fixture(scope="session")
 def snowflake() -> Iterator[SnowflakeDouble]:
     """A double of Snowflake, of this test process."""
     with snowflake_double() as double:
@@ -44,27 +71,42 @@ def snowflake_url(snowflake: SnowflakeDouble) -> Iterator[str]:
     snowflake.drop_database(name)
 
 
-@pytest.fixture(params=["duckdb", "postgres", "snowflake"])
+# A double takes several times as long as an engine in the process. What proves the promises runs each time, what is
+# beside them with the long tests, and what looks at an engine with words of its own not at all.
+DOUBLES = ("redshift", "snowflake")
+DOUBLES_EACH_TIME = (
+    *("warehouses/test_contract", "merge/test_rules", "merge/test_deletes", "merge/test_each", "merge/test_history"),
+    *("properties/test_convergence", "properties/test_crashes", "reconcile/test_verdicts", "reconcile/test_each"),
+)
+DOUBLES_LONG = (
+    *("properties/test_deletes", "properties/test_history", "properties/test_signals", "properties/test_two_workers"),
+    *("reconcile/test_newer", "reconcile/test_deletes", "reconcile/test_incremental", "reconcile/test_limits"),
+    *("reconcile/test_locks", "reconcile/test_probe", "test_explain", "test_forget"),
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept = []
+    for item in items:
+        module = str(item.path.relative_to(Path(__file__).parent).with_suffix(""))
+        if any(map(item.get_closest_marker, DOUBLES)) and module not in DOUBLES_EACH_TIME:
+            if module not in DOUBLES_LONG:
+                continue
+            item.add_marker(pytest.mark.long)
+        kept.append(item)
+    items[:] = kept
+
+
+ENGINES = ["duckdb", "postgres", *(pytest.param(name, marks=getattr(pytest.mark, name)) for name in DOUBLES)]
+
+
+@pytest.fixture(params=ENGINES)
 def warehouse_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty warehouse, on every engine in turn."""
     if request.param == "duckdb":
         return f"duckdb:///{tmp_path}/warehouse.duckdb"
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
-
-
-# What of Snowflake runs in every `make test`: a statement takes the double a twentieth of a second, so the rest of the
-# tests that all engines share is left to `make test-long`.
-SNOWFLAKE_DAILY = ("tests/warehouses/test_contract.py",)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of an engine whose double is slow are long ones."""
-    for item in items:
-        callspec = getattr(item, "callspec", None)
-        is_slow = callspec is not None and callspec.params.get("warehouse_url") == "snowflake"
-        if is_slow and not item.nodeid.startswith(SNOWFLAKE_DAILY):
-            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture

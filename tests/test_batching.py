@@ -49,3 +49,15 @@ def test_pages_are_listed_only_as_they_are_needed() -> None:
 def test_an_empty_page_is_not_the_last() -> None:
     assert sizes(Waiting([[], refs(1), [], refs(2)], BatchLimits())) == [[1, 2]]
     assert sizes(Waiting([], BatchLimits())) == []
+
+
+def test_objects_that_were_too_much_for_one_batch_come_again_in_halves_before_the_others() -> None:
+    waiting = Waiting([refs(1, 2, 3, 4, 5)], BatchLimits(objects=4))
+    waiting.give_back(waiting.take(inflation=1.0))
+    assert sizes(waiting) == [[1, 2], [3, 4], [5]]
+
+
+def test_an_object_that_is_too_much_by_itself_still_comes_again() -> None:
+    waiting = Waiting([refs(1, 2)], BatchLimits(objects=1))
+    waiting.give_back(waiting.take(inflation=1.0))
+    assert sizes(waiting) == [[1], [2]]

@@ -165,6 +165,9 @@ def test_a_running_worker_serves_its_numbers_and_stops_in_order(merged: Shop) ->
             assert process.stderr
             events = iter(json.loads(line) for line in process.stderr)
             port = next(e["port"] for e in events if e["event"] == "listening")
+            started = next(e for e in events if e["event"] == "started")
+            assert (started["config"], started["sources"]) == (str(merged.config), ["ecommerce"])
+            assert started["warehouse"] == f"duckdb:///{merged.file}"
             merged.put(customer("bob", 1), customer("eve", 1))
             next(e for e in events if e["event"] == "batch_merged")
             metrics = _until(
@@ -174,10 +177,11 @@ def test_a_running_worker_serves_its_numbers_and_stops_in_order(merged: Shop) ->
             health = json.loads(_until(port, "/health", lambda text: '"ok"' in text))
             assert health["sources"]["ecommerce"]["state"] == "running"
             process.send_signal(signal.SIGTERM)
-            output = process.communicate(timeout=30)[0]
+            output, log = process.communicate(timeout=30)
         finally:
             process.kill()
     assert process.returncode == 0
+    assert json.loads(log.splitlines()[-1])["event"] == "stopped"
     assert json.loads(output)["applied"] == 2
     assert merged.query("SELECT count(*) FROM cdc_merge.leases WHERE expires_at > now()") == [(0,)]
 
@@ -200,12 +204,31 @@ def test_an_address_that_is_none_is_wrong_usage(fresh: Shop, listen: str) -> Non
     assert not fresh.file.exists()
 
 
+@pytest.mark.parametrize(
+    ("file", "schema"), [("arcade.duckdb", "arcade"), ("Arcade.v2.db", "arcade"), ("cdc_merge.duckdb", "main")]
+)
+def test_a_duckdb_file_may_be_named_like_a_schema(fresh: Shop, file: str, schema: str) -> None:
+    text = fresh.config.read_text().replace("duckdb:///warehouse.duckdb", f"duckdb:///{file}\nschema: {schema}")
+    fresh.config.write_text(text)
+    assert "CREATE TABLE" in fresh("plan").stdout
+    assert fresh.json("run", "--once")["objects"] == len(fresh.objects())
+    assert fresh.json("run", "--once")["objects"] == 0
+    fresh("reconcile", "--dry-run")
+    fresh("reconcile", "--rebuild")
+    assert all(t["exists"] for t in fresh.json("status")["sources"][0]["targets"])
+    with duckdb.connect(str(fresh.folder / file)) as connection:
+        catalog = file.partition(".")[0]
+        assert connection.execute(f"SELECT count(*) FROM {catalog}.{schema}.ecommerce_orders").fetchone() == (34,)
+
+
 # --- status -----------------------------------------------------------------------------------------------
 
 
 def test_status_tells_freshness_backlog_and_counts(merged: Shop) -> None:
     merged.put(customer("bob", 1))
-    (source,) = merged.json("status")["sources"]
+    document = merged.json("status")
+    assert document["config"] == str(merged.config)
+    (source,) = document["sources"]
     assert source["source"] == "ecommerce"
     assert source["backlog"] == 1
     assert MOMENT.fullmatch(source["last_merge"])
@@ -222,7 +245,7 @@ def test_status_tells_freshness_backlog_and_counts(merged: Shop) -> None:
         "ecommerce_order_lines",
     ]
     text = merged("status").stdout
-    assert "source ecommerce" in text
+    assert text.startswith(f"configuration {merged.config}\nsource ecommerce\n")
     assert "1 objects" in text or "1 object" in text
     assert "not counted" in merged("status", "--no-backlog").stdout
     assert merged.json("status", "--no-backlog")["sources"][0]["backlog"] is None
@@ -273,6 +296,14 @@ def test_status_tells_the_estimate_of_the_drift_meter(merged: Shop) -> None:
     assert (probe["samples"], probe["drifted"], probe["estimate"]) == (4800, 12, 0.0025)
     shown = "0.25 % of rows drifted (95 %: 0.14 to 0.44 %), 4800 samples, the last 3m ago"
     assert shown in merged("status").stdout
+
+
+def test_status_says_how_far_ahead_of_this_clock_the_newest_change_is(merged: Shop) -> None:
+    assert re.search(r"newest change \d+[smhd] (ago|in the future)\n", merged("status").stdout)
+    for ahead, said in ((30, "0s ago"), (7201, "2h in the future")):
+        moment = datetime.now(UTC) + timedelta(seconds=ahead)
+        merged.query(f"UPDATE cdc_merge.batches SET newest_change_at = TIMESTAMPTZ '{moment.isoformat()}'")
+        assert f"newest change {said}\n" in merged("status").stdout
 
 
 def test_status_before_the_first_run_says_what_to_do(fresh: Shop) -> None:
@@ -327,8 +358,55 @@ def test_check_finds_nothing_wrong_where_nothing_is(merged: Shop) -> None:
     assert "✗" not in merged("check").stdout
 
 
+def test_check_before_the_first_run_names_configuration_migrations_and_targets(fresh: Shop) -> None:
+    text = fresh("check").stdout
+    assert f"✓ configuration: {fresh.config}, 1 source\n" in text
+    assert re.search(r"✓ metadata: 0001_metadata to \d+_\w+ are due; `run` does it, or: cdc-merge migrate\n", text)
+    assert all(f"✓ target {table}: will be created by the first batch\n" in text for table in TABLES)
+    assert "?" not in text and "✗" not in text
+
+
+def test_check_reads_records_and_finds_a_key_that_they_do_not_have(fresh: Shop) -> None:
+    fresh.config.write_text(fresh.config.read_text().replace("key: [PK, SK]", "key: [pk, sk]"))
+    text = fresh("check", exits=1).stdout
+    assert "✗ records of ecommerce: the records have the key PK and SK, the configuration says pk and sk\n" in text
+    assert "cure: write key: [PK, SK]" in text
+    fresh.config.write_text(fresh.config.read_text().replace("key: [pk, sk]", "key: [SK, PK]"))
+    text = fresh("check").stdout  # no record tells which is which
+    assert "? records of ecommerce: the configuration has SK as the partition key" in text
+
+
+def test_check_doubts_targets_and_columns_that_find_nothing_in_the_records(fresh: Shop) -> None:
+    text = fresh.config.read_text().replace("TotalSpent", "TotalSpend").replace("username: Username", "username: User")
+    text = text.replace("Type: OrderItem", "Type: Orderitem").replace('match: "CUSTOMER#{}"', 'match: "CUSTMER#{}"')
+    fresh.config.write_text(text)
+    said = fresh("check").stdout
+    for doubt in (
+        r"\? target ecommerce_customers: no value in \d+ items that were read: username \(from User\), total_spent",
+        r"\? target ecommerce_order_items: takes none of the \d+ items that were read",
+        r"\? target ecommerce_order_lines: no value in \d+ items that were read: username \(from \^PK\)",
+    ):
+        assert re.search(doubt, said)
+
+
+def test_check_says_so_where_no_change_record_lies(fresh: Shop) -> None:
+    (fresh.folder / "other").mkdir()
+    (fresh.folder / "other" / "readme.txt").write_text("hello\n")
+    fresh.config.write_text(fresh.config.read_text().replace("firehose/ecommerce/", "other/"))
+    assert (
+        "? records of ecommerce: no change record is among 1 record of 1 object that were read" in fresh("check").stdout
+    )
+
+
+@pytest.mark.parametrize(("setting", "subject"), [("changes", "source ecommerce"), ("exports", "exports of ecommerce")])
+def test_check_names_the_directory_that_is_not_there(fresh: Shop, setting: str, subject: str) -> None:
+    fresh.config.write_text(re.sub(rf"{setting}: \S+", f"{setting}: nowhere", fresh.config.read_text()))
+    text = fresh("check", exits=1).stdout
+    assert f"✗ {subject}: file://{fresh.folder}/nowhere: there is no such directory\n" in text
+    assert f"correct `{setting}`" in text
+
+
 def test_check_names_each_problem_with_its_cure(fresh: Shop) -> None:
-    assert "cdc-merge migrate" in fresh("check").stdout  # not a problem: run does it
     fresh.config.write_text(fresh.config.read_text().replace("firehose/ecommerce/", "nowhere/"))
     found = {f["subject"]: f for f in fresh.json("check", exits=1)["findings"]}
     assert found["source ecommerce"]["cure"]
@@ -408,6 +486,7 @@ def test_the_quarantine_is_listed_shown_and_discarded(merged: Shop) -> None:
     assert {k: v for k, v in shown.items() if k != "raw"} == entry
     text = merged("quarantine", "show", entry["id"]).stdout
     assert entry["detail"] in text and shown["raw"] in text
+    assert f"  cure    {entry['cure']}\n" in text
     merged("quarantine", "discard", exits=2)
     merged("quarantine", "discard", entry["id"], "--all", exits=2)
     assert merged.json("quarantine", "discard", entry["id"][:6]) == {"discarded": 1}
@@ -425,6 +504,7 @@ def test_a_retry_prints_the_books_and_keeps_what_still_fails(merged: Shop) -> No
         (e["id"], e["record"], e["byte_offset"]) for e in before
     ]
     assert "1 quarantined" in merged("quarantine", "retry").stdout
+    assert "1 waiting; replays and retries count again above" in merged("status").stdout
 
 
 def test_a_retry_waits_for_a_warehouse_that_is_busy(merged: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -513,6 +593,19 @@ def test_the_configuration_is_found_in_the_environment_and_in_the_current_direct
 )
 def test_what_is_no_command_is_wrong_usage(arguments: list[str]) -> None:
     invoke(*arguments, exits=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["reconcile", "arcade"], "to name a source: cdc-merge reconcile --source arcade"),
+        (["--config", "x.yaml", "run"], "options stand after the command: cdc-merge COMMAND --config …"),
+        (["quarantine", "--source", "a", "list"], "after the command: cdc-merge quarantine COMMAND --source …"),
+        (["replay", "--from", "yesterday"], "write 2026-11-24 or 2026-11-24T10:58:00Z (UTC)"),
+    ],
+)
+def test_what_is_often_mistyped_is_told_how_to_write(arguments: list[str], hint: str) -> None:
+    assert hint in invoke(*arguments, exits=2, prog_name="cdc-merge").output
 
 
 def test_every_command_explains_itself() -> None:

@@ -277,7 +277,7 @@ sources:
         ("./feed", "s3:/x", "4:14", "lacks a slash", "s3://bucket"),
         ("./feed", "file://x", "4:14", "three slashes", "file:///"),
         ("./feed", "[a]", "4:14", "must be a place", "s3://bucket"),
-        ("./feed", "{a", "5:8", "not valid YAML", "quotes"),
+        ("./feed", "{a", "4:14", "the { that begins here has no end", "close it with }"),
         ("./feed", "!!binary aa", "4:14", "tag binary", "plain"),
         ("./feed", "!!int feed", "4:14", "not a number", "digits"),
         ("./feed", "a\n---\nb", "5:1", "another document", ""),
@@ -330,7 +330,19 @@ def test_a_mistake_has_its_place_and_what_to_write(
         ("columns: {'': A}", "8:19", "must not be empty", ""),
         ("columns: {a: {type: text}}", "8:22", "`from` is missing", ""),
         ("columns: {a: {from: A, typ: text}}", "8:32", "unknown key `typ`", "`type`"),
-        ("columns: {a: {from: A, type: varchar}}", "8:38", "'varchar' is not a type", "text, integer"),
+        ("columns: {a: {from: A, type: varchar}}", "8:38", "'varchar' is not a type", "did you mean text?"),
+        ("columns: {a: {from: A, type: 'decimal(8, 2)'}}", "8:38", "is not a type", "did you mean numeric(8, 2)?"),
+        ("columns: {a: {from: A, type: numerc}}", "8:38", "is not a type", "did you mean numeric?"),
+        ("columns: {a: {from: A, type: money of some kind}}", "8:38", "is not a type", "integer, numeric, double"),
+        ("columns: {a: {from: A, type: numeric(8,2)}}", "8:38", "comma ends 'numeric(8'", 'quotes: "numeric(8,2)"'),
+        ("columns: {title:Title}", "8:19", "`title:Title` lacks a space", "`title: Title`"),
+        ("where:{A: b}", "8:9", "unknown key `where:{A`", "a space after the colon"),
+        ("columns: title:Title", "8:18", "neither columns nor document", "a space after the colon"),
+        ("where: title:Title", "8:16", "`where` must be a mapping", "a space after each colon"),
+        ("columns: {a: [A]}", "8:22", "not a list", "without [ ]"),
+        ("where: {A: {begins_with: x}}", "8:21", "unknown key `begins_with`", "`prefix`"),
+        ("evolve: true", "8:17", "cannot be true", "add, freeze or fail"),
+        ("evolve: [add]", "8:17", "cannot be a list", "add, freeze or fail"),
         ("columns: {a: {from: A, type: text(5)}}", "8:38", "nothing in brackets", "text"),
         ("columns: {a: {from: A, type: 'numeric(0)'}}", "8:38", "numeric(0,0) cannot be", "numeric(12,2)"),
         ("columns: {a: {from: A, type: 'numeric(39)'}}", "8:38", "at most 38 digits", "numeric alone"),
@@ -365,6 +377,27 @@ def test_a_mistake_in_a_target_has_its_place_and_what_to_write(
     load: Loader, line: str, place: str, message: str, hint: str
 ) -> None:
     found = load.problem(in_target(line))
+    assert found[0] == place and message in found[1] and hint in found[2], found
+
+
+@pytest.mark.parametrize(
+    ("lines", "place", "message", "hint"),
+    [
+        ("columns:\n\t  a: A", "9:9", "a tab cannot indent", "with spaces"),
+        ("columns:\n  a:A\n  b: B", "9:12", "`a:A` lacks a space", "`a: A`"),
+        ("columns:\n  b: B\n  a:A", "10:12", "`a:A` lacks a space", "`a: A`"),
+        ("columns:\n  a: b: c", "9:15", "a second `: `", "quotes"),
+        ("columns:\n  a: A\n b: B", "10:10", "is indented", "line up with the line above"),
+        ("columns:\n  a: A\n    b: B", "10:13", "is indented", "line up with the line above"),
+        ("where:\n  SK: {prefix: #META}\nevolve: add", "9:24", "is a comment", "in quotes"),
+        ("columns: {a: A\nevolve: add", "8:18", "the { that begins here has no end", "close it with }"),
+        ("columns: {a: {from: A, match: A#{}}}", "8:41", "but got '{'", "in quotes"),
+    ],
+)  # fmt: skip
+def test_what_is_no_yaml_is_told_by_what_most_likely_slipped(
+    load: Loader, lines: str, place: str, message: str, hint: str
+) -> None:
+    found = load.problem(in_target(lines))
     assert found[0] == place and message in found[1] and hint in found[2], found
 
 
@@ -435,8 +468,30 @@ def test_what_this_version_does_not_do_is_refused_by_name(load: Loader, promise:
 
 
 def test_a_promised_value_is_reported_at_the_value(load: Loader) -> None:
-    redshift = re.sub("warehouse: .*", "warehouse: redshift://h/d", in_target("deletes: soft"))
-    assert load.problem(redshift)[0] == "1:12"
+    snowflake = re.sub("warehouse: .*", "warehouse: snowflake://h/d", in_target("deletes: soft"))
+    assert load.problem(snowflake)[0] == "1:12"
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ("", "stage"),
+        ("?staging=file:///x", "stage"),
+        ("?staging=s3://b/p/", "IAM role"),
+        ("?iam_role=default", "stage"),
+    ],
+)
+def test_a_redshift_url_must_say_where_to_stage_and_who_may_read_it(load: Loader, query: str, word: str) -> None:
+    place, message, hint = load.problem(
+        re.sub("warehouse: .*", f"warehouse: redshift://me@h/d{query}", in_target("deletes: soft"))
+    )
+    assert place == "1:12" and word in message and hint
+
+
+def test_on_redshift_names_have_no_capitals(load: Loader) -> None:
+    redshift = "warehouse: redshift://h/d?staging=s3://b/p/&iam_role=default"
+    text = re.sub("warehouse: .*", redshift, in_target("columns: {UserName: Name}"))
+    assert "small letters" in load.problem(text)[1]
 
 
 def test_values_that_this_version_does_keep_are_accepted(load: Loader) -> None:

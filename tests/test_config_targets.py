@@ -236,7 +236,7 @@ def test_what_is_no_reference_comes_with_a_hint(written: object) -> None:
         ("deletes: never", "8:18", "`deletes` cannot be 'never'", "hard, soft or ignore"),
         ("expired: soft", "8:18", "`expired` cannot be 'soft'", "delete or keep"),
         ("history: all", "8:18", "neither true nor false", "true or false"),
-        ("each: [Items]\ncolumns: {a: A}", "8:15", "`each`: must be the name", "…"),
+        ("each: [Items]\ncolumns: {a: A}", "8:15", "`each`: must be the name", "without [ ]"),
         ("each: ^Items\ncolumns: {a: A}", "8:15", "begins with ^", "double quotes"),
         ("each: .\ncolumns: {a: A}", "8:15", "'.' is not a path", "Attribute"),
         ("each: PK\ncolumns: {a: A}", "8:15", "'PK' is a key attribute, which has no elements", "a list"),

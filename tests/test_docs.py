@@ -13,6 +13,7 @@ import click
 import pytest
 
 from cdc_merge.cli import cli
+from cdc_merge.cures import CURES
 from cdc_merge.metrics import Metrics
 from cdc_merge.migrate import Migrator
 from cdc_merge.warehouses import Session, open_warehouse
@@ -196,13 +197,20 @@ def reasons_in_the_code() -> set[str]:
         reasons |= set(pair)
     damage = re.search(r"^DAMAGE\b.*?^\}", source, re.MULTILINE | re.DOTALL)
     reasons |= set(re.findall(r'^    "(\w+)":', damage[0], re.MULTILINE)) if damage else set()
-    reasons |= set(re.findall(r"""["'](key_(?:too_long|has_nul|too_precise)|no_image|unknown_event)["']""", source))
+    reasons |= set(
+        re.findall(r"""["'](key_(?:too_long|has_nul|ends_in_blank|too_precise)|no_image|unknown_event)["']""", source)
+    )
     formats = re.findall(r'"(Parquet|ORC)"', source)  # their reason is their name in small letters
     return (reasons | {name.lower() for name in formats}) - {""}
 
 
 def test_the_page_of_the_quarantine_names_every_reason_and_no_other() -> None:
     assert set(first_cells(sections_of(DOCS / "quarantine.md")["Reasons"])) == reasons_in_the_code()
+
+
+def test_the_cure_of_each_reason_is_the_one_that_the_command_shows() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .+? \| (.+?) \|$", (DOCS / "quarantine.md").read_text(), re.MULTILINE)
+    assert dict(rows) == CURES
 
 
 def test_the_glossary_owns_each_term_once_and_in_order() -> None:

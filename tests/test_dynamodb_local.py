@@ -20,6 +20,7 @@ from cdc_merge.layout import layout_of
 from cdc_merge.model import Condition, Deletes, ReconcilePolicy, Source, Target
 from cdc_merge.reconcile.meter import Verdict
 from cdc_merge.reconcile.probe import Probe
+from cdc_merge.reconcile.way import REPAIR, Way
 from cdc_merge.warehouses import Statement
 from tests.properties.same import assert_same_item
 from tests.support.dynamodb import StreamedTable, dynamodb_local, typed_key
@@ -110,10 +111,10 @@ def customer(key: str, **attributes: dict[str, Any]) -> dict[str, Any]:
     return {**typed_key(key), "Type": {"S": "Customer"}, **attributes}
 
 
-def scan(shop: Shop, **options: Any) -> Report:
+def scan(shop: Shop, way: Way = REPAIR) -> Report:
     time.sleep(1.1)  # what was read from the stream has times of an earlier second
     with closing(Reconciler(shop.settings)) as reconciler:
-        report = reconciler.reconcile_scanned("shop", rate=None, **options)
+        report = reconciler.reconcile_scanned("shop", rate=None, way=way)
     time.sleep(1.1)  # and what comes later those of a later one
     return report
 
@@ -200,7 +201,7 @@ def test_a_scan_finds_and_repairs_exactly_what_the_feed_lost(shop: Shop) -> None
     with closing(shop.open()) as warehouse, warehouse.session() as session:
         session.run([Statement("alter", f"UPDATE {shop.schema}.customers SET n = 7 WHERE pk = 'altered'")])
 
-    found = scan(shop, dry_run=True)
+    found = scan(shop, Way(dry_run=True))
     report = scan(shop)
 
     for each in (found, report):

@@ -345,6 +345,15 @@ def test_what_is_left_of_a_record_tells_by_its_typed_key() -> None:
     assert recognized(b'{"note": "a and b"', "a", "b") is Whose.OTHERS
 
 
+def test_complete_keys_of_another_item_tell_that_what_is_left_is_anothers() -> None:
+    cut = two("a", "c", Parent={"PK": "a", "SK": "x"})[:-60]
+    assert recognized(cut, "a", "c") is Whose.ITEMS
+    assert recognized(cut, "a", "b") is Whose.OTHERS
+    assert recognized(cut, "a", "x") is Whose.DOUBTFUL  # the whole key is in it: two records may have run together
+    assert recognized(cut[: cut.index(b'"SK"')], "a", "b") is Whose.DOUBTFUL
+    assert recognized(cut + two("a", "d")[:-60], "a", "b") is Whose.DOUBTFUL
+
+
 def test_records_inside_events_lists_and_error_records_are_found() -> None:
     record = two("a", "b")
     assert recognized(b'{"Records": [' + two("c", "d") + b"," + record + b"]}", "a", "b") is Whose.ITEMS
@@ -473,6 +482,26 @@ def test_the_command_tells_the_story_in_words_and_in_json(local: Harness) -> Non
     assert document["targets"]["customers"]["row"] is None
     assert document["targets"]["orders"]["row"]["columns"] == ["pk", "type"]
     assert document["key_types"] == ["S"]
+
+
+def test_the_command_says_of_which_damaged_records_it_is_not_sure(local: Harness) -> None:
+    local.source = replace(local.source, key=("PK", "SK"))
+    cut = two("a", "1", Type="Customer")
+    local.put(frame([two("a", "1", Type="Customer"), cut[: cut.index(b'"SK"')], two("a", "2", Type="Order")[:-40]]))
+    local.run()
+    command = command_of(local, *TARGETS)
+    document = command.json("explain", "shop", "a", "1")
+    assert [c["doubtful"] for c in document["changes"]] == [True, False]
+    text = command("explain", "shop", "a", "1").output
+    assert text.startswith("shop a / 1: 2 changes in 1 of 1 object\n")
+    assert "unknown at an unknown time (perhaps of another item)" in text
+
+
+def test_the_command_exits_1_where_nothing_is_known_of_the_item(local: Harness) -> None:
+    deliver(local, put("a", 1, Type="Customer"))
+    command = command_of(local, *TARGETS)
+    assert "nothing is known of it; the words are the value of PK\n" in command("explain", "shop", "b", exits=1).output
+    assert command.json("explain", "shop", "b", exits=1)["changes"] == []
 
 
 def test_the_command_refuses_a_source_that_is_not_there(local: Harness) -> None:

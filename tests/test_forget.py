@@ -15,7 +15,7 @@ from cdc_merge.forget import Forgetter
 from cdc_merge.items.fates import Became
 from cdc_merge.layout import layout_of
 from cdc_merge.lease import LEASE_SECONDS, Leases
-from cdc_merge.model import Condition, Source, Target
+from cdc_merge.model import Column, ColumnType, Condition, Kind, Source, Target
 from cdc_merge.reconcile.reconciler import Reconciler
 from cdc_merge.warehouses import open_warehouse
 from cdc_merge.warehouses.duckdb import DuckDBSession
@@ -238,11 +238,21 @@ def test_on_a_terminal_it_asks_first(local: Harness, command: Command, monkeypat
     assert local.tables()["customers"] == {}
 
 
+def test_samples_are_named_by_the_table_they_are_in(local: Harness, command: Command) -> None:
+    columns = (Column("age", ("Age",), ColumnType(Kind.INTEGER)),)
+    local.source = replace(local.source, targets=(Target("customers", columns=columns),))
+    deliver(local, put(SECRET, 1, Type="Customer", Age="old"))
+    said = command("forget", "shop", SECRET, "--yes").output
+    assert "misfits: 1 sample erased\n" in said
+    assert "reconciliations" not in said
+
+
 def test_the_exit_code_says_whether_anything_was_found(local: Harness, command: Command) -> None:
     key = local.put_records([put(SECRET, 1, Type="Customer"), put("b", 1, Type="Customer")])
     local.run()
     document = command.json("forget", "shop", SECRET, "--yes")
     assert document["erased"]["rows"] == {"customers": 1}
     assert [h["object"] for h in document["held"]] == [key]
-    command("forget", "shop", SECRET, "--yes")  # the object still holds it
+    again = command("forget", "shop", SECRET, "--yes", "-q").output  # the object still holds it
+    assert again.startswith("nothing of it was in the warehouse\nthese objects still hold it")
     command("forget", "shop", "nobody", "--yes", exits=1)

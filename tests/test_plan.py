@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from cdc_merge.backlog import count_waiting
+from cdc_merge.cli import cli
 from cdc_merge.errors import SchemaConflict
 from cdc_merge.layout import layout_of
 from cdc_merge.model import Column, ColumnType, Condition, Deletes, Evolve, Kind, Mask, Source, Target, Template
@@ -197,7 +199,10 @@ def test_all_differences_are_told_at_once(shop: Harness) -> None:
         ("third", "new table", "cdc-merge run", False),
     ]
     text = plan(shop).as_text(with_sql=True)
-    assert "STOPPED" in text
+    assert (
+        "STOPPED: nothing is merged until what is marked with ! is mended; as nothing waits, a run has nothing" in text
+    )
+    assert "as the source has no `exports`, add them, or say --export PLACE or --scan" in text
     assert "! items.email: mask: its mask is hash, is to be none" in text
     assert all(line.startswith("--") for line in text.splitlines())
 
@@ -344,3 +349,14 @@ def test_the_command_lists_what_stops_a_source_and_exits_0(command: Command) -> 
         ("items", "email", "no longer configured", REBUILD, False),
         ("items", "note", "no longer configured", REBUILD, False),
     ]
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "postgres", "redshift"])
+def test_the_sql_for_an_engine_is_printed_without_a_connection(tmp_path: Path, dialect: str) -> None:
+    config = tmp_path / "cdc-merge.yaml"
+    config.write_text(
+        "warehouse: postgresql://nobody@127.0.0.1:1/none\nsources:\n  - {name: shop, changes: feed, key: [PK]}\n"
+    )
+    done = CliRunner().invoke(cli, ["plan", "--sql", "--dialect", dialect, "--config", str(config)])
+    assert done.exit_code == 0, done.output
+    assert "CREATE TABLE" in done.output and ("DISTKEY" in done.output) == (dialect == "redshift")

@@ -227,9 +227,10 @@ def test_a_forgotten_item_is_no_sample_any_more(shop: Harness) -> None:
     with_targets(shop, TYPED)
     deliver(shop, item("a", 1, Age="old"))
     holdings = Forgetter(shop.settings, "shop", ["b", "1"]).look()
-    assert Forgetter(shop.settings, "shop", ["b", "1"]).erase(holdings).samples == 0
+    assert Forgetter(shop.settings, "shop", ["b", "1"]).erase(holdings).misfits == 0
     assert misfits(shop)["items.age"].first_key == '["a", "1"]'
-    assert Forgetter(shop.settings, "shop", ["a", "1"]).erase(holdings).samples == 1
+    forgotten = Forgetter(shop.settings, "shop", ["a", "1"]).erase(holdings)
+    assert (forgotten.samples, forgotten.misfits) == (0, 1)
     found = misfits(shop)["items.age"]
     assert (found.rows, found.first_key, found.first_value) == (1, None, None)
     deliver(shop, item("b", 2, Age="older"))
@@ -290,3 +291,34 @@ def test_the_command_shows_both(shop: Harness) -> None:
     (misfit,) = source["misfits"]
     assert (misfit["target"], misfit["column"], misfit["attribute"], misfit["rows"]) == ("customers", "age", "Age", 1)
     assert (misfit["first_key"], misfit["first_value"]) == ('["a", "1"]', '{"S":"old"}')
+
+
+# --- columns without a value -----------------------------------------------------------------------------
+
+
+def test_columns_that_no_row_has_a_value_in_are_named(shop: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = Template(("CUSTMER#", ""), 0)
+    columns = (
+        Column("name", ("Name",)),
+        Column("title", ("Titel",)),  # no value ever shows its type
+        Column("city", ("Address", "Town"), ColumnType(Kind.TEXT)),
+        Column("number", ("PK",), template=number),
+        Column("secret", ("Name",), mask=Mask.DROP),
+    )
+    lines = Target(
+        "lines",
+        each=("Lines",),
+        columns=(Column("sku", ("Sku",)), Column("of", ("Nme",), ColumnType(Kind.TEXT), of_parent=True)),
+        evolve=Evolve.FREEZE,
+    )
+    with_targets(shop, Target("customers", columns=columns, evolve=Evolve.FREEZE), lines)
+    deliver(shop, item("CUSTOMER#1", 1, Name="a", Address={"City": "b"}, Lines=[{"Sku": "c"}, {"Sku": "d"}]))
+    found = [(f"{b.target}.{b.column}", b.attribute, b.rows, b.is_all) for b in status(shop).blanks]
+    assert found == [
+        ("customers.title", "Titel", 1, True),
+        ("customers.city", "Address.Town", 1, True),
+        ("customers.number", "PK", 1, True),
+        ("lines.of", "^Nme", 2, True),
+    ]
+    monkeypatch.setattr("cdc_merge.blanks._ROWS", 1)
+    assert [(b.column, b.rows, b.is_all) for b in status(shop).blanks][-1] == ("of", 1, False)

@@ -16,7 +16,14 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from cdc_merge.errors import DecodingFailed, LeaseLost, ObjectChanged, StoreUnavailable, WarehouseUnavailable
+from cdc_merge.errors import (
+    BatchTooLarge,
+    DecodingFailed,
+    LeaseLost,
+    ObjectChanged,
+    StoreUnavailable,
+    WarehouseUnavailable,
+)
 from cdc_merge.feed.decode import decode
 from cdc_merge.lease import LEASE_SECONDS
 from cdc_merge.model import BatchLimits, ObjectRef, Settings, Source, Target
@@ -90,6 +97,39 @@ def test_an_error_nobody_foresaw_stops_its_source_and_no_other(
     assert stopped.where == f"source first, {key}"
     assert totals.by_source["second"].applied == 1
     assert any(r.exc_info and r.exc_info[1] is error for r in caplog.records)
+
+
+def holding(most: int) -> Callable[..., Any]:
+    """`decode`, with memory for so many objects and no more."""
+
+    def stand_in(workbench: Any, objects: Sequence[Any], **options: Any) -> Any:
+        if len(objects) > most:
+            raise BatchTooLarge("too little memory")
+        return decode(workbench, objects, **options)
+
+    return stand_in
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_batch_that_does_not_fit_the_memory_is_merged_in_halves(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    for number in range(7):
+        shop.first.put_records([put(f"k{number}"), put("both", number)])
+    monkeypatch.setattr("cdc_merge.preparing.decode", holding(most))
+    totals = shop.worker().run_once()
+    assert not totals.stopped
+    assert (totals.counts.objects, totals.counts.records) == (7, 14)
+    assert len(shop.first.query("SELECT 1 FROM analytics.first")) == 8
+
+
+def test_one_object_that_does_not_fit_the_memory_stops_its_source(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.first.put_records([put("a")])
+    shop.first.put_records([put("b")])
+    monkeypatch.setattr("cdc_merge.preparing.decode", holding(0))
+    totals = shop.worker().run_once()
+    assert isinstance(totals.stopped["first"], BatchTooLarge)
+    assert totals.counts.records == 0
 
 
 def test_an_error_while_the_rows_are_still_read_stops_the_source(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
 import click
 
 from cdc_merge.cli.common import Context, cli, command, emit, print_table, report_run
+from cdc_merge.cli.usage import Moment
+from cdc_merge.cures import CURES
 from cdc_merge.errors import CdcMergeError, SourceStopped, Transient, UsageError
 from cdc_merge.feed.listing import list_data
 from cdc_merge.layout import layout_of
@@ -39,14 +41,14 @@ def _worker(context: Context) -> Iterator[Worker]:
 @click.option(
     "--from",
     "since",
-    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]),
+    type=Moment(),
     metavar="T",
     help="Objects written at or after this time (UTC).",
 )
 @click.option(
     "--to",
     "until",
-    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]),
+    type=Moment(),
     metavar="T",
     help="Objects written at or before this time (UTC).",
 )
@@ -72,9 +74,9 @@ def replay(context: Context, *, since: datetime | None, until: datetime | None, 
 def _is_wanted(ref: ObjectRef, keys: tuple[str, ...], since: datetime | None, until: datetime | None) -> bool:
     if keys and ref.key not in keys:
         return False
-    if since and ref.modified < since.replace(tzinfo=UTC):
+    if since and ref.modified < since:
         return False
-    return not (until and ref.modified > until.replace(tzinfo=UTC))
+    return not (until and ref.modified > until)
 
 
 @cli.group()
@@ -94,6 +96,7 @@ def _entries(context: Context, ids: Sequence[str] = (), *, with_raw: bool = Fals
 
 def _entry_document(entry: Entry) -> dict[str, object]:
     document = asdict(entry)
+    document["cure"] = CURES.get(entry.reason)
     document["raw"] = None if entry.raw is None else entry.raw.decode("utf-8", "backslashreplace")
     return document
 
@@ -124,7 +127,10 @@ def quarantine_show(context: Context, *, ids: tuple[str, ...]) -> None:
         click.echo(f"{e.id}  {e.source}\n  object  {e.bucket}/{e.object_key} ({e.version})")
         if not e.is_object:
             click.echo(f"  record  {e.record}, at byte {e.byte_offset} of the uncompressed object")
-        click.echo(f"  reason  {e.reason}: {e.detail}\n  since   {e.quarantined_at.isoformat()}")
+        click.echo(f"  reason  {e.reason}: {e.detail}")
+        if not e.is_object and e.reason in CURES:  # what is said of an object has its own hint
+            click.echo(f"  cure    {CURES[e.reason]}")
+        click.echo(f"  since   {e.quarantined_at.isoformat()}")
         if e.raw is not None:
             click.echo(e.raw.decode("utf-8", "backslashreplace"))
 

@@ -18,13 +18,16 @@ from rich.console import Console
 from rich.table import Table
 
 from cdc_merge import logs
+from cdc_merge.cli.usage import Commands
 from cdc_merge.config import find_config, load_config
 from cdc_merge.errors import CdcMergeError
 from cdc_merge.model import Settings, Source
 from cdc_merge.warehouses import Warehouse, open_warehouse
+from cdc_merge.words import count
 from cdc_merge.worker import RunTotals
 
 EXIT_FOUND = 4
+_CLOCKS_DIFFER = 60  # seconds, of which nothing is said
 
 
 class Context:
@@ -36,9 +39,13 @@ class Context:
         self.output = output
 
     @functools.cached_property
+    def config(self) -> Path:
+        """The file of the configuration."""
+        return find_config(self._config, environ=os.environ, cwd=Path.cwd())
+
+    @functools.cached_property
     def settings(self) -> Settings:
-        path = find_config(self._config, environ=os.environ, cwd=Path.cwd())
-        settings = load_config(path, environ=os.environ)
+        settings = load_config(self.config, environ=os.environ)
         for name in self._names:
             settings.source_named(name)
         return settings
@@ -64,7 +71,7 @@ class Context:
                 yield warehouse
                 return
             with TemporaryDirectory(prefix="cdc-merge-") as folder:
-                yield open_warehouse(f"duckdb:///{folder}/empty.duckdb")
+                yield open_warehouse(f"duckdb:///{folder}/empty.duckdb?catalog=_cdc_file")
 
     @property
     def is_json(self) -> bool:
@@ -142,13 +149,19 @@ def age(moment: datetime | None, now: datetime) -> str:
     if moment is None:
         return "never"
     seconds = int((now - moment).total_seconds())
+    if seconds <= -_CLOCKS_DIFFER:
+        return f"{_span(-seconds)} in the future"
+    return f"{_span(max(seconds, 0))} ago"
+
+
+def _span(seconds: int) -> str:
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
         if seconds >= size:
-            return f"{seconds // size}{unit} ago"
-    return f"{max(seconds, 0)}s ago"
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="cdc-merge", prog_name="cdc-merge")
 def cli() -> None:
     """Keep warehouse tables true to a DynamoDB table, from the change objects Firehose writes to S3."""
@@ -162,8 +175,8 @@ def report_run(context: Context, totals: RunTotals, seconds: float) -> None:
     else:
         c = totals.counts
         click.echo(
-            f"{c.objects} objects, {c.records} records in {seconds:.1f} s: {c.applied} applied, "
-            f"{c.superseded} superseded, {c.stale} stale, {c.ignored} ignored, {c.quarantined} quarantined"
+            f"{count(c.objects, 'object')}, {count(c.records, 'record')} in {seconds:.1f} s: {c.applied:,} applied, "
+            f"{c.superseded:,} superseded, {c.stale:,} stale, {c.ignored:,} ignored, {c.quarantined:,} quarantined"
         )
         rows = [(t, n["inserted"], n["updated"], n["deleted"]) for t, n in c.targets.items()]
         if rows:

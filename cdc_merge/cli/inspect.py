@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 import click
 
+from cdc_merge.checking import check
 from cdc_merge.cli.common import EXIT_FOUND, Context, age, cli, command, emit, print_table
 from cdc_merge.clock import utc_now
-from cdc_merge.layout import layout_of
-from cdc_merge.migrate import Migrator
+from cdc_merge.errors import UsageError
+from cdc_merge.layout import layout_for, layout_of
+from cdc_merge.migrate import Migration, Migrator, migrations
+from cdc_merge.planning.preview import Preview, preview
 from cdc_merge.planning.reader import PlanReader
 from cdc_merge.planning.rehearsal import Rehearser
-from cdc_merge.status import ProbeStatus, SourceStatus, StatusReader, allowed_delay, check
+from cdc_merge.status import ProbeStatus, SourceStatus, StatusReader, allowed_delay
+from cdc_merge.warehouses.engines import BY_NAME
+from cdc_merge.words import count
 
 _MOST_SHOWN = 20  # lines of one table of `status`, for people
 
@@ -37,8 +43,10 @@ def status(context: Context, *, is_check: bool, no_backlog: bool) -> None:
         for s, source in zip(found, context.sources, strict=True)
     ]
     if context.is_json:
-        emit({"sources": [{**asdict(s), "stale": stale, "unverified": unverified} for s, stale, unverified in judged]})
+        sources = [{**asdict(s), "stale": stale, "unverified": unverified} for s, stale, unverified in judged]
+        emit({"config": str(context.config), "sources": sources})
     else:
+        click.echo(f"configuration {context.config}")
         for s, stale, unverified in judged:
             words = [word for word, holds in (("stale", stale), ("unverified", unverified)) if holds]
             _print_status(s, ", ".join(words), now)
@@ -47,17 +55,17 @@ def status(context: Context, *, is_check: bool, no_backlog: bool) -> None:
 
 
 def _print_status(s: SourceStatus, remark: str, now: datetime) -> None:
-    waiting = "not counted" if s.backlog is None else f"{s.backlog} objects"
+    waiting = "not counted" if s.backlog is None else count(s.backlog, "object")
     if s.oldest_waiting:
         waiting += f", the oldest written {age(s.oldest_waiting, now)}"
     click.echo(f"source {s.source}" + (f" ({remark})" if remark else ""))
     click.echo(f"  last merge      {age(s.last_merge, now)}; newest change {age(s.newest_change, now)}")
     click.echo(f"  waiting         {waiting}")
     click.echo(
-        f"  merged          {s.objects} objects, {s.totals['records']} records: "
-        + ", ".join(f"{count} {name}" for name, count in s.totals.items() if name != "records")
+        f"  merged          {count(s.objects, 'object')}, {count(s.totals['records'], 'record')}: "
+        + ", ".join(f"{records:,} {name}" for name, records in s.totals.items() if name != "records")
     )
-    click.echo(f"  quarantine      {s.waiting_in_quarantine} waiting")
+    click.echo(f"  quarantine      {_waiting_in_quarantine(s)}")
     click.echo(f"  tombstones      {s.tombstones} held")
     click.echo(f"  worker          {s.holder or 'none'}")
     click.echo(f"  last reconcile  {_last_reconcile(s, now)}")
@@ -88,9 +96,23 @@ def _print_status(s: SourceStatus, remark: str, now: datetime) -> None:
             )
             for m in s.misfits[:_MOST_SHOWN]
         ]
-        click.echo("  values that did not fit their column")
-        print_table("", ("column", "attribute", "rows", "last", "first"), odd)
+        click.echo("  values that did not fit their column, of all changes read: stale and replaced ones too")
+        print_table("", ("column", "attribute", "times", "last", "first"), odd)
         _print_rest(len(s.misfits))
+    if s.blanks:
+        empty = [
+            (f"{b.target}.{b.column}", b.attribute, f"{b.rows:,}{', all there are' if b.is_all else ''}")
+            for b in s.blanks[:_MOST_SHOWN]
+        ]
+        click.echo("  columns without a value so far")
+        print_table("", ("column", "attribute", "rows looked at"), empty)
+        _print_rest(len(s.blanks))
+
+
+def _waiting_in_quarantine(s: SourceStatus) -> str:
+    """How many wait. The books count a record whenever it is put there, or a retry or a replay leaves it there."""
+    again = s.totals["quarantined"] != s.waiting_in_quarantine
+    return f"{s.waiting_in_quarantine} waiting" + ("; replays and retries count again above" if again else "")
 
 
 def _print_rest(count: int) -> None:
@@ -121,14 +143,14 @@ def _second(moment: datetime | None) -> str:
 def check_command(context: Context) -> None:
     """Try the configuration, the feeds, the warehouse and the targets; each finding with its cure."""
     with context.warehouse() as warehouse:
-        findings = check(context.settings, warehouse, layout_of(context.settings, warehouse))
+        layout = layout_of(context.settings, warehouse)
+        findings = check(context.settings, warehouse, layout, config=context.config)
     if context.is_json:
         emit({"findings": [asdict(f) for f in findings]})
     else:
         for f in findings:
-            click.echo(
-                f"{'✗' if f.is_problem else '✓'} {f.subject}: {f.message}" + (f"\n  cure: {f.cure}" if f.cure else "")
-            )
+            mark = "?" if f.is_doubt else "✗" if f.is_problem else "✓"
+            click.echo(f"{mark} {f.subject}: {f.message}" + (f"\n  cure: {f.cure}" if f.cure else ""))
     if any(f.is_problem for f in findings):
         sys.exit(1)
 
@@ -136,9 +158,22 @@ def check_command(context: Context) -> None:
 @cli.command()
 @click.option("--sql", "with_sql", is_flag=True, help="Print the SQL of a merge too, and views of documents.")
 @click.option("--rows", "with_rows", is_flag=True, help="Read the objects that wait first: what would become of them.")
+@click.option(
+    "--dialect",
+    type=click.Choice(sorted(BY_NAME)),
+    help="As if for an empty warehouse of this engine; nothing is connected to.",
+)
 @command
-def plan(context: Context, *, with_sql: bool, with_rows: bool) -> None:
+def plan(context: Context, *, with_sql: bool, with_rows: bool, dialect: str | None) -> None:
     """What differs between configuration and tables, the DDL that is due, and the SQL of a merge; changes nothing."""
+    if dialect and with_rows:
+        raise UsageError("--rows needs the warehouse, and --dialect connects to none", hint="use one of the two")
+    if dialect:
+        layout = layout_for(context.settings, BY_NAME[dialect])
+        _print_plans(
+            [preview(s, BY_NAME[dialect], layout, None) for s in context.sources], migrations(), context, with_sql
+        )
+        return
     with context.warehouse_as_it_is() as warehouse:
         layout = layout_of(context.settings, warehouse)
         with warehouse.session() as session:
@@ -152,6 +187,10 @@ def plan(context: Context, *, with_sql: bool, with_rows: bool) -> None:
                 p if p.is_stopped else replace(p, rehearsal=rehearser.rehearse(source))
                 for p, source in zip(previews, context.sources, strict=True)
             ]
+    _print_plans(previews, pending, context, with_sql)
+
+
+def _print_plans(previews: Sequence[Preview], pending: Sequence[Migration], context: Context, with_sql: bool) -> None:
     if context.is_json:
         emit(
             {

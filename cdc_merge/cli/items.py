@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cdc_merge.cli.common import Context, cli, command, emit
+from cdc_merge.cli.usage import Moment
 from cdc_merge.errors import UsageError
 from cdc_merge.explain import Explanation, TableExplained, explain
 from cdc_merge.forget import Forgetter, Forgotten, Holdings
 from cdc_merge.items.changes import Change
 from cdc_merge.items.fates import Fate
-
-_TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
+from cdc_merge.words import count
 
 
 @contextmanager
@@ -42,12 +42,8 @@ def _progress(context: Context) -> Iterator[Callable[[int, int], None]]:
 @cli.command("explain")
 @click.argument("name", metavar="SOURCE")
 @click.argument("words", nargs=-1, required=True, metavar="KEY...")
-@click.option(
-    "--from", "since", type=click.DateTime(_TIMES), metavar="T", help="Objects written at or after this time (UTC)."
-)
-@click.option(
-    "--to", "until", type=click.DateTime(_TIMES), metavar="T", help="Objects written at or before this time (UTC)."
-)
+@click.option("--from", "since", type=Moment(), metavar="T", help="Objects written at or after this time (UTC).")
+@click.option("--to", "until", type=Moment(), metavar="T", help="Objects written at or before this time (UTC).")
 @command
 def explain_command(
     context: Context, *, name: str, words: tuple[str, ...], since: datetime | None, until: datetime | None
@@ -58,23 +54,28 @@ def explain_command(
             context.settings,
             name,
             words,
-            since=since.replace(tzinfo=UTC) if since else None,
-            until=until.replace(tzinfo=UTC) if until else None,
+            since=since,
+            until=until,
             progress=progress,
         )
     if context.is_json:
         emit(explanation.as_dict())
     else:
         _print_explanation(explanation)
+    if not explanation.found_anything:
+        sys.exit(1)
 
 
 def _print_explanation(explanation: Explanation) -> None:
     changes = list(zip(explanation.changes, explanation.fates, strict=True))
     held = len({c.place.object_key for c, _ in changes})
     click.echo(
-        f"{explanation.source} {' / '.join(explanation.key.words)}: {len(changes)} changes in {held} of "
-        f"{explanation.objects:,} objects"
+        f"{explanation.source} {' / '.join(explanation.key.words)}: {count(len(changes), 'change')} in {held:,} of "
+        f"{count(explanation.objects, 'object')}"
     )
+    if not explanation.found_anything:
+        order = " and then ".join(explanation.key.attributes)
+        click.echo(f"nothing is known of it; the words are the value of {order}")
     for number, (change, fate) in enumerate(changes, start=1):
         _print_change(explanation, number, change, fate)
     for entry in explanation.quarantined:
@@ -93,7 +94,8 @@ def _print_explanation(explanation: Explanation) -> None:
 def _print_change(explanation: Explanation, number: int, change: Change, fate: Fate) -> None:
     merged = explanation.standing.merged.get((change.place.object_key, change.place.version))
     event = f"{change.event} (time to live)" if change.is_expiry else change.event
-    click.secho(f"{number}. {event} {_time(change.changed_at)}", bold=True)
+    may = " (perhaps of another item)" if change.is_doubtful else ""
+    click.secho(f"{number}. {event} {_time(change.changed_at)}{may}", bold=True)
     click.echo(f"   {change.place.object_key}, record {change.place.record}, byte {change.place.offset}")
     if change.position:
         click.echo(f"   position {change.position}")
@@ -111,10 +113,10 @@ def _print_table(explanation: Explanation, explained: TableExplained) -> None:
     left = " (no longer in the configuration)" if table.is_left_behind else ""
     click.secho(f"{table.label}{left}: {explained.why}", bold=True)
     if row := explanation.standing.rows.get(table.label):
-        click.echo(f"   position {row.position or 'none'}, changed {_time(row.changed_at)}, {_rows(row.rows)}")
+        click.echo(f"   position {row.position or 'none'}, changed {_time(row.changed_at)}, {count(row.rows, 'row')}")
         click.echo(f"   values in {', '.join(row.columns)}")
-    if count := explanation.versions.get(table.target):
-        click.echo(f"   {_rows(count)} in its history")
+    if versions := explanation.versions.get(table.target):
+        click.echo(f"   {count(versions, 'row')} in its history")
     floor = explanation.standing.floors.get(table.target)
     if floor:
         by = f", raised by reconcile {floor.by.id} with {floor.by.export}" if floor.by else ""
@@ -122,10 +124,6 @@ def _print_table(explanation: Explanation, explained: TableExplained) -> None:
     for noted in explained.noted:
         columns = f" ({', '.join(noted.columns)})" if noted.columns else ""
         click.echo(f"   the last reconcile found it {noted.verdict}{columns}: {noted.cause.replace('_', ' ')}")
-
-
-def _rows(count: int) -> str:
-    return f"{count} row{'s' * (count != 1)}"
 
 
 def _time(moment: datetime | None) -> str:
@@ -178,15 +176,19 @@ def _print_holdings(holdings: Holdings) -> None:
 
 def _print_forgotten(forgotten: Forgotten) -> None:
     if not forgotten.found_anything:
-        click.echo(f"nothing was found, in the warehouse or in {forgotten.objects:,} objects")
+        click.echo(f"nothing was found, in the warehouse or in {count(forgotten.objects, 'object')}")
+    elif not forgotten.erased_anything:
+        click.echo("nothing of it was in the warehouse")
     for table, rows in forgotten.rows.items():
-        click.echo(f"{table}: {_rows(rows)} erased")
+        click.echo(f"{table}: {count(rows, 'row')} erased")
     if forgotten.tombstone:
         click.echo("tombstone erased")
     if forgotten.quarantined:
         click.echo(f"quarantine: {len(forgotten.quarantined)} erased")
     if forgotten.samples:
-        click.echo(f"reconciliations: {forgotten.samples} samples erased")
+        click.echo(f"reconciliations: {count(forgotten.samples, 'sample')} erased")
+    if forgotten.misfits:
+        click.echo(f"misfits: {count(forgotten.misfits, 'sample')} erased")
     if forgotten.kept_position:
         click.echo(f"a tombstone keeps the key, at position {forgotten.kept_position}")
     if forgotten.doubtful:

@@ -19,6 +19,7 @@ from cdc_merge.reconcile.reconciler import Reconciler
 from cdc_merge.reconcile.report import Report
 from cdc_merge.reconcile.way import Way
 from cdc_merge.stopping import Stop, Stopping
+from cdc_merge.words import count
 
 _SHOWN_COLUMNS = 5
 
@@ -112,7 +113,7 @@ def _one(reconciler: Reconciler, source: Source, how: _How, progress: _Shown) ->
 
 def _print(report: Report) -> None:
     click.echo(
-        f"{report.source}: {report.items:,} items of {report.export}\n"
+        f"{report.source}: {count(report.items, 'item')} of {report.export}\n"
         f"as of {report.as_of.isoformat()}, verified through {report.floor.isoformat()}"
     )
     rows = [
@@ -121,13 +122,19 @@ def _print(report: Report) -> None:
     ]
     print_table("", ("target", "equal", "missing", "extra", "different", "newer", "repaired"), rows)
     for table, verdicts in report.targets.items():
+        if verdicts.is_first_load:
+            would = "would be" if report.is_dry_run else "is"
+            click.echo(f"  {table}: empty before; this {would} its first load, of {count(verdicts.missing, 'row')}")
+            continue
         for sample in verdicts.samples:
             columns = f" ({', '.join(sample.columns[:_SHOWN_COLUMNS])})" if sample.columns else ""
             click.echo(
                 f"  {table}: {sample.verdict} {' / '.join(map(_shown, sample.key))}{columns}, {_words(sample.cause)}"
             )
-    for reason, count in report.unusable.items():
-        click.echo(f"  {count:,} items left out, whose keys the warehouse cannot hold: {reason}")
+        for verdict, more in verdicts.unsampled.items():
+            click.echo(f"  {table}: and {more:,} more {verdict}")
+    for reason, items in report.unusable.items():
+        click.echo(f"  {count(items, 'item')} left out, whose keys the warehouse cannot hold: {reason}")
     for lifted in report.overridden:
         click.secho(f"forced: {lifted}", fg="yellow")
     for note in report.notes:
@@ -162,8 +169,8 @@ class _Shown:
     def status(self, arn: str, status: str) -> None:
         self._update(f"export {arn.rpartition('/')[2]}: {status.lower().replace('_', ' ')}")
 
-    def items(self, count: int) -> None:
-        self._update(f"scanned {count:,} items")
+    def items(self, scanned: int) -> None:
+        self._update(f"scanned {count(scanned, 'item')}")
 
 
 @contextmanager

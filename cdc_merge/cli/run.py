@@ -15,9 +15,12 @@ from cdc_merge.cli.common import Context, cli, command, report_run
 from cdc_merge.cli.signals import stop_on_signals
 from cdc_merge.health import Health, HealthServer
 from cdc_merge.ledger import Counts
+from cdc_merge.logs import get_logger
 from cdc_merge.metrics import Metrics
 from cdc_merge.stopping import Stop
 from cdc_merge.worker import Worker
+
+log = get_logger("cdc_merge.worker")
 
 
 @cli.command()
@@ -41,6 +44,12 @@ def run(context: Context, *, once: bool, listen: str | None, no_migrate: bool) -
                 health=health,
                 stop=stop,
                 progress=progress,
+            )
+            log.info(
+                "started",
+                config=str(context.config),
+                sources=[s.name for s in context.sources],
+                warehouse=worker.warehouse.name,
             )
             totals = worker.run_once() if once else worker.run()
     finally:

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from cdc_merge.config.checks import check
 from cdc_merge.config.complaints import complaints
-from cdc_merge.config.document import Finding, Node, read_document
+from cdc_merge.config.document import Node, read_document
 from cdc_merge.config.editor import json_schema
+from cdc_merge.config.marks import Finding
 from cdc_merge.config.models import ConfigModel
 from cdc_merge.config.places import find_config
 from cdc_merge.config.promises import not_yet, promised_marks

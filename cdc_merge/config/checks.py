@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cdc_merge.config import values
-from cdc_merge.config.document import Finding, Mark, Node
+from cdc_merge.config.document import Node
+from cdc_merge.config.marks import Finding, Mark
 from cdc_merge.config.naming import identifier, twice
 from cdc_merge.config.places import DIALECTS, scheme
 from cdc_merge.config.targets import check_target, has_history

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
@@ -11,9 +12,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from cdc_merge.config.document import Finding, Loc, Mark, Node
+from cdc_merge.config.document import Loc, Node
+from cdc_merge.config.marks import Finding, Mark
 from cdc_merge.config.models import TAGS, ConfigModel
-from cdc_merge.config.values import Mistake
+from cdc_merge.config.values import Mistake, shown
 
 
 def complaints(error: ValidationError, root: Node, *, reported: Iterable[Loc]) -> Iterator[Finding]:
@@ -36,6 +38,10 @@ def _finding(detail: ErrorDetails, loc: Loc, root: Node) -> Finding:
     match detail["type"]:
         case "extra_forbidden":
             return Finding(key_mark, f"unknown key `{key}`", _suggestion(key, model))
+        case "dict_type" | "model_type" if _lacks_space(detail["input"]):
+            return Finding(mark, f"`{key}` must be a mapping (`key: value` lines)", "write a space after each colon")
+        case "string_type" if isinstance(detail["input"], list) and len(detail["input"]) == 1:
+            return Finding(mark, f"`{key}` must be text", "write it without [ ]")
         case "missing":
             return Finding(mark, f"`{key}` is missing", example)
         case "value_error" if isinstance(context.get("error"), Mistake):
@@ -52,7 +58,7 @@ def _finding(detail: ErrorDetails, loc: Loc, root: Node) -> Finding:
             return Finding(mark, f"`{key}` must be a mapping (`key: value` lines)", example)
         case "literal_error":
             expected = str(context["expected"]).replace("'", "")
-            return Finding(mark, f"`{key}` cannot be {detail['input']!r}", f"write {expected}")
+            return Finding(mark, f"`{key}` cannot be {shown(detail['input'])}", f"write {expected}")
         case "string_too_short" | "too_short":
             return Finding(key_mark if is_key else mark, f"`{key}` must not be empty", None if is_key else example)
         case "too_long":
@@ -102,7 +108,31 @@ def _example(key: str, field: FieldInfo | None) -> str | None:
     return f"write {key}: {field.examples[0]}" if field and field.examples else None
 
 
+# What people write who know other tools.
+_MEANT = {
+    "begins_with": "prefix",
+    "starts_with": "prefix",
+    "name": "table",
+    "filter": "where",
+    "fields": "columns",
+    "attribute": "from",
+    "path": "from",
+    "url": "changes",
+    "source": "changes",
+    "keys": "key",
+    "schema": "metadata_schema",
+}
+
+
 def _suggestion(key: str, model: type[BaseModel]) -> str:
     known = list(_fields(model))
-    close = get_close_matches(key.lower(), known, n=1)
+    if ":" in key:
+        name, _, value = key.partition(":")
+        return f"write a space after the colon: `{name}: {value}…`"
+    close = get_close_matches(key.lower(), known, n=1) or [m for m in [_MEANT.get(key.lower())] if m in known]
     return f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}"
+
+
+def _lacks_space(value: object) -> bool:
+    """Whether it is `title:Title`, which YAML takes for one text."""
+    return isinstance(value, str) and re.fullmatch(r"[^:]+:[^:/ ][^:]*", value) is not None

@@ -11,28 +11,14 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
+from cdc_merge.config.marks import Finding, Mark
+from cdc_merge.config.slips import lacks_space, what_slipped
+
 Loc = tuple[str | int, ...]
 """The way from the top of the file to a value: keys (str) and list indexes (int)."""
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
-
-
-@dataclass(frozen=True, order=True)
-class Mark:
-    """A place in the file; both count from 1."""
-
-    line: int
-    column: int
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A mistake at a place in the file."""
-
-    mark: Mark
-    message: str
-    hint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,11 +95,7 @@ def read_document(text: str, environ: Mapping[str, str]) -> Document:
     try:
         tree = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = Mark(mark.line + 1, mark.column + 1) if mark else Mark(1, 1)
-        what = ", ".join(part for part in (error.context, error.problem) if part)
-        finding = Finding(place, f"not valid YAML: {what}", "put text with special characters in quotes")
-        return Document(NOTHING, (finding,), frozenset({()}))
+        return Document(NOTHING, (what_slipped(text, error),), frozenset({()}))
     except YAMLError:
         finding = Finding(Mark(1, 1), "not valid YAML: it holds a character that YAML does not allow")
         return Document(NOTHING, (finding,), frozenset({()}))
@@ -167,10 +149,23 @@ class _Reader:
                 continue
             below = (*loc, name)
             child = self.read(value, below)
+            if child.value is None and _is_leaf(child) and (slip := self._slipped(name, mark, fields, loc)):
+                self.findings.append(slip)
+                continue
             if child.value is None and _is_leaf(child) and loc[-1:] != ("where",):
                 child = self._broken(mark, below, f"`{name}` has no value", "give it a value, or remove the line")
             fields[name] = Entry(mark, child)
         return fields
+
+    def _slipped(self, name: str, mark: Mark, fields: dict[str, Entry], loc: Loc) -> Finding | None:
+        """What a key without a value was meant to be: the rest of a value, or key and value."""
+        last, entry = next(reversed(fields.items()), (None, None))
+        if last and entry and re.fullmatch(r"[0-9]+ *\)", name) and re.fullmatch(r"\w+\([0-9]+", entry.node.text or ""):
+            self.reported.add((*loc, last))
+            hint = f'put it in quotes: "{entry.node.text},{name}"'
+            return Finding(entry.node.mark, f"`{last}`: the comma ends {entry.node.text!r} here", hint)
+        slip = re.fullmatch(r"([^:]+):([^:/]+)", name)
+        return lacks_space(mark, slip[1], slip[2]) if slip else None
 
     def _scalar(self, node: Any, mark: Mark, loc: Loc) -> Node:
         text: str = node.value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from cdc_merge.config.document import Finding, Mark
+from cdc_merge.config.marks import Finding, Mark
 from cdc_merge.warehouses.dialect import Dialect
 
 
@@ -12,6 +12,9 @@ def identifier(name: str | None, mark: Mark, what: str, dialect: Dialect | None)
     """Whether the engine takes the name of a schema, table or column (`what`)."""
     if name and not name.isprintable():
         yield Finding(mark, f"the name of a {what} must not hold control characters", "remove them")
+    if name and dialect and dialect.folds_names and name != name.lower():
+        message = f"{dialect.name} writes names in small letters, this {what} has capitals: {name!r}"
+        yield Finding(mark, message, f"write {name.lower()}")
     most = dialect.max_identifier_bytes if dialect else None
     if name and dialect and most and len(name.encode()) > most:
         yield Finding(

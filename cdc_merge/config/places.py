@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from cdc_merge.config.values import Mistake
 from cdc_merge.errors import UsageError
@@ -19,6 +20,7 @@ DIALECTS: Mapping[str, Dialect] = {scheme: engine.dialect for scheme, engine in 
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _DUCKDB = "duckdb:///"
+_CATALOG = "_cdc_file"
 
 EXPORTS_FOLDER = "AWSDynamoDB"
 
@@ -64,6 +66,8 @@ def warehouse_url(value: Any) -> str:
         raise Mistake("this is not the URL of a warehouse", hint)
     if known not in DIALECTS:
         raise Mistake(f"no warehouse is known by {known}://", hint)
+    if known == "redshift":
+        _staging(value)
     if DIALECTS[known] is not DUCKDB:
         return value
     if not value.startswith(_DUCKDB):
@@ -76,12 +80,32 @@ def warehouse_url(value: Any) -> str:
     return value
 
 
-def absolute_warehouse(url: str, base: Path) -> str:
-    """The URL with the path of a file made absolute (`duckdb:////abs/x.duckdb`)."""
+def _staging(url: str) -> None:
+    """What Redshift loads comes from S3, by a role: the URL must name both."""
+    options = dict(parse_qsl(urlsplit(url).query))
+    if not options.get("staging", "").startswith("s3://"):
+        raise Mistake("the redshift URL does not say where to stage batches", "add ?staging=s3://bucket/prefix/")
+    if not options.get("iam_role"):
+        hint = "add &iam_role=arn:aws:iam::123456789012:role/name, or &iam_role=default"
+        raise Mistake("the redshift URL names no IAM role that may read the staging prefix", hint)
+
+
+def absolute_warehouse(url: str, base: Path, *, schemas: Iterable[str] = ()) -> str:
+    """The URL with the path of a file made absolute (`duckdb:////abs/x.duckdb`).
+
+    A file that is named like one of `schemas` gets another name as a catalog, since `name.table` could mean both.
+    """
     if DIALECTS[scheme(url) or ""] is not DUCKDB:
         return url
-    name, mark, options = url[len(_DUCKDB) :].partition("?")
-    return f"{_DUCKDB}{base / name}{mark}{options}"
+    name, _, options = url[len(_DUCKDB) :].partition("?")
+    if _catalog(unquote(name)) in {schema.lower() for schema in schemas} and not re.search(r"(^|&)catalog=", options):
+        options = "&".join(filter(None, (options, f"catalog={_CATALOG}")))
+    return f"{_DUCKDB}{base / name}" + (f"?{options}" if options else "")
+
+
+def _catalog(file: str) -> str:
+    """The name that DuckDB gives a file as a catalog, in lower case: what comes before the first dot."""
+    return Path(file).name.lstrip(".").partition(".")[0].lower()
 
 
 def changes_url(value: Any) -> str:

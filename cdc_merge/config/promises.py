@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cdc_merge.config.document import Finding, Loc, Mark, Node
+from cdc_merge.config.document import Loc, Node
+from cdc_merge.config.marks import Finding, Mark
 
 _ANY = "*"
 _SOURCE = ("sources", _ANY)
@@ -40,8 +41,10 @@ class Promise:
 
 # A line goes when its feature comes.
 NOT_YET = (
-    Promise(("warehouse",), "a redshift:// warehouse", "write duckdb:/// or postgresql://", begins="redshift"),
-    Promise(("warehouse",), "a snowflake:// warehouse", "write duckdb:/// or postgresql://", begins="snowflake"),
+    Promise(("warehouse",), "a redshift+data:// warehouse", "write redshift://", begins="redshift+"),
+    Promise(
+        ("warehouse",), "a snowflake:// warehouse", "write duckdb:///, postgresql:// or redshift://", begins="snowflake"
+    ),
     Promise(("defaults", "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
     Promise((*_SOURCE, "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
 )

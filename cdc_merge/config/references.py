@@ -35,5 +35,7 @@ def document(value: Any) -> str:
     """The word `document`, in the place of columns."""
     if value != DOCUMENT:
         hint = "write columns: {city: Address.City}, or columns: document for one JSON of the whole item"
+        if isinstance(value, str) and ":" in value:
+            hint = "write a space after the colon, between the column and its attribute"
         raise Mistake(f"{value!r} is neither columns nor document", hint)
     return DOCUMENT

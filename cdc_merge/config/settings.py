@@ -41,10 +41,12 @@ from cdc_merge.names import snake_case
 def build(config: ConfigModel, base: Path) -> Settings:
     """Settings of a file that has no mistakes; `base` is the absolute directory it stands in."""
     defaults = config.defaults or DefaultsModel()
+    metadata_schema = config.metadata_schema or DEFAULT_METADATA_SCHEMA
+    schemas = [schema for schema in (config.schema_, metadata_schema) if schema]
     return Settings(
-        warehouse=absolute_warehouse(config.warehouse, base),
+        warehouse=absolute_warehouse(config.warehouse, base, schemas=schemas),
         schema=config.schema_,
-        metadata_schema=config.metadata_schema or DEFAULT_METADATA_SCHEMA,
+        metadata_schema=metadata_schema,
         sources=tuple(_source(source, defaults, base) for source in config.sources),
     )
 

@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from cdc_merge.config import values
-from cdc_merge.config.document import Entry, Finding, Mark, Node
+from cdc_merge.config.document import Entry, Node
+from cdc_merge.config.marks import Finding, Mark
 from cdc_merge.config.naming import identifier, twice
 from cdc_merge.config.references import DOCUMENT, Reference, column_path
 from cdc_merge.config.templates import written_template

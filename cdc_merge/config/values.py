@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any
 
 from cdc_merge.arn import TABLE_ARN, TABLE_NAME, is_arn
@@ -42,12 +43,12 @@ def duration(value: Any) -> float:
     hint = "write a number and a unit: 500ms, 5s, 2m, 24h or 1d"
     match = _NUMBER_AND_UNIT.fullmatch(value.strip()) if isinstance(value, str) else None
     if not match or match[2] not in _SECONDS:
-        raise Mistake(f"{_shown(value)} is not a duration", hint)
+        raise Mistake(f"{shown(value)} is not a duration", hint)
     seconds = float(Decimal(match[1]) * _SECONDS[match[2]])
     if not seconds:
         raise Mistake("a duration must be more than nothing", hint)
     if seconds > LONGEST_DURATION:
-        raise Mistake(f"{_shown(value)} is longer than a hundred years", hint)
+        raise Mistake(f"{shown(value)} is longer than a hundred years", hint)
     return seconds
 
 
@@ -58,7 +59,7 @@ def every(value: Any) -> float:
     """Seconds between reconciles, as `duration`; at least LEAST_EVERY."""
     seconds = duration(value)
     if seconds < LEAST_EVERY:
-        raise Mistake(f"{_shown(value)} is too often: an export takes minutes", "write at least 1m, for example 24h")
+        raise Mistake(f"{shown(value)} is too often: an export takes minutes", "write at least 1m, for example 24h")
     return seconds
 
 
@@ -72,7 +73,7 @@ def margin(value: Any) -> float:
     seconds = duration(value)
     if seconds < LEAST_MARGIN:
         raise Mistake(
-            f"{_shown(value)} is too short: what an export holds is certain only to about a minute of its time",
+            f"{shown(value)} is too short: what an export holds is certain only to about a minute of its time",
             "write at least 1m; the default is 2m",
         )
     return seconds
@@ -85,7 +86,7 @@ def rate(value: Any) -> float:
     """Items an hour of `200/h`, `5/m`, `0.5/s`, `1000/d`; none at all is a rate too."""
     match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
     if not match:
-        raise Mistake(f"{_shown(value)} is not a rate", "write a number of items and a unit: 200/h (also /s, /m, /d)")
+        raise Mistake(f"{shown(value)} is not a rate", "write a number of items and a unit: 200/h (also /s, /m, /d)")
     return float(Decimal(match[1]) * _SECONDS["h"] / _SECONDS[match[2]])
 
 
@@ -94,7 +95,7 @@ def size(value: Any) -> int:
     hint = "write a number and a unit: 512MB, 1GB or 64MiB"
     match = _NUMBER_AND_UNIT.fullmatch(value.strip()) if isinstance(value, str) else None
     if not match or match[2].lower() not in _BYTES:
-        raise Mistake(f"{_shown(value)} is not a size", hint)
+        raise Mistake(f"{shown(value)} is not a size", hint)
     count = int(Decimal(match[1]) * _BYTES[match[2].lower()])
     if not count:
         raise Mistake("a size must be at least one byte", hint)
@@ -109,7 +110,7 @@ def memory(value: Any) -> int:
     """Bytes, as `size`; at least LEAST_MEMORY."""
     count = size(value)
     if count < LEAST_MEMORY:
-        raise Mistake(f"{_shown(value)} is too little to decode a batch in", "write at least 256MB; the default is 1GB")
+        raise Mistake(f"{shown(value)} is too little to decode a batch in", "write at least 256MB; the default is 1GB")
     return count
 
 
@@ -130,7 +131,7 @@ def percentage(value: Any) -> float:
     """The fraction of `5%` or `0.5%`: 0 to 1. A plain number is a mistake, since 0.05 and 5 could mean the same."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*%", value.strip()) if isinstance(value, str) else None
     if not match or Decimal(match[1]) > 100:
-        raise Mistake(f"{_shown(value)} is not a percentage", "write 0% to 100% with its sign, for example 5%")
+        raise Mistake(f"{shown(value)} is not a percentage", "write 0% to 100% with its sign, for example 5%")
     return float(Decimal(match[1]) / 100)
 
 
@@ -162,7 +163,7 @@ def whole_number(value: Any) -> int:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise Mistake(f"{_shown(value)} is not a whole number of at least 1", "write digits, for example 1000")
+        raise Mistake(f"{shown(value)} is not a whole number of at least 1", "write digits, for example 1000")
     return value
 
 
@@ -171,7 +172,7 @@ def yes_or_no(value: Any) -> bool:
     if isinstance(value, str) and value in ("true", "false"):
         return value == "true"
     if not isinstance(value, bool):
-        raise Mistake(f"{_shown(value)} is neither true nor false", "write true or false")
+        raise Mistake(f"{shown(value)} is neither true nor false", "write true or false")
     return value
 
 
@@ -200,10 +201,9 @@ MAX_PRECISION = (
 
 def column_type(value: Any) -> ColumnType:
     """`text`, `numeric(12,2)`, … without the unit, which has a key of its own."""
-    kinds = ", ".join("numeric(p,s)" if k is Kind.NUMERIC else k.value for k in Kind)
     match = _TYPE.fullmatch(value.strip()) if isinstance(value, str) else None
     if not match or match[1] not in {kind.value for kind in Kind}:
-        raise Mistake(f"{_shown(value)} is not a type", f"write one of {kinds}")
+        raise Mistake(f"{shown(value)} is not a type", _type_meant(value))
     kind = Kind(match[1])
     if match[2] is None:
         return ColumnType(kind)
@@ -216,6 +216,29 @@ def column_type(value: Any) -> ColumnType:
             "digits in all first, then those after the point, not more: numeric(12,2)",
         )
     return ColumnType(kind, precision, scale)
+
+
+# Names of other systems for what a column may hold.
+_OTHER_NAMES = {
+    **dict.fromkeys(("int", "bigint", "smallint", "long", "int64"), Kind.INTEGER),
+    **dict.fromkeys(("decimal", "number", "money"), Kind.NUMERIC),
+    **dict.fromkeys(("float", "real", "float64"), Kind.DOUBLE),
+    **dict.fromkeys(("string", "str", "varchar", "char", "uuid"), Kind.TEXT),
+    "bool": Kind.BOOLEAN,
+    **dict.fromkeys(("datetime", "timestamptz", "time"), Kind.TIMESTAMP),
+    **dict.fromkeys(("jsonb", "map", "list", "object", "array", "variant", "super"), Kind.JSON),
+    **dict.fromkeys(("bytes", "bytea", "blob", "varbinary"), Kind.BINARY),
+}
+
+
+def _type_meant(value: Any) -> str:
+    word, bracket, rest = value.strip().lower().partition("(") if isinstance(value, str) else ("", "", "")
+    kinds = [kind.value for kind in Kind]
+    close = get_close_matches(word, kinds, n=1)
+    if kind := _OTHER_NAMES.get(word.strip()) or (Kind(close[0]) if close else None):
+        digits = f"({rest}" if bracket and kind is Kind.NUMERIC and re.fullmatch(r"[0-9, ]+\)", rest) else ""
+        return f"did you mean {kind.value}{digits}?"
+    return f"write one of {', '.join(kinds)}; numeric may have its digits: numeric(12,2)"
 
 
 _STEP = re.compile(
@@ -232,6 +255,8 @@ _PATH_HINT = 'write Attribute, Address.City or Lines[0].Sku; a name with . [ ] o
 
 def item_path(value: Any) -> Path:
     """`Address.City` -> ("Address", "City"), `Lines[0]` -> ("Lines", 0), `"a.b".c` -> ("a.b", "c")."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        raise Mistake("must be the name of an attribute, not a list", "write it without [ ]")
     if not isinstance(value, str):
         raise Mistake(
             "must be the name of an attribute",
@@ -257,9 +282,12 @@ def item_path(value: Any) -> Path:
     return tuple(steps)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value for a message, as YAML has it."""
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
     return _quoted(value) if not isinstance(value, str) else repr(value)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from isal import igzip
 
-from cdc_merge.errors import Refused, UnreadableObject, UsageError
+from cdc_merge.errors import Refused, UnreadableObject, UsageError, how_to_install
 from cdc_merge.exports.manifest import TAKE_ANEW
 from cdc_merge.feed.compression import Reader, open_plain
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _READ_BYTES = 2**20
 _LINE_BYTES = 2**24  # an item has 400 KB at most, and a record three images of it
 _IMAGES = ("Keys", "NewImage", "OldImage")
-_PLAIN_DIGITS = 38  # DynamoDB's precision; numbers longer than that only by their zeros get an exponent
 # Numbers are never rounded: DynamoDB's have 38 digits at most, and an Ion decimal is as long as its text.
 _EXACT = Context(prec=10_000, Emin=-999_999, Emax=999_999)
 
@@ -37,7 +36,7 @@ def require_ion() -> ModuleType:
     except ImportError as error:
         raise UsageError(
             "the export is in Ion, and the library that reads Ion is not installed",
-            hint="pip install 'cdc-merge[ion]'",
+            hint=how_to_install("ion"),
         ) from error
     return simpleion  # type: ignore[no-any-return]
 
@@ -145,16 +144,14 @@ def _annotated(value: Any) -> dict[str, Any]:
 
 
 def _number(value: Decimal | int) -> str:
-    """As DynamoDB writes numbers, without zeros that say nothing; only huge and tiny ones get an exponent.
+    """As DynamoDB writes numbers: in plain digits however many, without zeros that say nothing.
 
-    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
+    A text column and `_cdc_rescued` hold a number as it was written, so an export must spell it as the feed does. The
+    zeros: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
+    That there is never an exponent is how AWS's DynamoDB Local answers, in streams and reads alike.
     """
     number = _EXACT.create_decimal(value).normalize(_EXACT)
-    if not number:
-        return "0"  # -0 too
-    exponent = number.as_tuple().exponent
-    is_plain = number.adjusted() < _PLAIN_DIGITS and isinstance(exponent, int) and exponent > -_PLAIN_DIGITS
-    return format(number, "f") if is_plain else str(number)
+    return format(number, "f") if number else "0"  # -0 too
 
 
 _SETS = {"$dynamodb_SS": "SS", "$dynamodb_NS": "NS", "$dynamodb_BS": "BS"}

@@ -71,7 +71,7 @@ def surely(column_type: ColumnType, value: str, dialect: Dialect, *, base64_laye
     """`value`: the payload text under the usual tag (or the whole typed value, for json)."""
     match column_type.kind:
         case Kind.TEXT:
-            return value if dialect.holds_nul else f"CASE WHEN NOT contains({value}, chr(0)) THEN {value} END"
+            return _if_held(value, dialect)
         case Kind.INTEGER:
             return f"CASE WHEN regexp_full_match({value}, '-?[0-9]+') THEN TRY_CAST({value} AS BIGINT) END"
         case Kind.NUMERIC:
@@ -101,6 +101,16 @@ def surely(column_type: ColumnType, value: str, dialect: Dialect, *, base64_laye
             return f"CASE WHEN {held} THEN plain_json_{base64_layers}({value}) END"
         case Kind.BINARY:
             return _binary(value, base64_layers)
+
+
+def _if_held(text: str, dialect: Dialect) -> str:
+    """The text, or NULL where the engine's column cannot hold it."""
+    tests = []
+    if not dialect.holds_nul:
+        tests.append(f"NOT contains({text}, chr(0))")
+    if dialect.max_text_bytes is not None:
+        tests.append(f"strlen({text}) <= {dialect.max_text_bytes}")
+    return f"CASE WHEN {' AND '.join(tests)} THEN {text} END" if tests else text
 
 
 def carefully(

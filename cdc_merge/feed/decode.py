@@ -9,7 +9,7 @@ from datetime import datetime
 
 import duckdb
 
-from cdc_merge.errors import SourceStopped
+from cdc_merge.errors import BatchTooLarge
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.envelopes import EnvelopePass, FeedFacts
 from cdc_merge.feed.history import leave_out, stage_histories
@@ -77,12 +77,12 @@ def decode(
 ) -> Decoded:
     """Decode a batch on a fresh workbench; `books` grow by the columns it needs; `check` may raise to stop.
 
-    Raises SourceStopped and its kind when the feed as a whole cannot be used; nothing for a bad record.
+    Raises BatchTooLarge, SourceStopped and its kind when the feed as a whole cannot be used; nothing for a bad record.
     """
     try:
         return _decode(workbench, objects, source, facts, books, dialect, check)
     except duckdb.OutOfMemoryException as error:
-        raise SourceStopped(
+        raise BatchTooLarge(
             f"decoding a batch takes more than the {workbench.memory:,} bytes it may use",
             where=f"source {source.name}",
             hint="raise `memory` of the source, or lower its `batch`",

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from cdc_merge.words import listed
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -71,7 +73,7 @@ def _diagnose_change(
     for number, attribute in enumerate(key):
         value = keys.get(attribute)
         if not isinstance(value, dict) or not value:
-            return Diagnosis("no_key", f"key attribute {attribute!r} is missing; the record has {sorted(keys)}")
+            return Diagnosis("no_key", f"key attribute {attribute!r} is missing; the record has {listed(sorted(keys))}")
         tag = next(iter(value))
         if tag not in ("S", "N", "B"):
             return Diagnosis("key_type", f"key attribute {attribute!r} is of type {tag}; a key is S, N or B")

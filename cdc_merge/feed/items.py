@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import duckdb
 import numpy as np
@@ -118,7 +119,8 @@ class _ItemPass:
             FeedFacts(key_tags=self._key_tags, is_kinesis=False),
             books,
             dialect,
-            unusable=self._refuse_empty,
+            # No method of this pass: in a circle its buffers would stay until the garbage collector comes by.
+            unusable=partial(_refuse_empty, source.name),
             form=form,
             notices=notices,
         )
@@ -163,9 +165,6 @@ class _ItemPass:
         name = self._names[event.object_number]
         reason = str(event.error) if isinstance(event, Unreadable) else "a line longer than any item"
         raise Refused(f"the exported file cannot be read: {reason}", where=name, hint=_TAKE_ANOTHER)
-
-    def _refuse_empty(self, _bench: Bench) -> None:
-        raise Refused("an item has no attributes", where=self._source.name, hint=_TAKE_ANOTHER)
 
     def _refused(self, portion: Portion, line: int, what: str) -> Refused:
         number, record, _ = portion.place(line)
@@ -221,3 +220,7 @@ class _ItemPass:
         if without_key is not None:
             what = ", ".join(f"{a} ({t})" for a, t in zip(self._source.key, self._key_tags, strict=True))
             raise self._refused(portion, without_key, f"has no key {what}")
+
+
+def _refuse_empty(source: str, _bench: Bench) -> None:
+    raise Refused("an item has no attributes", where=source, hint=_TAKE_ANOTHER)

@@ -37,6 +37,10 @@ def refuse_keys(workbench: Workbench, dialect: Dialect, key_tags: Sequence[str])
     if not dialect.holds_nul:
         nul = "contains(partition_key, chr(0)) OR contains(sort_key, chr(0))"
         tests.append((nul, "key_has_nul", f"'a key with U+0000, which {dialect.name} text cannot hold'"))
+    if dialect.ignores_trailing_blanks:
+        blank = "suffix(partition_key, ' ') OR suffix(sort_key, ' ')"
+        detail = f"'{dialect.name} cannot tell this key from the same without the blank at its end'"
+        tests.append((blank, "key_ends_in_blank", detail))
     for column, tag in zip(("partition_key", "sort_key"), key_tags, strict=False):
         if tag == "N" and dialect.decimal_digits is not None:
             kind = f"DECIMAL({dialect.decimal_digits}, {dialect.decimal_scale})"

@@ -22,9 +22,9 @@ def takes(target: Target, value: Value) -> str:
 def could_take(target: Target, key: Sequence[str], key_tags: Sequence[str]) -> str:
     """Whether the target could take an item of which only the key is known: a REMOVE carries no more.
 
-    `key_tags` may be empty: no usable record has been seen yet.
+    The key is that of the change `l`. `key_tags` may be empty: no usable record has been seen yet.
     """
-    columns = dict(zip(key, ("partition_key", "sort_key"), strict=False))
+    columns = dict(zip(key, ("l.partition_key", "l.sort_key"), strict=False))
     tags = dict(zip(key, key_tags, strict=False))
 
     def value_of_key(at: str) -> str:

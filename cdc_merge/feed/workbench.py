@@ -52,10 +52,6 @@ class Bench:
         """The result of a query as an Arrow table."""
         return self.connection.sql(sql).to_arrow_table()
 
-    def reader(self, sql: str) -> pa.RecordBatchReader:
-        """The result of a query as a stream of record batches, on a connection of its own."""
-        return self.connection.cursor().sql(sql).to_arrow_reader(65_536)
-
 
 class Workbench(Bench):
     """A DuckDB connection with the project's functions. Use as a context manager."""
@@ -74,11 +70,21 @@ class Workbench(Bench):
             config["threads"] = threads
         super().__init__(duckdb.connect(config=config))
         self.connection.execute("SET TimeZone = 'UTC'")
+        self._others: list[duckdb.DuckDBPyConnection] = []
         self._register()
 
     def bench(self) -> Bench:
         """Another connection, for another thread."""
-        return Bench(self.connection.cursor())
+        return Bench(self._another())
+
+    def reader(self, sql: str) -> pa.RecordBatchReader:
+        """The result of a query as a stream of record batches, on a connection of its own."""
+        return self._another().sql(sql).to_arrow_reader(65_536)
+
+    def _another(self) -> duckdb.DuckDBPyConnection:
+        connection = self.connection.cursor()
+        self._others.append(connection)
+        return connection
 
     def _register(self) -> None:
         text = "VARCHAR"
@@ -92,7 +98,9 @@ class Workbench(Bench):
                 connection.execute(statement)
 
     def close(self) -> None:
-        self.connection.close()
+        """Let go of all that it holds: a database lives as long as the last of its connections."""
+        for connection in (*self._others, self.connection):
+            connection.close()
         self._spill.cleanup()
 
     def __enter__(self) -> Workbench:

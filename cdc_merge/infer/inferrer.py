@@ -28,6 +28,7 @@ from cdc_merge.infer.place import Location, Readable, look
 from cdc_merge.infer.proposal import Proposal, propose_tables
 from cdc_merge.infer.sample import DEFAULT_RECORDS, Plan, cut_head, plan_sample, spread
 from cdc_merge.model import ObjectRef
+from cdc_merge.words import listed
 
 MEMORY = 1_000_000_000  # bytes, before the workbench spills to disk
 _WORKBENCH_SHARE = 0.6  # of it, DuckDB's; the rest is for lines
@@ -145,7 +146,7 @@ def _key(
     """The key that is asked for, that `Keys` name, or that is found."""
     if named and wanted and set(wanted) != set(named):
         raise UsageError(
-            f"the records have the key attributes {list(named)}, not {list(wanted)}",
+            f"the records have the key {listed(named)}, not {listed(wanted)}",
             where="--key",
             hint="leave --key out, or say which of the two comes first",
         )

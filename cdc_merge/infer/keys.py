@@ -39,13 +39,21 @@ def order_of(candidates: Sequence[KeyCandidate]) -> KeyChoice:
     if len(candidates) == 1:
         return _choice(candidates, "the only attribute of Keys")
     first, second = sorted(candidates, key=lambda c: c.attribute)
-    by_name = _place(first.attribute) - _place(second.attribute)
-    if by_name:
-        return _choice((first, second) if by_name < 0 else (second, first), "told by their names")
+    if told := told_by_names((first.attribute, second.attribute)):
+        return _choice((first, second) if told == first.attribute else (second, first), "told by their names")
     if first.distinct != second.distinct:
         pair = (first, second) if first.distinct < second.distinct else (second, first)
         return _choice(pair, "a guess: the partition key is the one with fewer values; swap them if it is not")
     return _choice((first, second), "a guess: nothing tells which is the partition key; swap them if it is the other")
+
+
+def told_by_names(attributes: Sequence[str]) -> str | None:
+    """Which of two is the partition key, where their names tell."""
+    first, second = attributes
+    by_name = _place(first) - _place(second)
+    if not by_name:
+        return None
+    return first if by_name < 0 else second
 
 
 def find_key(

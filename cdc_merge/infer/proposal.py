@@ -19,7 +19,7 @@ from cdc_merge.warehouses.dialect import Dialect
 MOST_COLUMNS = 250  # of a table; attributes that few items have, if there are more, are left to _cdc_rescued
 _WORTH_ROWS = 0.9  # the share of a list's elements that are maps
 _SEPARATOR = "#"
-_FEW_ITEMS = 10
+FEW_ITEMS = 10
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class ProposedRows:
 
 @dataclass(frozen=True)
 class ProposedTable:
-    """A table for one entity. `omitted`: attributes beyond MOST_COLUMNS."""
+    """A table for one entity. `omitted`: attributes beyond MOST_COLUMNS. `is_whole`: items too few to cut keys."""
 
     table: str
     entity: Entity
@@ -64,6 +64,7 @@ class ProposedTable:
     pieces: tuple[KeyPiece, ...]
     rows: tuple[ProposedRows, ...]
     omitted: int
+    is_whole: bool
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def propose_tables(
 ) -> tuple[ProposedTable, ...]:
     """`values`, `elements` and `pieces`: as counted for `entities.tables`, in their order."""
     # In few items what all keys have in common may be a person's name.
-    pieces = [found if e.items >= _FEW_ITEMS else () for e, found in zip(entities.tables, pieces, strict=True)]
+    pieces = [found if e.items >= FEW_ITEMS else () for e, found in zip(entities.tables, pieces, strict=True)]
     words = [_words(entity, found) for entity, found in zip(entities.tables, pieces, strict=True)]
     names = table_names(entities.tables, words, source)
     taken = list(names)
@@ -114,11 +115,12 @@ def propose_tables(
             if found is not None and is_worth_rows(found):
                 attribute = snake_case(column.attribute)
                 plain = plural(f"{singular(names[number])}_{attribute}")
-                table = plain if plain not in taken else _free(f"{names[number]}_{attribute}", taken)
+                table = plain if plain not in taken else _free(f"{attribute}_in_{names[number]}", taken)
                 taken.append(table)
                 rows.append(_rows(table, column.attribute, found, columns, cut, entity, key, dialect))
         omitted = max(0, len(ranked) - MOST_COLUMNS)
-        tables.append(ProposedTable(names[number], entity, columns, cut, tuple(rows), omitted))
+        is_whole = entity.items < FEW_ITEMS and any(entity.prefixes)
+        tables.append(ProposedTable(names[number], entity, columns, cut, tuple(rows), omitted, is_whole))
     return tuple(tables)
 
 

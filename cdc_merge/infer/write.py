@@ -9,6 +9,7 @@ from typing import Any
 from cdc_merge.infer.entities import Entity
 from cdc_merge.infer.facts import Extent, Form, Values
 from cdc_merge.infer.proposal import (
+    FEW_ITEMS,
     KeyPiece,
     Proposal,
     ProposedColumn,
@@ -98,6 +99,9 @@ def _target(table: ProposedTable, whole: int) -> Iterator[str]:
     if columns:
         yield "        columns:"
         yield from (f"          {line}" for line in columns)
+    if table.is_whole:
+        yield f"        # Of at least {FEW_ITEMS} items the pieces of keys would be proposed too (`match`):"
+        yield "        # what fewer keys have in common may be somebody's name."
     if table.omitted:
         yield f"        # {table.omitted:,} more attributes, of fewer items, have no column."
     for rows in table.rows:

@@ -45,7 +45,7 @@ class Change:
     """One record of the item, in its object.
 
     `takes`: the targets that take its image; `spares`: those whose row a REMOVE leaves. `unusable`: the reason code
-    where the feed cannot use it; its position is empty if it has none.
+    where the feed cannot use it; its position is empty if it has none. `is_doubtful`: it may be another item's.
     """
 
     place: Place
@@ -56,6 +56,7 @@ class Change:
     takes: frozenset[str] = frozenset()
     spares: frozenset[str] = frozenset()
     unusable: str | None = None
+    is_doubtful: bool = False
 
     @property
     def is_remove(self) -> bool:
@@ -88,7 +89,7 @@ def read_history(searched: Sequence[Searched], *, source: Source, key: ItemKey, 
 
 def _damaged(object_key: str, version: str, find: Find) -> Change:
     place = Place(object_key, find.offset, find.record, version)
-    return Change(place, "unknown", "", None, unusable=find.damage)
+    return Change(place, "unknown", "", None, unusable=find.damage, is_doubtful=find.is_doubtful)
 
 
 class _Reading:
@@ -124,7 +125,9 @@ class _Reading:
         for number, record, reason in self._workbench.rows(
             "SELECT object_number, record, reason FROM rejected WHERE record IS NOT NULL"
         ):
-            self._changes.append(Change(self._place(number, record), "unknown", "", None, unusable=reason))
+            is_doubtful = self._find(number, record).is_doubtful
+            place = self._place(number, record)
+            self._changes.append(Change(place, "unknown", "", None, unusable=reason, is_doubtful=is_doubtful))
         if self.facts.key_tags and self._key.is_known(self.facts.key_tags):
             partition_key, sort_key = self._key.texts(self.facts.key_tags)
             self._workbench.execute(
@@ -191,9 +194,12 @@ class _Reading:
             unusable=unusable,
         )
 
+    def _find(self, number: int, record: int) -> Find:
+        return self._finds[number][record - 1]
+
     def _place(self, number: int, record: int) -> Place:
         """The place in its own object of a record in the file of what was found there."""
-        ref, find = self._objects[number].ref, self._finds[number][record - 1]
+        ref, find = self._objects[number].ref, self._find(number, record)
         return Place(ref.key, find.offset, find.record, ref.version)
 
 

@@ -175,9 +175,14 @@ def _character(character: str) -> str:
 # --- in SQL ----------------------------------------------------------------------------------------------
 
 
+def is_storable(dialect: Dialect, text: str) -> bool:
+    """Whether a text column of the engine holds such a key, and tells it from every other."""
+    return (dialect.holds_nul or "\x00" not in text) and not (dialect.ignores_trailing_blanks and text.endswith(" "))
+
+
 def sql_value(dialect: Dialect, tag: str, text: str) -> str | None:
     """The value of a key column as an SQL expression; None: this engine cannot hold it, so no row has it."""
-    if not dialect.holds_nul and "\x00" in text:
+    if not is_storable(dialect, text):
         return None
     literal = dialect.literal(text)
     if tag == "B":

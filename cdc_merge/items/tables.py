@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from cdc_merge.items.changes import Place
-from cdc_merge.items.key import ItemKey, sql_value
+from cdc_merge.items.key import ItemKey, is_storable, sql_value
 from cdc_merge.items.whose import Recognizer, Whose
 from cdc_merge.layout import Layout
 from cdc_merge.ledger import SourceState
@@ -158,7 +158,7 @@ class ItemReader:
     @property
     def is_storable(self) -> bool:
         """Whether the engine's text can hold the key at all."""
-        return self._dialect.holds_nul or "\x00" not in self.partition_key + self.sort_key
+        return all(is_storable(self._dialect, text) for text in (self.partition_key, self.sort_key))
 
     def say(self, template: str, **values: Any) -> str:
         """The SQL of a template of this package, which sees the metadata tables and the key by name."""

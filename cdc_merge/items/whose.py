@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import json
 import re
 from collections.abc import Iterable, Iterator
 from enum import Enum, auto
@@ -15,9 +16,14 @@ import msgspec
 from cdc_merge.feed.framing import scan
 from cdc_merge.items.key import ItemKey
 
+_CHANGE = re.compile(rb'"dynamodb"\s*:')
+_KEYS = re.compile(rb'"Keys"\s*:\s*(?=\{)')
+
 
 class Whose(Enum):
-    """`DOUBTFUL`: a damaged record with a part of the key; it may be of another item with that part in common."""
+    """`DOUBTFUL`: a damaged record with a part of the key, whose `Keys` do not say more; it may be of another item with
+    that part in common.
+    """
 
     ITEMS = auto()
     DOUBTFUL = auto()
@@ -85,9 +91,21 @@ class Recognizer:
 
     def _whose_remains(self, raw: bytes) -> Whose:
         found = [bool(attribute.search(raw)) for attribute in self._attributes]
+        by_keys = self._whose_keys(_complete_keys(raw))
         if all(found):
-            return Whose.ITEMS
-        return Whose.DOUBTFUL if any(found) else Whose.OTHERS
+            # Keys of another item, and elsewhere the whole key of this one: two records may have run together.
+            return Whose.DOUBTFUL if by_keys is Whose.OTHERS else Whose.ITEMS
+        return Whose.DOUBTFUL if any(found) and by_keys is None else by_keys or Whose.OTHERS
+
+
+def _complete_keys(raw: bytes) -> object:
+    """The `Keys` of a damaged record, where all of them are left; None: they are not, or are of several records."""
+    if len(_CHANGE.findall(raw)) != 1 or len(places := list(_KEYS.finditer(raw))) != 1:
+        return None
+    try:
+        return json.JSONDecoder().raw_decode(raw[places[0].end() :].decode("utf-8", "replace"))[0]
+    except (ValueError, RecursionError):
+        return None
 
 
 def _any(verdicts: Iterable[Whose]) -> Whose:

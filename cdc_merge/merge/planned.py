@@ -17,7 +17,7 @@ from cdc_merge.warehouses import Dialect
 class KeyColumn:
     """A key column in a statement: `staged` and `resolved` are its value in stage_keys and in resolved.
 
-    `as_text`: a readable text of a {value}.
+    `as_text`: a readable text of a {value}. `is_binary`: bytes, which some engines do not sort by.
     """
 
     name: Name
@@ -25,6 +25,7 @@ class KeyColumn:
     staged: Sql
     resolved: Sql
     as_text: str
+    is_binary: bool = False
 
     def shown(self, value: str) -> Sql:
         """A value of the key for people, as text."""
@@ -164,6 +165,7 @@ class Planner:
             Sql(form.format(f"s.{staged}")),
             Sql(form.format(f"r.{staged}")),
             as_text.format(value="{value}", text=text),
+            column_type.kind is Kind.BINARY,
         )
 
     def _type(self, column_type: ColumnType) -> Sql:

@@ -12,11 +12,12 @@ from cdc_merge.ledger import OUTCOMES, SourceState
 from cdc_merge.merge.plan import Batch, MergePlan
 from cdc_merge.model import Source
 from cdc_merge.planning.rehearsal import Rehearsal
-from cdc_merge.planning.typed_view import Attributes, typed_view
+from cdc_merge.planning.typed_view import Attributes, has_views, typed_view
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.differences import Difference, differences
 from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect, Statement
+from cdc_merge.words import count
 
 _NOW = datetime(2000, 1, 1, tzinfo=UTC)  # a stand-in, so that the same plan prints the same text
 
@@ -49,7 +50,9 @@ class Preview:
             lines.append(f"-- {_waits(self.waiting)}")
         if self.rehearsal:
             lines += _foreseen(self.rehearsal, self.waiting)
-        lines += _said(self.differences)
+        lines += _said(
+            self.differences, is_idle=self.waiting is not None and self.waiting.is_all and not self.waiting.objects
+        )
         lines += [f"-- {u}" for u in self.unknown]
         for statement in (*self.ddl, *((*self.merge, *self.views) if with_sql else ())):
             lines.append(f"\n-- [{statement.label}]\n{statement.sql};")
@@ -71,11 +74,12 @@ class Preview:
         return document
 
 
-def _said(found: Sequence[Difference]) -> Iterator[str]:
+def _said(found: Sequence[Difference], *, is_idle: bool) -> Iterator[str]:
     if not found:
         yield "-- the tables are as the configuration asks"
     if any(d.stops for d in found):
-        yield "-- the source is STOPPED: nothing is merged until what is marked with ! is mended"
+        idle = "; as nothing waits, a run has nothing to stop at yet" if is_idle else ""
+        yield f"-- the source is STOPPED: nothing is merged until what is marked with ! is mended{idle}"
     for d in found:
         yield f"-- {'!' if d.stops else ' '} {d.where}: {d.change}: {d.message}"
         yield f"--     {d.cure}"
@@ -85,7 +89,8 @@ def _waits(waiting: Waiting) -> str:
     if waiting.trouble:
         return f"the feed cannot be listed: {waiting.trouble}"
     least = "" if waiting.is_all else "at least "
-    return f"{least}{waiting.objects:,} objects ({waiting.bytes:,} bytes) wait to be merged"
+    verb = "waits" if waiting.objects == 1 else "wait"
+    return f"{least}{count(waiting.objects, 'object')} ({waiting.bytes:,} bytes) {verb} to be merged"
 
 
 def _foreseen(rehearsal: Rehearsal, waiting: Waiting | None) -> Iterator[str]:
@@ -99,7 +104,7 @@ def _foreseen(rehearsal: Rehearsal, waiting: Waiting | None) -> Iterator[str]:
             yield f"--     {rehearsal.cure}"
     elif (counts := rehearsal.counts) and rehearsal.objects:
         outcomes = ", ".join(f"{getattr(counts, outcome):,} {outcome}" for outcome in OUTCOMES)
-        yield f"-- {these} hold {counts.records:,} records: {outcomes}"
+        yield f"-- {these} hold {count(counts.records, 'record')}: {outcomes}"
         for target, rows in counts.targets.items():
             yield f"--   {target}: {', '.join(f'{count:,} {change}' for change, count in rows.items())}"
 
@@ -143,7 +148,11 @@ def preview(
         tuple(plan.ddl(schema_exists=state.schema_exists)),
         (*plan.record_objects(batch, again=False), plan.record_quarantine(batch), *plan.merge(batch)),
         tuple(_unknown(books)),
-        tuple(typed_view(b, layout, seen.get(b.target.table, {})) for b in books if b.target.is_document),
+        tuple(
+            typed_view(b, layout, seen.get(b.target.table, {}))
+            for b in books
+            if b.target.is_document and has_views(dialect)
+        ),
     )
 
 

@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from cdc_merge.backlog import count_waiting
 from cdc_merge.feed.store import ObjectStore
 from cdc_merge.layout import Layout
-from cdc_merge.ledger import Ledger
+from cdc_merge.ledger import READABLE_SINCE, Ledger
 from cdc_merge.migrate import Migration
 from cdc_merge.model import ObjectRef, Source
 from cdc_merge.planning.preview import Preview, preview
 from cdc_merge.planning.typed_view import Attributes, read_attributes
 from cdc_merge.warehouses import Session, Warehouse
-
-_READABLE_SINCE = 2  # the migration after which Ledger.state can be asked
 
 
 class PlanReader:
@@ -25,7 +23,7 @@ class PlanReader:
         self._dialect = warehouse.dialect
         self._layout = layout
         self._ledger = Ledger(layout.metadata, warehouse.dialect)
-        self._is_known = all(m.version > _READABLE_SINCE for m in pending)
+        self._is_known = all(m.version > READABLE_SINCE for m in pending)
 
     def read(self, session: Session, source: Source, *, with_views: bool) -> Preview:
         """The plan of one source; `with_views`: look into documents, too."""

@@ -9,7 +9,7 @@ from cdc_merge.feed.shape import escape
 from cdc_merge.layout import Layout
 from cdc_merge.model import Kind, Source
 from cdc_merge.names import assign
-from cdc_merge.render import Name, Sql, name, render
+from cdc_merge.render import Name, Sql, find_template, name, render
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.stored import DELETED_AT, DOCUMENT, ELEMENT_COLUMNS, TargetSchema
 from cdc_merge.schema.tables import Tables
@@ -47,8 +47,13 @@ class _ViewColumn:
 def read_attributes(
     session: Session, dialect: Dialect, schema: str, source: Source, tables: Tables
 ) -> dict[str, Attributes]:
-    """The attributes of some documents of each target that has documents and a table, by that table."""
-    found = {}
+    """The attributes of some documents of each target that has documents and a table, by that table.
+
+    None where no view is known for the engine.
+    """
+    found: dict[str, Attributes] = {}
+    if not has_views(dialect):
+        return found
     for target in source.targets:
         if target.is_document and DOCUMENT.name in tables.get(target.table, ()):
             sql = render(
@@ -60,6 +65,11 @@ def read_attributes(
             )
             found[target.table] = attributes_of_types(session.query(sql))
     return found
+
+
+def has_views(dialect: Dialect) -> bool:
+    """Whether there is a view to propose for the engine."""
+    return find_template("planning/sql/typed_view.sql", dialect) is not None
 
 
 def attributes_of_types(types: Iterable[Sequence[str]]) -> Attributes:

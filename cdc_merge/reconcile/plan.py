@@ -331,9 +331,8 @@ class ReconcilePlan:
         """How `_cdc_rescued` is compared: as text, or without the attributes that are NULL, as good as missing."""
         here = Sql(self._dialect.written_rescued("t._cdc_rescued"))
         staged = Sql("s.rescued")
-        alike = self._dialect.same_rescued.format(a=here.text, b=staged.text, value="t._cdc_rescued")
-        same = self._dialect.same.format(a=here.text, b=staged.text).removeprefix("(").removesuffix(")")
-        return ComparedColumn("_cdc_rescued", here, staged, Sql(f"CASE WHEN {same} THEN TRUE ELSE {alike} END"))
+        same = self._dialect.same_rescued.format(a=here.text, b=staged.text, column="t._cdc_rescued")
+        return ComparedColumn("_cdc_rescued", here, staged, Sql(same))
 
     def _tally(self, row: Row, copies: int) -> Tally:
         """`copies`: rows that were there twice and are gone by now; they count as extra."""

@@ -50,6 +50,19 @@ class Verdicts:
         """Rows that were not what the export says."""
         return self.missing + self.extra + self.different
 
+    @property
+    def is_first_load(self) -> bool:
+        """Whether the target was empty, and nothing was known of any of the items it gets."""
+        others = self.equal + self.extra + self.different + self.newer
+        return self.missing > 0 and others == 0 and self.causes.get("missing") == {"never_arrived": self.missing}
+
+    @property
+    def unsampled(self) -> dict[str, int]:
+        """How many more rows of each verdict there are than samples of it."""
+        counts = {"missing": self.missing, "extra": self.extra, "different": self.different}
+        left = {verdict: rows - sum(s.verdict == verdict for s in self.samples) for verdict, rows in counts.items()}
+        return {verdict: rows for verdict, rows in left.items() if rows > 0}
+
     def details(self) -> dict[str, object]:
         """What is kept as JSON beside the counts."""
         return {

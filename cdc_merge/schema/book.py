@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from cdc_merge.errors import SchemaConflict
 from cdc_merge.model import Column, ColumnType, Evolve, Target
-from cdc_merge.names import assign
+from cdc_merge.names import assign, history_table
 from cdc_merge.schema.stored import TYPE_OF_TAG, TargetSchema, TypedColumn, holders, takes_whole
 from cdc_merge.warehouses.dialect import Dialect
 
@@ -23,7 +23,7 @@ class SchemaBook:
     pending: tuple[Column, ...] = ()  # asked for without a type, and no value seen yet
     stored: TargetSchema | None = None  # as the warehouse has it; None: no table yet
     others: frozenset[str] = frozenset()  # columns that someone added to the table by hand
-    history: frozenset[str] | None = None  # the columns of its history; None: there is none yet
+    history: Mapping[str, str] | None = None  # the columns of its history and their types; None: there is none yet
     _held: frozenset[str] | None = field(default=None, repr=False)
 
     @property
@@ -80,9 +80,12 @@ class SchemaBook:
         )
 
     def settle_pending(self, tags: Mapping[Column, Mapping[str, int]]) -> None:
-        """Give pending columns the type of the values seen."""
+        """Give pending columns the type of the values seen. Raises SchemaConflict where the history has another."""
         settled = {c: t for c in self.pending if (t := _own_type(tags.get(c, {})))}
-        self._append(TypedColumn(c.name, c.path, t, of_parent=c.of_parent) for c, t in settled.items())
+        columns = [TypedColumn(c.name, c.path, t, of_parent=c.of_parent) for c, t in settled.items()]
+        for column in columns:
+            self.insist_on_history(column)
+        self._append(columns)
         self.pending = tuple(c for c in self.pending if c not in settled)
 
     def meet(self, seen: Mapping[tuple[str, str], int]) -> bool:
@@ -109,21 +112,52 @@ class SchemaBook:
         # "" stands for something that is no whole attribute: a column filled by a path.
         asked: tuple[TypedColumn | Column, ...] = (*self.schema.columns, *self.pending)
         taken = {c.name: str(c.path[0]) if takes_whole(c) else "" for c in asked}
-        taken |= dict(zip(self.schema.key_names, self.key, strict=True)) | dict.fromkeys(self.others, "")
+        # An element's attribute that is called like one of the item's key is another one.
+        key = ("" for _ in self.key) if self.target.each is not None else self.key
+        taken |= dict(zip(self.schema.key_names, key, strict=True)) | dict.fromkeys(self.others, "")
         room = max(0, self.dialect.max_added_columns - len(self.schema.columns))
         typed = {a: typed[a] for a in sorted(typed)[:room]}  # what is over goes to _cdc_rescued
-        names = assign(
-            typed,
-            taken=taken,
-            reserved=self.dialect.reserved_columns,
-            max_bytes=self.dialect.max_identifier_bytes,
-        )
+        names = self._names(typed, taken)
         self._append(TypedColumn(names[a], (a,), typed[a]) for a in sorted(typed))
         return bool(typed)
+
+    def _names(self, typed: Mapping[str, ColumnType], taken: Mapping[str, str]) -> Mapping[str, str]:
+        """Names for new columns, none of which the history has with another type, from before a rebuild."""
+        while True:
+            names = assign(
+                typed,
+                taken=taken,
+                reserved=self.dialect.reserved_columns,
+                max_bytes=self.dialect.max_identifier_bytes,
+            )
+            clashes = [name for a, name in names.items() if not self.history_takes(name, typed[a])]
+            if not clashes:
+                return names
+            taken = {**taken, **dict.fromkeys(clashes, "")}
+
+    def history_takes(self, name: str, column_type: ColumnType) -> bool:
+        """Whether the target's history has no such column, or one of that very type."""
+        there = (self.history or {}).get(name)
+        return there is None or spelling(there) == spelling(self.dialect.type_name(column_type))
+
+    def insist_on_history(self, column: TypedColumn) -> None:
+        """Raises SchemaConflict if the history has another column of a new one's name, from before a rebuild."""
+        if not self.history_takes(column.name, column.type):
+            label = history_table(self.target.table)
+            raise SchemaConflict(
+                f"it is to be {self.dialect.type_name(column.type)}, but {label} has a {column.name} of another type",
+                where=f"target {self.target.table}.{column.name}",
+                hint=f"give the column another name, or rename that of {label}: ALTER TABLE … RENAME COLUMN …",
+            )
 
     def _append(self, columns: Iterable[TypedColumn]) -> None:
         self.schema = replace(self.schema, columns=(*self.schema.columns, *columns))
         self._held = None
+
+
+def spelling(type_name: str) -> str:
+    """One spelling of a type: NUMERIC and DECIMAL are the same, and spaces and case say nothing."""
+    return type_name.lower().replace(" ", "").replace("decimal", "numeric")
 
 
 def _own_type(tags: Mapping[str, int]) -> ColumnType | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cdc_merge.model import Column, Deletes, Evolve, Source, Target
 from cdc_merge.names import choose_column, history_table, spelled
@@ -13,6 +13,7 @@ from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect
 
 RUN = "cdc-merge run"
+_WITHOUT_EXPORTS = "as the source has no `exports`, add them, or say --export PLACE or --scan"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ def differences(source: Source, there: Inspector) -> list[Difference]:
         found += _of_target(target, source.key, there)
     for table in sorted(there.unconfigured(source)):
         found += _of_unconfigured(table, source, there)
+    if source.exports is None:
+        found = [replace(d, cure=f"{d.cure}; {_WITHOUT_EXPORTS}") if REBUILD in d.cure else d for d in found]
     return found
 
 

@@ -133,12 +133,12 @@ def open_book(
     stored: TargetSchema | None,
     *,
     others: frozenset[str] = frozenset(),
-    history: frozenset[str] | None = None,
+    history: Mapping[str, str] | None = None,
 ) -> SchemaBook:
     """The book of a target, from what the warehouse has and what the configuration asks.
 
-    `others`: columns of the table that are not in `stored`; `history`: those of its history, if there is one.
-    Raises SchemaConflict where the two contradict each other.
+    `others`: columns of the table that are not in `stored`; `history`: those of its history with their types, if there
+    is one. Raises SchemaConflict where the two contradict each other.
     """
     asked = Asked.of(target, key)
     if stored is None:
@@ -175,7 +175,10 @@ def open_book(
         has_deleted_at=schema.has_deleted_at or target.deletes is Deletes.SOFT,
         has_history=schema.has_history or target.has_history,
     )
-    return SchemaBook(target, key, dialect, schema, tuple(pending), stored, others, history)
+    book = SchemaBook(target, key, dialect, schema, tuple(pending), stored, others, history)
+    for new in added:
+        book.insist_on_history(new)
+    return book
 
 
 def _widened(have: TypedColumn, asked: Column | None, dialect: Dialect) -> TypedColumn:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from cdc_merge.model import ColumnType, Kind, Source, Target
 from cdc_merge.names import history_table
 from cdc_merge.render import render
-from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.book import SchemaBook, spelling
 from cdc_merge.schema.opening import REBUILD, Change, Contradiction, contradictions, open_book
 from cdc_merge.schema.stored import (
     DELETED_AT,
@@ -82,8 +82,8 @@ class Inspector:
             books.append(open_book(target, source.key, self.dialect, stored, others=others, history=history))
         return books
 
-    def open_history(self, target: str, schema: TargetSchema) -> frozenset[str] | None:
-        """The columns of a target's history; None: it was dropped by hand, and begins anew.
+    def open_history(self, target: str, schema: TargetSchema) -> Mapping[str, str] | None:
+        """The columns of a target's history with their types; None: it was dropped by hand, and begins anew.
 
         Raises SchemaConflict where it cannot hold what the schema says. Columns that it lacks can be added.
         """
@@ -92,7 +92,7 @@ class Inspector:
             return None
         for contradiction in self.history_contradictions(label, schema):
             raise contradiction.error(label)
-        return frozenset(self.tables[label])
+        return {name: column.type for name, column in self.tables[label].items()}
 
     def history_contradictions(self, label: str, schema: TargetSchema) -> Iterator[Contradiction]:
         """All that keeps a history from being merged into. It is not built anew, so it is not lost by a rebuild."""
@@ -101,7 +101,7 @@ class Inspector:
         added = {c.name for c in schema.columns}
         for column, kind in expected.items():
             there = have.get(column)
-            if (there is None and column in added) or (there and _spelling(there.type) == _spelling(kind)):
+            if (there is None and column in added) or (there and spelling(there.type) == spelling(kind)):
                 continue
             what = f"is {there.type} where the history needs {kind}" if there else "is missing"
             name = self.dialect.quote(column)
@@ -164,7 +164,7 @@ class Inspector:
         return frozenset(
             column
             for column, made in self._expected(stored)
-            if column in table and _spelling(table[column].type) == _spelling(made)
+            if column in table and spelling(table[column].type) == spelling(made)
         )
 
     def _expected(self, stored: TargetSchema) -> Iterator[tuple[str, str]]:
@@ -201,7 +201,7 @@ class Inspector:
             return
         for column, type_name in expected:
             have, name = table.get(column), self.dialect.quote(column)
-            if have and _spelling(have.type) == _spelling(type_name):
+            if have and spelling(have.type) == spelling(type_name):
                 continue
             what = f"is {have.type} where it was made as {type_name}" if have else "is missing"
             cure = f"ALTER COLUMN {name} TYPE" if have else f"ADD COLUMN {name}"
@@ -216,8 +216,3 @@ class Inspector:
                 cure = f"ALTER COLUMN {self.dialect.quote(column)} DROP NOT NULL"
                 cure = f"ALTER TABLE {self.dialect.quote(self.schema, label)} {cure}; or without it: {REBUILD}"
                 yield Contradiction(Change.BY_HAND, what, cure, column)
-
-
-def _spelling(type_name: str) -> str:
-    """One spelling of a type: NUMERIC and DECIMAL are the same, and spaces and case say nothing."""
-    return type_name.lower().replace(" ", "").replace("decimal", "numeric")

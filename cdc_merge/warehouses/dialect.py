@@ -42,6 +42,11 @@ class Dialect:
     `schema_exists`: a query that has a row if there is a schema of the name {name}, a literal.
     `sample`: a query of the {keys} of so many ({count}) rows of a {table} at random, where rows have no address.
     `stages_decimals`: whether the bulk path takes decimals; else they are staged as text and cast in SQL.
+    `backslash`: a backslash in a text, where a literal may take it for an escape; None: it stands for itself.
+    `places_rows`: whether a table says by which columns its rows are distributed and sorted.
+    `folds_names`: whether names lose their capitals, quoted or not.
+    `max_text_bytes`, `max_json_bytes`, `max_binary_bytes`: the longest value of a column (UTF-8); None: no limit.
+    `ignores_trailing_blanks`: whether texts that differ in blanks at their end are equal, so that keys must have none.
     `max_added_columns`: how many columns new attributes may add; more go to _cdc_rescued.
     `analyze_staging`: whether the planner needs ANALYZE after a staging table is loaded.
     `one_moment`: a transaction's first statement that makes all that follow see the same moment; None: they do anyhow.
@@ -50,14 +55,13 @@ class Dialect:
     `row_slots`: a query of how many pages a table has (`{table}`, or its name as a literal, `{literal}`), and of how
         many places for rows each has; many may be empty.
     `slot_address`: the `row_address` of a place, numbered from 1, on a page, numbered from 0.
-    `same_rescued`: whether two texts of _cdc_rescued ({a} of the table, {b} staged) are equal, where an attribute that
-        is DynamoDB's NULL is as good as none; never NULL. Asked only where the texts differ.
+    `same_rescued`: whether _cdc_rescued ({column}, as text {a}) says the same as a staged text ({b}); never NULL.
+        An attribute that is DynamoDB's NULL is as good as none, where the engine can tell.
     `same_json`: whether two values ({a}, {b}) of the json type are equal, whatever the order of keys and the spelling
         of numbers; never NULL.
     `widens_decimals`: whether a decimal column can take more digits before the point without its rows being rewritten.
     `widened`: precisions of decimals that hold fewer digits than they say, each with one that holds them.
     `upper_case`: whether names that people do not quote are upper case in the catalog, so that ours are, too.
-    `escapes_backslash`: whether a backslash in a text literal begins an escape.
     `ddl_commits`: whether DDL commits the open transaction, so that it goes before it and can be said twice.
     `limits`: what the engine cannot do, each in words with the vendor's page: `cdc-merge check` shows them.
     """
@@ -95,18 +99,24 @@ class Dialect:
     decode_base64: str = "from_base64({})"
     indexes_key: bool = False
     stages_decimals: bool = True
+    backslash: str | None = None
+    places_rows: bool = False
+    folds_names: bool = False
+    max_text_bytes: int | None = None
+    max_json_bytes: int | None = None
+    max_binary_bytes: int | None = None
+    ignores_trailing_blanks: bool = False
     max_added_columns: int = 1000
     take_turns: str | None = None
     one_moment: str | None = None
     row_hash: str | None = None
-    same_rescued: str = "FALSE"
+    same_rescued: str = "({a} IS NOT DISTINCT FROM {b})"
     row_slots: str = "SELECT coalesce(max(rowid) + 1, 0), 1 FROM {table}"
     slot_address: str = "{page}"
     same_json: str = "({a} IS NOT DISTINCT FROM {b})"
     widens_decimals: bool = False
     widened: dict[int, int] = field(default_factory=dict, hash=False)
     upper_case: bool = False
-    escapes_backslash: bool = False
     ddl_commits: bool = False
     limits: tuple[Limit, ...] = ()
 
@@ -115,10 +125,10 @@ class Dialect:
         return ".".join('"' + self.in_catalog(part).replace('"', '""') + '"' for part in parts)
 
     def literal(self, text: str) -> str:
-        """A quoted text literal."""
-        if self.escapes_backslash:
-            text = text.replace("\\", "\\\\")
-        return "'" + text.replace("'", "''") + "'"
+        """A quoted text literal, or an expression of several."""
+        if self.backslash and "\\" in text:
+            return "(" + f" || {self.backslash} || ".join(map(_quoted, text.split("\\"))) + ")"
+        return _quoted(text)
 
     def in_catalog(self, name: str) -> str:
         """A name of ours as the catalog has it. Only ASCII letters have their case changed: no two names meet."""
@@ -159,6 +169,10 @@ _TO_UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVW
 _TO_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
 # DuckDB: https://duckdb.org/docs/stable/sql/data_types/overview
 # rowid: https://duckdb.org/docs/stable/sql/statements/select#row-ids
 DUCKDB = Dialect(
@@ -183,7 +197,8 @@ DUCKDB = Dialect(
     # https://duckdb.org/docs/stable/sql/functions/utility#hashvalue
     row_hash="hash({})",
     # A function of the session (warehouses/duckdb.py), asked only where the texts differ.
-    same_rescued="same_rescued(coalesce({a}, '{{}}'), coalesce({b}, '{{}}'))",
+    same_rescued="CASE WHEN {a} IS NOT DISTINCT FROM {b} THEN TRUE "
+    "ELSE same_rescued(coalesce({a}, '{{}}'), coalesce({b}, '{{}}')) END",
     same_json="CASE WHEN {a} IS NOT DISTINCT FROM {b} THEN TRUE ELSE coalesce(same_json({a}, {b}), FALSE) END",
     decimal_digits=38,
     decimal_scale=18,
@@ -234,13 +249,14 @@ POSTGRES = Dialect(
     one_moment="SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     # Attribute names with U+0000 cannot be unescaped, so such texts are only compared as they are.
     # https://www.postgresql.org/docs/current/functions-json.html#FUNCTIONS-JSON-PROCESSING
-    same_rescued="CASE WHEN strpos(concat({a}, {b}), '\\u0000') > 0 THEN FALSE ELSE "
+    same_rescued="CASE WHEN {a} IS NOT DISTINCT FROM {b} THEN TRUE ELSE "
+    "CASE WHEN strpos(concat({a}, {b}), '\\u0000') > 0 THEN FALSE ELSE "
     + " = ".join(
         'coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") '
         f"FROM json_each(CAST({{{side}}} AS json)) AS e WHERE CAST(e.value AS text) <> '{{{{\"NULL\":true}}}}'), '')"
         for side in "ab"
     )
-    + " END",
+    + " END END",
     # Only the declaration changes: https://www.postgresql.org/docs/release/9.2.0/ (E.24.3.4.2, ALTER TABLE)
     widens_decimals=True,
     # A row must fit a page of 8 kB, some 20 bytes for each value that is stored elsewhere.
@@ -248,74 +264,4 @@ POSTGRES = Dialect(
     max_added_columns=300,
     # https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADVISORY-LOCKS
     take_turns="SELECT pg_advisory_xact_lock(hashtextextended({}, 0))",
-)
-
-# Snowflake: https://docs.snowflake.com/en/sql-reference/intro-summary-data-types
-SNOWFLAKE = Dialect(
-    name="snowflake",
-    sqlglot="snowflake",
-    forms=("snowflake", "by_key"),
-    default_schema="public",
-    types={
-        Kind.TEXT: "VARCHAR",
-        # All integers are NUMBER(38, 0): https://docs.snowflake.com/en/sql-reference/data-types-numeric
-        Kind.INTEGER: "NUMERIC(38, 0)",
-        # As on DuckDB: 20 whole digits hold every 64-bit id, 18 decimals money and rates. What does not fit is rescued.
-        Kind.NUMERIC: "NUMERIC(38, 18)",
-        Kind.DOUBLE: "FLOAT",
-        Kind.BOOLEAN: "BOOLEAN",
-        Kind.TIMESTAMP: "TIMESTAMP_TZ",
-        Kind.DATE: "DATE",
-        Kind.JSON: "VARIANT",
-        Kind.BINARY: "BINARY",
-    },
-    # Text, which is kept as it is sent; a VARIANT is not.
-    metadata_json="VARCHAR",
-    # Text is compared by its bytes unless a collation is asked for, and trailing spaces count.
-    # https://docs.snowflake.com/en/sql-reference/collation
-    # https://docs.snowflake.com/en/sql-reference/identifiers-syntax
-    upper_case=True,
-    max_identifier_bytes=255,
-    # https://docs.snowflake.com/en/sql-reference/data-types-text#escape-sequences-in-single-quoted-string-constants
-    escapes_backslash=True,
-    # https://docs.snowflake.com/en/sql-reference/transactions#ddl
-    ddl_commits=True,
-    decimal_digits=38,
-    decimal_scale=18,
-    stages_decimals=False,
-    row_address=None,
-    # https://docs.snowflake.com/en/sql-reference/constraints-overview
-    enforces_keys=False,
-    has_upsert=False,
-    # https://docs.snowflake.com/en/sql-reference/functions/count_if
-    count_where="count_if({})",
-    # A number that VARIANT would keep as a double (an exponent, or more than 38 digits; `""` is what is left of texts)
-    # keeps its digits in a text of the whole value. https://docs.snowflake.com/en/sql-reference/functions/parse_json
-    read_json=r"""CASE WHEN REGEXP_LIKE(REGEXP_REPLACE({value}, '"([^"\\\\]|\\\\.)*"'), """
-    "'.*[0-9]([eE]|[0-9.]{{38}}).*', 's') THEN TO_VARIANT({value}) ELSE PARSE_JSON({value}) END",
-    written_json="TO_JSON({value})",
-    binary_as_text="HEX_ENCODE({value})",
-    decode_base64="TO_BINARY({}, 'BASE64')",
-    # The order of keys says nothing in an object. https://docs.snowflake.com/en/sql-reference/data-types-semistructured
-    same_rescued="coalesce(PARSE_JSON({a}) = PARSE_JSON({b}), FALSE)",
-    # https://docs.snowflake.com/en/sql-reference/constructs/sample
-    sample="SELECT {keys} FROM {table} SAMPLE ({count} ROWS)",
-    limits=(
-        Limit(
-            "DDL commits by itself: new tables and columns are there before the batch that needs them, and stay",
-            "https://docs.snowflake.com/en/sql-reference/transactions#ddl",
-        ),
-        Limit(
-            "a merge locks the lease's table: merges of all sources of a metadata schema wait for each other",
-            "https://docs.snowflake.com/en/sql-reference/transactions#resource-locking",
-        ),
-        Limit(
-            "a transaction that a lost worker left open keeps others waiting for five minutes, then it is rolled back",
-            "https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions",
-        ),
-        Limit(
-            "no transaction sees but one moment: a dry run beside merges can take a merge for drift",
-            "https://docs.snowflake.com/en/sql-reference/transactions#isolation-level",
-        ),
-    ),
 )

@@ -36,6 +36,10 @@ LOCK_PATIENCE = 3.0
 """Seconds to wait for a file that another process has: a brief query by someone must not cost a decoded batch."""
 
 _OPTIONS = frozenset({"memory_limit", "threads", "temp_directory"})
+CATALOG = "catalog"
+"""The option that names the catalog. DuckDB names it after the file, and takes no `name.table` where that is also the
+name of a schema: https://duckdb.org/docs/stable/sql/statements/attach#name-qualification
+"""
 
 # The file is locked, the transaction lost a conflict, the disk is full, someone interrupted, or the instance is
 # broken until it is opened anew (FatalException): all of it may be otherwise next time.
@@ -46,6 +50,8 @@ _PASSING = (
     duckdb.ConnectionException,
     duckdb.InterruptException,
 )
+# This process has the file open already, with other settings or under another name.
+_IN_USE = (duckdb.ConnectionException, duckdb.ResourceInUseException)
 
 
 class DuckDBWarehouse:
@@ -54,7 +60,8 @@ class DuckDBWarehouse:
     def __init__(self, url: str, *, observer: Observer | None = None) -> None:
         """`url`: `duckdb:///relative.duckdb` or `duckdb:////absolute.duckdb`, options as query string.
 
-        Options: `memory_limit` (default 384MB), `threads` (default: all cores), `temp_directory`.
+        Options: `memory_limit` (default 384MB), `threads` (default: all cores), `temp_directory`, `catalog` (default:
+        the file's own name).
         Raises UsageError for a URL without a file or with another option.
         """
         parts = urlsplit(url)
@@ -64,12 +71,14 @@ class DuckDBWarehouse:
                 f"{url!r} names no file", hint="use duckdb:///file.duckdb or duckdb:////absolute/file.duckdb"
             )
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        catalog = options.pop(CATALOG, None)
         if unknown := sorted(options.keys() - _OPTIONS):
             raise UsageError(
                 f"{url!r} has an unknown option: {', '.join(unknown)}",
-                hint=f"known: {', '.join(sorted(_OPTIONS))}",
+                hint=f"known: {', '.join(sorted({*_OPTIONS, CATALOG}))}",
             )
         self._path = Path(path)
+        self._catalog = catalog
         self._options = options
         self._observer = observer
         self._active: set[duckdb.DuckDBPyConnection] = set()
@@ -116,7 +125,7 @@ class DuckDBWarehouse:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 with _opening:
-                    connection = duckdb.connect(str(self._path), config=config)
+                    connection = self._connect(config)
                 connection.execute("SET TimeZone = 'UTC'")
                 connection.execute("SET enable_progress_bar = false")  # it would be drawn on standard output
                 return connection
@@ -125,6 +134,20 @@ class DuckDBWarehouse:
                     raise self._not_opened(error) from error
             sleep(0.05 * (0.5 + random()))
 
+    def _connect(self, config: dict[str, object]) -> duckdb.DuckDBPyConnection:
+        if self._catalog is None:
+            return duckdb.connect(str(self._path), config=config)
+        # Databases in memory of one name are one in the process too, and end with its last connection.
+        connection = duckdb.connect(f":memory:{self._path.absolute()}", config=config)
+        try:
+            catalog = DUCKDB.quote(self._catalog)
+            connection.execute(f"ATTACH IF NOT EXISTS {DUCKDB.literal(str(self._path))} AS {catalog}")
+            connection.execute(f"USE {catalog}")
+        except duckdb.Error:
+            connection.close()
+            raise
+        return connection
+
     def _not_opened(self, error: OSError | duckdb.Error) -> CdcMergeError:
         if _is_locked(error):
             return WarehouseUnavailable(
@@ -132,7 +155,7 @@ class DuckDBWarehouse:
                 where=self.name,
                 hint="close the program that has the file open, even for reading",
             )
-        if isinstance(error, duckdb.ConnectionException):
+        if isinstance(error, _IN_USE):
             return WarehouseUnavailable(
                 _first_line(error), where=self.name, hint="close this program's other connection to the file"
             )

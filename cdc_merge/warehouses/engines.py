@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from cdc_merge.errors import UsageError
-from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES, SNOWFLAKE, Dialect
+from cdc_merge.errors import UsageError, how_to_install
+from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES, Dialect
+from cdc_merge.warehouses.redshift_dialect import REDSHIFT
+from cdc_merge.warehouses.snowflake_dialect import SNOWFLAKE
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Engine:
             return getattr(import_module(self.module), self.warehouse)
         except ImportError as error:
             raise UsageError(
-                f"the driver for {self.schemes[0]}:// is not installed", hint=f"pip install 'cdc-merge[{self.extra}]'"
+                f"the driver for {self.schemes[0]}:// is not installed", hint=how_to_install(self.extra or "all")
             ) from error
 
 
@@ -55,6 +57,14 @@ ENGINES = (
         warehouse="SnowflakeWarehouse",
         example="snowflake://user@account/database/schema?warehouse=…",
         extra="snowflake",
+    ),
+    Engine(
+        schemes=("redshift",),
+        dialect=REDSHIFT,
+        module="cdc_merge.warehouses.redshift",
+        warehouse="RedshiftWarehouse",
+        example="redshift://user@host:5439/database?staging=s3://bucket/prefix/&iam_role=arn",
+        extra="redshift",
     ),
 )
 

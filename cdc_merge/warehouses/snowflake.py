@@ -20,8 +20,9 @@ from snowflake.connector.errors import Error as DriverError
 
 from cdc_merge.errors import CdcMergeError
 from cdc_merge.warehouses import Observer, Row, Statement
-from cdc_merge.warehouses.dialect import DUCKDB, SNOWFLAKE, Dialect
+from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 from cdc_merge.warehouses.foresight import Foresight, makes_schema
+from cdc_merge.warehouses.snowflake_dialect import SNOWFLAKE
 from cdc_merge.warehouses.snowflake_errors import has_lost_session, reaction
 from cdc_merge.warehouses.snowflake_files import MOST_FILES, staged_columns, write_files
 from cdc_merge.warehouses.snowflake_url import Address

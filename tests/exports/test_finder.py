@@ -537,4 +537,4 @@ def test_an_ion_export_without_the_extra_is_a_wrong_argument(tmp_path: Path, mon
     monkeypatch.setitem(sys.modules, "amazon.ion", None)
     with pytest.raises(UsageError) as caught:
         find(str(tmp_path))
-    assert caught.value.hint == "pip install 'cdc-merge[ion]'"
+    assert caught.value.hint == "pip install 'cdc-merge[ion]', or in a clone of the repository: pip install '.[ion]'"

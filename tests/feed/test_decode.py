@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 
 from cdc_merge.errors import MixedFeed, SchemaConflict, SourceStopped, UnusableFeed
-from cdc_merge.feed.chunks import LocalObject
+from cdc_merge.feed import shape
+from cdc_merge.feed.chunks import ChunkReader, LocalObject
 from cdc_merge.feed.decode import Decoded, decode
 from cdc_merge.feed.envelopes import FeedFacts
+from cdc_merge.feed.items import decode_items
 from cdc_merge.feed.workbench import Workbench
 from cdc_merge.model import (
     Column,
@@ -335,3 +338,33 @@ def decode_within(memory: int, folder: Path) -> int:
         ((count, shortest),) = bench.rows("SELECT count(*), min(length(c0)) FROM stage_rows_0")
     assert shortest == 900
     return int(count)
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """No garbage collector meanwhile, as if it had not come by yet."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def buffers() -> int:
+    """How many passes over objects still hold their line buffers, a quarter of the source's memory each."""
+    return sum(isinstance(thing, ChunkReader) for thing in gc.get_objects())
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_a_decoded_batch_lets_go_of_its_buffers_at_once(tmp_path: Path) -> None:
+    decode_within(350_000_000, tmp_path)
+    assert buffers() == 0
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_decoded_exported_files_let_go_of_their_buffers_at_once(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text('{"Item":{"PK":{"S":"a"}}}\n')
+    files = [LocalObject(0, ObjectRef("x", "v", 1, T0), tmp_path / "x")]
+    books = [open_book(ALL.targets[0], ALL.key, DUCKDB, None)]
+    with Workbench(memory=350_000_000) as bench:
+        found = decode_items(bench, files, source=ALL, form=shape.EXPORTED, key_tags=None, books=books, dialect=DUCKDB)
+    assert (found.items_of, buffers()) == ({0: 1}, 0)

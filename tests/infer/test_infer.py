@@ -344,3 +344,11 @@ def test_a_prefix_an_object_and_an_export_on_s3_are_read(s3: MotoS3, tmp_path: P
     url = upload(tmp_path, s3.client, bucket, "lake/")
     found = infer(url, Options(key=("Device", "Seen")))
     assert (found.extent.records, found.exports) == (20, url)
+
+
+def test_a_table_of_elements_is_not_confused_with_a_table_of_items(tmp_path: Path) -> None:
+    proposal = infer(str(ROOT / "example/firehose/ecommerce"), EVERYTHING)
+    assert [rows.table for table in proposal.tables for rows in table.rows] == ["items_in_orders"]
+    assert "pieces of keys" not in write_yaml(proposal)
+    few = write_yaml(infer(str(ROOT / "example/firehose/ecommerce"), Options(records=5)))
+    assert "# Of at least 10 items the pieces of keys would be proposed too (`match`):" in few

@@ -141,6 +141,29 @@ def test_an_expired_item_is_kept_and_a_deleted_one_is_not(keeping: Harness) -> N
     assert list(values(keeping, "items")) == ["a"]
 
 
+@pytest.mark.parametrize("expiries", [(40,), (40, 50)], ids=["once", "twice"])
+def test_what_moved_away_before_it_expired_does_not_come_back(
+    warehouse_url: str, tmp_path: Path, expiries: tuple[int, ...]
+) -> None:
+    """The expiry itself means nothing to `customers`. The tombstone knows what the row that it took away knew."""
+    harness = shop(warehouse_url, tmp_path, replace(CUSTOMERS, expired=Expired.KEEP), Target("all_items"))
+    deliver(harness, put("a", 30, Type="Order"))
+    for sequence in expiries:
+        deliver(harness, expire("a", sequence))
+    assert deliver(harness, put("a", 20, Type="Customer")).stale == 1
+    assert (values(harness, "customers"), values(harness, "all_items")) == ({}, {})
+
+
+def test_a_late_image_is_marked_as_of_the_change_that_counts_not_of_the_expiry(
+    warehouse_url: str, tmp_path: Path
+) -> None:
+    kept = replace(ORDERS, deletes=Deletes.SOFT, expired=Expired.KEEP)
+    harness = shop(warehouse_url, tmp_path, kept, Target("all_items"))
+    deliver(harness, put("a", 30, Type="Customer"), expire("a", 40))
+    deliver(harness, put("a", 20, Type="Order", v="x"))
+    assert marks(harness, "orders") == {"a": ("x", second(30))}
+
+
 def test_only_the_service_expires_items(keeping: Harness) -> None:
     person = {**remove("a", 2), "userIdentity": {"type": "User", "principalId": "dynamodb.amazonaws.com"}}
     deliver(keeping, put("a", 1, v="x"), person)
@@ -184,3 +207,16 @@ def test_tombstones_of_before_count_whole_where_deletes_are_ignored_now(warehous
     harness.source = replace(harness.source, targets=(Target("items", deletes=Deletes.IGNORE),))
     assert deliver(harness, put("a", 2, v="late")).stale == 1
     assert values(harness, "items") == {}
+
+
+@pytest.mark.parametrize("deletes", [Deletes.SOFT, Deletes.IGNORE])
+def test_targets_that_take_items_by_their_key_need_not_follow_every_delete(
+    warehouse_url: str, tmp_path: Path, deletes: Deletes
+) -> None:
+    by_key = Target("items", where=(Condition(("PK",), prefix="A#"),), deletes=deletes, has_history=True)
+    harness = shop(warehouse_url, tmp_path, by_key)
+
+    counts = deliver(harness, put("A#1", 1, v="x"), put("B#1", 2, v="y"), remove("A#1", 3), remove("B#1", 4))
+
+    assert list(marks(harness)) == ["A#1"]
+    assert (counts.applied, counts.ignored) == (1, 1)

@@ -26,7 +26,7 @@ def test_each_element_is_a_row_with_columns_of_its_own_and_of_the_item_around(sh
         [
             change("ORDER#1", 1, {"Status": "PLACED", "Items": [item("a", 2), item("b", Options={"Colour": "red"})]}),
             change("ORDER#2", 2, {"Status": "SHIPPED", "Items": []}),
-            change("ORDER#3", 3, {"Items": [item("c", "many", Gift=True)]}),
+            change("ORDER#3", 3, {"Items": [item("c", "many", Odd=True)]}),
             change("ORDER#4", 4, {}),
         ]
     )
@@ -35,7 +35,7 @@ def test_each_element_is_a_row_with_columns_of_its_own_and_of_the_item_around(sh
     assert lines(shop) == [
         ("1", 0, "a", 2, None, "PLACED", None),
         ("1", 1, "b", 1, "red", "PLACED", '{"Options":{"M":{"Colour":{"S":"red"}}}}'),
-        ("3", 0, "c", None, None, None, '{"Gift":{"BOOL":true},"Qty":{"S":"many"}}'),
+        ("3", 0, "c", None, None, None, '{"Odd":{"BOOL":true},"Qty":{"S":"many"}}'),
     ]
     assert totals.counts.applied == 4
     assert totals.counts.targets["lines"] == {"inserted": 2, "updated": 0, "deleted": 0}
@@ -225,3 +225,16 @@ def test_a_key_that_the_engine_cannot_hold_is_rescued(postgres_url: str, tmp_pat
         (None, "y", {"_cdc_key": {"S": "c\0"}}),
         ("d", "z", None),
     ]
+
+
+def test_an_attribute_of_an_element_that_is_called_like_the_items_key_gets_a_column_of_its_own(
+    warehouse_url: str, tmp_path: Path
+) -> None:
+    target = Target("lines", columns=(), each=("Items",), evolve=Evolve.ADD)
+    harness = Harness(warehouse_url, Source("shop", "", ("PK",), (target,)), tmp_path / "feed")
+    harness.put_records([change("ORDER#1", 1, {"Items": [{"PK": "mine", "Sku": "a"}]})])
+    harness.run()
+
+    columns = [c.name for c in harness.rows()["lines"][0].columns]
+    own = next(c for c in columns if c.startswith("pk_"))
+    assert harness.query(f"SELECT pk, {own}, sku FROM analytics.lines") == [("ORDER#1", "mine", "a")]

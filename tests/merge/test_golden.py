@@ -18,6 +18,7 @@ from cdc_merge.schema.opening import open_book
 from cdc_merge.schema.stored import TargetSchema
 from cdc_merge.warehouses import Dialect, Statement
 from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES
+from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 from tests.support.golden import CUSTOMERS, GOLDEN, KEY, NOW, ORDERS, books
 
 # Not every delete counts for all targets of this source.
@@ -78,7 +79,7 @@ EVERY = pytest.mark.parametrize(
 
 
 @EVERY
-@pytest.mark.parametrize("dialect", [DUCKDB, POSTGRES], ids=lambda d: d.name)
+@pytest.mark.parametrize("dialect", [DUCKDB, POSTGRES, REDSHIFT], ids=lambda d: d.name)
 def test_the_sql_is_as_committed(dialect: Dialect, part: str, of: Statements) -> None:
     text = "\n\n".join(f"-- [{s.label}]\n{s.sql};" for s in of(dialect)) + "\n"
     golden = GOLDEN / f"{part}.{dialect.name}.sql"
@@ -89,7 +90,7 @@ def test_the_sql_is_as_committed(dialect: Dialect, part: str, of: Statements) ->
 
 
 @EVERY
-@pytest.mark.parametrize("dialect", [DUCKDB, POSTGRES], ids=lambda d: d.name)
+@pytest.mark.parametrize("dialect", [DUCKDB, POSTGRES, REDSHIFT], ids=lambda d: d.name)
 def test_a_parser_of_the_engine_understands_every_statement(dialect: Dialect, part: str, of: Statements) -> None:
     assert of(dialect), part
     for statement in of(dialect):
@@ -99,7 +100,7 @@ def test_a_parser_of_the_engine_understands_every_statement(dialect: Dialect, pa
             assert not isinstance(parsed[0], exp.Command), statement.label
 
 
-@pytest.mark.parametrize("dialect", [DUCKDB, POSTGRES], ids=lambda d: d.name)
+@pytest.mark.parametrize("dialect", [DUCKDB, POSTGRES, REDSHIFT], ids=lambda d: d.name)
 def test_hostile_names_and_values_stay_inside_their_quotes(dialect: Dialect) -> None:
     for statement in statements(dialect):
         if "ders" in statement.label and statement.label.startswith(("insert", "delete", "create")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,15 @@ def test_what_a_reconcile_repairs_is_a_version_as_of_the_floor(shop: Harness, ex
     assert story(shop, "missing") == [("reconcile", floor, after, "found"), ("delete", after, None, None)]
 
 
+def test_a_repair_comes_after_the_changes_of_its_very_time(shop: Harness, export: Export) -> None:  # noqa: F811
+    deliver(shop, put("a", 1, at=FLOOR, Name="one"))
+    reconcile(shop, export([to_item({"PK": "a", "Type": "Customer", "Name": "repaired"})]))
+    deliver(shop, put("a", 2, at=FLOOR, Name="late"))
+    floor = second(FLOOR)
+    rows = shop.query(f"SELECT name, _cdc_valid_to FROM {shop.schema}.customers_history ORDER BY _cdc_valid_to, name")
+    assert [(name, second(end)) for name, end in rows] == [("late", floor), ("one", floor), ("repaired", None)]
+
+
 def test_a_rebuild_leaves_the_history_as_it_is_but_for_new_columns(shop: Harness, export: Export) -> None:  # noqa: F811
     name = Column("name", ("Name",), ColumnType(Kind.TEXT))
     city = Column("city", ("City",), ColumnType(Kind.TEXT))
@@ -238,6 +248,40 @@ def test_a_rebuild_leaves_the_history_as_it_is_but_for_new_columns(shop: Harness
     )
     with pytest.raises(SchemaConflict, match="the history needs"):
         reconcile(shop, folder, rebuild=True)
+
+
+def test_an_attribute_that_comes_back_with_another_type_gets_a_column_that_the_history_has_not(
+    shop: Harness,
+    export: Export,  # noqa: F811
+) -> None:
+    deliver(shop, put("a", 1, Name="one", Level=Decimal("12.5")))
+    reconcile(shop, export([to_item({"PK": "a", "Type": "Customer", "Name": "one"})]), rebuild=True)
+
+    deliver(shop, put("a", 9, at=AS_OF + timedelta(hours=1), Name="new", Level="SECRET"))
+
+    (other,) = (c.name for c in shop.rows()["customers"][0].columns if c.path == ("Level",))
+    assert other.startswith("level_")
+    table, history = f"{shop.schema}.customers", f"{shop.schema}.customers_history"
+    assert shop.query(f"SELECT {other} FROM {table}") == [("SECRET",)]
+    kept = shop.query(f"SELECT level, {other} FROM {history} ORDER BY _cdc_position")
+    assert kept == [(Decimal("12.5"), None), (None, "SECRET")]
+
+
+def test_a_column_that_is_asked_for_with_another_type_than_the_history_has_stops_the_source_and_quotes_no_value(
+    shop: Harness,
+    export: Export,  # noqa: F811
+) -> None:
+    deliver(shop, put("a", 1, Name="one", Level=Decimal("12.5")))
+    reconcile(shop, export([to_item({"PK": "a", "Type": "Customer", "Name": "one"})]), rebuild=True)
+    name = Column("name", ("Name",), ColumnType(Kind.TEXT))
+    later = AS_OF + timedelta(hours=1)
+    for kind in (ColumnType(Kind.TEXT), None):  # told, and of its values' own type
+        asked = replace(CUSTOMERS, columns=(name, Column("level", ("Level",), kind)))
+        shop.source = replace(shop.source, targets=(asked, LEADS))
+        shop.put_records([put("a", 9, at=later, Name="new", Level="SECRET")])
+        with pytest.raises(SchemaConflict, match=r"customers_history has a level of another type") as stopped:
+            shop.run()
+        assert "RENAME COLUMN" in str(stopped.value.hint) and "SECRET" not in str(stopped.value)
 
 
 def test_a_forgotten_item_is_in_no_history_and_stays_out_if_that_is_asked_for(shop: Harness) -> None:

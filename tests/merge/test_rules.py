@@ -11,6 +11,7 @@ import pytest
 
 from cdc_merge.errors import MixedFeed, SchemaConflict, SourceStopped, UnusableFeed
 from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Ordering, Source, Target
+from cdc_merge.warehouses.engines import BY_SCHEME
 from tests.support.harness import Harness
 from tests.support.merging import T0, deliver, put, remove, values
 from tests.support.records import kinesis_record, stream_record
@@ -173,6 +174,12 @@ def execute(harness: Harness, sql: str) -> None:
     [("a,b", "a|b"), ("a", "a "), ("a", "A"), ("a", "ä"), ("ä", "a\u0308"), ("1", "01"), ("-", "--"), (" ", "\t")],
 )
 def test_keys_that_look_alike_stay_apart(items: Harness, left: str, right: str) -> None:
+    if BY_SCHEME[items.url.partition(":")[0]].dialect.ignores_trailing_blanks and (left + right).count(" "):
+        # They would be one key: the one with the blank waits in quarantine.
+        deliver(items, put(left, 1, v="left"), put(right, 2, v="right"))
+        assert list(values(items, "items")) == [key for key in (left, right) if not key.endswith(" ")]
+        assert items.query("SELECT reason FROM cdc_merge.quarantine") == [("key_ends_in_blank",)]
+        return
     deliver(items, put(left, 1, v="left"), put(right, 2, v="right"))
     deliver(items, remove(left, 3))
     assert list(values(items, "items")) == [right]

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from cdc_merge.checking import check
 from cdc_merge.errors import SchemaConflict
 from cdc_merge.layout import layout_of
 from cdc_merge.ledger import Ledger
 from cdc_merge.model import Column, ColumnType, Condition, Kind, Source, Target
 from cdc_merge.planning.preview import preview
-from cdc_merge.status import check
 from cdc_merge.warehouses import Statement
 from tests.support.harness import Harness
 from tests.support.merging import by_hand
@@ -301,10 +301,12 @@ def test_check_names_a_column_that_was_altered(warehouse_url: str, tmp_path: Pat
     warehouse = harness.open()
     try:
         layout = layout_of(harness.settings, warehouse)
-        assert not any(f.is_problem for f in check(harness.settings, warehouse, layout))
+        assert not any(f.is_problem for f in check(harness.settings, warehouse, layout, config=Path("cdc-merge.yaml")))
         with warehouse.session() as session:
             session.run([Statement("alter", "ALTER TABLE analytics.items ALTER COLUMN n TYPE integer")])
-        problems = [f for f in check(harness.settings, warehouse, layout) if f.is_problem]
+        problems = [
+            f for f in check(harness.settings, warehouse, layout, config=Path("cdc-merge.yaml")) if f.is_problem
+        ]
     finally:
         warehouse.close()
     assert len(problems) == 1

@@ -75,7 +75,7 @@ def stories(draw: st.DrawFn, ordering: Ordering) -> list[Record]:
 def alone(url: str, source: Source, folder: Path) -> Harness:
     """A harness of its own; where the database is only a file, in one of its own, too."""
     harness = fresh(url, source, folder)
-    harness.url = url.replace("warehouse.duckdb", f"{harness.schema}.duckdb")
+    harness.url = url.replace("warehouse.duckdb", f"warehouse-{harness.schema}.duckdb")
     return harness
 
 

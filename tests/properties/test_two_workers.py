@@ -99,7 +99,7 @@ def test_two_workers_that_both_believe_they_hold_the_lease_merge_each_object_onc
     harness = shop(warehouse_url, tmp_path, objects=4, poll=poll)
     put(harness, OBJECTS[:4])
     harness.run()  # the tables are there: two that create one do collide, and one of them stops with an error
-    monkeypatch.setattr("cdc_merge.worker.Leases", leases)
+    monkeypatch.setattr("cdc_merge.open_warehouse.Leases", leases)
     with running(harness):
         deliver_slowly(harness, OBJECTS[4:])
         wait_until(lambda: ledger(harness) == len(OBJECTS))
@@ -115,7 +115,7 @@ def test_merges_of_two_workers_never_overlap_even_if_both_hold_the_lease(
     put(harness, objects[:1])
     harness.run()
     put(harness, objects[1:])
-    monkeypatch.setattr("cdc_merge.worker.Leases", Shared)
+    monkeypatch.setattr("cdc_merge.open_warehouse.Leases", Shared)
 
     def merge_the_remove() -> None:
         with suppress(Transient):  # DuckDB refuses where Postgres waits
@@ -145,7 +145,7 @@ def test_a_worker_whose_lease_was_never_written_merges_nothing(
     put(harness, OBJECTS)
     lost = threading.Event()
     with monkeypatch.context() as patched:
-        patched.setattr("cdc_merge.worker.Leases", NeverWritten)
+        patched.setattr("cdc_merge.open_warehouse.Leases", NeverWritten)
         patched.setattr("cdc_merge.health.Health.standing_by", lambda *_: lost.set())
         with running(harness, 1):
             assert lost.wait(PATIENCE)

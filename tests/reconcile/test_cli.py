@@ -105,11 +105,22 @@ def test_people_are_told_what_had_drifted_and_how(command: Shops) -> None:
     for line in (
         "customers: different different (name), update lost or altered",
         "customers: extra extra, delete lost",
-        "orders: missing o1, never arrived",
+        "orders: empty before; this is its first load, of 1 row",
     ):
         assert line in text
     assert "\x1b" not in text
     assert "dry run" not in text
+
+
+def test_what_is_missing_from_a_table_with_rows_is_named_and_the_rest_counted(command: Shops) -> None:
+    command.export([*ITEMS, *(item(f"c{n:02}", CUSTOMER) for n in range(13))])
+
+    dry = command("reconcile", "--source", "shop", "--dry-run", exits=4).stdout
+
+    assert "orders: empty before; this would be its first load, of 1 row" in dry
+    assert dry.count("customers: missing c") == 10
+    assert "customers: missing c00, never arrived" in dry
+    assert "customers: and 3 more missing" in dry
 
 
 def test_a_dry_run_that_finds_drift_exits_4_and_writes_nothing(command: Shops) -> None:
@@ -159,7 +170,7 @@ def test_several_sources_are_reconciled_one_after_the_other(command: Shops) -> N
     assert [each["source"] for each in document["sources"]] == ["shop", "kiosk"]
     assert command.rows("kiosk") == {"k"}
     text = command("reconcile").stdout
-    assert text.index("shop: 3 items") < text.index("kiosk: 1 items")
+    assert text.index("shop: 3 items") < text.index("kiosk: 1 item of ")
 
 
 def test_a_source_that_is_refused_hides_nothing_of_the_others(command: Shops) -> None:

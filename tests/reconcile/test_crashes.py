@@ -459,7 +459,7 @@ def test_a_worker_that_merges_in_the_midst_of_a_reconcile_comes_after_it(
 ) -> None:
     """The reconcile has looked for newer changes and found none of these keys: none may be committed before it."""
     if holder == "both":
-        monkeypatch.setattr("cdc_merge.worker.Leases", Impatient)
+        monkeypatch.setattr("cdc_merge.open_warehouse.Leases", Impatient)
     put(drifted, LATER)
     worker = drifted.worker()
     worker.prepare()

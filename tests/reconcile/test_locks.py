@@ -13,7 +13,7 @@ from cdc_merge.model import ReconcilePolicy, Source, Target
 from cdc_merge.warehouses import open_warehouse
 from tests.properties.story import contents
 from tests.support.harness import Harness
-from tests.support.rebuilding import Export, change, columns, counts, export, rows  # noqa: F401
+from tests.support.rebuilding import Export, change, columns, counts, export_by_key, rows  # noqa: F401
 
 SOURCE = Source("shop", "", ("PK",), (Target("orders"),), reconcile=ReconcilePolicy(max_delete=1.0))
 # `City` is new, `same` is not: it has no attribute that is new.
@@ -39,7 +39,7 @@ def reconcile(harness: Harness, folder: str, *, dry_run: bool = False) -> tuple[
 def test_a_column_is_added_after_the_comparison_and_by_no_dry_run(
     warehouse_url: str,
     tmp_path: Path,
-    export: Export,  # noqa: F811
+    export: Export,
     dry_run: bool,
 ) -> None:
     shop = merged(warehouse_url, tmp_path)
@@ -62,7 +62,7 @@ def test_a_column_is_added_after_the_comparison_and_by_no_dry_run(
 def test_tables_that_are_not_there_yet_lack_everything(
     warehouse_url: str,
     tmp_path: Path,
-    export: Export,  # noqa: F811
+    export: Export,
     dry_run: bool,
 ) -> None:
     each = Target("lines", each=("Lines",))
@@ -84,7 +84,7 @@ def test_tables_that_are_not_there_yet_lack_everything(
 def test_on_postgres_readers_are_let_in_for_the_whole_comparison(
     postgres_url: str,
     tmp_path: Path,
-    export: Export,  # noqa: F811
+    export: Export,
     dry_run: bool,
 ) -> None:
     shop = merged(postgres_url, tmp_path)

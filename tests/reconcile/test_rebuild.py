@@ -27,7 +27,7 @@ from cdc_merge.warehouses import open_warehouse
 from cdc_merge.warehouses.dialect import POSTGRES
 from tests.properties.story import contents
 from tests.support.harness import Harness
-from tests.support.rebuilding import (
+from tests.support.rebuilding import (  # noqa: F401
     AFTER,
     AS_OF,
     BEFORE,
@@ -47,6 +47,7 @@ from tests.support.rebuilding import (
     columns,
     counts,
     execute,
+    export_by_key,
     image,
     merged,
     orders,
@@ -309,7 +310,8 @@ def test_indexes_comments_and_views_are_kept(shop: Harness, export: Export) -> N
     if shop.url.startswith("duckdb"):
         assert shop.query("SELECT index_name, comment FROM duckdb_indexes()") == [("by_total", "fast")]
         comments = "SELECT comment FROM duckdb_tables() WHERE table_name = 'orders' UNION ALL "
-        comments += "SELECT comment FROM duckdb_columns() WHERE table_name = 'orders' AND comment IS NOT NULL"
+        comments += "SELECT comment FROM duckdb_columns() WHERE table_name = 'orders' "
+        comments += "AND comment IS NOT NULL ORDER BY 1"
     else:
         indexes = "SELECT indexname, obj_description(format('%I.%I', schemaname, indexname)::regclass) FROM pg_indexes "
         indexes += "WHERE tablename = 'orders' ORDER BY 1"

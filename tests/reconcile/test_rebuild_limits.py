@@ -17,7 +17,7 @@ from tests.support.rebuilding import (  # noqa: F401
     change,
     columns,
     execute,
-    export,
+    export_by_key,
     image,
     rebuild,
     rows,
@@ -51,7 +51,7 @@ def count(harness: Harness) -> int:
     return int(found)
 
 
-def test_keys_that_the_export_lacks_are_held_against_the_limit(shop: Harness, export: Export) -> None:  # noqa: F811
+def test_keys_that_the_export_lacks_are_held_against_the_limit(shop: Harness, export: Export) -> None:
     execute(shop, ALTERED)
 
     with pytest.raises(Refused, match=r"3 of 5 rows \(60.0 %\) would be deleted, more than max_delete"):
@@ -66,7 +66,7 @@ def test_keys_that_the_export_lacks_are_held_against_the_limit(shop: Harness, ex
     assert any("1 of its 5 keys go" in n for n in report.notes)
 
 
-def test_what_is_forced_is_done_and_said(shop: Harness, export: Export) -> None:  # noqa: F811
+def test_what_is_forced_is_done_and_said(shop: Harness, export: Export) -> None:
     execute(shop, ALTERED)
 
     report = rebuild(shop, export(ONE), force=True)
@@ -77,7 +77,7 @@ def test_what_is_forced_is_done_and_said(shop: Harness, export: Export) -> None:
 
 def test_where_times_were_altered_too_every_key_that_the_export_lacks_counts(
     shop: Harness,
-    export: Export,  # noqa: F811
+    export: Export,
 ) -> None:
     execute(shop, "ALTER TABLE {t} DROP COLUMN _cdc_changed_at")
 
@@ -85,7 +85,7 @@ def test_where_times_were_altered_too_every_key_that_the_export_lacks_counts(
         rebuild(shop, export(ONE))
 
 
-def test_rows_that_become_elements_are_held_against_the_limit(shop: Harness, export: Export) -> None:  # noqa: F811
+def test_rows_that_become_elements_are_held_against_the_limit(shop: Harness, export: Export) -> None:
     after = elements(shop)
     with pytest.raises(Refused, match=r"3 of 5 rows"):
         rebuild(after, export({"a": {"Lines": [{"S": "x"}, {"S": "y"}]}}))
@@ -100,7 +100,7 @@ def test_rows_that_become_elements_are_held_against_the_limit(shop: Harness, exp
 
 def test_a_table_whose_keys_cannot_be_compared_is_not_replaced_unless_forced(
     shop: Harness,
-    export: Export,  # noqa: F811
+    export: Export,
 ) -> None:
     execute(shop, UNKEYED)
     lenient = replace(shop)

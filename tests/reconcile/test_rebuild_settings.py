@@ -11,7 +11,7 @@ from cdc_merge.reconcile.hangings import is_named
 from tests.properties.story import contents
 from tests.reconcile.test_rebuild import shop  # noqa: F401
 from tests.support.harness import Harness
-from tests.support.rebuilding import AFTER, EXPORTED, Export, execute, export, merged, rebuild, wants  # noqa: F401
+from tests.support.rebuilding import AFTER, EXPORTED, Export, execute, export_by_key, merged, rebuild, wants  # noqa: F401
 
 SETTINGS = """
 SELECT a.attname, a.attstattarget, a.attstorage, a.attcompression, a.attoptions, pg_get_expr(f.adbin, f.adrelid)
@@ -27,7 +27,7 @@ SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'analytics.orde
 def test_on_postgres_what_was_set_of_columns_is_kept(
     postgres_url: str,
     tmp_path: Path,
-    export: Export,  # noqa: F811
+    export: Export,
     index: str,
 ) -> None:
     shop = merged(postgres_url, tmp_path)  # noqa: F811
@@ -76,7 +76,7 @@ def test_what_was_set_of_a_column_that_goes_or_is_retyped_is_named(shop: Harness
 
 def test_on_duckdb_a_view_that_could_not_be_read_any_more_is_named_and_nothing_is_touched(
     tmp_path: Path,
-    export: Export,  # noqa: F811
+    export: Export,
 ) -> None:
     shop = merged(f"duckdb:///{tmp_path}/warehouse.duckdb", tmp_path)  # noqa: F811
     execute(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cdc_merge.model import Target
+from cdc_merge.exports.manifest import ExportFormat
+from cdc_merge.model import Column, ColumnType, Evolve, Kind, Target
 from tests.properties.story import contents
 from tests.support.harness import Harness
 from tests.support.reconciling import (
@@ -246,3 +247,27 @@ def test_true_is_not_1_in_json(shop: Harness, export: Export) -> None:
     )
 
     assert counts(report, "customers") == (1, 0, 0, 1, 0, 1)
+
+
+@pytest.mark.parametrize("form", list(ExportFormat))
+def test_the_longest_numbers_are_no_drift_where_they_are_kept_as_text(
+    shop: Harness, export: Export, form: ExportFormat
+) -> None:
+    """Rescued, or in a column of text: compared as they are spelled, which feeds and exports of any format do alike."""
+    text, whole = ColumnType(Kind.TEXT), ColumnType(Kind.INTEGER)
+    columns = (Column("text", ("Text",), text), Column("rescued", ("Rescued",), whole))
+    shop.source = replace(shop.source, targets=(Target("customers", columns=columns, evolve=Evolve.FREEZE),))
+    numbers = ("100", "0.5", "9" * 38 + "0" * 88, "-0." + "0" * 129 + "1")
+    records = []
+    for sequence, number in enumerate(numbers):
+        record = change(str(sequence), sequence, {})
+        record["dynamodb"]["NewImage"] |= {"Text": {"N": number}, "Rescued": {"L": [{"N": number}]}}
+        records.append(record)
+    shop.put_records(records)
+    shop.run()
+
+    report = reconcile(shop, export([r["dynamodb"]["NewImage"] for r in records], format=form))
+
+    assert counts(report, "customers") == (len(numbers), 0, 0, 0, 0, 0)
+    rescued = shop.query(f"SELECT count(*) FROM {shop.schema}.customers WHERE _cdc_rescued IS NOT NULL")
+    assert rescued == [(len(numbers),)]

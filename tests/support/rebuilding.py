@@ -59,8 +59,8 @@ def change(key: str, sequence: int, attributes: Mapping[str, Any] | None, *, min
 Export = Callable[..., str]
 
 
-@pytest.fixture
-def export(tmp_path: Path) -> Export:
+@pytest.fixture(name="export")
+def export_by_key(tmp_path: Path) -> Export:
     """Writes an export of items by key; returns its folder."""
     count = iter(range(1_000))
 

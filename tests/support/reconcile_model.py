@@ -11,7 +11,6 @@ from typing import Any
 
 from cdc_merge.errors import Refused
 from cdc_merge.model import Ordering, Source, Target
-from tests.support.history_model import Version
 from tests.support.model import Change, Key, Row, Typed, could_take, expected, key_text, plain_item, takes
 from tests.support.records import TTL_IDENTITY, Record, kinesis_record, stream_record, to_item
 
@@ -49,6 +48,14 @@ Verdicts = dict[str, dict[Verdict, set[Key]]]
 class Tombstone:
     position: str
     changed_at: datetime | None
+
+
+def floor_of(as_of: datetime, margin: timedelta, known: Mapping[str, datetime]) -> datetime:
+    """The floor that a reconcile raises. Raises Refused for an export older than what a target is verified up to."""
+    floor = as_of - margin
+    if any(floor < floor_known for floor_known in known.values()):
+        raise Refused("the export is older than a floor")
+    return floor
 
 
 @dataclass
@@ -105,9 +112,6 @@ class ModelWarehouse:
     def _tombstone(self, key: Key) -> list[Row | Tombstone]:
         return [self.tombstones[key]] if key in self.tombstones else []
 
-    def history(self, target: Target) -> list[Version]:
-        raise NotImplementedError("this model keeps no histories")
-
     # --- by hand -----------------------------------------------------------------------------------------
 
     def alterable(self, as_of: datetime) -> list[tuple[str, Key]]:
@@ -134,9 +138,7 @@ class ModelWarehouse:
 
         Raises Refused, with nothing changed, if the export is older than what a target is verified up to.
         """
-        floor = as_of - margin
-        if any(floor < known for known in self.floors.values()):
-            raise Refused("the export is older than a floor")
+        floor = floor_of(as_of, margin, self.floors)
         exported = {key_of(item, self.source): item for item in items}
         chosen = [t for t in self.source.targets if tables is None or t.table in tables]
         taken = {t.table: {k: plain_item(i) for k, i in exported.items() if takes(t, i)} for t in chosen}

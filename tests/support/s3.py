@@ -35,13 +35,18 @@ class MotoS3:
 @contextmanager
 def moto_s3() -> Iterator[MotoS3]:
     """Run a server; AWS_ENDPOINT_URL and fake credentials are set meanwhile."""
+    with moto_server() as endpoint, s3_environment(endpoint):
+        yield MotoS3(endpoint, boto3.session.Session().client("s3"))
+
+
+@contextmanager
+def moto_server() -> Iterator[str]:
+    """Run a server; gives its endpoint."""
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    endpoint = f"http://{host.replace('0.0.0.0', '127.0.0.1')}:{port}"
     try:
-        with s3_environment(endpoint):
-            yield MotoS3(endpoint, boto3.session.Session().client("s3"))
+        yield f"http://{host.replace('0.0.0.0', '127.0.0.1')}:{port}"
     finally:
         server.stop()
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pytest
 
@@ -56,13 +56,18 @@ class Model(Protocol):
 
     def reconcile(self, items: Iterable[Typed], *, as_of: datetime) -> Verdicts: ...
 
-    def history(self, target: Target) -> list[Version]: ...
-
     def alterable(self, as_of: datetime) -> list[tuple[str, Key]]:
         """The rows that may be changed by hand right before a reconcile as of this time."""
 
     def alter(self, table: str, key: Key, row: Row | None) -> None:
         """Change a row by hand, or delete it."""
+
+
+@runtime_checkable
+class Chronicle(Protocol):
+    """A model that also tells what histories must be; Told is one."""
+
+    def history(self, target: Target) -> list[Version]: ...
 
 
 @dataclass
@@ -133,6 +138,7 @@ class Both:
                 self.compare_history(target)
 
     def compare_history(self, target: Target) -> None:
+        assert isinstance(self.model, Chronicle), f"the story has a history: {target.table}"
         found, wanted = self.harness.history(target.table), self.model.history(target)
         for versions in (found, wanted):
             versions.sort(key=lambda v: (v.key, v.position.encode(), str(v.valid_from)))

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from cdc_merge.errors import Refused
 from cdc_merge.model import Deletes, Expired, Source, Target
 from tests.support.history_model import Repair, Version, expected_history
 from tests.support.model import (
@@ -34,6 +33,7 @@ from tests.support.reconcile_model import (
     Tombstone,
     Verdict,
     Verdicts,
+    floor_of,
     is_same,
     key_of,
 )
@@ -89,9 +89,7 @@ class Told:
         tables: Collection[str] | None = None,
     ) -> Verdicts:
         """As ModelWarehouse.reconcile: compare with an export and repair, all targets or those of `tables`."""
-        floor = as_of - margin
-        if any(floor < known for known in self.floors.values()):
-            raise Refused("the export is older than a floor")
+        floor = floor_of(as_of, margin, self.floors)
         exported = {key_of(item, self.source): item for item in items}
         changes = self._changes()
         verdicts: Verdicts = {}

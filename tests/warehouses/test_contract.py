@@ -95,11 +95,13 @@ def test_json_comes_back_as_text(warehouse: Warehouse) -> None:
 
 def test_a_text_of_a_megabyte_arrives_whole(warehouse: Warehouse) -> None:
     text = "ä€" * 200_000
+    # Where no text can be so long it comes as its bytes, for what reads JSON.
+    length = 1_000_000 if warehouse.dialect.max_text_bytes else 400_000
     with warehouse.session() as session:
         session.load("staged", reader(t=[text, None, text]))
         assert session.query("SELECT length(t), count(*) FROM staged GROUP BY t ORDER BY 2") == [
             (None, 1),
-            (400_000, 2),
+            (length, 2),
         ]
 
 
@@ -244,7 +246,7 @@ def test_other_rows_than_expected_undo_everything_and_raise_what_the_statement_s
 
 def test_a_key_that_is_in_the_ledger_already_means_already_merged(warehouse: Warehouse) -> None:
     if not warehouse.dialect.enforces_keys:
-        pytest.skip("no key is enforced here: the ledger's statement looks first")
+        pytest.skip("no key is enforced: the statement looks before it inserts")
     t = warehouse.dialect.quote(schema_of(warehouse), "objects")
     with warehouse.session() as session:
         do(session, f"CREATE TABLE {t} (a bigint PRIMARY KEY, b bigint)", f"INSERT INTO {t} VALUES (1, 1)")

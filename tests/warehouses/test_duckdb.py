@@ -113,6 +113,18 @@ def test_options_reach_duckdb_and_others_are_usage_errors(tmp_path: Path) -> Non
         DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb?memory_lmt=1GB")
 
 
+def test_a_file_under_another_catalog_is_the_same_file_and_its_sessions_share_it(tmp_path: Path) -> None:
+    url = f"duckdb:///{tmp_path}/w.duckdb"
+    with DuckDBWarehouse(f"{url}?catalog=c").session() as one, DuckDBWarehouse(f"{url}?catalog=c").session() as two:
+        one.run([Statement("schema", "CREATE SCHEMA w"), Statement("create", "CREATE TABLE w.t AS SELECT 1 AS a")])
+        assert two.query("SELECT a, current_catalog() FROM w.t") == [(1, "c")]
+        with pytest.raises(WarehouseUnavailable, match="already attached") as caught, DuckDBWarehouse(url).session():
+            raise AssertionError("the file was opened under two names")
+        assert "other connection" in (caught.value.hint or "")
+    with DuckDBWarehouse(url).session() as session:
+        assert session.query("SELECT a, current_catalog() FROM w.w.t") == [(1, "w")]
+
+
 def test_too_little_memory_stops_the_source_and_says_where_to_give_more(tmp_path: Path) -> None:
     warehouse = DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb?memory_limit=10MB&threads=1")
     with warehouse.session() as session, pytest.raises(WarehouseRefused) as caught:

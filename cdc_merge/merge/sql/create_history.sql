@@ -13,3 +13,8 @@ CREATE TABLE {% if dialect.ddl_commits %}IF NOT EXISTS {% endif %}{{ target.hist
     _cdc_merged_at {{ timestamp }} NOT NULL,
     _cdc_rescued {{ metadata_json }}
 )
+{% if dialect.places_rows and not target.keys[0].is_binary %}
+-- Rows lie where their keys are joined, and a batch is found in few blocks.
+DISTKEY ({{ target.keys[0].name }})
+COMPOUND SORTKEY ({% for key in target.keys if not key.is_binary %}{{ key.name }}{% if not loop.last %}, {% endif %}{% endfor %})
+{% endif %}

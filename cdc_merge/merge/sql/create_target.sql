@@ -21,3 +21,8 @@ CREATE TABLE {% if dialect.ddl_commits %}IF NOT EXISTS {% endif %}{{ target.tabl
     , PRIMARY KEY ({% for key in target.keys %}{{ key.name }}{% if not loop.last %}, {% endif %}{% endfor %}{% if target.is_each %}, _cdc_index{% endif %})
 {% endif %}
 )
+{% if dialect.places_rows and not target.keys[0].is_binary %}
+-- Rows lie where their keys are joined, and a batch is found in few blocks.
+DISTKEY ({{ target.keys[0].name }})
+COMPOUND SORTKEY ({% for key in target.keys if not key.is_binary %}{{ key.name }}{% if not loop.last %}, {% endif %}{% endfor %})
+{% endif %}

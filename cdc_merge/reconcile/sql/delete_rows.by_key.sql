@@ -6,5 +6,5 @@ WHERE v.verdict IN ({% if not target.is_soft %}'extra', {% endif %}'different')
     AND {{ target.table | bare }}.{{ key.name }} = v.k{{ loop.index0 }}
 {% endfor %}
 {% if target.is_each %}
-    AND {{ target.table | bare }}._cdc_index = v.own_place
+    AND {{ target.table | bare }}._cdc_index = v.place
 {% endif %}

@@ -41,6 +41,6 @@ FROM (
     ) AS _cdc_place
     FROM {{ found.table }} AS t
     JOIN _cdc_verdicts_{{ target.number }} AS v
-        ON {% for key in found.keys %}t.{{ key.name }} = v.k{{ loop.index0 }} AND {% endfor %}{% if target.is_each %}t._cdc_index = v.own_place AND {% endif %}v.verdict {% if target.is_soft %}IN ('newer', 'kept', 'extra'){% elif target.spares_extra %}IN ('newer', 'kept'){% else %}= 'newer'{% endif %}
+        ON {% for key in found.keys %}t.{{ key.name }} = v.k{{ loop.index0 }} AND {% endfor %}{% if target.is_each %}t._cdc_index = v.place AND {% endif %}v.verdict {% if target.is_soft %}IN ('newer', 'kept', 'extra'){% elif target.spares_extra %}IN ('newer', 'kept'){% else %}= 'newer'{% endif %}
 ) AS t
 WHERE t._cdc_place = 1

@@ -44,8 +44,7 @@ WITH pairs AS (
 SELECT
     x.n AS n,
 {% if target.is_each %}
-    CASE WHEN x.n IS NOT NULL THEN x.place END AS place,
-    x.place AS own_place,
+    x.place AS place,
 {% endif %}
     x._cdc_row AS address,
 {% for key in target.keys %}

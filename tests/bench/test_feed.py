@@ -5,34 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from bench.by_sql import digest_after
 from bench.feed import shop, shop_as
 from bench.figures import Options
 from bench.measures import MEASURES
-from tests.support.benches import here
-
-RECORDS = 400
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture
-def options(data: Path) -> Options:
-    return Options(
-        records=RECORDS,
-        repeat=1,
-        latency_times=2,
-        merged_objects=15_000,
-        data=data,
-        judge=False,
-        say=lambda _line: None,
-        probe=here,
-    )
+from tests.bench.probing import RECORDS
 
 
 def test_decoding_gives_the_rows_of_a_query_by_hand_whatever_the_objects_are_like(options: Options) -> None:

@@ -27,33 +27,11 @@ from bench.probes import merge_loads
 from bench.report import BEGIN, END, read_json, table, this_machine, write_json, write_readme
 from cdc_merge.exports.finder import find_export
 from cdc_merge.model import Column, ColumnType, Kind
-from tests.support.benches import here
+from tests.bench.probing import RECORDS
 from tests.support.postgres import fresh_database, postgres_server
 
-RECORDS = 400
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 FIGURE = Figure("duckdb", "a case", 5.0, 4.0, 6.0, 7.0, 2**20, 3, goal=Goal(2.5, "x"), baseline_seconds=2.0)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture
-def options(data: Path) -> Options:
-    return Options(
-        records=RECORDS,
-        repeat=1,
-        tiny_objects=12,
-        latency_times=2,
-        items=1_200,
-        postgres_items=1_200,
-        data=data,
-        judge=False,
-        say=lambda _line: None,
-        probe=here,
-    )
 
 
 def test_the_feed_is_made_once_and_is_two_loads(data: Path) -> None:
@@ -220,7 +198,7 @@ def test_the_readme_block_is_replaced_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_the_committed_readme_has_the_block() -> None:
-    text = (Path(__file__).parents[1] / "bench" / "README.md").read_text()
+    text = (Path(__file__).parents[2] / "bench" / "README.md").read_text()
     assert text.count(BEGIN) == text.count(END) == 1
 
 

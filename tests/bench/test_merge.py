@@ -15,30 +15,20 @@ from bench.growing import fill_lineitems
 from bench.lineitems import lineitem_feed, shares_of
 from bench.measures import MEASURES
 from bench.tpch import Lineitems
-from tests.support.benches import here
 
 ROWS = 2_000
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
 @pytest.fixture
-def options(data: Path) -> Options:
-    return Options(
-        repeat=1,
+def options(options: Options) -> Options:
+    return replace(
+        options,
         growth_changes=300,
         growth_rows=(500, ROWS),
         growth_postgres_rows=(500, ROWS),
         batch_rows=ROWS,
         batch_postgres_rows=ROWS,
         shape_scale=0.0001,
-        data=data,
-        judge=False,
-        say=lambda _line: None,
-        probe=here,
     )
 
 

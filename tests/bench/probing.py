@@ -1,4 +1,4 @@
-"""Runs the probes of the benches within the test: their results are looked at, not their times."""
+"""Probes that run in the test's own process: their results are looked at, not their times."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Any
 
 from bench.child import Result
 from bench.probes import PROBES
+
+RECORDS = 400
+"""Of a load in these tests."""
 
 
 def here(probe: str, **arguments: Any) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,12 @@ from bench.peers.installs import REQUIREMENTS, PeerMissing, environment_of, last
 from bench.peers.job import Job, PeerFailed
 from bench.peers.roster import OURS, PEERS, Peer, merge_by_peer
 from bench.peers.tools import _singer, with_password
-from tests.support.benches import here
-
-RECORDS = 400
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
+from tests.bench.probing import RECORDS
 
 
 @pytest.fixture
-def options(data: Path) -> Options:
-    return Options(records=RECORDS, repeat=1, data=data, judge=True, say=lambda _line: None, probe=here)
+def options(options: Options) -> Options:
+    return replace(options, judge=True)
 
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)

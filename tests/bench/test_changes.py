@@ -128,7 +128,7 @@ def test_a_pad_makes_every_image_longer_by_so_much() -> None:
 def test_the_command_writes_objects_of_the_size_and_framing_asked_for(tmp_path: Path) -> None:
     words = "--table tpch --size smoke --skew 1 --duplicates 0.1 --objects 3 --codec none --framing concatenated"
     command = [sys.executable, "-m", "bench.changes", str(tmp_path), *words.split()]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert done.stdout.startswith("2000 records, 3 objects")
     paths = [path for path in tmp_path.rglob("*") if path.is_file()]
     text = "".join(path.read_text() for path in paths)

@@ -1,0 +1,117 @@
+"""A glimpse of a feed: its key, and what the targets would find in the first records of a few of its objects."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cdc_merge.errors import ObjectChanged, UnreadableObject
+from cdc_merge.feed import shape
+from cdc_merge.feed.chunks import LocalObject
+from cdc_merge.feed.convert import piece_of
+from cdc_merge.feed.keys import is_data
+from cdc_merge.feed.store import ObjectStore
+from cdc_merge.feed.where import takes
+from cdc_merge.feed.workbench import Workbench
+from cdc_merge.infer.facts import Form
+from cdc_merge.infer.gather import Gatherer
+from cdc_merge.infer.keys import told_by_names
+from cdc_merge.infer.sample import cut_head, spread
+from cdc_merge.model import Column, Mask, ObjectRef, Source, Target
+
+_OBJECTS = 3
+_RECORDS_OF_EACH = 1_000
+_MEMORY = 250_000_000  # bytes
+_FORM = shape.Form(image="", keys="")
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What a target found: how many of the items it takes, and its columns that have a value in none of those."""
+
+    target: Target
+    items: int
+    blank: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """`key`: the key attributes that most records have, in byte order; None: no change record was seen.
+
+    `partition_key`: the attribute that by its name, and that of the other, is the partition key.
+    """
+
+    objects: int
+    records: int
+    items: int
+    key: tuple[str, ...] | None
+    partition_key: str | None
+    sightings: tuple[Sighting, ...]
+
+
+def glimpse(source: Source, store: ObjectStore, listed: Sequence[ObjectRef]) -> Glimpse:
+    """Look into a few of the objects that are `listed`. Raises the errors of stores."""
+    refs = spread([ref for ref in listed if is_data(ref.key, store.prefix, size=ref.size)])[:_OBJECTS]
+    with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder, Workbench(memory=_MEMORY) as workbench:
+        gatherer = Gatherer(workbench, form=Form.CHANGES, check=lambda: None)
+        gatherer.take([found for n, ref in enumerate(refs) if (found := _head(store, ref, n, Path(folder)))])
+        items, _ = gatherer.finish()
+        key = gatherer.layout.key if gatherer.layout else None
+        return Glimpse(
+            objects=len(refs),
+            records=gatherer.records,
+            items=items,
+            key=key,
+            partition_key=told_by_names(key) if key and len(key) == 2 else None,
+            sightings=_sightings(source, workbench),
+        )
+
+
+def _head(store: ObjectStore, ref: ObjectRef, number: int, folder: Path) -> LocalObject | None:
+    place = folder / str(number)
+    place.mkdir()
+    try:
+        return LocalObject(number, ref, cut_head(store.fetch(ref, place), _RECORDS_OF_EACH, place / "head"))
+    except (UnreadableObject, ObjectChanged):  # a run quarantines it, or reads it anew
+        return None
+
+
+def _sightings(source: Source, workbench: Workbench) -> tuple[Sighting, ...]:
+    pointers = shape.Pointers(_FORM)
+    counts, asked = [], []
+    for target in source.targets:
+        is_taken = takes(target, pointers.value)
+        columns = tuple(filter(_has_values, _of_item(target)))
+        asked.append((target, columns))
+        counts.append(f"count(*) FILTER (WHERE {is_taken})")
+        counts += [f"count(*) FILTER (WHERE {is_taken} AND {_value(c, pointers)} IS NOT NULL)" for c in columns]
+    row = workbench.rows(
+        f"SELECT {', '.join(counts)} FROM (SELECT json_extract_string(image, {pointers.as_list()}) AS v FROM items)"
+    )[0]
+    found, place = [], 0
+    for target, columns in asked:
+        items, *values = row[place : place + 1 + len(columns)]
+        place += 1 + len(columns)
+        blank = tuple(c for c, count in zip(columns, values, strict=True) if items and not count)
+        found.append(Sighting(target, items, blank))
+    return tuple(found)
+
+
+def _of_item(target: Target) -> tuple[Column, ...]:
+    """The columns whose paths lead into the item; those of elements are not looked for."""
+    columns = target.columns or ()
+    return columns if target.each is None else tuple(c for c in columns if c.of_parent)
+
+
+def _has_values(column: Column) -> bool:
+    return column.mask is not Mask.DROP
+
+
+def _value(column: Column, pointers: shape.Pointers) -> str:
+    at = shape.pointer(column.path)
+    return piece_of(column.template, pointers.value(f"{at}/S")) if column.template else pointers.value(at)
+
+
+__all__ = ["Glimpse", "Sighting", "glimpse"]

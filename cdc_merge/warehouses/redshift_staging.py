@@ -1,0 +1,253 @@
+"""Writes Arrow batches as Parquet files below a staging prefix of S3, with the manifest that COPY reads."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pyarrow.types as arrow
+from boto3.exceptions import S3UploadFailedError
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cdc_merge.errors import WarehouseUnavailable
+from cdc_merge.logs import get_logger
+from cdc_merge.warehouses.redshift_dialect import REDSHIFT
+from cdc_merge.warehouses.redshift_url import RedshiftUrl
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# Slices load files side by side; a megabyte to a gigabyte each, once compressed:
+# https://docs.aws.amazon.com/redshift/latest/dg/c_best-practices-use-multiple-files.html
+FILE_BYTES = 64 * 2**20
+"""Of Arrow data in a file, about."""
+
+_ONE_REQUEST = 8 * 2**20
+
+_PIECE_ROWS = 65_536  # a batch may be the whole of a batch of changes
+
+log = get_logger("cdc_merge.redshift")
+
+
+def _is_text(arrow_type: pa.DataType) -> bool:
+    # A column of nothing but nulls has no type of its own; it is staged as text.
+    return bool(
+        arrow.is_string(arrow_type)
+        or arrow.is_large_string(arrow_type)
+        or arrow.is_string_view(arrow_type)
+        or arrow.is_null(arrow_type)
+    )
+
+
+def _is_binary(arrow_type: pa.DataType) -> bool:
+    return bool(arrow.is_binary(arrow_type) or arrow.is_large_binary(arrow_type))
+
+
+def _is_moment(arrow_type: pa.DataType) -> bool:
+    return bool(arrow.is_timestamp(arrow_type) and arrow_type.tz is not None and arrow_type.unit == "us")
+
+
+_TEXT = f"VARCHAR({REDSHIFT.max_text_bytes}) {REDSHIFT.byte_order}"
+_BINARY = f"VARBYTE({REDSHIFT.max_binary_bytes})"
+
+# What each Arrow type is in a file, and in the table that COPY fills: the types must agree.
+# https://docs.aws.amazon.com/redshift/latest/dg/copy-usage_notes-copy-from-columnar.html
+_STAGED: tuple[tuple[Callable[[pa.DataType], bool], pa.DataType, str], ...] = (
+    (_is_text, pa.string(), _TEXT),
+    (arrow.is_int64, pa.int64(), "BIGINT"),
+    (arrow.is_int32, pa.int32(), "INTEGER"),
+    (arrow.is_boolean, pa.bool_(), "BOOLEAN"),
+    # Parquet has no time zone; `StagedColumn.value` gives it back.
+    (_is_moment, pa.timestamp("us"), "TIMESTAMP WITHOUT TIME ZONE"),
+    (arrow.is_date32, pa.date32(), "DATE"),
+    (arrow.is_float64, pa.float64(), "DOUBLE PRECISION"),
+    (_is_binary, pa.binary(), _BINARY),
+)
+
+
+@dataclass(frozen=True)
+class StagedColumn:
+    """A column of a staging table: as COPY fills it, and as it is meant."""
+
+    name: str
+    type: str
+    is_moment: bool
+
+    @property
+    def value(self) -> str:
+        quoted = REDSHIFT.quote(self.name)
+        return f"CAST({quoted} AS TIMESTAMP WITH TIME ZONE) AS {quoted}" if self.is_moment else quoted
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What lies on S3. `manifest`: its URL; None: there are no rows, and no files."""
+
+    columns: tuple[StagedColumn, ...]
+    manifest: str | None
+    rows: int
+
+
+class Stage:
+    """The staging prefix of a warehouse; each load has a folder of its own below it."""
+
+    def __init__(self, url: RedshiftUrl) -> None:
+        self._bucket = url.bucket
+        self._prefix = url.prefix
+        self._region = url.region
+
+    @cached_property
+    def _client(self) -> S3Client:
+        return boto3.session.Session().client("s3", region_name=self._region)
+
+    @contextmanager
+    def put(self, reader: pa.RecordBatchReader) -> Iterator[Staged]:
+        """All of the reader's rows on S3, for the time of the block.
+
+        Raises what the reader raises, TypeError for a column of a type that is never staged, WarehouseUnavailable
+        when S3 does not take the files. Files that cannot be removed are left to the bucket's lifecycle rule.
+        """
+        folder = f"{self._prefix}{uuid.uuid4().hex}/"
+        kept: list[str] = []
+        try:
+            with tempfile.TemporaryDirectory(prefix="cdc-merge-") as local:
+                files = _Files(reader.schema, Path(local))
+                files.write(reader)
+                sizes = self._upload(folder, files.finish(), kept)
+            manifest = self._put_manifest(folder, sizes, kept) if sizes else None
+            yield Staged(files.columns, manifest, files.rows)
+        finally:
+            self._remove(kept)
+
+    def _upload(self, folder: str, paths: list[Path], kept: list[str]) -> dict[str, int]:
+        sizes = {}
+        for path in paths:
+            key = folder + path.name
+            kept.append(key)
+            sizes[key] = path.stat().st_size
+            with self._reacting(key):
+                if sizes[key] <= _ONE_REQUEST:  # without the threads of a transfer
+                    self._client.put_object(Bucket=self._bucket, Key=key, Body=path.read_bytes())
+                else:
+                    self._client.upload_file(str(path), self._bucket, key)
+            path.unlink()
+        return sizes
+
+    def _put_manifest(self, folder: str, sizes: dict[str, int], kept: list[str]) -> str:
+        # A file that is not mandatory may be missing without a word; columnar files need their length.
+        # https://docs.aws.amazon.com/redshift/latest/dg/loading-data-files-using-manifest.html
+        entries = [
+            {"url": f"s3://{self._bucket}/{key}", "mandatory": True, "meta": {"content_length": size}}
+            for key, size in sizes.items()
+        ]
+        key = f"{folder}manifest"
+        kept.append(key)
+        with self._reacting(key):
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=json.dumps({"entries": entries}).encode())
+        return f"s3://{self._bucket}/{key}"
+
+    def _remove(self, keys: list[str]) -> None:
+        for start in range(
+            0, len(keys), 1000
+        ):  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+            objects = [{"Key": key} for key in keys[start : start + 1000]]
+            try:
+                self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})  # type: ignore[typeddict-item]
+            except (BotoCoreError, ClientError) as error:
+                log.warning("staging_left", bucket=self._bucket, keys=len(objects), error=str(error))
+
+    @contextmanager
+    def _reacting(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (BotoCoreError, ClientError, S3UploadFailedError) as error:
+            raise WarehouseUnavailable(
+                f"S3 does not take the staged file: {error}",
+                where=f"s3://{self._bucket}/{key}",
+                hint="may the worker put objects there? see docs/redshift.md",
+            ) from error
+
+
+class _Files:
+    """Parquet files in a local folder, of FILE_BYTES of Arrow data each."""
+
+    def __init__(self, schema: pa.Schema, folder: Path) -> None:
+        self._folder = folder
+        self._forms = [_form(field) for field in schema]
+        self._schema = pa.schema([(f.name, form) for f, (form, _) in zip(schema, self._forms, strict=True)])
+        self._longest = dict.fromkeys((f.name for f in self._schema if arrow.is_string(f.type)), 0)
+        self._paths: list[Path] = []
+        self.rows = 0
+
+    @property
+    def columns(self) -> tuple[StagedColumn, ...]:
+        """Once all is written: a text that is longer than text may be is staged as its bytes, for JSON_PARSE."""
+        long = set(self._long())
+        return tuple(
+            StagedColumn(f.name, _BINARY if f.name in long else kind, arrow.is_timestamp(f.type))
+            for f, (_, kind) in zip(self._schema, self._forms, strict=True)
+        )
+
+    def write(self, reader: pa.RecordBatchReader) -> None:
+        writer: pq.ParquetWriter | None = None
+        held = 0
+        for batch in reader:
+            for start in range(0, batch.num_rows, _PIECE_ROWS):
+                piece = pa.Table.from_batches([batch.slice(start, _PIECE_ROWS)]).cast(self._schema)
+                self._measure(piece)
+                writer = writer or self._open()
+                writer.write_table(piece)
+                held += piece.nbytes
+                self.rows += piece.num_rows
+                if held >= FILE_BYTES:
+                    writer.close()
+                    writer, held = None, 0
+        if writer:
+            writer.close()
+
+    def _open(self) -> pq.ParquetWriter:
+        self._paths.append(self._folder / f"{len(self._paths):05d}.parquet")
+        return pq.ParquetWriter(self._paths[-1], self._schema)
+
+    def _measure(self, piece: pa.Table) -> None:
+        for name, longest in self._longest.items():
+            self._longest[name] = max(longest, pc.max(pc.binary_length(piece[name])).as_py() or 0)
+
+    def _long(self) -> list[str]:
+        assert REDSHIFT.max_text_bytes is not None
+        return [name for name, longest in self._longest.items() if longest > REDSHIFT.max_text_bytes]
+
+    def finish(self) -> list[Path]:
+        """The files, in which columns of long texts are bytes."""
+        if long := self._long():
+            schema = pa.schema([f.with_type(pa.binary()) if f.name in long else f for f in self._schema])
+            for path in self._paths:
+                pq.write_table(pq.read_table(path).cast(schema), path)
+        return self._paths
+
+
+def staged_types(schema: pa.Schema) -> list[str]:
+    """The types of columns that are filled without a file. Raises TypeError for what is never staged."""
+    moment = "TIMESTAMP WITH TIME ZONE"
+    return [moment if _is_moment(field.type) else _form(field)[1] for field in schema]
+
+
+def _form(field: pa.Field) -> tuple[pa.DataType, str]:
+    for takes, form, kind in _STAGED:
+        if takes(field.type):
+            return form, kind
+    raise TypeError(f"column {field.name!r} has a type that is not staged: {field.type}")
+
+
+__all__ = ["FILE_BYTES", "Stage", "Staged", "StagedColumn", "staged_types"]

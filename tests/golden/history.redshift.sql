@@ -1,0 +1,161 @@
+-- [create or"ders'_history]
+-- A target's history: a row for each version of an item, and one where it left the target.
+CREATE TABLE "analytics"."or""ders'_history" (
+    "pk" VARCHAR(65535) COLLATE CASE_SENSITIVE NOT NULL,
+    "sk" DECIMAL(38, 18) NOT NULL,
+    "select" BIGINT,
+    "created_at" TIMESTAMP WITH TIME ZONE,
+    "paid" BOOLEAN,
+    "token" VARBYTE(1024000),
+    _cdc_position VARCHAR(65535) COLLATE CASE_SENSITIVE NOT NULL,
+    _cdc_operation VARCHAR(65535) NOT NULL,
+    _cdc_valid_from TIMESTAMP WITH TIME ZONE,
+    _cdc_valid_to TIMESTAMP WITH TIME ZONE,
+    _cdc_merged_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    _cdc_rescued SUPER
+)
+-- Rows lie where their keys are joined, and a batch is found in few blocks.
+DISTKEY ("pk")
+COMPOUND SORTKEY ("pk", "sk");
+
+-- [leave out forgotten]
+-- A forgotten item stays forgotten: what was known when it was erased does not enter a history again.
+DELETE FROM _cdc_events
+USING "cdc_merge"."history_events" AS e
+WHERE e.source = 'e''commerce'
+    AND e.target = '/forgotten'
+    AND e.partition_key = _cdc_events.partition_key
+    AND e.sort_key = _cdc_events.sort_key
+    AND _cdc_events.position <= e.position;
+
+-- [record events]
+-- Every distinct change of the batch, once and for all, whatever the targets made of it.
+INSERT INTO "cdc_merge"."history_events" (source, target, partition_key, sort_key, position, changed_at)
+SELECT 'e''commerce', '', s.partition_key, s.sort_key, s.position, s.changed_at
+FROM _cdc_events AS s
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM "cdc_merge"."history_events" AS e
+    WHERE e.source = 'e''commerce'
+        AND e.target = ''
+        AND e.partition_key = s.partition_key
+        AND e.sort_key = s.sort_key
+        AND e.position = s.position
+);
+
+-- [insert versions of or"ders']
+-- The images that the target takes are versions, each once.
+INSERT INTO "analytics"."or""ders'_history" (
+    "pk",
+    "sk",
+    "select",
+    "created_at",
+    "paid",
+    "token",
+    _cdc_position, _cdc_operation, _cdc_valid_from, _cdc_merged_at, _cdc_rescued
+)
+SELECT
+    r.partition_key,
+    CAST(r.sort_key AS DECIMAL(38, 18)),
+    CAST(s.c0 AS BIGINT),
+    CAST(s.c1 AS TIMESTAMP WITH TIME ZONE),
+    CAST(s.c2 AS BOOLEAN),
+    CAST(s.c3 AS VARBYTE(1024000)),
+    r.position, 'upsert', r.changed_at, CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), JSON_PARSE(s.rescued)
+FROM _cdc_history_0 AS s
+JOIN _cdc_events AS r ON r.n = s.n
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM "analytics"."or""ders'_history" AS t
+    WHERE t."pk" = r.partition_key AND t."sk" = CAST(r.sort_key AS DECIMAL(38, 18)) AND t._cdc_position = r.position
+        AND t._cdc_operation = 'upsert'
+);
+
+-- [drop timeline of or"ders']
+DROP TABLE IF EXISTS _cdc_timeline_0;
+
+-- [order history of or"ders']
+-- All that is known of the touched keys, in order, and what each event is in this target's history: a version, the end
+-- of one (the first event after it that is none), or nothing. A pure function of the events and versions that are
+-- there, so the order in which they came does not matter. What was repaired as of a time comes after the last change of
+-- that time or an earlier one, in the order of positions; `reach` says so, and never falls along that order. (NULL is
+-- last on every engine, said or not.)
+CREATE TEMPORARY TABLE _cdc_timeline_0 AS
+SELECT
+    placed.partition_key, placed.sort_key, placed.position, placed.changed_at, placed.operation,
+    lead(placed.changed_at) OVER (
+        PARTITION BY placed.partition_key, placed.sort_key, placed.operation IS NULL ORDER BY placed.place
+    ) AS valid_to
+FROM (
+    SELECT
+        known.*,
+        CASE
+            WHEN known.is_version THEN 'version'
+            WHEN lag(known.is_version) OVER (PARTITION BY known.partition_key, known.sort_key ORDER BY known.place)
+                THEN 'delete'
+        END AS operation
+    FROM (
+        SELECT
+            s.partition_key, s.sort_key, s.position, s.changed_at,
+            t._cdc_position IS NOT NULL AS is_version,
+            row_number() OVER (
+                PARTITION BY s.partition_key, s.sort_key ORDER BY s.reach, s.target, s.position
+            ) AS place
+        FROM (
+            SELECT
+                e.partition_key, e.sort_key, e.position, e.changed_at, e.target,
+                min(e.changed_at) OVER (
+                    PARTITION BY e.partition_key, e.sort_key, e.target, CASE WHEN e.target <> '' THEN e.changed_at END
+                    ORDER BY e.position ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
+                ) AS reach
+            FROM "cdc_merge"."history_events" AS e
+            JOIN (SELECT DISTINCT s.partition_key, s.sort_key FROM _cdc_events AS s) AS k ON k.partition_key = e.partition_key AND k.sort_key = e.sort_key
+            WHERE e.source = 'e''commerce'
+                AND e.target IN ('', 'or"ders''')
+        ) AS s
+        LEFT JOIN "analytics"."or""ders'_history" AS t
+            ON t."pk" = s.partition_key AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18)) AND t._cdc_position = s.position
+            AND t._cdc_operation <> 'delete'
+            AND (s.position <> '' OR t._cdc_valid_from = s.changed_at)
+    ) AS known
+) AS placed;
+
+-- [close versions of or"ders']
+-- A row is valid until the next one of its item begins.
+UPDATE "analytics"."or""ders'_history"
+SET _cdc_valid_to = s.valid_to
+FROM _cdc_timeline_0 AS s
+WHERE "or""ders'_history"."pk" = s.partition_key AND "or""ders'_history"."sk" = CAST(s.sort_key AS DECIMAL(38, 18)) AND "or""ders'_history"._cdc_position = s.position
+    AND (s.position <> '' OR "or""ders'_history"._cdc_valid_from = s.changed_at)
+    AND s.operation = CASE WHEN "or""ders'_history"._cdc_operation = 'delete' THEN 'delete' ELSE 'version' END
+    AND CASE WHEN s.valid_to IS NULL THEN "or""ders'_history"._cdc_valid_to IS NOT NULL ELSE coalesce("or""ders'_history"._cdc_valid_to <> s.valid_to, TRUE) END;
+
+-- [reopen versions of or"ders']
+-- What is no end any more: a late change has come in between.
+DELETE FROM "analytics"."or""ders'_history"
+USING _cdc_timeline_0 AS s
+WHERE "or""ders'_history"."pk" = s.partition_key AND "or""ders'_history"."sk" = CAST(s.sort_key AS DECIMAL(38, 18)) AND "or""ders'_history"._cdc_position = s.position
+    AND (s.position <> '' OR "or""ders'_history"._cdc_valid_from = s.changed_at)
+    AND "or""ders'_history"._cdc_operation = 'delete'
+    AND coalesce(s.operation, '') <> 'delete';
+
+-- [insert ends of or"ders']
+-- Where an item left the target.
+INSERT INTO "analytics"."or""ders'_history" (
+    "pk",
+    "sk",
+    _cdc_position, _cdc_operation, _cdc_valid_from, _cdc_valid_to, _cdc_merged_at
+)
+SELECT
+    s.partition_key,
+    CAST(s.sort_key AS DECIMAL(38, 18)),
+    s.position, 'delete', s.changed_at, s.valid_to, CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE)
+FROM _cdc_timeline_0 AS s
+WHERE s.operation = 'delete'
+    AND NOT EXISTS (
+        SELECT 1
+        FROM "analytics"."or""ders'_history" AS t
+        WHERE t."pk" = s.partition_key AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18)) AND t._cdc_position = s.position
+            AND (s.position <> '' OR t._cdc_valid_from = s.changed_at)
+            AND t._cdc_operation = 'delete'
+    );
