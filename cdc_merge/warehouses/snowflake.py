@@ -211,7 +211,7 @@ class SnowflakeSession:
         foresight = Foresight.of(foreseen)
         for statement in foresight.before:
             self._define(statement)
-        self._temporary |= foresight.filled
+        self._temporary |= foresight.temporary
         self._execute("BEGIN", "begin")
         self._is_in_transaction = True
         try:

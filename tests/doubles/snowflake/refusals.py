@@ -147,6 +147,7 @@ FUNCTIONS = frozenset(
         "SHA2",
         "SPLIT_PART",
         "SUBSTR",
+        "SUBSTRING",
         "SUM",
         "SYSTEM$CANCEL_ALL_QUERIES",
         "TO_BINARY",
