@@ -12,6 +12,7 @@ from cdc_merge.config.values import Mistake
 from cdc_merge.errors import UsageError
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 from cdc_merge.warehouses.engines import BY_SCHEME, examples
+from cdc_merge.warehouses.snowflake_url import FORM, Address
 
 DEFAULT_FILE = "cdc-merge.yaml"
 VARIABLE = "CDC_MERGE_CONFIG"
@@ -68,6 +69,8 @@ def warehouse_url(value: Any) -> str:
         raise Mistake(f"no warehouse is known by {known}://", hint)
     if known == "redshift":
         _staging(value)
+    if known == "snowflake":
+        _address(value)
     if DIALECTS[known] is not DUCKDB:
         return value
     if not value.startswith(_DUCKDB):
@@ -88,6 +91,14 @@ def _staging(url: str) -> None:
     if not options.get("iam_role"):
         hint = "add &iam_role=arn:aws:iam::123456789012:role/name, or &iam_role=default"
         raise Mistake("the redshift URL names no IAM role that may read the staging prefix", hint)
+
+
+def _address(url: str) -> None:
+    """Everything that a connection to Snowflake needs is in its URL."""
+    try:
+        Address.of(url)
+    except UsageError as error:
+        raise Mistake(str(error), error.hint or FORM) from error
 
 
 def absolute_warehouse(url: str, base: Path, *, schemas: Iterable[str] = ()) -> str:

@@ -19,9 +19,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from tests.doubles.snowflake.strict import StrictConnection, StrictSnow
+from tests.doubles.snowflake.translation import parse_one
 
 account = StrictSnow()
 fakesnow.server.logger.setLevel(logging.CRITICAL)  # it tells of each statement that is refused
+fakesnow.server.parse_one = parse_one
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 

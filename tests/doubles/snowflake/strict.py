@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ import sqlglot
 from fakesnow.conn import FakeSnowflakeConnection
 from fakesnow.copy_into import stage_url_from_var
 from fakesnow.cursor import FakeSnowflakeCursor
-from fakesnow.dialect import parse_one
 from fakesnow.instance import FakeSnow
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
@@ -33,6 +33,7 @@ from tests.doubles.snowflake.refusals import (
     refuse_foreign_words,
     without_keys,
 )
+from tests.doubles.snowflake.translation import parse_one, translated
 from tests.doubles.snowflake.values import (
     count_if,
     exact_numbers,
@@ -42,6 +43,7 @@ from tests.doubles.snowflake.values import (
     register,
     times_over_the_wire,
     to_json,
+    to_timestamp_tz,
 )
 
 fakesnow.transforms.integer_precision = exact_numbers
@@ -149,9 +151,7 @@ class StrictCursor(FakeSnowflakeCursor):
         with self._conn.at_work() as running, _as_the_service_says():
             if named := _REMOVE.fullmatch(command):
                 return self._remove(named[1])
-            refuse_foreign_words(command)
-            statement = parse_one(command)
-            refuse_foreign_grammar(statement)
+            statement = _read(command)
             self._strictly(statement, command, running, *args, **kwargs)
             if self._arrow_table is not None:
                 self._arrow_table = narrowed(self._arrow_table)
@@ -176,7 +176,21 @@ class StrictCursor(FakeSnowflakeCursor):
             case _ if isinstance(statement, _LOCKING):
                 self._locking(statement, running, command, *args, **kwargs)
             case _:
-                super().execute(command, *args, **kwargs)
+                self._run(statement, command, *args, **kwargs)
+
+    def _run(self, statement: exp.Expression, command: str, *args: Any, **kwargs: Any) -> None:
+        """The short way for plain statements, else fakesnow's own."""
+        short = None if args or kwargs.get("binding_params") else translated(command)
+        if short is None:
+            super().execute(command, *args, **kwargs)
+            return
+        self._sqlstate = None
+        self.check_db_and_schema(statement)
+        try:
+            self._execute(short)
+        except ProgrammingError as error:
+            self._sqlstate = error.sqlstate
+            raise
 
     def _locking(self, statement: exp.Expression, running: _Running, command: str, *args: Any, **kwargs: Any) -> None:
         table = self._locked(statement)
@@ -186,7 +200,7 @@ class StrictCursor(FakeSnowflakeCursor):
         try:
             if isinstance(statement, exp.Merge):
                 self._refuse_ambiguity(statement)
-            super().execute(command, *args, **kwargs)
+            self._run(statement, command, *args, **kwargs)
         finally:
             if not self._conn.is_in_transaction:
                 self._conn.account.locks.release(self._conn)
@@ -238,8 +252,10 @@ class StrictCursor(FakeSnowflakeCursor):
             self._duck_conn.execute(f"DETACH {_spelled(statement.find(exp.Identifier))}")
             self._answer("SELECT 'successfully dropped.' AS status")
             return
+        statement = statement.copy()
         comments = column_comments(statement)
-        super().execute(without_keys(statement).sql("snowflake"), *args, **kwargs)
+        keyless = without_keys(statement)
+        self._run(keyless, keyless.sql("snowflake"), *args, **kwargs)
         if comments:
             table = statement.find(exp.Table)
             assert table
@@ -311,18 +327,13 @@ class StrictCursor(FakeSnowflakeCursor):
         return super()._transform(expression, params)
 
 
-def to_timestamp_tz(expression: exp.Expression) -> exp.Expression:
-    """TO_TIMESTAMP_TZ(number, 6): microseconds since 1970, in UTC.
-
-    https://docs.snowflake.com/en/sql-reference/functions/to_timestamp
-    """
-    if not isinstance(expression, exp.UnixToTime):
-        return expression
-    target, scale = expression.args.get("target_type"), expression.args.get("scale")
-    if target is None or target.this is not exp.DataType.Type.TIMESTAMPTZ or scale is None or scale.name != "6":
-        raise NotImplementedError(expression.sql())
-    made = exp.Anonymous(this="moment_of", expressions=[expression.this])
-    return exp.Anonymous(this="timezone", expressions=[exp.Literal.string("UTC"), made])
+@lru_cache(2048)
+def _read(command: str) -> exp.Expression:
+    """The statement as parsed, which nobody may change; raises what the service refuses."""
+    refuse_foreign_words(command)
+    statement = parse_one(command)
+    refuse_foreign_grammar(statement)
+    return statement
 
 
 def _is_update(when: exp.Expression) -> bool:

@@ -57,6 +57,20 @@ def to_json(expression: exp.Expression) -> exp.Expression:
     return exp.cast(expression.this, "VARCHAR") if isinstance(expression, exp.JSONFormat) else expression
 
 
+def to_timestamp_tz(expression: exp.Expression) -> exp.Expression:
+    """TO_TIMESTAMP_TZ(number, 6): microseconds since 1970, in UTC.
+
+    https://docs.snowflake.com/en/sql-reference/functions/to_timestamp
+    """
+    if not isinstance(expression, exp.UnixToTime):
+        return expression
+    target, scale = expression.args.get("target_type"), expression.args.get("scale")
+    if target is None or target.this is not exp.DataType.Type.TIMESTAMPTZ or scale is None or scale.name != "6":
+        raise NotImplementedError(expression.sql())
+    made = exp.Anonymous(this="moment_of", expressions=[expression.this])
+    return exp.Anonymous(this="timezone", expressions=[exp.Literal.string("UTC"), made])
+
+
 def register(connection: duckdb.DuckDBPyConnection) -> None:
     """Give the engine the functions that the translations call."""
     connection.create_function("variant", _variants, ["VARCHAR"], "VARCHAR", type="arrow", side_effects=False)
