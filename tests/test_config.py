@@ -522,7 +522,7 @@ def test_values_that_this_version_does_keep_are_accepted(load: Loader) -> None:
     [
         "mysql://me:hunter2@host/db",
         "redshift://me:hunter2@host/db",
-        "snowflake://me:hunter2@host/db",
+        "snowflake://me:hunter2@host",
         "duckdb://me:hunter2@host",
         "me:hunter2@host/db",
         "hunter2",

@@ -360,4 +360,4 @@ def test_the_sql_for_an_engine_is_printed_without_a_connection(tmp_path: Path, d
     done = CliRunner().invoke(cli, ["plan", "--sql", "--dialect", dialect, "--config", str(config)])
     assert done.exit_code == 0, done.output
     assert "CREATE TABLE" in done.output and ("DISTKEY" in done.output) == (dialect == "redshift")
-    assert ("VARIANT" in done.output) == (dialect == "snowflake")
+    assert ("TIMESTAMP_TZ" in done.output) == (dialect == "snowflake")

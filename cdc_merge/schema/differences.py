@@ -14,6 +14,7 @@ from cdc_merge.warehouses import Dialect
 
 RUN = "cdc-merge run"
 _WITHOUT_EXPORTS = "as the source has no `exports`, add them, or say --export PLACE or --scan"
+_WITHOUT_REBUILD = "{} has no rebuild: name another table in the configuration instead, and cdc-merge reconcile"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ def differences(source: Source, there: Inspector) -> list[Difference]:
         found += _of_target(target, source.key, there)
     for table in sorted(there.unconfigured(source)):
         found += _of_unconfigured(table, source, there)
+    if not there.dialect.rebuilds:
+        other = _WITHOUT_REBUILD.format(there.dialect.name)
+        return [replace(d, command=None, cure=f"{d.cure}; {other}") if REBUILD in d.cure else d for d in found]
     if source.exports is None:
         found = [replace(d, cure=f"{d.cure}; {_WITHOUT_EXPORTS}") if REBUILD in d.cure else d for d in found]
     return found

@@ -63,6 +63,7 @@ class Dialect:
     `widened`: precisions of decimals that hold fewer digits than they say, each with one that holds them.
     `upper_case`: whether names that people do not quote are upper case in the catalog, so that ours are, too.
     `ddl_commits`: whether DDL commits the open transaction, so that it goes before it and can be said twice.
+    `rebuilds`: whether a new table can take the place of an old one in the transaction that fills it.
     `limits`: what the engine cannot do, each in words with the vendor's page: `cdc-merge check` shows them.
     """
 
@@ -118,6 +119,7 @@ class Dialect:
     widened: dict[int, int] = field(default_factory=dict, hash=False)
     upper_case: bool = False
     ddl_commits: bool = False
+    rebuilds: bool = True
     limits: tuple[Limit, ...] = ()
 
     def quote(self, *parts: str) -> str:

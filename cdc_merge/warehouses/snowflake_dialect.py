@@ -35,6 +35,9 @@ SNOWFLAKE = Dialect(
     backslash="chr(92)",
     # https://docs.snowflake.com/en/sql-reference/transactions#ddl
     ddl_commits=True,
+    # SWAP WITH is DDL, so the rows, the books and the exchange of names cannot happen together.
+    # https://docs.snowflake.com/en/sql-reference/sql/alter-table
+    rebuilds=False,
     decimal_digits=38,
     decimal_scale=18,
     stages_decimals=False,
@@ -69,8 +72,28 @@ SNOWFLAKE = Dialect(
             "https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions",
         ),
         Limit(
-            "no transaction sees but one moment: a dry run beside merges can take a merge for drift",
+            "each statement of a transaction sees a moment of its own: a dry run beside merges can take one for drift",
             "https://docs.snowflake.com/en/sql-reference/transactions#isolation-level",
+        ),
+        Limit(
+            "reconcile --rebuild is refused: an exchange of tables commits by itself, apart from the books",
+            "https://docs.snowflake.com/en/sql-reference/sql/alter-table",
+        ),
+        Limit(
+            "an unconstrained numeric is NUMBER(38, 18); a number it cannot hold exactly is kept in _cdc_rescued",
+            "https://docs.snowflake.com/en/sql-reference/data-types-numeric",
+        ),
+        Limit(
+            "a JSON value with a number of more than 38 digits, or with an exponent, is a text in its VARIANT",
+            "https://docs.snowflake.com/en/sql-reference/functions/parse_json",
+        ),
+        Limit(
+            "no key is enforced: rows that someone inserts twice by hand are found by the next merge or reconcile",
+            "https://docs.snowflake.com/en/sql-reference/constraints-overview",
+        ),
+        Limit(
+            "the drift meter reads the key columns of a whole table for each sample",
+            "https://docs.snowflake.com/en/sql-reference/constructs/sample",
         ),
     ),
 )

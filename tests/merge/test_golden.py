@@ -103,4 +103,4 @@ def test_hostile_names_and_values_stay_inside_their_quotes(dialect: Dialect) -> 
     for statement in statements(dialect):
         if "ders" in statement.label and statement.label.startswith(("insert", "delete", "create")):
             tables = {t.name for t in sqlglot.parse_one(statement.sql, read=dialect.sqlglot).find_all(exp.Table)}
-            assert "or\"ders'" in tables, statement.label
+            assert dialect.in_catalog("or\"ders'") in tables, statement.label
