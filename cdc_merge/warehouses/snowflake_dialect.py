@@ -55,7 +55,8 @@ SNOWFLAKE = Dialect(
     binary_as_text="HEX_ENCODE({value})",
     decode_base64="TO_BINARY({}, 'BASE64')",
     # The order of keys says nothing in an object. https://docs.snowflake.com/en/sql-reference/data-types-semistructured
-    same_rescued="coalesce(PARSE_JSON({a}) = PARSE_JSON({b}), FALSE)",
+    same_rescued="CASE WHEN {a} IS NOT DISTINCT FROM {b} THEN TRUE "
+    "ELSE coalesce(PARSE_JSON({a}) = PARSE_JSON({b}), FALSE) END",
     # https://docs.snowflake.com/en/sql-reference/constructs/sample
     sample="SELECT {keys} FROM {table} SAMPLE ({count} ROWS)",
     limits=(
