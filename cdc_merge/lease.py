@@ -73,9 +73,9 @@ class Leases:
         # leases stays readable. https://docs.aws.amazon.com/redshift/latest/dg/r_LOCK.html
         self._turn = dialect.lock_table.format(dialect.quote(*metadata["turns"].parts)) if dialect.lock_table else None
         if not dialect.enforces_keys and not dialect.lock_table:
-            # An update holds back others, but an insert does not: both come after the update of a row that is nobody's.
+            # An update holds back others, but an insert does not: both come after the update of that table's one row.
             # https://docs.snowflake.com/en/sql-reference/transactions#resource-locking
-            self._turn = f"UPDATE {self._table} SET renewed_at = {self._now} WHERE {self._is_of('')}"
+            self._turn = f"UPDATE {dialect.quote(*metadata['turns'].parts)} SET source = ''"
         self._holder = holder
         self._is_alive = is_alive
         self._new_token = new_token

@@ -65,7 +65,7 @@ SNOWFLAKE = Dialect(
             "https://docs.snowflake.com/en/sql-reference/transactions#ddl",
         ),
         Limit(
-            "a merge locks the lease's table: merges of all sources of a metadata schema wait for each other",
+            "merges of all sources of a metadata schema wait for each other: an update locks its table",
             "https://docs.snowflake.com/en/sql-reference/transactions#resource-locking",
         ),
         Limit(
