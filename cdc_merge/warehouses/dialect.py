@@ -35,6 +35,7 @@ class Dialect:
     `take_turns`: a statement after which transactions that give the same text ({}) wait for each other;
         None: a transaction that loses a conflict fails at once.
     `count_where`: how many rows meet a condition ({}).
+    `greatest`: the function of the greatest of several values, which passes over NULL.
     `now`: the moment, as a timestamp. `later`: a {moment} and an {amount} of a {unit}.
     `same`: whether two values ({a}, {b}) are equal or both NULL; never NULL. `same_text`: the same, of two texts.
     `read_json`: a text of JSON ({value}) as a json {type}. `written_json`: a json value ({value}) as {text}.
@@ -85,6 +86,7 @@ class Dialect:
     has_upsert: bool = True
     lock_table: str | None = None
     count_where: str = "count(*) FILTER (WHERE {})"
+    greatest: str = "greatest"
     now: str = "CURRENT_TIMESTAMP"
     later: str = "{moment} + INTERVAL '{amount} {unit}'"
     same: str = "({a} IS NOT DISTINCT FROM {b})"

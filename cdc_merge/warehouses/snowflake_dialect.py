@@ -47,6 +47,8 @@ SNOWFLAKE = Dialect(
     has_upsert=False,
     # https://docs.snowflake.com/en/sql-reference/functions/count_if
     count_where="count_if({})",
+    # https://docs.snowflake.com/en/sql-reference/functions/greatest_ignore_nulls
+    greatest="greatest_ignore_nulls",
     # A number that VARIANT would keep as a double (an exponent, or more than 38 digits; `""` is what is left of texts)
     # keeps its digits in a text of the whole value. https://docs.snowflake.com/en/sql-reference/functions/parse_json
     read_json=r"""CASE WHEN REGEXP_LIKE(REGEXP_REPLACE({value}, '"([^"\\\\]|\\\\.)*"'), """

@@ -109,7 +109,7 @@ FROM (
             SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'customers'
         ), TRUE) AS can_mark_0
         -- The newest change that says the item is not there, or not in this table.
-        , greatest(
+        , greatest_ignore_nulls(
             CASE WHEN learned.position > coalesce(learned.position_0, '') THEN learned.position END
             , learned.tombstone
             , learned.own_1
@@ -289,7 +289,7 @@ FROM (
             SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'customers'
         ), TRUE) AS can_mark_0
         -- The newest change that says the item is not there, or not in this table.
-        , greatest(
+        , greatest_ignore_nulls(
             CASE WHEN learned.position > coalesce(learned.position_0, '') THEN learned.position END
             , learned.tombstone
             , learned.own_1
@@ -550,13 +550,13 @@ SELECT
 FROM (
     SELECT
         r.*,
-        greatest(r.tombstone, r.position) AS newest,
-        greatest(r.tombstone_upsert, r.upsert_position, r.own_0, r.own_1, r.own_2, r.own_3, '') AS newest_upsert,
-        greatest(r.tombstone_kept, r.kept_position, r.own_0, r.own_1, r.own_2, r.own_3, '') AS newest_kept
+        greatest_ignore_nulls(r.tombstone, r.position) AS newest,
+        greatest_ignore_nulls(r.tombstone_upsert, r.upsert_position, r.own_0, r.own_1, r.own_2, r.own_3, '') AS newest_upsert,
+        greatest_ignore_nulls(r.tombstone_kept, r.kept_position, r.own_0, r.own_1, r.own_2, r.own_3, '') AS newest_kept
     FROM _cdc_resolved AS r
     WHERE r.could AND r.is_open
 ) AS k
-WHERE k.newest > greatest(
+WHERE k.newest > greatest_ignore_nulls(
     CASE
         WHEN NOT k.accepted_0 THEN k.own_0
         WHEN k.takes_0 THEN k.position_0

@@ -79,7 +79,7 @@ nullif(substring(''
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."SPENT" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN chr(10) || 'spent' ELSE '' END
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."ADDRESSES" IS NOT DISTINCT FROM CASE WHEN REGEXP_LIKE(REGEXP_REPLACE(s.c2, '"([^"\\\\]|\\\\.)*"'), '.*[0-9]([eE]|[0-9.]{38}).*', 's') THEN TO_VARIANT(s.c2) ELSE PARSE_JSON(s.c2) END) THEN chr(10) || 'addresses' ELSE '' END
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."CITY" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR)) THEN chr(10) || 'city' ELSE '' END
-    || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) THEN chr(10) || '_cdc_rescued' ELSE '' END
+    || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t._cdc_rescued IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) END THEN chr(10) || '_cdc_rescued' ELSE '' END
 , 2), '') AS differing
 FROM pairs AS x
 LEFT JOIN "ANALYTICS"."CUSTOMERS" AS t
@@ -91,7 +91,7 @@ WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
     OR NOT (t."SPENT" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2)))
     OR NOT (t."ADDRESSES" IS NOT DISTINCT FROM CASE WHEN REGEXP_LIKE(REGEXP_REPLACE(s.c2, '"([^"\\\\]|\\\\.)*"'), '.*[0-9]([eE]|[0-9.]{38}).*', 's') THEN TO_VARIANT(s.c2) ELSE PARSE_JSON(s.c2) END)
     OR NOT (t."CITY" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR))
-    OR NOT coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE)
+    OR NOT CASE WHEN t._cdc_rescued IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) END
 LIMIT 0;
 
 -- [foresee _cdc_causes_0]
@@ -191,7 +191,7 @@ nullif(substring(''
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."CREATED_AT" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP_TZ)) THEN chr(10) || 'created_at' ELSE '' END
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."PAID" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN)) THEN chr(10) || 'paid' ELSE '' END
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."TOKEN" IS NOT DISTINCT FROM CAST(s.c3 AS BINARY)) THEN chr(10) || 'token' ELSE '' END
-    || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) THEN chr(10) || '_cdc_rescued' ELSE '' END
+    || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t._cdc_rescued IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) END THEN chr(10) || '_cdc_rescued' ELSE '' END
 , 2), '') AS differing
 FROM pairs AS x
 LEFT JOIN "ANALYTICS"."OR""DERS'" AS t
@@ -203,7 +203,7 @@ WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
     OR NOT (t."CREATED_AT" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP_TZ))
     OR NOT (t."PAID" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN))
     OR NOT (t."TOKEN" IS NOT DISTINCT FROM CAST(s.c3 AS BINARY))
-    OR NOT coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE)
+    OR NOT CASE WHEN t._cdc_rescued IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) END
 LIMIT 0;
 
 -- [foresee _cdc_causes_1]
@@ -292,7 +292,7 @@ nullif(substring(''
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."SPENT" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN chr(10) || 'spent' ELSE '' END
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."ADDRESSES" IS NOT DISTINCT FROM CASE WHEN REGEXP_LIKE(REGEXP_REPLACE(s.c2, '"([^"\\\\]|\\\\.)*"'), '.*[0-9]([eE]|[0-9.]{38}).*', 's') THEN TO_VARIANT(s.c2) ELSE PARSE_JSON(s.c2) END) THEN chr(10) || 'addresses' ELSE '' END
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."CITY" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR)) THEN chr(10) || 'city' ELSE '' END
-    || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) THEN chr(10) || '_cdc_rescued' ELSE '' END
+    || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t._cdc_rescued IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) END THEN chr(10) || '_cdc_rescued' ELSE '' END
 , 2), '') AS differing
 FROM pairs AS x
 LEFT JOIN "ANALYTICS"."CUSTOMERS" AS t
@@ -304,7 +304,7 @@ WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
     OR NOT (t."SPENT" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2)))
     OR NOT (t."ADDRESSES" IS NOT DISTINCT FROM CASE WHEN REGEXP_LIKE(REGEXP_REPLACE(s.c2, '"([^"\\\\]|\\\\.)*"'), '.*[0-9]([eE]|[0-9.]{38}).*', 's') THEN TO_VARIANT(s.c2) ELSE PARSE_JSON(s.c2) END)
     OR NOT (t."CITY" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR))
-    OR NOT coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE)
+    OR NOT CASE WHEN t._cdc_rescued IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) END
 LIMIT 0;
 
 -- [foresee _cdc_verdicts_1]
@@ -353,7 +353,7 @@ nullif(substring(''
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."CREATED_AT" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP_TZ)) THEN chr(10) || 'created_at' ELSE '' END
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."PAID" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN)) THEN chr(10) || 'paid' ELSE '' END
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."TOKEN" IS NOT DISTINCT FROM CAST(s.c3 AS BINARY)) THEN chr(10) || 'token' ELSE '' END
-    || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) THEN chr(10) || '_cdc_rescued' ELSE '' END
+    || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t._cdc_rescued IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) END THEN chr(10) || '_cdc_rescued' ELSE '' END
 , 2), '') AS differing
 FROM pairs AS x
 LEFT JOIN "ANALYTICS"."OR""DERS'" AS t
@@ -365,7 +365,7 @@ WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
     OR NOT (t."CREATED_AT" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP_TZ))
     OR NOT (t."PAID" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN))
     OR NOT (t."TOKEN" IS NOT DISTINCT FROM CAST(s.c3 AS BINARY))
-    OR NOT coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE)
+    OR NOT CASE WHEN t._cdc_rescued IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) END
 LIMIT 0;
 
 -- [look at floors]
@@ -472,7 +472,7 @@ nullif(substring(''
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."SPENT" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN chr(10) || 'spent' ELSE '' END
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."ADDRESSES" IS NOT DISTINCT FROM CASE WHEN REGEXP_LIKE(REGEXP_REPLACE(s.c2, '"([^"\\\\]|\\\\.)*"'), '.*[0-9]([eE]|[0-9.]{38}).*', 's') THEN TO_VARIANT(s.c2) ELSE PARSE_JSON(s.c2) END) THEN chr(10) || 'addresses' ELSE '' END
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."CITY" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR)) THEN chr(10) || 'city' ELSE '' END
-    || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) THEN chr(10) || '_cdc_rescued' ELSE '' END
+    || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t._cdc_rescued IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) END THEN chr(10) || '_cdc_rescued' ELSE '' END
 , 2), '') AS differing
 FROM pairs AS x
 LEFT JOIN "ANALYTICS"."CUSTOMERS" AS t
@@ -484,7 +484,7 @@ WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
     OR NOT (t."SPENT" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2)))
     OR NOT (t."ADDRESSES" IS NOT DISTINCT FROM CASE WHEN REGEXP_LIKE(REGEXP_REPLACE(s.c2, '"([^"\\\\]|\\\\.)*"'), '.*[0-9]([eE]|[0-9.]{38}).*', 's') THEN TO_VARIANT(s.c2) ELSE PARSE_JSON(s.c2) END)
     OR NOT (t."CITY" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR))
-    OR NOT coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE);
+    OR NOT CASE WHEN t._cdc_rescued IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) END;
 
 -- [count customers]
 -- How many of each, with what is needed to see whether a row is there twice.
@@ -658,7 +658,7 @@ nullif(substring(''
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."CREATED_AT" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP_TZ)) THEN chr(10) || 'created_at' ELSE '' END
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."PAID" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN)) THEN chr(10) || 'paid' ELSE '' END
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."TOKEN" IS NOT DISTINCT FROM CAST(s.c3 AS BINARY)) THEN chr(10) || 'token' ELSE '' END
-    || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) THEN chr(10) || '_cdc_rescued' ELSE '' END
+    || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t._cdc_rescued IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) END THEN chr(10) || '_cdc_rescued' ELSE '' END
 , 2), '') AS differing
 FROM pairs AS x
 LEFT JOIN "ANALYTICS"."OR""DERS'" AS t
@@ -670,7 +670,7 @@ WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
     OR NOT (t."CREATED_AT" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP_TZ))
     OR NOT (t."PAID" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN))
     OR NOT (t."TOKEN" IS NOT DISTINCT FROM CAST(s.c3 AS BINARY))
-    OR NOT coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE);
+    OR NOT CASE WHEN t._cdc_rescued IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) END;
 
 -- [count or"ders']
 -- How many of each, with what is needed to see whether a row is there twice.
@@ -904,7 +904,7 @@ nullif(substring(''
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."SPENT" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN chr(10) || 'spent' ELSE '' END
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."ADDRESSES" IS NOT DISTINCT FROM CASE WHEN REGEXP_LIKE(REGEXP_REPLACE(s.c2, '"([^"\\\\]|\\\\.)*"'), '.*[0-9]([eE]|[0-9.]{38}).*', 's') THEN TO_VARIANT(s.c2) ELSE PARSE_JSON(s.c2) END) THEN chr(10) || 'addresses' ELSE '' END
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."CITY" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR)) THEN chr(10) || 'city' ELSE '' END
-    || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) THEN chr(10) || '_cdc_rescued' ELSE '' END
+    || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t._cdc_rescued IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) END THEN chr(10) || '_cdc_rescued' ELSE '' END
 , 2), '') AS differing
 FROM pairs AS x
 LEFT JOIN "ANALYTICS"."CUSTOMERS" AS t
@@ -916,7 +916,7 @@ WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
     OR NOT (t."SPENT" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2)))
     OR NOT (t."ADDRESSES" IS NOT DISTINCT FROM CASE WHEN REGEXP_LIKE(REGEXP_REPLACE(s.c2, '"([^"\\\\]|\\\\.)*"'), '.*[0-9]([eE]|[0-9.]{38}).*', 's') THEN TO_VARIANT(s.c2) ELSE PARSE_JSON(s.c2) END)
     OR NOT (t."CITY" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR))
-    OR NOT coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE);
+    OR NOT CASE WHEN t._cdc_rescued IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) END;
 
 -- [compare or"ders']
 -- One target beside the export: every row that is not the same in both, by its key. The keys of both sides are joined
@@ -964,7 +964,7 @@ nullif(substring(''
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."CREATED_AT" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP_TZ)) THEN chr(10) || 'created_at' ELSE '' END
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."PAID" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN)) THEN chr(10) || 'paid' ELSE '' END
     || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."TOKEN" IS NOT DISTINCT FROM CAST(s.c3 AS BINARY)) THEN chr(10) || 'token' ELSE '' END
-    || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) THEN chr(10) || '_cdc_rescued' ELSE '' END
+    || CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t._cdc_rescued IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) END THEN chr(10) || '_cdc_rescued' ELSE '' END
 , 2), '') AS differing
 FROM pairs AS x
 LEFT JOIN "ANALYTICS"."OR""DERS'" AS t
@@ -976,4 +976,4 @@ WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
     OR NOT (t."CREATED_AT" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP_TZ))
     OR NOT (t."PAID" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN))
     OR NOT (t."TOKEN" IS NOT DISTINCT FROM CAST(s.c3 AS BINARY))
-    OR NOT coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE);
+    OR NOT CASE WHEN t._cdc_rescued IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) END;

@@ -79,14 +79,17 @@ def put(harness: Harness, objects: Iterable[Sequence[Record]]) -> None:
 def contents(harness: Harness) -> dict[str, list[str]]:
     """All that is in the warehouse, leases apart: every column and every row of every table."""
     warehouse = harness.open()
-    schemas = f"table_schema IN ('{harness.schema}', '{harness.metadata}')"
+    dialect = warehouse.dialect
+    schemas = " OR ".join(
+        f"table_schema = '{dialect.in_catalog(schema)}'" for schema in (harness.schema, harness.metadata)
+    )
     columns = (
         f"SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE {schemas} ORDER BY 1, 2, 3"
     )
     with warehouse.session() as session:
         found: dict[str, list[str]] = {}
         for schema, table, column in session.query(columns):
-            found.setdefault(f"{schema}.{table}", []).append(column)
+            found.setdefault(dialect.from_catalog(f"{schema}.{table}"), []).append(column)
         for table, names in found.items():
             if table != f"{harness.metadata}.leases":
                 listed = ", ".join(f'"{name}"' for name in names)

@@ -18,13 +18,13 @@ SELECT
 FROM (
     SELECT
         r.*,
-        greatest(r.tombstone, r.position) AS newest,
-        greatest(r.tombstone_upsert, r.upsert_position{% for table in tables %}, r.own_{{ table.number }}{% endfor %}, '') AS newest_upsert,
-        greatest(r.tombstone_kept, r.kept_position{% for table in tables %}, r.own_{{ table.number }}{% endfor %}, '') AS newest_kept
+        {{ greatest }}(r.tombstone, r.position) AS newest,
+        {{ greatest }}(r.tombstone_upsert, r.upsert_position{% for table in tables %}, r.own_{{ table.number }}{% endfor %}, '') AS newest_upsert,
+        {{ greatest }}(r.tombstone_kept, r.kept_position{% for table in tables %}, r.own_{{ table.number }}{% endfor %}, '') AS newest_kept
     FROM _cdc_resolved AS r
     WHERE r.could AND r.is_open
 ) AS k
-WHERE k.newest > greatest(
+WHERE k.newest > {{ greatest }}(
 {% for target in targets %}
     CASE
         WHEN NOT k.accepted_{{ target.number }} THEN k.own_{{ target.number }}
