@@ -17,6 +17,7 @@ from cdc_merge.layout import layout_of
 from cdc_merge.ledger import Ledger
 from cdc_merge.model import Evolve, Kind, Settings, Source
 from cdc_merge.schema.stored import TargetSchema
+from cdc_merge.schema.tables import read_tables
 from cdc_merge.warehouses import Warehouse, open_warehouse
 from cdc_merge.worker import RunTotals, Worker
 from tests.doubles.redshift.server import BEHIND
@@ -102,6 +103,15 @@ class Harness:
         finally:
             warehouse.close()
         return [tuple(map(_compact, row)) for row in rows] if self.url in BEHIND else rows
+
+    def columns(self, table: str) -> tuple[str, ...]:
+        """The names of a table's columns in the catalog, as we write them."""
+        warehouse = self.open()
+        try:
+            with warehouse.session() as session:
+                return tuple(read_tables(session, warehouse.dialect, self.schema, [table]).get(table, ()))
+        finally:
+            warehouse.close()
 
     def tables(self) -> dict[str, dict[tuple[str, ...], Landed]]:
         """Every target's rows, by canonical key; but elements of items are in `rows`."""
