@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from cdc_merge.items.key import ItemKey, parse_key
 from cdc_merge.items.search import Search, list_objects
 from cdc_merge.items.tables import ItemReader, ItemTable, Noted, Quarantined, Query, Reconciled
 from cdc_merge.ledger import SourceState
-from cdc_merge.model import Settings, Source
+from cdc_merge.model import Deletes, Settings, Source
 from cdc_merge.open_warehouse import OpenWarehouse
 from cdc_merge.patience import patiently
 from cdc_merge.warehouses import Warehouse
@@ -93,8 +93,7 @@ class Explanation:
             "changed_at": change.changed_at,
             "merged_at": merged.at if merged else None,
             "takes": sorted(change.takes),
-            "into": list(fate.into),
-            "out_of": list(fate.out_of),
+            **{name: list(tables) for name, tables in asdict(fate.moves).items()},
             "became": fate.became.value,
             "why": fate.why,
             "doubtful": change.is_doubtful,
@@ -233,6 +232,7 @@ class _Found:
         ]
         self.standing = Standing(
             targets=tuple(t.table for t in source.targets),
+            soft=frozenset(t.table for t in source.targets if t.deletes is Deletes.SOFT),
             rows=rows,
             tombstone=reader.tombstone(query),
             floors={

@@ -14,6 +14,7 @@ import pyarrow as pa
 from cdc_merge.errors import DecodingFailed
 from cdc_merge.logs import get_logger
 from cdc_merge.model import ObjectRef
+from cdc_merge.warehouses.discreet import without_values
 
 log = get_logger("cdc_merge.merger")
 
@@ -50,5 +51,5 @@ def _decoding_failed(error: Exception, source: str, keys: Sequence[str]) -> Deco
         hint = "is there room in the temporary folder? $TMPDIR names another"
     else:
         hint = "this is a fault of cdc-merge: please report it with the log; a smaller `batch` narrows down the object"
-    first_line = (str(error).strip() or "no message").splitlines()[0]
+    first_line = without_values((str(error).strip() or "no message").splitlines()[0])
     return DecodingFailed(f"{type(error).__name__}: {first_line}", where=f"source {source}, {among}", hint=hint)

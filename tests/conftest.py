@@ -81,7 +81,8 @@ DOUBLES_EACH_TIME = (
 DOUBLES_LONG = (
     *("properties/test_deletes", "properties/test_history", "properties/test_signals", "properties/test_two_workers"),
     *("reconcile/test_newer", "reconcile/test_deletes", "reconcile/test_incremental", "reconcile/test_limits"),
-    *("reconcile/test_locks", "reconcile/test_probe", "test_explain", "test_forget"),
+    *("reconcile/test_locks", "reconcile/test_probe", "reconcile/test_masking"),
+    *("test_explain", "test_forget"),
 )
 
 

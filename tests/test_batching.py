@@ -57,6 +57,12 @@ def test_objects_that_were_too_much_for_one_batch_come_again_in_halves_before_th
     assert sizes(waiting) == [[1, 2], [3, 4], [5]]
 
 
+def test_what_is_halved_is_the_batch_that_was_too_much_not_the_most_it_may_have() -> None:
+    waiting = Waiting([refs(5, 5, 5, 5)], BatchLimits(bytes=10, objects=100))
+    waiting.give_back(waiting.take(inflation=1.0))
+    assert sizes(waiting) == [[5], [5], [5], [5]]
+
+
 def test_an_object_that_is_too_much_by_itself_still_comes_again() -> None:
     waiting = Waiting([refs(1, 2)], BatchLimits(objects=1))
     waiting.give_back(waiting.take(inflation=1.0))

@@ -20,7 +20,7 @@ from cdc_merge.items.fates import Became, Floor, Standing, explain_row, judge
 from cdc_merge.items.key import parse_key
 from cdc_merge.items.tables import ItemRow, Merged, Quarantined, Reconciled, Tombstone
 from cdc_merge.items.whose import Recognizer, Whose
-from cdc_merge.model import Condition, Expired, Source, Target
+from cdc_merge.model import Condition, Deletes, Expired, Source, Target
 from cdc_merge.reconcile.reconciler import Reconciler
 from tests.support.commands import command_of
 from tests.support.exports import write_export
@@ -91,8 +91,8 @@ def test_the_life_of_an_item_is_told_in_order_of_position(shop: Harness) -> None
     assert first.why == "by the newer 2 in the same batch"
     assert (second.why, second.by) == ("by the newer 4, merged later", 3)
     assert late.why == "when it was merged, the row in orders, a sibling, of the newer 4 was there"
-    assert (first.into, current.into, current.out_of) == (("customers",), ("orders",), ("customers",))
-    assert waiting.out_of == ("orders",)
+    assert (first.moves.into, current.moves.into, current.moves.out_of) == (("customers",), ("orders",), ("customers",))
+    assert waiting.moves.out_of == ("orders",)
     assert [c.place.record for c in explanation.changes[:2]] == [3, 2]
     assert whys(explanation) == {
         "customers": "no row: the item belongs to orders now (4)",
@@ -194,7 +194,7 @@ def test_an_item_whose_elements_are_rows_counts_them_and_leaves_when_there_are_n
     assert asked(shop, "a").standing.rows["lines"].rows == 2
     deliver(shop, put("a", 2, Type="Order", Items=[]))
     explanation = asked(shop, "a")
-    assert explanation.fates[1].out_of == ("lines",)
+    assert explanation.fates[1].moves.out_of == ("lines",)
     assert whys(explanation)["lines"] == "no row: the item belongs to orders now (2)"
 
 
@@ -219,6 +219,121 @@ def test_before_the_first_merge_everything_waits(local: Harness) -> None:
     explanation = asked(local, "5")
     assert story(explanation) == [("INSERT", Became.WAITING)]
     assert explanation.absent == ("customers", "orders")
+
+
+# --- targets that do not follow every delete ---------------------------------------------------------------
+
+
+def expire(key: str, sequence: int) -> dict[str, Any]:
+    return remove(key, sequence, user_identity={"type": "Service", "principalId": "dynamodb.amazonaws.com"})
+
+
+def following(harness: Harness, *targets: Target) -> Harness:
+    harness.source = replace(harness.source, targets=targets)
+    return harness
+
+
+def test_a_soft_delete_marks_the_row_and_a_newer_change_revives_it(shop: Harness) -> None:
+    following(shop, replace(CUSTOMERS, deletes=Deletes.SOFT))
+    deliver(shop, put("a", 1, Type="Customer"))
+    deliver(shop, remove("a", 3))
+
+    marked = asked(shop, "a")
+
+    assert story(marked) == [("INSERT", Became.CURRENT), ("REMOVE", Became.REMOVED)]
+    assert (marked.fates[1].moves.marked, marked.fates[1].moves.out_of) == (("customers",), ())
+    assert whys(marked) == {"customers": "the row is what 1 made it; marked as deleted at 2026-01-01T00:00:03Z (2)"}
+
+    deliver(shop, put("a", 5, Type="Customer"))
+    revived = asked(shop, "a")
+    assert (revived.fates[2].moves.revived, revived.fates[2].moves.into) == (("customers",), ())
+    assert whys(revived) == {"customers": "the row is what 3 made it"}
+    assert [f.became for f in revived.fates] == [Became.SUPERSEDED, Became.SUPERSEDED, Became.CURRENT]
+    assert (revived.fates[0].why, revived.fates[0].by) == ("by the newer 3, merged later", 2)
+
+
+def test_a_row_that_is_marked_gives_way_to_a_late_change_older_than_the_delete(shop: Harness) -> None:
+    following(shop, replace(CUSTOMERS, deletes=Deletes.SOFT), replace(ORDERS, deletes=Deletes.SOFT))
+    deliver(shop, put("a", 1, Type="Customer"))
+    deliver(shop, remove("a", 4))
+    deliver(shop, put("a", 3, Type="Customer"))
+    deliver(shop, put("a", 2, Type="Customer"))
+
+    told = asked(shop, "a")
+
+    first, late, bearer, delete = told.fates
+    assert (first.became, first.why) == (Became.SUPERSEDED, "by the newer 3, merged later")
+    assert (late.became, late.why) == (
+        Became.STALE,
+        "when it was merged, the row in customers of the newer 3 was there",
+    )
+    assert (bearer.became, delete.became) == (Became.CURRENT, Became.REMOVED)
+    assert whys(told)["customers"] == "the row is what 3 made it; marked as deleted at 2026-01-01T00:00:04Z (4)"
+
+
+def test_an_item_that_moves_away_is_marked_where_deletes_are_soft(shop: Harness) -> None:
+    following(shop, replace(CUSTOMERS, deletes=Deletes.SOFT), ORDERS)
+    deliver(shop, put("a", 1, Type="Customer"))
+    deliver(shop, put("a", 2, Type="Order"))
+    moved = asked(shop, "a")
+    assert [f.became for f in moved.fates] == [Became.CURRENT, Became.CURRENT]
+    assert (moved.fates[1].moves.marked, moved.fates[1].moves.into, moved.fates[1].moves.out_of) == (
+        ("customers",),
+        ("orders",),
+        (),
+    )
+
+
+def test_an_ignored_delete_has_no_effect(shop: Harness) -> None:
+    following(shop, replace(CUSTOMERS, deletes=Deletes.IGNORE), replace(ORDERS, deletes=Deletes.IGNORE))
+    deliver(shop, put("a", 1, Type="Customer"))
+    deliver(shop, remove("a", 3))
+    deliver(shop, put("a", 2, Type="Customer"))
+
+    told = asked(shop, "a")
+
+    first, late, delete = told.fates
+    assert (first.became, first.why) == (Became.SUPERSEDED, "by the newer 2, merged later")
+    assert late.became is Became.CURRENT
+    assert (delete.became, delete.moves.spared, delete.moves.out_of) == (Became.SPARED, ("customers",), ())
+    assert whys(told) == {
+        "customers": "the row is what 2 made it; 3 leaves it as it is",
+        "orders": "no row: the item belongs to customers now (2)",
+    }
+
+
+def test_what_an_ignored_delete_does_beside_a_target_that_follows_it_is_told_of_each(shop: Harness) -> None:
+    following(shop, replace(CUSTOMERS, deletes=Deletes.IGNORE), replace(CUSTOMERS, table="hard"))
+    deliver(shop, put("a", 1, Type="Customer"))
+    deliver(shop, remove("a", 3))
+    deliver(shop, put("a", 2, Type="Customer"))
+
+    told = asked(shop, "a")
+
+    first, late, delete = told.fates
+    assert first.why == "by the newer 2, merged later (customers); by the newer 3, merged later (hard)"
+    assert (late.became, late.why) == (Became.CURRENT, "the row in customers bears it")
+    assert (delete.became, delete.moves.out_of, delete.moves.spared) == (Became.REMOVED, ("hard",), ("customers",))
+    assert whys(told) == {
+        "customers": "the row is what 2 made it; 3 leaves it as it is",
+        "hard": "no row: the item was removed by a REMOVE (3)",
+    }
+
+
+def test_an_expiry_leaves_a_row_that_is_kept_and_a_delete_takes_it(shop: Harness) -> None:
+    following(shop, replace(CUSTOMERS, expired=Expired.KEEP))
+    deliver(shop, put("a", 1, Type="Customer"), expire("a", 2))
+    kept = asked(shop, "a")
+    assert [f.became for f in kept.fates] == [Became.CURRENT, Became.SPARED]
+    assert whys(kept) == {"customers": "the row is what 1 made it; 2 leaves it as it is"}
+
+    deliver(shop, remove("a", 4))
+    deliver(shop, expire("a", 5))
+    gone = asked(shop, "a")
+    assert [f.became for f in gone.fates][1:] == [Became.SUPERSEDED, Became.REMOVED, Became.SPARED]
+    assert gone.fates[2].why == "the newest that counts in customers; a tombstone remembers it"
+    assert gone.fates[2].moves.out_of == ("customers",)
+    assert whys(gone) == {"customers": "no row: the item was removed by a REMOVE (3)"}
 
 
 # --- finding records, whatever they look like ------------------------------------------------------------
@@ -440,7 +555,7 @@ def test_a_remove_that_a_target_spares_takes_the_item_out_of_the_others_only() -
         change("1", 1, "a", "b"),
         change("2", 2, event="REMOVE", spares=frozenset("a")),
     ]
-    assert judge(changes, standing(tombstone=Tombstone("2", T0)))[1].out_of == ("b",)
+    assert judge(changes, standing(tombstone=Tombstone("2", T0)))[1].moves.out_of == ("b",)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import random
+import shutil
 import string
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.orc
@@ -409,6 +410,22 @@ def test_a_record_longer_than_a_chunk_is_quarantined_and_its_neighbours_are_not(
     assert_good(items, 9)
 
 
+def test_two_sources_may_read_the_same_objects(items: Harness) -> None:
+    items.put_records([put("a", 1, v="x")])
+    assert items.run().counts.objects == 1
+    copy = replace(items.source, name="copy", targets=(Target("copies"),))
+    assert Harness(items.url, copy, items.directory).run().counts.applied == 1
+    assert items.query("SELECT v FROM analytics.copies") == [("x",)]
+
+
+def test_an_object_of_the_same_name_and_version_elsewhere_is_another_one(items: Harness, tmp_path: Path) -> None:
+    items.put_records([put("a", 1, v="x")])
+    items.run()
+    moved = shutil.copytree(items.directory, tmp_path / "moved")  # with its times
+    assert Harness(items.url, items.source, Path(moved)).run().counts.objects == 1
+    assert items.run().counts.objects == 0
+
+
 def test_an_object_rewritten_under_its_key_is_read_again(items: Harness) -> None:
     key = items.put_records([put("a", 1, v="x")])
     items.run()
@@ -541,6 +558,11 @@ LACKING: list[tuple[dict[str, Any], str]] = [
     ({"Keys": {"PK": {"M": {}}}}, "key_type"),
     ({"SequenceNumber": "12a"}, "no_position"),
     ({"SequenceNumber": "-1"}, "no_position"),
+    ({"SequenceNumber": "+1"}, "no_position"),
+    ({"SequenceNumber": " 1"}, "no_position"),
+    ({"SequenceNumber": "1 "}, "no_position"),
+    ({"SequenceNumber": "1\n"}, "no_position"),
+    ({"SequenceNumber": "1.0"}, "no_position"),
     ({"SequenceNumber": "1" * 41}, "no_position"),
     ({"SequenceNumber": ""}, "no_position"),
     ({"SequenceNumber": {"N": "1"}}, "no_position"),
@@ -643,6 +665,21 @@ def test_creation_times_beyond_reason_harm_nobody(items: Harness, feed: str) -> 
     assert len(odd) + counts.quarantined == len(ODD_TIMES)
     if feed == "streams":
         assert counts.quarantined == 0
+
+
+def test_a_creation_time_of_few_digits_is_in_the_unit_that_it_names(items: Harness) -> None:
+    times: list[tuple[int, Literal["MILLISECOND", "MICROSECOND"] | None, timedelta]] = [
+        (1_767_225_600, None, timedelta(seconds=1_767_225_600)),
+        (1_767_225_600, "MILLISECOND", timedelta(milliseconds=1_767_225_600)),
+        (1_767_225_600, "MICROSECOND", timedelta(microseconds=1_767_225_600)),
+        (7, "MILLISECOND", timedelta(milliseconds=7)),
+    ]
+    items.put_records(
+        [kinesis_record({"PK": f"{n}"}, {}, at=at, precision=unit) for n, (at, unit, _) in enumerate(times)]
+    )
+    items.run()
+    found = {int(key[0]): landed.changed_at for key, landed in items.tables()["items"].items()}
+    assert found == {n: datetime(1970, 1, 1, tzinfo=UTC) + since for n, (*_, since) in enumerate(times)}
 
 
 def test_kinesis_times_in_milli_and_microseconds_are_ordered_together(items: Harness) -> None:

@@ -18,6 +18,7 @@ from cdc_merge.explain import Explanation, TableExplained, explain
 from cdc_merge.forget import Forgetter, Forgotten, Holdings
 from cdc_merge.items.changes import Change
 from cdc_merge.items.fates import Fate
+from cdc_merge.items.moves import Moves
 from cdc_merge.words import count
 
 
@@ -101,11 +102,22 @@ def _print_change(explanation: Explanation, number: int, change: Change, fate: F
         click.echo(f"   position {change.position}")
     if merged:
         click.echo(f"   merged {_time(merged.at)}")
-    moves = [f"out of {', '.join(fate.out_of)}"] if fate.out_of else []
-    moves += [f"into {', '.join(fate.into)}"] if fate.into else []
-    if moves:
-        click.echo(f"   took the item {' and '.join(moves)}")
+    for words in _told_moves(fate.moves):
+        click.echo(f"   {words}")
     click.echo(f"   {fate.became}: {fate.why}")
+
+
+def _told_moves(moves: Moves) -> Iterator[str]:
+    taken = [f"out of {', '.join(moves.out_of)}"] if moves.out_of else []
+    taken += [f"into {', '.join(moves.into)}"] if moves.into else []
+    if taken:
+        yield f"took the item {' and '.join(taken)}"
+    if moves.marked:
+        yield f"marked the row in {', '.join(moves.marked)} as deleted"
+    if moves.revived:
+        yield f"revived the row in {', '.join(moves.revived)}"
+    if moves.spared:
+        yield f"left the row in {', '.join(moves.spared)} as it was"
 
 
 def _print_table(explanation: Explanation, explained: TableExplained) -> None:

@@ -12,7 +12,7 @@ from cdc_merge.feed import shape
 from cdc_merge.feed.convert import carefully
 from cdc_merge.feed.notices import failed_attributes
 from cdc_merge.feed.plain import attributes_seen
-from cdc_merge.feed.rescue import rescue
+from cdc_merge.feed.rescue import as_six_characters, rescue
 from cdc_merge.feed.values import Extracted, Values, part_columns, staged_name, whole_columns
 from cdc_merge.feed.workbench import Bench
 from cdc_merge.model import Column, Evolve
@@ -135,6 +135,7 @@ class ElementStage:
         left = rescue(
             few.column("image"),
             held=held,
+            touched=self._book.touched_attributes(),
             failed=failed_attributes(few, attributes),
             base64_layers=self._values.base64_layers,
         )
@@ -145,7 +146,8 @@ class ElementStage:
             lost = pc.indices_nonzero(pc.match_substring(table.column("key"), "\0"))
             for place, key in zip(lost.to_pylist(), table.column("key").take(lost).to_pylist(), strict=True):
                 texts[place] = _with_key(key, texts[place])
-        return pa.array(texts, pa.string())
+        rescued = pa.array(texts, pa.string())
+        return rescued if self._values.dialect.rescues_nul else as_six_characters(rescued)
 
 
 def _with_key(key: str, rescued: str | None) -> str:

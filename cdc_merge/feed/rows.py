@@ -15,7 +15,7 @@ from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.notices import Notices, failed_attributes
 from cdc_merge.feed.picks import PICKED_FROM, Picks
 from cdc_merge.feed.plain import attributes_seen
-from cdc_merge.feed.rescue import rescue
+from cdc_merge.feed.rescue import as_six_characters, rescue
 from cdc_merge.feed.unusable import UNUSABLE
 from cdc_merge.feed.values import Values, part_columns, staged_columns, staged_definition, whole_columns
 from cdc_merge.feed.where import could_take, takes
@@ -224,9 +224,12 @@ class RowStage:
         rescued = rescue(
             rows.column("image"),
             held=held,
+            touched=book.touched_attributes(),
             failed=failed,
             base64_layers=self._facts.base64_layers,
         )
+        if not self._dialect.rescues_nul:
+            rescued = as_six_characters(rescued)
         rows = rows.drop_columns(["image", "misfits"]).append_column("rescued", rescued)
         names = ", ".join(DUCKDB.quote(n) for n in rows.column_names)
         with bench.naming(careful=rows), self._staging:
@@ -251,6 +254,7 @@ class RowStage:
     def finish(self) -> None:
         """The merge names every column, also of a table without rows."""
         for number, book in self._books.items():
+            book.settle_as_before()
             self._add_columns(self._workbench, number, book)
 
     def _add_columns(self, bench: Bench, number: int, book: SchemaBook) -> None:

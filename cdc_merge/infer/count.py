@@ -241,7 +241,7 @@ def discriminator_candidates(attributes: Sequence[Attribute], key: Sequence[str]
     fitting = [
         a
         for a in attributes
-        if a.name not in key
+        if a.name not in (*key, "")
         and set(a.tags) == {"S"}
         and a.distinct <= MOST_VALUES
         and a.longest <= _LONGEST_VALUE + len('{"S":""}')

@@ -14,9 +14,10 @@ from cdc_merge.model import Condition
 # dynamodb-toolbox (entity, _et), DynamoDB OneTable (_type), ElectroDB (__edb_e__).
 _NAMES = ("type", "entity", "entitytype", "et", "typename", "edbe", "itemtype", "recordtype", "kind", "objecttype")
 MOST_ENTITIES = 50
-# Values that hardly repeat name items, not kinds of items.
+# Values that hardly repeat name items, not kinds of items. Of an attribute that is named for it a few may.
 _FEW = 4
 _ITEMS_OF_EACH = 5
+_ALONE = 0.25  # of the values, those that only one item has
 _IN_MOST = 0.5  # of the items that are more than a key
 # The share of the variance of what attributes items have that the groups must explain. An attribute that is
 # named for it needs less evidence.
@@ -85,7 +86,7 @@ def _find_discriminator(shapes: Sequence[Shape], key: Sequence[str], candidates:
         if not whole or having < _IN_MOST * whole or len(values) > MOST_ENTITIES:
             continue
         is_named = _bare(attribute) in _NAMES
-        if len(values) > max(_FEW, having // (2 if is_named else _ITEMS_OF_EACH)):
+        if not _are_kinds(rich, place, is_named=is_named):
             continue
         score = _worth(rich, key, place, attribute, is_named=is_named)
         if score is None:
@@ -94,6 +95,20 @@ def _find_discriminator(shapes: Sequence[Shape], key: Sequence[str], candidates:
         if best is None or rank > best[0]:
             best = (rank, attribute)
     return best[1] if best else None
+
+
+def _are_kinds(rich: Sequence[Shape], place: int, *, is_named: bool) -> bool:
+    """Whether values may name kinds of items: they are few, items share them, and none looks like an address."""
+    items: Counter[str] = Counter()
+    for s in rich:
+        if (value := s.values[place]) is not None:
+            items[value] += s.items
+    if any("@" in value for value in items):
+        return False
+    if is_named:
+        return len(items) <= max(_FEW, items.total() // 2)
+    alone = sum(count == 1 for count in items.values())
+    return len(items) * _ITEMS_OF_EACH <= items.total() and alone <= _ALONE * len(items)
 
 
 def _worth(rich: Sequence[Shape], key: Sequence[str], place: int, attribute: str, *, is_named: bool) -> float | None:
@@ -176,7 +191,7 @@ def _by_presence(group: Sequence[Shape], shapes: Sequence[Shape], key: Sequence[
     """An attribute that all of the group have and no other item has."""
     inside = frozenset.intersection(*(s.attributes for s in group)) - set(key)
     others = frozenset[str]().union(*(s.attributes for s in shapes if s not in group))
-    own = sorted(inside - others)
+    own = sorted(inside - others - {""})  # a configuration cannot name it
     return (Condition((own[0],), exists=True),) if own else ()
 
 

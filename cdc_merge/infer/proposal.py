@@ -17,6 +17,9 @@ from cdc_merge.names import assign, snake_case
 from cdc_merge.warehouses.dialect import Dialect
 
 MOST_COLUMNS = 250  # of a table; attributes that few items have, if there are more, are left to _cdc_rescued
+NAMELESS = ""
+"""The name of an attribute that no configuration can name."""
+
 _WORTH_ROWS = 0.9  # the share of a list's elements that are maps
 _SEPARATOR = "#"
 FEW_ITEMS = 10
@@ -56,7 +59,9 @@ class ProposedRows:
 
 @dataclass(frozen=True)
 class ProposedTable:
-    """A table for one entity. `omitted`: attributes beyond MOST_COLUMNS. `is_whole`: items too few to cut keys."""
+    """A table for one entity. `omitted`: attributes beyond MOST_COLUMNS. `has_nameless`: items, or elements of their
+    lists, have an attribute without a name. `is_whole`: items too few to cut keys.
+    """
 
     table: str
     entity: Entity
@@ -64,6 +69,7 @@ class ProposedTable:
     pieces: tuple[KeyPiece, ...]
     rows: tuple[ProposedRows, ...]
     omitted: int
+    has_nameless: bool
     is_whole: bool
 
 
@@ -103,7 +109,7 @@ def propose_tables(
     tables = []
     for number, entity in enumerate(entities.tables):
         ranked = sorted(
-            (v for v in values[number] if v.path[0] not in _without_column(entity, key)),
+            (v for v in values[number] if v.path[0] not in {*_without_column(entity, key), NAMELESS}),
             key=lambda v: (-v.present, str(v.path[0])),
         )
         columns = _columns(ranked[:MOST_COLUMNS], key, dialect)
@@ -120,8 +126,13 @@ def propose_tables(
                 rows.append(_rows(table, column.attribute, found, columns, cut, entity, key, dialect))
         omitted = max(0, len(ranked) - MOST_COLUMNS)
         is_whole = entity.items < FEW_ITEMS and any(entity.prefixes)
-        tables.append(ProposedTable(names[number], entity, columns, cut, tuple(rows), omitted, is_whole))
+        has_nameless = any(v.path[0] == NAMELESS for v in (*values[number], *_members(rows)))
+        tables.append(ProposedTable(names[number], entity, columns, cut, tuple(rows), omitted, has_nameless, is_whole))
     return tuple(tables)
+
+
+def _members(rows: Sequence[ProposedRows]) -> list[Values]:
+    return [member for of_list in rows for member in of_list.elements.members]
 
 
 def _words(entity: Entity, pieces: Sequence[KeyPieces]) -> list[str]:
@@ -143,8 +154,8 @@ def _rows(
     key: Sequence[str],
     dialect: Dialect,
 ) -> ProposedRows:
-    members = sorted(elements.members, key=lambda v: (-v.present, str(v.path[0])))[:MOST_COLUMNS]
-    columns = _columns(members, key, dialect)
+    members = sorted(elements.members, key=lambda v: (-v.present, str(v.path[0])))
+    columns = _columns([m for m in members if m.path[0] != NAMELESS][:MOST_COLUMNS], key, dialect)
     taken = {c.name for c in columns}
     ids = (c for c in of_item if _is_id(c, entity) and c.name not in taken)
     return ProposedRows(
@@ -159,7 +170,9 @@ def _is_id(column: ProposedColumn, entity: Entity) -> bool:
 
 
 def is_worth_rows(elements: Elements) -> bool:
-    """Whether a list's elements would make a table: nearly all of them are maps."""
+    """Whether a list's elements would make a table: nearly all of them are maps, with something that can be named."""
+    if not any(member.path[0] != NAMELESS for member in elements.members):
+        return False
     return elements.count > 0 and elements.maps >= _WORTH_ROWS * elements.count
 
 
@@ -273,6 +286,7 @@ def _table(table: ProposedTable) -> dict[str, Any]:
         "items": table.entity.items,
         "columns": [_column(column) for column in table.columns],
         "omitted_attributes": table.omitted,
+        "nameless_attribute": table.has_nameless,
         "key_pieces": [{"column": p.name, "from": p.attribute, "match": p.template} for p in table.pieces],
         "lists": [
             {

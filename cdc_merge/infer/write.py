@@ -104,6 +104,8 @@ def _target(table: ProposedTable, whole: int) -> Iterator[str]:
         yield "        # what fewer keys have in common may be somebody's name."
     if table.omitted:
         yield f"        # {table.omitted:,} more attributes, of fewer items, have no column."
+    if table.has_nameless:
+        yield "        # An attribute whose name is the empty text has no column: a configuration cannot name it."
     for rows in table.rows:
         count = _count(rows.elements.count, "element", "elements")
         yield f"      # a row for each of {count} of the list {shown(rows.attribute)}"

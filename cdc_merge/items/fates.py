@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from cdc_merge.items.changes import Change, Place
+from cdc_merge.items.moves import Counting, Moves, follow
 from cdc_merge.items.tables import FORGOTTEN, ItemRow, Merged, Quarantined, Reconciled, Tombstone
 
 
@@ -17,6 +18,7 @@ class Became(StrEnum):
 
     CURRENT = "current"  # a row bears it
     REMOVED = "removed"  # the tombstone bears it
+    SPARED = "spared"  # the tombstone bears it, and no target follows such a REMOVE
     UNTAKEN = "untaken"  # the newest, and no target takes it
     SUPERSEDED = "superseded"  # a newer one of its batch, or of a later one, took its place
     STALE = "stale"  # when it came, something newer was known
@@ -37,9 +39,12 @@ class Floor:
 
 @dataclass(frozen=True)
 class Standing:
-    """What the warehouse has. `rows` and `floors` by table; `targets`: those of the configuration."""
+    """What the warehouse has. `rows` and `floors` by table; `targets`: those of the configuration; `soft`: those of
+    them that mark rows as deleted.
+    """
 
     targets: tuple[str, ...]
+    soft: frozenset[str] = frozenset()
     rows: Mapping[str, ItemRow] = field(default_factory=dict)
     tombstone: Tombstone | None = None
     floors: Mapping[str, Floor] = field(default_factory=dict)
@@ -56,16 +61,15 @@ class Standing:
 
 @dataclass(frozen=True)
 class Fate:
-    """`by`: the place in the list, from 0, of the change that this one gave way to, or is a copy of.
-
-    `into`, `out_of`: the targets whose rows the item enters or leaves with this change, as far as its order goes.
-    """
+    """`by`: the place in the list, from 0, of the change that this one gave way to, or is a copy of."""
 
     became: Became
     why: str
     by: int | None = None
-    into: tuple[str, ...] = ()
-    out_of: tuple[str, ...] = ()
+    moves: Moves = field(default_factory=Moves)
+
+
+_Outcome = tuple[Became, str, int | None]
 
 
 def judge(changes: Sequence[Change], standing: Standing) -> list[Fate]:
@@ -84,23 +88,14 @@ class _Judge:
         self._standing = standing
         self._merged = [standing.merged.get((c.place.object_key, c.place.version)) for c in changes]
         self._quarantined = {(q.place.object_key, q.place.version, q.place.offset): q for q in standing.quarantined}
-        self._takes = self._follow()
+        self._moves = follow(changes, soft=standing.soft)
+        self._counting = Counting(changes, soft=standing.soft)
         # Of the copies of a change, the one that was merged and stands first is told as the change itself.
         self._firsts: dict[str, int] = {}
         for number, (change, merged) in enumerate(zip(changes, self._merged, strict=True)):
             if merged is not None and not change.unusable:
                 self._firsts.setdefault(change.position, number)
-        self._outdoers = self._find_outdoers()
-
-    def _follow(self) -> list[frozenset[str]]:
-        """The targets that have the item after each change, if all took effect in order."""
-        now: frozenset[str] = frozenset()
-        after = []
-        for change in self._changes:
-            if not change.unusable:
-                now = now & change.spares if change.is_remove else change.takes
-            after.append(now)
-        return after
+        self._outdoers: dict[tuple[int, ...], dict[int, int | None]] = {}
 
     def fate(self, number: int) -> Fate:
         change = self._changes[number]
@@ -110,7 +105,7 @@ class _Judge:
             return Fate(Became.QUARANTINED, f"entry {entry.id}: {entry.reason}, {entry.detail}")
         if merged is None:
             also = f"; it cannot be used ({change.unusable})" if change.unusable else ""
-            return Fate(Became.WAITING, f"its object is not merged yet{also}", None, *self._moves(number))
+            return Fate(Became.WAITING, f"its object is not merged yet{also}", None, self._moves[number])
         if change.unusable:
             return Fate(
                 Became.UNUSABLE,
@@ -119,15 +114,9 @@ class _Judge:
         if (first := self._firsts[change.position]) != number:
             return Fate(Became.DUPLICATE, f"the same position as {first + 1}", first)
         became, why, by = self._outcome(number, change, merged)
-        return Fate(became, why, by, *self._moves(number))
+        return Fate(became, why, by, self._moves[number])
 
-    def _moves(self, number: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The targets that the item enters and leaves with this change."""
-        before = self._takes[number - 1] if number else frozenset()
-        after = self._takes[number]
-        return tuple(sorted(after - before)), tuple(sorted(before - after))
-
-    def _outcome(self, number: int, change: Change, merged: Merged) -> tuple[Became, str, int | None]:
+    def _outcome(self, number: int, change: Change, merged: Merged) -> _Outcome:
         standing = self._standing
         if standing.is_forgotten_at(change.position):
             return Became.STALE, "the item was forgotten with a tombstone kept", None
@@ -135,10 +124,8 @@ class _Judge:
         if bearers:
             return Became.CURRENT, f"the row in {_list(bearers)} bears it", None
         if standing.tombstone and standing.tombstone.position == change.position:
-            if change.is_remove:
-                return Became.REMOVED, "the newest known; a tombstone remembers it", None
-            return Became.UNTAKEN, "the newest known, and matches no target; a tombstone remembers it", None
-        if outdone := self._outdone(number, change, merged):
+            return self._remembered(number, "the newest known")
+        if outdone := self._outdone(number, merged):
             return outdone
         if unseen := self._outdone_by_unseen(change):
             return Became.STALE, unseen, None
@@ -153,20 +140,48 @@ class _Judge:
     def _by_key_alone(self) -> str:
         return "" if self._standing.could else ": the key alone shows that none could"
 
-    def _outdone(self, number: int, change: Change, merged: Merged) -> tuple[Became, str, int] | None:
-        """By a newer change that was merged, too."""
-        by = self._outdoers[number]
+    def _remembered(self, number: int, newest: str) -> _Outcome:
+        """A change that is in the tombstone."""
+        change = self._changes[number]
+        if not change.is_remove:
+            return Became.UNTAKEN, f"{newest}, and matches no target; a tombstone remembers it", None
+        if change.spares and not self._counting.judges(number, self._standing.targets):
+            return Became.SPARED, f"{newest}, and no target follows it; a tombstone remembers it", None
+        return Became.REMOVED, f"{newest}; a tombstone remembers it", None
+
+    def _outdone(self, number: int, merged: Merged) -> _Outcome | None:
+        """By a newer change that was merged, too; where targets differ, each is told."""
+        everything = tuple(range(len(self._changes)))
+        judges = self._counting.judges(number, self._standing.targets)
+        found: dict[_Outcome, list[str]] = {}
+        for table in judges:
+            if outcome := self._outdone_in(number, merged, self._counting.beside(number, table)):
+                found.setdefault(outcome, []).append(table)
+            elif not self._changes[number].takes and self._outdone_in(number, merged, everything):
+                found.setdefault(self._remembered(number, f"the newest that counts in {table}"), []).append(table)
+        if not judges and (outcome := self._outdone_in(number, merged, everything)):
+            return outcome
+        if len(found) < 2:
+            return next(iter(found), None)
+        (became, _, by), *_ = sorted(found, key=lambda outcome: list(Became).index(outcome[0]))
+        return became, "; ".join(f"{why} ({', '.join(tables)})" for (_, why, _), tables in found.items()), by
+
+    def _outdone_in(self, number: int, merged: Merged, counting: tuple[int, ...]) -> _Outcome | None:
+        if counting not in self._outdoers:
+            self._outdoers[counting] = self._find_outdoers(counting)
+        by = self._outdoers[counting].get(number)
         if by is None:
             return None
         other = self._merged[by]
         if other is None or other.batch == merged.batch:
             return Became.SUPERSEDED, f"by the newer {by + 1} in the same batch", by
         if other.at < merged.at:
-            return Became.STALE, f"when it was merged, {self._trace(by, change)} of the newer {by + 1} was there", by
+            trace = self._trace(by, self._changes[number])
+            return Became.STALE, f"when it was merged, {trace} of the newer {by + 1} was there", by
         return Became.SUPERSEDED, f"by the newer {by + 1}, merged later", by
 
-    def _find_outdoers(self) -> dict[int, int | None]:
-        """For each first change of a position the newer one it gave way to.
+    def _find_outdoers(self, counting: tuple[int, ...]) -> dict[int, int | None]:
+        """For each first change of a position, of those that count, the newer one it gave way to.
 
         That is the newest of its own batch; else the newest that had been merged before; else the first merged after.
         """
@@ -175,7 +190,7 @@ class _Judge:
         # Of the newer changes, from the newest on, those merged before all that are newer still: times fall.
         falling: list[datetime] = []
         earlier: list[int] = []
-        for number in sorted(self._firsts.values(), reverse=True):
+        for number in sorted(set(self._firsts.values()).intersection(counting), reverse=True):
             merged = self._merged[number]
             assert merged is not None  # by what a first change is
             before = bisect_right(falling, -_seconds(merged.at), key=lambda at: -_seconds(at))
@@ -203,11 +218,13 @@ class _Judge:
     def _outdone_by_unseen(self, change: Change) -> str | None:
         """By something newer in the warehouse whose change is in none of the objects."""
         standing = self._standing
+        # Rows that are marked as deleted give way to rows of their own table only.
+        is_marking = bool(change.takes) and change.takes <= standing.soft
         for table, row in standing.rows.items():
-            if row.position > change.position:
+            if row.position > change.position and not (is_marking and table not in change.takes):
                 whose = "" if table in change.takes else ", a sibling,"
                 return f"the row in {table}{whose} is newer; its change is in no object that was read"
-        if standing.tombstone and standing.tombstone.position > change.position:
+        if standing.tombstone and standing.tombstone.position > change.position and not is_marking:
             return "the tombstone is newer; its change is in no object that was read"
         return None
 
@@ -224,7 +241,7 @@ def explain_row(table: str, changes: Sequence[Change], fates: Sequence[Fate], st
     """Why a table has the row of the item that it has, or none, in a sentence."""
     row = standing.rows.get(table)
     if row is not None:
-        return _explain_present(table, row, changes, standing)
+        return _explain_present(table, row, changes, fates, standing)
     usable = [n for n, f in enumerate(fates) if f.became in _SETTLED]
     if not usable:
         if any(f.became is Became.WAITING for f in fates):
@@ -232,7 +249,9 @@ def explain_row(table: str, changes: Sequence[Change], fates: Sequence[Fate], st
         if any(f.became is Became.QUARANTINED for f in fates):
             return "no row: what there is of the item is in quarantine"
         return "no row: no change of the item was found"
-    last = usable[-1]
+    last = _last_that_counts(table, usable, changes, standing)
+    if last is None:
+        return f"no row: {usable[-1] + 1}, the newest found, has no effect here"
     change, fate = changes[last], fates[last]
     if fate.became is Became.STALE:
         return f"no row: {last + 1}, the newest found, was stale"
@@ -248,15 +267,34 @@ def explain_row(table: str, changes: Sequence[Change], fates: Sequence[Fate], st
     return f"no row, though {last + 1} belongs here: the target was added since, or its floor is above the change"
 
 
+def _last_that_counts(table: str, numbers: Sequence[int], changes: Sequence[Change], standing: Standing) -> int | None:
+    """Of the changes that were used; a table that marks its rows keeps the newest that it took."""
+    taken = [n for n in numbers if table in changes[n].takes] if table in standing.soft else []
+    counting = taken or [n for n in numbers if table not in changes[n].spares]
+    return counting[-1] if counting else None
+
+
 _LOST = (
     "merged, but neither a row nor a tombstone bears it: it was forgotten or changed by hand, or the target was added "
     "since (cdc-merge replay)"
 )
-_SETTLED = (Became.CURRENT, Became.REMOVED, Became.UNTAKEN, Became.SUPERSEDED, Became.STALE, Became.LOST)
+_SETTLED = (
+    *(Became.CURRENT, Became.REMOVED, Became.SPARED, Became.UNTAKEN),
+    *(Became.SUPERSEDED, Became.STALE, Became.LOST),
+)
 
 
-def _explain_present(table: str, row: ItemRow, changes: Sequence[Change], standing: Standing) -> str:
-    deleted = f"; marked as deleted at {_time(row.deleted_at)}" if row.deleted_at else ""
+def _explain_present(
+    table: str, row: ItemRow, changes: Sequence[Change], fates: Sequence[Fate], standing: Standing
+) -> str:
+    since = [n for n, f in enumerate(fates) if f.became in _SETTLED and changes[n].position > row.position]
+    deleted = ""
+    if row.deleted_at:
+        by = [n for n in since if table not in changes[n].takes | changes[n].spares]
+        by = [n for n in by if changes[n].changed_at == row.deleted_at][-1:]
+        deleted = f"; marked as deleted at {_time(row.deleted_at)}" + "".join(f" ({n + 1})" for n in by)
+    if spared := [str(n + 1) for n in since if table in changes[n].spares]:
+        deleted += f"; {_list(spared)} {'leaves' if len(spared) == 1 else 'leave'} it as it is"
     if row.position == "":
         return f"the row came from {_export(standing.origins.get(table))}, and no newer change has been merged{deleted}"
     bearer = next((n for n, c in enumerate(changes) if c.position == row.position and not c.unusable), None)

@@ -76,6 +76,7 @@ class MergePlan:
                 "row_address": Sql(address) if (address := self._dialect.row_address) else None,
                 "mark": MARK,
                 "is_picked": any(t.is_picked for t in self.targets),
+                "has_soft": any(t.is_soft for t in self.targets),
                 "metadata_json": Sql(self._dialect.metadata_json),
                 "rescued": Sql(self._dialect.read_rescued("s.rescued")),
                 **values,

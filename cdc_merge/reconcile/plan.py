@@ -15,6 +15,7 @@ from cdc_merge.model import ColumnType, Kind
 from cdc_merge.reconcile.report import Method, Sample, Verdicts
 from cdc_merge.render import Name, Sql, name
 from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.conditions import are_same, in_order
 from cdc_merge.schema.stored import DELETED_AT
 from cdc_merge.warehouses import Dialect, Row, Statement
 
@@ -170,6 +171,8 @@ class ReconcilePlan:
         yield from self._repair(undertaking, findings, merged_at=clock())
         for target in self._merge.targets:
             yield self._say(f"raise floor of {target.label}", "raise_floor", target=target, source=source, floor=floor)
+        if not self._is_partial:
+            yield from self._record_where(undertaking, findings, clock())
         count: list[Row] = []
         yield self._say("count tombstones", "count_tombstones", inspect=count.extend, source=source)
         findings.collected = int(count[0][0])
@@ -193,6 +196,24 @@ class ReconcilePlan:
     def _newer(self, source: str, floor: datetime) -> Statement:
         keys = len(self._merge.targets[0].keys)
         return self._say("find newer", "newer", source=source, floor=floor, key_count=keys)
+
+    def _record_where(self, undertaking: Undertaking, findings: Findings, now: datetime) -> Iterator[Statement]:
+        """From now on a table's rows are of the `where` that the configuration has, but for those left alone."""
+        for target, book in zip(self._merge.targets, self._books, strict=True):
+            stored, where = book.stored, book.target.where
+            is_same = stored is None or (stored.where is not None and are_same(stored.where, where))
+            since = stored.where_since if stored else None
+            if is_same and since is None:
+                continue
+            if not findings.targets[target.label].newer or (is_same and since and since <= undertaking.floor):
+                since = None
+            elif not is_same:
+                since = now
+            schema = replace(book.schema, where=in_order(where), where_since=since)
+            sql = self._merge.render(
+                "merge/sql/update_target", target=target, source=undertaking.source, columns=schema.to_json()
+            )
+            yield Statement(f"record where of {target.label}", sql)
 
     def _healing(self) -> Sequence[tuple[str, str]]:
         """The templates that leave one row of each key, and what they do."""

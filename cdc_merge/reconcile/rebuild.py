@@ -6,14 +6,17 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
+from typing import TypedDict
 
 from cdc_merge.errors import Refused, SchemaConflict
 from cdc_merge.layout import Layout
 from cdc_merge.merge.plan import MergePlan
 from cdc_merge.merge.planned import PlannedTarget
 from cdc_merge.model import Source
+from cdc_merge.names import history_table
 from cdc_merge.reconcile import swap
 from cdc_merge.reconcile.hangings import Catalog, Hangings, Relation
+from cdc_merge.reconcile.masking import Hidden, HiddenColumn, find_hidden
 from cdc_merge.reconcile.plan import ComparedColumn, Findings, Limits, ReconcilePlan, Tally, Undertaking
 from cdc_merge.reconcile.snapshot import Items
 from cdc_merge.render import Name, name
@@ -91,6 +94,8 @@ class Change:
     intact: frozenset[str] = frozenset()
     by_hand: tuple[str, ...] = ()
     was_known: bool = False
+    history: Name | None = None  # where there is one, also one that is not kept up any more
+    hidden: Hidden | None = None  # what new masks hide of what was there
 
     @property
     def has_its_keys(self) -> bool:
@@ -103,7 +108,10 @@ class Change:
 
 
 def open_new_books(source: Source, dialect: Dialect, schemas: Mapping[str, TargetSchema]) -> list[SchemaBook]:
-    """The books of tables as the configuration asks for them now. Raises SchemaConflict for another key."""
+    """The books of tables as the configuration asks for them now. Raises SchemaConflict for another key.
+
+    A column without a type, of which the items to come have no value, is as the old table has it.
+    """
     for target in source.targets:
         stored = schemas.get(target.table)
         if stored and stored.key != source.key:
@@ -112,7 +120,8 @@ def open_new_books(source: Source, dialect: Dialect, schemas: Mapping[str, Targe
                 where=f"target {target.table}",
                 hint="what is known of deleted items has the old key too: begin with another metadata_schema",
             )
-    return [open_book(target, source.key, dialect, None) for target in source.targets]
+    books = [open_book(target, source.key, dialect, None) for target in source.targets]
+    return [replace(book, former=schemas.get(book.target.table)) for book in books]
 
 
 def know_stored(books: Sequence[SchemaBook], there: Inspector) -> list[SchemaBook]:
@@ -166,7 +175,8 @@ def plan_changes(
     for target, old, book in zip(merge.targets, olds, books, strict=True):
         intact = there.intact_columns(target.label)
         if book.stored is None or intact is None:
-            changes.append(Change(target, target, target, None, None, was_known=book.stored is not None))
+            known = book.stored is not None
+            changes.append(Change(target, target, target, None, None, was_known=known, **_veil(book, there, layout)))
             continue
         new = replace(target, table=name(layout.schema, side_name(target.label)))
         columns = tuple(there.tables[target.label])
@@ -184,9 +194,23 @@ def plan_changes(
                 intact=intact,
                 by_hand=tuple(c for c in columns if c not in all_columns(book.stored)),
                 was_known=True,
+                **_veil(book, there, layout),
             )
         )
     return changes
+
+
+class _Veil(TypedDict):
+    history: Name | None
+    hidden: Hidden | None
+
+
+def _veil(book: SchemaBook, there: Inspector, layout: Layout) -> _Veil:
+    """What is to be hidden of what is there, by new masks."""
+    label = history_table(book.target.table)
+    columns = there.tables.get(label) if book.stored and book.stored.has_history else None
+    hidden = find_hidden(book.stored, book.schema, columns or ()) if book.stored else None
+    return {"history": name(layout.schema, label) if columns else None, "hidden": hidden}
 
 
 def side_name(table: str) -> str:
@@ -260,6 +284,14 @@ class RebuildPlan(ReconcilePlan):
             elif change.before and not change.is_compared:
                 yield from self._count_what_goes(change, change.before, undertaking.floor, limits, findings)
         for change in self._changes:
+            if change.history and change.hidden:
+                which = ", ".join(c.name.parts[0] for c in change.hidden.columns)
+                masked = f"{which} masked in the versions of before, too" if which else "_cdc_rescued masked, too"
+                findings.notes.append(f"{change.history.parts[-1]}: {masked}")
+            repaired = findings.targets[change.target.label].repaired
+            if change.target.history and change.is_compared and repaired:
+                history = change.target.history.parts[-1]
+                findings.notes.append(f"{history}: has no version of the {repaired:,} rows that a rebuild repairs")
             if change.old and change.overlap:
                 yield from self._look(change, findings, dry_run=dry_run)
 
@@ -339,6 +371,10 @@ class RebuildPlan(ReconcilePlan):
                     lacks_values=self._lacks_values(change),
                     floor=undertaking.floor,
                 )
+                if change.hidden:
+                    yield self._mask(f"mask what came over in {label}", change.new.table, change.hidden, ())
+            if change.history and change.hidden:
+                yield self._mask(f"mask history of {label}", change.history, change.hidden, change.hidden.columns)
             yield from self._analyze(self._dialect.quote(*change.new.table.parts))
         # Now only, so that people can read the old tables until all new ones are filled.
         hanging: list[Hangings] = []
@@ -350,6 +386,18 @@ class RebuildPlan(ReconcilePlan):
         yield from findings.bound
         if since := findings.replay_from:
             yield self._say("forget objects", "rebuild_forget_objects", source=undertaking.source, since=since)
+
+    def _mask(self, label: str, table: Name, hidden: Hidden, columns: Sequence[HiddenColumn]) -> Statement:
+        return self._say(
+            label,
+            "rebuild_mask",
+            table=table,
+            columns=columns,
+            attributes=hidden.attributes,
+            spelled=hidden.spelled,
+            patch=hidden.patch,
+            is_all=hidden.is_all,
+        )
 
     def _swap(self, change: Change, old: Relation, kept: swap.Kept) -> Generator[Statement, None, Hangings]:
         catalog, dialect, label = self._catalog, self._dialect, change.target.label

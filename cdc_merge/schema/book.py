@@ -24,6 +24,7 @@ class SchemaBook:
     stored: TargetSchema | None = None  # as the warehouse has it; None: no table yet
     others: frozenset[str] = frozenset()  # columns that someone added to the table by hand
     history: Mapping[str, str] | None = None  # the columns of its history and their types; None: there is none yet
+    former: TargetSchema | None = None  # of the table whose place a new one is to take
     _held: frozenset[str] | None = field(default=None, repr=False)
 
     @property
@@ -71,6 +72,13 @@ class SchemaBook:
             self._held = frozenset(whole if is_other else whole | set(self.key) | self.pinned_attributes())
         return self._held
 
+    def touched_attributes(self) -> frozenset[str]:
+        """Attributes of which a column takes all or a part, if only once it has a value; `.`: the element itself."""
+        columns: tuple[TypedColumn | Column, ...] = (*self.schema.columns, *self.pending)
+        paths = [c.path for c in columns if not c.of_parent]
+        is_element = self.target.each is not None and () in paths
+        return frozenset(str(path[0]) for path in paths if path) | ({"."} if is_element else frozenset())
+
     def pinned_attributes(self) -> frozenset[str]:
         """Attributes that need no column, since every row of the target has one and the same value of them."""
         if self.adds_attributes or self.target.is_document:
@@ -87,6 +95,13 @@ class SchemaBook:
             self.insist_on_history(column)
         self._append(columns)
         self.pending = tuple(c for c in self.pending if c not in settled)
+
+    def settle_as_before(self) -> None:
+        """Give columns that nothing read has shown the type of the type that the table of before has them with."""
+        had = {(c.path, c.of_parent): c.type for c in self.former.columns if _is_plain(c)} if self.former else {}
+        known = [c for c in self.pending if (c.path, c.of_parent) in had]
+        self._append(TypedColumn(c.name, c.path, had[c.path, c.of_parent], of_parent=c.of_parent) for c in known)
+        self.pending = tuple(c for c in self.pending if c not in known)
 
     def meet(self, seen: Mapping[tuple[str, str], int]) -> bool:
         """Take note of (attribute, type tag) counts of rows; returns whether columns were added.
@@ -153,6 +168,10 @@ class SchemaBook:
     def _append(self, columns: Iterable[TypedColumn]) -> None:
         self.schema = replace(self.schema, columns=(*self.schema.columns, *columns))
         self._held = None
+
+
+def _is_plain(column: TypedColumn) -> bool:
+    return column.template is None and column.mask is None
 
 
 def spelling(type_name: str) -> str:

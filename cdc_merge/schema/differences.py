@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 from cdc_merge.model import Column, Deletes, Evolve, Source, Target
 from cdc_merge.names import choose_column, history_table, spelled
+from cdc_merge.schema.conditions import are_same, told
 from cdc_merge.schema.opening import REBUILD, Asked, Change, is_widened
 from cdc_merge.schema.stored import DELETED_AT, TYPE_OF_TAG, TargetSchema, TypedColumn
 from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect
 
 RUN = "cdc-merge run"
+RECONCILE = "cdc-merge reconcile"
 _WITHOUT_EXPORTS = "as the source has no `exports`, add them, or say --export PLACE or --scan"
 _WITHOUT_REBUILD = "{} has no rebuild: name another table in the configuration instead, and cdc-merge reconcile"
 
@@ -49,7 +51,11 @@ def differences(source: Source, there: Inspector) -> list[Difference]:
         other = _WITHOUT_REBUILD.format(there.dialect.name)
         return [replace(d, command=None, cure=f"{d.cure}; {other}") if REBUILD in d.cure else d for d in found]
     if source.exports is None:
-        found = [replace(d, cure=f"{d.cure}; {_WITHOUT_EXPORTS}") if REBUILD in d.cure else d for d in found]
+        needing = [REBUILD in d.cure or d.command == RECONCILE for d in found]
+        found = [
+            replace(d, cure=f"{d.cure}; {_WITHOUT_EXPORTS}") if is_needed else d
+            for d, is_needed in zip(found, needing, strict=True)
+        ]
     return found
 
 
@@ -64,7 +70,10 @@ def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterat
     stopping = list(there.contradictions(target, key))
     for c in stopping:
         command = REBUILD if REBUILD in c.cure and c.change is not Change.KEY else None
-        yield Difference(table, c.column, c.change, c.message, command, c.cure, stops=True)
+        cure = c.cure
+        if c.change is Change.MASK and stored.has_history:
+            cure = f"{cure}. {REBUILD} masks the values of before in {history_table(table)} too"
+        yield Difference(table, c.column, c.change, c.message, command, cure, stops=True)
     if table not in there.tables:
         return
     named = {c.column for c in stopping}
@@ -83,11 +92,15 @@ def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterat
         have = next((s for s in stored.columns if s.name == column.name), None)
         if have and column.name not in named and is_widened(column, have, there.dialect):
             yield _to_be_widened(table, column)
+    yield from _of_where(target, stored)
     if target.deletes is Deletes.SOFT and not stored.has_deleted_at:
         cure = "the next batch adds it; rows of items that were deleted before do not come back"
         yield Difference(table, DELETED_AT, Change.NEW_COLUMN, "it is to say when an item was deleted", RUN, cure)
+    masked = {c.path for c in Asked.of(target, key).columns if c.mask is not None}
     for name, dropped in old.items():
         message = f"it holds {spelled(dropped.path)}, which the configuration does not ask for"
+        if dropped.mask is None and dropped.path in masked:
+            message += " in the clear"
         cure = f"it stays, and is still filled; {REBUILD} takes it away"
         yield Difference(table, name, Change.DROPPED, message, REBUILD, cure)
     for name in sorted(there.others(table) - named):
@@ -95,6 +108,21 @@ def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterat
         yield Difference(table, name, Change.BY_HAND, message, None, f"it is left alone; {REBUILD} takes it away")
     if target.has_history:
         yield from _of_history(table, stored, there)
+
+
+def _of_where(target: Target, stored: TargetSchema) -> Iterator[Difference]:
+    if stored.where is not None and not are_same(stored.where, target.where):
+        message = f"its rows are of {told(stored.where)}, the configuration says {told(target.where)}"
+        cure = (
+            f"changes follow it from now on, and rows that are there stay; {RECONCILE} finds those that do not match "
+            "any more extra and deletes them (beyond max_delete with --force only), and inserts those that match now"
+        )
+        yield Difference(target.table, None, Change.WHERE, message, RECONCILE, cure)
+    elif stored.where_since:
+        message = "rows that changed just before its last reconcile may be of the `where` of before that"
+        since = stored.where_since.isoformat(timespec="seconds").replace("+00:00", "Z")
+        cure = f"the next {RECONCILE} judges them, with an export as of a time well after {since}"
+        yield Difference(target.table, None, Change.WHERE, message, RECONCILE, cure)
 
 
 def _of_history(table: str, stored: TargetSchema, there: Inspector) -> Iterator[Difference]:
@@ -105,6 +133,11 @@ def _of_history(table: str, stored: TargetSchema, there: Inspector) -> Iterator[
         return
     for c in there.history_contradictions(label, stored):
         yield Difference(label, c.column, c.change, c.message, None, c.cure, stops=True)
+    for name in sorted(there.history_others(label, stored)):
+        message = "nothing fills it: it is from before a rebuild, or was added by hand; masks do not reach it"
+        quoted = there.dialect.quote(there.schema, label), there.dialect.quote(name)
+        cure = f"it stays; if its values are to go: ALTER TABLE {quoted[0]} DROP COLUMN {quoted[1]}"
+        yield Difference(label, name, Change.DROPPED, message, None, cure)
 
 
 def _new(table: str, column: Column) -> Difference:
@@ -127,7 +160,8 @@ def _renamed(table: str, before: str, column: Column) -> Difference:
 def _not_asked(target: Target, key: tuple[str, ...], stored: TargetSchema, dialect: Dialect) -> Iterator[TypedColumn]:
     """Columns that the configuration does not name, and that new attributes would not have added."""
     asked = {c.name for c in Asked.of(target, key).columns}
-    taken_whole = {c.path for c in Asked.of(target, key).columns if c.template is None and c.mask is None}
+    # One that is masked now is to be in the clear no more.
+    taken_whole = {c.path for c in Asked.of(target, key).columns if c.template is None}
     adds = not target.is_document and target.evolve is Evolve.ADD
     for column in stored.columns:
         if column.name in asked:

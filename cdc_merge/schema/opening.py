@@ -10,6 +10,7 @@ from cdc_merge.errors import SchemaConflict
 from cdc_merge.model import Column, ColumnType, Deletes, Kind, Path, Target, Template
 from cdc_merge.names import choose_column, spelled
 from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.conditions import in_order
 from cdc_merge.schema.stored import DOCUMENT, TargetSchema, TypedColumn
 from cdc_merge.warehouses.dialect import Dialect
 
@@ -29,6 +30,7 @@ class Change(StrEnum):
     WIDENED = "wider type"
     MATCH = "match"
     MASK = "mask"
+    WHERE = "where"
     OCCUPIED = "name taken"
     BY_HAND = "altered by hand"
 
@@ -174,6 +176,7 @@ def open_book(
         columns=(*kept, *added),
         has_deleted_at=schema.has_deleted_at or target.deletes is Deletes.SOFT,
         has_history=schema.has_history or target.has_history,
+        where=in_order(target.where) if schema.where is None else schema.where,
     )
     book = SchemaBook(target, key, dialect, schema, tuple(pending), stored, others, history)
     for new in added:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from cdc_merge.model import Column, ColumnType, Kind, Mask, Path, Template, TimeUnit
+from cdc_merge.model import Column, ColumnType, Condition, Kind, Mask, Path, Template, TimeUnit
+from cdc_merge.schema.conditions import as_documents, from_documents
 
 # The one column of a target with `columns: document`: the whole item as plain JSON.
 DOCUMENT = Column("document", (), ColumnType(Kind.JSON))
@@ -90,6 +92,8 @@ class TargetSchema:
 
     `each`: where the elements lie that are its rows; None: its rows are items. `has_history`: a table of its versions
     was made, whether it still is kept up or not. `has_deleted_at`: it keeps, or has kept, the rows of deleted items.
+    `where`: the conditions of which its rows are, those of the last reconcile or of the beginning; None: not known.
+    `where_since`: rows that changed before may be of other ones still, as that reconcile left them alone.
     """
 
     key_names: tuple[str, ...]
@@ -98,6 +102,8 @@ class TargetSchema:
     each: Path | None = None
     has_history: bool = False
     has_deleted_at: bool = False
+    where: tuple[Condition, ...] | None = None
+    where_since: datetime | None = None
 
     def to_json(self) -> str:
         """The form kept in the metadata table `targets`."""
@@ -108,6 +114,8 @@ class TargetSchema:
                 **({"each": list(self.each)} if self.each is not None else {}),
                 **({"history": True} if self.has_history else {}),
                 **({"has_deleted_at": True} if self.has_deleted_at else {}),
+                **({"where": as_documents(self.where)} if self.where is not None else {}),
+                **({"where_since": self.where_since.isoformat()} if self.where_since else {}),
                 "columns": [_column_document(c) for c in self.columns],
             },
             ensure_ascii=False,
@@ -123,6 +131,8 @@ class TargetSchema:
             each=tuple(document["each"]) if "each" in document else None,
             has_history=bool(document.get("history")),
             has_deleted_at=bool(document.get("has_deleted_at")),
+            where=from_documents(document["where"]) if "where" in document else None,
+            where_since=datetime.fromisoformat(document["where_since"]) if "where_since" in document else None,
             columns=tuple(
                 TypedColumn(
                     c["name"],

@@ -105,6 +105,13 @@ class Inspector:
                 continue
             what = f"is {there.type} where the history needs {kind}" if there else "is missing"
             name = self.dialect.quote(column)
+            before = None if there else self._former_key(label, schema, column)
+            if before:
+                former = self.dialect.quote(before)
+                cure = f"ALTER TABLE {quoted} RENAME COLUMN {former} TO {name}, just before the rebuild"
+                what = f"is the key's; the history has it as {before}, and needs the same name"
+                yield Contradiction(Change.KEY_COLUMN, f"the column {what}", cure, column)
+                continue
             cure = f"ALTER TABLE {quoted} " + (
                 f"RENAME COLUMN {name} to another name, and a new one is added"
                 if there and column in added
@@ -113,6 +120,18 @@ class Inspector:
             yield Contradiction(Change.BY_HAND, f"the column {what}", cure, column)
         for required in self._required(label, have.keys() - expected.keys()):
             yield replace(required, cure=required.cure.partition("; or ")[0])
+
+    def _former_key(self, label: str, schema: TargetSchema, column: str) -> str | None:
+        """What a key column of a history is called that is to have another name; None: it is none, or is gone."""
+        stored = next((s for table, s in self.schemas.items() if history_table(table) == label), None)
+        if stored is None or column not in schema.key_names:
+            return None
+        former = dict(zip(schema.key_names, stored.key_names, strict=False)).get(column)
+        return former if former in self.tables[label] else None
+
+    def history_others(self, label: str, schema: TargetSchema) -> frozenset[str]:
+        """Columns of a history that nothing fills: from before a rebuild, or added by hand."""
+        return frozenset(self.tables[label]) - {column for column, _ in self._expected_of_history(schema)}
 
     def others(self, table: str) -> frozenset[str]:
         """Columns that people added to a target's table."""

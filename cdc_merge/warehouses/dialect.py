@@ -24,7 +24,7 @@ class Dialect:
     `byte_order`: appended to a text column's type so that it compares byte by byte.
     `decimal_digits`, `decimal_scale`: what the widest exact decimal holds; None = anything DynamoDB has.
     `max_key_bytes`: what partition and sort key may take together (UTF-8) before an index refuses them.
-    `holds_nul`: whether text may contain U+0000.
+    `holds_nul`: whether text may contain U+0000; `rescues_nul`: whether _cdc_rescued may.
     `forms`: whose templates it reads where a statement has several (`render.py`), the most particular first.
     `row_address`: the pseudo column that names a stored row within one transaction; None: rows are found by their key.
     `enforces_keys`: whether a primary key in the metadata refuses a second row; else inserts look first, under a lock.
@@ -80,6 +80,7 @@ class Dialect:
     max_identifier_bytes: int | None = None
     reserved_columns: frozenset[str] = frozenset()
     holds_nul: bool = True
+    rescues_nul: bool = True
     forms: tuple[str, ...] = ()
     row_address: str | None = "rowid"
     enforces_keys: bool = True

@@ -11,6 +11,7 @@ import psycopg2.extensions
 
 from cdc_merge.errors import CdcMergeError
 from cdc_merge.warehouses import Observer, Row, Statement
+from cdc_merge.warehouses.discreet import without_values
 from cdc_merge.warehouses.transaction import StatementFailed, run_in_order
 
 Connection = psycopg2.extensions.connection
@@ -165,8 +166,16 @@ def is_lost(error: psycopg2.Error) -> bool:
     return error.pgcode is None and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
 
 
+_DATA_EXCEPTION = "22"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
+
+
 def error_text(error: psycopg2.Error) -> str:
-    return str(error).strip() or type(error).__name__
+    """What the server says first: the detail, the context and the line of SQL that follow may quote rows.
+
+    https://www.postgresql.org/docs/current/error-message-reporting.html
+    """
+    said = (error.diag.message_primary if error.pgcode else str(error).strip()) or type(error).__name__
+    return without_values(said) if (error.pgcode or "").startswith(_DATA_EXCEPTION) else said
 
 
 __all__ = ["CONNECT_DEFAULTS", "Connection", "Link", "Pool", "error_text", "is_lost"]

@@ -23,6 +23,7 @@ import pyarrow as pa
 from cdc_merge.errors import AlreadyMerged, CdcMergeError, UsageError, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.warehouses import Observer, Row, Statement
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
+from cdc_merge.warehouses.discreet import without_values
 from cdc_merge.warehouses.transaction import LEDGER_LABEL, StatementFailed, run_in_order
 
 # DuckDB takes 80 % of the machine unless told (https://duckdb.org/docs/stable/configuration/overview). The worker
@@ -50,6 +51,8 @@ _PASSING = (
     duckdb.ConnectionException,
     duckdb.InterruptException,
 )
+# Their messages quote the value: https://duckdb.org/docs/stable/clients/python/reference/index#duckdb.DataError
+_ABOUT_VALUES = (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException)
 # This process has the file open already, with other settings or under another name.
 _IN_USE = (duckdb.ConnectionException, duckdb.ResourceInUseException)
 
@@ -340,6 +343,8 @@ class _Batches:
 def _reaction(error: duckdb.Error, label: str) -> CdcMergeError:
     """What a driver's error asks for, with the statement's label as its place."""
     message = _first_line(error)
+    if isinstance(error, _ABOUT_VALUES):
+        message = without_values(message)
     if isinstance(error, duckdb.ConstraintException) and "duplicate key" in message.lower():
         # Another transaction wrote the same key, and will be seen next time.
         return (AlreadyMerged if label == LEDGER_LABEL else WarehouseUnavailable)(message, where=label)
@@ -349,11 +354,11 @@ def _reaction(error: duckdb.Error, label: str) -> CdcMergeError:
         return WarehouseUnavailable(message, where=label)
     if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
         return WarehouseRefused(
-            str(error).strip(),
+            str(error).partition("\n\nLINE ")[0].strip(),  # what follows is a line of SQL, with its literals
             where=label,
             hint="was a table or column dropped or renamed? see: cdc-merge plan",
         )
-    return WarehouseRefused(str(error).strip(), where=label)
+    return WarehouseRefused(message, where=label)
 
 
 def _is_locked(error: Exception) -> bool:

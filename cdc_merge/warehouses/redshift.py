@@ -194,10 +194,10 @@ def _reaction(connection: Connection, error: psycopg2.Error, label: str) -> CdcM
     if is_lost(error):
         connection.close()
         return WarehouseUnavailable(message, where=label)
-    if code[:2] in _PASSING_CLASSES or code == _CATALOG_CONFLICT or _PASSING_WORDS.search(message):
+    if code[:2] in _PASSING_CLASSES or code == _CATALOG_CONFLICT or _PASSING_WORDS.search(str(error)):
         return WarehouseUnavailable(message, where=label)
     hint = _HINTS.get(code)
-    if hint is None and label.startswith("load ") and _LOAD_FAILED.search(message):
+    if hint is None and label.startswith("load ") and _LOAD_FAILED.search(str(error)):
         hint = _COPY_HINT
     return WarehouseRefused(message, where=label, hint=hint)
 

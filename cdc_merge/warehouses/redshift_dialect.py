@@ -12,6 +12,7 @@ LIMITS = (
         "a key that ends in a blank goes to quarantine: texts that differ in trailing blanks are equal",
         f"{_DOCS}/r_Character_types.html",
     ),
+    Limit("U+0000 in _cdc_rescued is spelled as the six characters \\u0000", f"{_DOCS}/r_SUPER_type.html"),
     Limit("a text of more than 65,535 bytes is kept in _cdc_rescued", f"{_DOCS}/r_Character_types.html"),
     Limit(
         "a JSON value of more than 1,000,000 bytes cannot be parsed in SQL, and stops its source",
@@ -78,6 +79,8 @@ REDSHIFT = Dialect(
     reserved_columns=frozenset({"oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}),
     # NUL ends a value in COPY, and text cannot hold it: copy-parameters-data-conversion.html
     holds_nul=False,
+    # Nothing is said of it in a SUPER: r_SUPER_type.html
+    rescues_nul=False,
     ignores_trailing_blanks=True,
     max_text_bytes=65_535,
     # A larger SUPER comes from COPY alone: r_SUPER_type.html

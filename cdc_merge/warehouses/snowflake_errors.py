@@ -6,6 +6,7 @@ from snowflake.connector.errors import Error as DriverError
 from snowflake.connector.errors import InterfaceError, InternalServerError, OperationalError, ServiceUnavailableError
 
 from cdc_merge.errors import CdcMergeError, WarehouseRefused, WarehouseUnavailable
+from cdc_merge.warehouses.discreet import without_values
 
 # Classes of SQLSTATE that time may cure: connection, rollback (deadlock), resources, intervention (57014: canceled, a
 # lock that was not released, a timeout), system. Snowflake has no list of its errors; these are the standard's classes.
@@ -21,6 +22,8 @@ _ENDED_SESSION = frozenset({390111, 390112, 390114})
 _NETWORK = range(250_001, 253_000)
 _NOT_LET_IN = ("incorrect username or password", "jwt token is invalid", "user access disabled")
 
+_DATA_EXCEPTION = "22"  # the standard's class, too: such messages quote the value
+
 _HINTS = {
     606: "name a warehouse in the URL: ?warehouse=…, and GRANT USAGE ON WAREHOUSE to the role",
     904: "was the column dropped or renamed? see: cdc-merge plan",
@@ -33,6 +36,8 @@ _HINTS = {
 def reaction(error: Exception, where: str) -> CdcMergeError:
     """What a driver's error asks for. `where`: the label of a statement, or the warehouse's name."""
     message = _text(error)
+    if isinstance(error, DriverError) and (error.sqlstate or "").startswith(_DATA_EXCEPTION):
+        message = without_values(message)
     if not isinstance(error, DriverError):
         return WarehouseRefused(message, where=where, hint="can the file of private_key_path be read?")
     if any(words in message.lower() for words in _NOT_LET_IN):

@@ -410,6 +410,7 @@ def test_whatever_happens_all_is_found_and_nothing_merged_is_given_again(
         ("cdcprocessing-failed/2026/x", "cdc", "cdcprocessing-failed/"),  # Firehose adds no slash
         ("processing-failed/2026/x", "", "processing-failed/"),
         ("feed/my-processing-failed/x", "feed/", None),
+        ("feed/processing-failed-of-mine/x", "feed/", None),
         ("feed/Processing-Failed/x", "feed/", None),
         ("feed/2026/processing-failed", "feed/", None),  # an object, not a folder
         ("processing-failed/feed/x", "processing-failed/", None),  # asked for by name

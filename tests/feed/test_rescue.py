@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdc_merge.feed.plain import MALFORMED, attributes_seen
-from cdc_merge.feed.rescue import rescue
+from cdc_merge.feed.rescue import as_six_characters, rescue
 
 IMAGE = '{"b":{"N":"1.50"},"a":{"S":"x\\u0000é"},"gone":{"NULL":true}}'
 
@@ -138,3 +138,24 @@ def test_the_same_item_written_in_another_order_is_rescued_as_the_same_text() ->
 def test_what_no_dynamodb_writes_keeps_its_order() -> None:
     for odd in ('{"m":{"M":{"a":1,"a":2}}}', '{"m":{"NS":["b","a"]}}'):
         assert rescued(odd) == odd
+
+
+def test_null_needs_no_rescue_where_columns_take_parts_of_the_attribute() -> None:
+    images = pa.array([IMAGE, '{"gone":{"M":{}}}'], pa.string())
+    left = rescue(images, held=frozenset({"a", "b"}), touched=frozenset({"gone"}))
+    assert left.to_pylist() == [None, '{"gone":{"M":{}}}']
+
+
+@pytest.mark.parametrize(
+    ("rescued", "spelled"),
+    [
+        (None, None),
+        (r'{"a":{"S":"x"}}', r'{"a":{"S":"x"}}'),
+        (r'{"a":{"S":"\u0000\n\u0000"}}', r'{"a":{"S":"\\u0000\n\\u0000"}}'),
+        (r'{"a":{"S":"\\u0000"}}', r'{"a":{"S":"\\u0000"}}'),
+        (r'{"a":{"S":"\\\u0000"}}', r'{"a":{"S":"\\\\u0000"}}'),
+        (r'{"\u0000":{"N":"0"}}', r'{"\\u0000":{"N":"0"}}'),
+    ],
+)
+def test_a_nul_is_spelled_out_and_a_backslash_before_it_is_none_of_it(rescued: str | None, spelled: str | None) -> None:
+    assert as_six_characters(pa.array([rescued], pa.string())).to_pylist() == [spelled]

@@ -36,9 +36,8 @@ SELECT
         known.n_0 IS NOT NULL
         AND known.open_0
         AND coalesce(known.own_0 < known.position_0, TRUE)
-        -- But what is older than a tombstone that outlives a forgotten item must not come back at all.
-        AND NOT coalesce(known.tombstone LIKE '%/forgotten' AND known.tombstone > known.position_0, FALSE)
-        AND NOT coalesce(known.tombstone_upsert LIKE '%/forgotten' AND known.tombstone_upsert > known.position_0, FALSE)
+        -- But what was known of a forgotten item must not come back at all, whatever has become of its tombstone.
+        AND coalesce(known.forgotten < known.position_0, TRUE)
     ) AS accepted_0
     -- The row stays, but its item is gone.
     , coalesce(
@@ -147,6 +146,7 @@ FROM (
         , t1._cdc_changed_at AS at_1
         , t2._cdc_changed_at AS at_2
         , t3._cdc_changed_at AS at_3
+        , fe.position AS forgotten
         , t0._cdc_deleted_at AS was_deleted_at_0
         , t0._cdc_position AS own_0
         , t0.ctid AS row_0
@@ -161,6 +161,11 @@ FROM (
         ON ts.source = 'e''commerce'
         AND ts.partition_key = s.partition_key
         AND ts.sort_key = s.sort_key
+    LEFT JOIN "cdc_merge"."history_events" AS fe
+        ON fe.source = 'e''commerce'
+        AND fe.target = '/forgotten'
+        AND fe.partition_key = s.partition_key
+        AND fe.sort_key = s.sort_key
     LEFT JOIN "analytics"."customers" AS t0
         ON t0."pk" = s.partition_key
         AND t0."sk" = CAST(s.sort_key AS numeric)
@@ -394,7 +399,18 @@ SELECT
 FROM (
     SELECT
         CASE
-            WHEN r.removed AND NOT r.could THEN 'ignored'
+            -- No target could take such a key; but one could before its `where` was changed, and then there is a row.
+            WHEN r.removed AND NOT r.could THEN CASE
+                WHEN r.marks_0 THEN 'applied'
+                WHEN r.accepted_1 AND r.position_1 = r.position AND r.own_1 IS NOT NULL THEN 'applied'
+                WHEN r.accepted_2 AND r.position_2 = r.position AND r.own_2 IS NOT NULL THEN 'applied'
+                WHEN r.accepted_3 AND r.position = r.position AND r.own_3 IS NOT NULL THEN 'applied'
+                WHEN r.own_0 >= r.position THEN 'stale'
+                WHEN r.own_1 >= r.position THEN 'stale'
+                WHEN r.own_2 >= r.position THEN 'stale'
+                WHEN r.own_3 >= r.position THEN 'stale'
+                ELSE 'ignored'
+            END
             -- It is the newest that is known of the key, so its tombstone is new.
             WHEN r.removed AND r.is_open AND coalesce(r.tombstone < r.position, TRUE)
                 AND coalesce(r.own_0 < r.position, TRUE)

@@ -79,13 +79,18 @@ DROP TABLE IF EXISTS _cdc_timeline_0;
 -- last on every engine, said or not.)
 CREATE TEMPORARY TABLE _cdc_timeline_0 AS
 SELECT
-    placed.partition_key, placed.sort_key, placed.position, placed.changed_at, placed.operation,
-    lead(placed.changed_at) OVER (
+    placed.partition_key, placed.sort_key, placed.position, placed.began_at AS changed_at, placed.operation,
+    lead(placed.began_at) OVER (
         PARTITION BY placed.partition_key, placed.sort_key, placed.operation IS NULL ORDER BY placed.place
     ) AS valid_to
 FROM (
     SELECT
         known.*,
+        -- A change without a time was made no earlier than those before it: that ends a version at a time that is known.
+        coalesce(known.changed_at, max(known.changed_at) OVER (
+            PARTITION BY known.partition_key, known.sort_key
+            ORDER BY known.place ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+        )) AS began_at,
         CASE
             WHEN known.is_version THEN 'version'
             WHEN lag(known.is_version) OVER (PARTITION BY known.partition_key, known.sort_key ORDER BY known.place)
@@ -118,14 +123,14 @@ FROM (
 ) AS placed;
 
 -- [close versions of or"ders']
--- A row is valid until the next one of its item begins.
+-- A row is valid until the next one of its item begins. (Only of a change without a time does its own beginning move.)
 UPDATE "analytics"."or""ders'_history" AS t
-SET _cdc_valid_to = s.valid_to
+SET _cdc_valid_from = s.changed_at, _cdc_valid_to = s.valid_to
 FROM _cdc_timeline_0 AS s
 WHERE t."pk" = s.partition_key AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18)) AND t._cdc_position = s.position
     AND (s.position <> '' OR t._cdc_valid_from = s.changed_at)
     AND s.operation = CASE WHEN t._cdc_operation = 'delete' THEN 'delete' ELSE 'version' END
-    AND t._cdc_valid_to IS DISTINCT FROM s.valid_to;
+    AND (t._cdc_valid_to IS DISTINCT FROM s.valid_to OR t._cdc_valid_from IS DISTINCT FROM s.changed_at);
 
 -- [reopen versions of or"ders']
 -- What is no end any more: a late change has come in between.

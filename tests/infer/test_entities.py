@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cdc_merge.infer.entities import Entities, find_entities
 from cdc_merge.infer.facts import Shape
 from cdc_merge.model import Condition
@@ -90,6 +92,21 @@ def test_a_type_that_explains_nothing_is_a_column() -> None:
 def test_values_that_hardly_repeat_tell_no_entities() -> None:
     shapes = [shape(f"Username A{n}", 1, values=(f"user{n}",)) for n in range(20)]
     assert find_entities(shapes, KEY, ["Username"]).discriminator is None
+
+
+@pytest.mark.parametrize("items", [1, 6])
+def test_addresses_tell_no_entities_however_few_and_different_the_items_that_have_them(items: int) -> None:
+    others = ("Name Plan", "Total Lines", "At What")
+    shapes = [shape(f"Email {other}", items, values=(f"u{n}@example.com",)) for n, other in enumerate(others)]
+    assert find_entities(shapes, KEY, ["Email"]).discriminator is None
+    assert find_entities(shapes, KEY, ["type"]).discriminator is None
+
+
+def test_each_value_of_an_unnamed_discriminator_is_shared_by_many_items() -> None:
+    few = [shape("Owner Name Plan", 4, values=("ada",)), shape("Owner Total Lines", 3, values=("bob",))]
+    assert find_entities(few, KEY, ["Owner"]).discriminator is None
+    alone = [shape("Owner Name Plan", 40, values=("ada",)), shape("Owner Total Lines", 1, values=("bob",))]
+    assert find_entities(alone, KEY, ["Owner"]).discriminator is None
 
 
 def test_without_such_an_attribute_key_prefixes_tell_entities() -> None:

@@ -12,10 +12,11 @@ import pytest
 from cdc_merge.model import Condition, Deletes, Expired, Source, Target
 from tests.support.forgetting import forget
 from tests.support.harness import Harness
-from tests.support.merging import deliver, put, remove, values
+from tests.support.merging import by_hand, deliver, put, remove, values
 from tests.support.records import TTL_IDENTITY, Record
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
+MOMENT = "TIMESTAMP WITH TIME ZONE"
 CUSTOMERS = Target("customers", where=(Condition(("Type",), any_of=("Customer",)),))
 ORDERS = Target("orders", where=(Condition(("Type",), any_of=("Order",)),))
 
@@ -134,6 +135,24 @@ def test_an_item_that_moves_away_goes_also_where_deletes_are_ignored(warehouse_u
     assert (values(harness, "customers"), values(harness, "orders")) == ({}, {})
 
 
+@pytest.mark.parametrize(
+    "target",
+    [Target("items", deletes=Deletes.IGNORE), Target("items", expired=Expired.KEEP)],
+    ids=["deletes ignored", "expiries kept"],
+)
+def test_a_replay_changes_nothing_where_an_item_outlives_its_end(
+    warehouse_url: str, tmp_path: Path, target: Target
+) -> None:
+    harness = shop(warehouse_url, tmp_path, target)
+    records = [put("a", 1, v="x"), put("a", 2, v="y"), expire("a", 3)]
+    deliver(harness, *records)
+    merged = harness.query("SELECT v, _cdc_merged_at FROM analytics.items")
+    counts = deliver(harness, *records)
+    assert (counts.applied, counts.stale, counts.superseded) == (0, 1, 2)
+    assert harness.query("SELECT v, _cdc_merged_at FROM analytics.items") == merged
+    assert counts.targets["items"] == {"inserted": 0, "updated": 0, "deleted": 0}
+
+
 def test_an_expired_item_is_kept_and_a_deleted_one_is_not(keeping: Harness) -> None:
     deliver(keeping, put("a", 1, v="x"), put("b", 1, v="x"), expire("a", 2), remove("b", 2))
     assert list(values(keeping, "items")) == ["a"]
@@ -154,12 +173,15 @@ def test_what_moved_away_before_it_expired_does_not_come_back(
     assert (values(harness, "customers"), values(harness, "all_items")) == ({}, {})
 
 
+@pytest.mark.parametrize("batches", [1, 2], ids=["one batch", "two batches"])
 def test_a_late_image_is_marked_as_of_the_change_that_counts_not_of_the_expiry(
-    warehouse_url: str, tmp_path: Path
+    warehouse_url: str, tmp_path: Path, batches: int
 ) -> None:
     kept = replace(ORDERS, deletes=Deletes.SOFT, expired=Expired.KEEP)
     harness = shop(warehouse_url, tmp_path, kept, Target("all_items"))
-    deliver(harness, put("a", 30, Type="Customer"), expire("a", 40))
+    records = [put("a", 10, Type="Customer"), put("a", 30, Type="Customer"), expire("a", 40)]
+    for batch in [records] if batches == 1 else [records[:2], records[2:]]:
+        deliver(harness, *batch)
     deliver(harness, put("a", 20, Type="Order", v="x"))
     assert marks(harness, "orders") == {"a": ("x", second(30))}
 
@@ -168,6 +190,29 @@ def test_only_the_service_expires_items(keeping: Harness) -> None:
     person = {**remove("a", 2), "userIdentity": {"type": "User", "principalId": "dynamodb.amazonaws.com"}}
     deliver(keeping, put("a", 1, v="x"), person)
     assert values(keeping, "items") == {}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        Target("items", deletes=Deletes.SOFT),
+        Target("items", deletes=Deletes.IGNORE),
+        Target("items", expired=Expired.KEEP),
+    ],
+    ids=["soft", "deletes ignored", "expiries kept"],
+)
+def test_nothing_at_or_before_the_floor_changes_or_marks_a_row_or_leaves_a_tombstone(
+    warehouse_url: str, tmp_path: Path, target: Target
+) -> None:
+    harness = shop(warehouse_url, tmp_path, target)
+    deliver(harness, *(put(key, 10, v="x") for key in "abc"))
+    before = marks(harness)
+    by_hand(harness, f"UPDATE cdc_merge.targets SET floor_at = CAST('{second(20).isoformat()}' AS {MOMENT})")
+    stale = [put("a", 20, v="at"), remove("b", 20), expire("c", 19), put("d", 19, v="before"), remove("e", 20)]
+    assert deliver(harness, *stale).stale == len(stale)
+    assert (marks(harness), harness.tombstones()) == (before, {})
+    deliver(harness, put("a", 21, v="after"), remove("e", 21))
+    assert (marks(harness), set(harness.tombstones())) == (before | {"a": ("after", None)}, {("e",)})
 
 
 def test_an_unusable_image_is_not_what_a_row_is_made_of(soft: Harness) -> None:
@@ -188,6 +233,21 @@ def test_a_forgotten_item_does_not_come_back(warehouse_url: str, tmp_path: Path,
     assert deliver(harness, remove("a", 5)).applied == 1
     assert deliver(harness, records[1]).stale == 1
     assert values(harness, "items") == {}
+
+
+def test_a_forgotten_item_does_not_come_back_when_it_begins_anew_in_another_table(
+    warehouse_url: str, tmp_path: Path
+) -> None:
+    """A soft target takes what is older than the rows of others, but not what was to be forgotten."""
+    harness = shop(warehouse_url, tmp_path, replace(CUSTOMERS, deletes=Deletes.SOFT), ORDERS)
+    forgotten = put("a", 2, Type="Customer", v="x")
+    deliver(harness, forgotten)
+    forget(harness, "a", keep_tombstone=True)
+    deliver(harness, put("a", 6, Type="Order"))
+    assert deliver(harness, forgotten).stale == 1
+    deliver(harness, remove("a", 7))
+    deliver(harness, forgotten)
+    assert (values(harness, "customers"), values(harness, "orders")) == ({}, {})
 
 
 def test_a_table_becomes_soft_and_hard_again(warehouse_url: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -109,6 +110,35 @@ def test_late_changes_are_placed_where_they_belong(shop: Harness) -> None:
     assert shop.tables()["customers"] == {}
 
 
+def timeless(record: Record) -> Record:
+    del record["dynamodb"]["ApproximateCreationDateTime"]
+    return record
+
+
+def test_a_change_without_a_time_ends_a_version_at_the_time_of_the_one_before(shop: Harness) -> None:
+    shop.source = replace(shop.source, targets=(replace(CUSTOMERS, deletes=Deletes.SOFT), LEADS))
+    deliver(shop, put("a", 1, Name="one"))
+    deliver(shop, timeless(remove("a", 5)))
+    marked = f"SELECT name, _cdc_deleted_at = _cdc_merged_at FROM {shop.schema}.customers"
+    assert shop.query(marked) == [("one", True)]
+    assert set(story(shop)) == {("upsert", 1, 1, "one"), ("delete", 1, None, None)}
+
+    deliver(shop, put("a", 3, Name="late"), timeless(put("a", 2, Name="two")))
+    assert shop.query(marked) == [("late", True)]
+    told = {("upsert", 1, 1, "one"), ("upsert", 1, 3, "two"), ("upsert", 3, 3, "late"), ("delete", 3, None, None)}
+    assert set(story(shop)) == told
+
+    before = shop.query(f"SELECT * FROM {shop.schema}.customers_history ORDER BY _cdc_position")
+    deliver(shop, timeless(remove("a", 5)), timeless(put("a", 2, Name="two")))
+    assert shop.query(f"SELECT * FROM {shop.schema}.customers_history ORDER BY _cdc_position") == before
+    deliver(shop, put("a", 9, Name="again"))
+    assert shop.query(marked) == [("again", None)]
+    assert set(story(shop)) == told - {("delete", 3, None, None)} | {
+        ("delete", 3, 9, None),
+        ("upsert", 9, None, "again"),
+    }
+
+
 def test_a_replay_changes_nothing(shop: Harness) -> None:
     records = [put("a", 1, Name="one"), put("a", 2, Name="two"), remove("a", 3)]
     deliver(shop, *records)
@@ -116,6 +146,16 @@ def test_a_replay_changes_nothing(shop: Harness) -> None:
     deliver(shop, *reversed(records), records[1])
 
     assert shop.query(f"SELECT * FROM {shop.schema}.customers_history ORDER BY _cdc_position") == before
+    assert len(shop.query(f"SELECT * FROM {shop.metadata}.history_events")) == 3
+
+
+def test_a_change_that_a_batch_has_twice_is_one_version(shop: Harness) -> None:
+    twice = [put("a", 1, Name="one"), put("a", 2, Name="two"), remove("a", 3)]
+    shop.put_records([*twice, twice[0]])
+    shop.put_records(twice)
+    shop.run()
+
+    assert story(shop) == [("upsert", 1, 2, "one"), ("upsert", 2, 3, "two"), ("delete", 3, None, None)]
     assert len(shop.query(f"SELECT * FROM {shop.metadata}.history_events")) == 3
 
 
@@ -225,6 +265,17 @@ def test_a_repair_comes_after_the_changes_of_its_very_time(shop: Harness, export
     assert [(name, second(end)) for name, end in rows] == [("late", floor), ("one", floor), ("repaired", None)]
 
 
+def test_a_repair_comes_after_a_change_whose_clock_was_ahead(shop: Harness, export: Export) -> None:  # noqa: F811
+    """The order is that of positions; a later change before the floor shows that this one was made before it, too."""
+    hour = timedelta(hours=1)
+    deliver(shop, put("a", 1, at=FLOOR + hour, Name="ahead"), put("a", 2, at=FLOOR - hour, Name="right"))
+    reconcile(shop, export([to_item({"PK": "a", "Type": "Customer", "Name": "repaired"})]))
+
+    rows = dict(shop.query(f"SELECT name, _cdc_valid_to FROM {shop.schema}.customers_history"))
+    ends = {"ahead": second(FLOOR - hour), "right": second(FLOOR), "repaired": None}
+    assert {name: second(end) for name, end in rows.items()} == ends
+
+
 @pytest.mark.rebuild
 def test_a_rebuild_leaves_the_history_as_it_is_but_for_new_columns(shop: Harness, export: Export) -> None:  # noqa: F811
     name = Column("name", ("Name",), ColumnType(Kind.TEXT))
@@ -251,6 +302,28 @@ def test_a_rebuild_leaves_the_history_as_it_is_but_for_new_columns(shop: Harness
 
 
 @pytest.mark.rebuild
+def test_a_key_column_of_another_name_is_renamed_in_the_history_by_hand_and_forget_finds_all_versions(
+    shop: Harness,
+    export: Export,  # noqa: F811
+) -> None:
+    deliver(shop, put("a", 1, Name="one"), put("b", 1, Name="other"))
+    folder = export([to_item({"PK": key, "Type": "Customer", "Name": "two"}) for key in ("a", "b")])
+    columns = (Column("id", ("PK",)), Column("name", ("Name",), ColumnType(Kind.TEXT)))
+    shop.source = replace(shop.source, targets=(replace(CUSTOMERS, columns=columns), LEADS))
+    with pytest.raises(SchemaConflict, match="the history has it as pk") as refused:
+        reconcile(shop, folder, rebuild=True)
+    (statement,) = re.findall("ALTER TABLE .* TO [^,]*", str(refused.value.hint))
+
+    by_hand(shop, statement)
+    report = reconcile(shop, folder, rebuild=True)
+
+    assert "customers_history: has no version of the 2 rows that a rebuild repairs" in report.notes
+    deliver(shop, put("a", 9, at=AS_OF + timedelta(hours=1), Name="new"))
+    assert forget(shop, "a").rows == {"customers": 1, "customers_history": 2}
+    assert shop.query(f"SELECT id, name FROM {shop.schema}.customers_history") == [("b", "other")]
+
+
+@pytest.mark.rebuild
 def test_an_attribute_that_comes_back_with_another_type_gets_a_column_that_the_history_has_not(
     shop: Harness,
     export: Export,  # noqa: F811
@@ -266,6 +339,20 @@ def test_an_attribute_that_comes_back_with_another_type_gets_a_column_that_the_h
     assert shop.query(f"SELECT {other} FROM {table}") == [("SECRET",)]
     kept = shop.query(f"SELECT level, {other} FROM {history} ORDER BY _cdc_position")
     assert kept == [(Decimal("12.5"), None), (None, "SECRET")]
+
+
+@pytest.mark.rebuild
+def test_an_attribute_that_comes_back_with_its_type_gets_the_column_that_the_history_has(
+    shop: Harness,
+    export: Export,  # noqa: F811
+) -> None:
+    deliver(shop, put("a", 1, Name="one", Level=1))
+    reconcile(shop, export([to_item({"PK": "a", "Type": "Customer", "Name": "one"})]), rebuild=True)
+    deliver(shop, put("a", 9, at=AS_OF + timedelta(hours=1), Name="one", Level=2))
+
+    for table in ("customers", "customers_history"):
+        assert (2,) in shop.query(f"SELECT CAST(level AS integer) FROM {shop.schema}.{table}")
+    assert {c.name for c in shop.rows()["customers"][0].columns} == {"type", "name", "level"}
 
 
 @pytest.mark.rebuild

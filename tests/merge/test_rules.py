@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cdc_merge.errors import MixedFeed, SchemaConflict, SourceStopped, UnusableFeed
-from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Ordering, Source, Target
+from cdc_merge.model import Column, ColumnType, Condition, Deletes, Evolve, Kind, Ordering, Source, Target
 from cdc_merge.warehouses.engines import BY_SCHEME
 from tests.support.harness import Harness
 from tests.support.merging import T0, deliver, put, remove, values
@@ -123,6 +123,38 @@ def test_a_key_that_shows_that_no_target_could_take_it_leaves_no_tombstone(wareh
     assert set(harness.tombstones()) == {("CUSTOMER#1",)}
 
 
+@pytest.mark.parametrize(("wanted", "key"), [(1, 1), (1, "1"), ("1", "1"), ("1", 1)], ids=repr)
+def test_a_key_of_another_type_than_asked_for_shows_that_no_target_could_take_it(
+    warehouse_url: str, tmp_path: Path, wanted: str | int, key: str | int
+) -> None:
+    source = replace(SOURCE, targets=(Target("ones", where=(Condition(("PK",), any_of=(wanted,)),)),))
+    harness = Harness(warehouse_url, source, tmp_path / "feed")
+    counts = deliver(harness, stream_record({"PK": key}, None, sequence=1, at=T0))
+    could = type(wanted) is type(key)
+    assert (counts.applied, counts.ignored) == (int(could), int(not could))
+    assert set(harness.tombstones()) == ({("1",)} if could else set())
+
+
+@pytest.mark.parametrize("deletes", Deletes)
+def test_a_remove_counts_by_the_row_it_finds_also_where_the_key_cannot_be_taken_any_more(
+    warehouse_url: str, tmp_path: Path, deletes: Deletes
+) -> None:
+    wide = Target("items", deletes=deletes)
+    harness = Harness(warehouse_url, Source("shop", "", ("PK",), (wide,)), tmp_path / "feed")
+    deliver(harness, put("B#1", 1, v="x"), put("B#2", 5, v="x"))
+    narrow = replace(wide, where=(Condition(("PK",), prefix="A#"),))
+    harness.source = replace(harness.source, targets=(narrow,))
+
+    counts = deliver(harness, remove("B#1", 3), remove("B#2", 4), remove("B#3", 6))
+
+    is_followed = deletes is not Deletes.IGNORE
+    assert counts.targets["items"]["deleted"] == is_followed
+    assert (counts.applied, counts.stale, counts.ignored) == (is_followed, 1, 2 - is_followed)
+    left = {key for key, row in harness.tables()["items"].items() if row.deleted_at is None}
+    assert left == ({("B#2",)} if is_followed else {("B#1",), ("B#2",)})
+    assert harness.tombstones() == {}
+
+
 def test_a_target_added_later_is_filled_by_replay(warehouse_url: str, tmp_path: Path) -> None:
     harness = Harness(warehouse_url, replace(SOURCE, targets=(CUSTOMERS,)), tmp_path / "feed")
     deliver(harness, put("a", 1, Type="Customer"), put("b", 2, Type="Order"), put("c", 1, Type="Order"))
@@ -132,6 +164,21 @@ def test_a_target_added_later_is_filled_by_replay(warehouse_url: str, tmp_path: 
     replay(harness)
     assert list(values(harness, "customers")) == ["a"]
     assert list(values(harness, "orders")) == ["b"]
+
+
+@pytest.mark.parametrize("deletes", list(Deletes))
+def test_a_target_added_later_also_gets_the_items_that_others_have(
+    warehouse_url: str, tmp_path: Path, deletes: Deletes
+) -> None:
+    customers, orders = replace(CUSTOMERS, deletes=deletes), replace(ORDERS, deletes=deletes)
+    harness = Harness(warehouse_url, replace(SOURCE, targets=(customers,)), tmp_path / "feed")
+    deliver(harness, put("a", 1, Type="Customer"), put("a", 2, Type="Customer", v="x"), put("b", 3, Type="Order"))
+    everything = Target("everything", deletes=deletes)
+    harness.source = replace(harness.source, targets=(customers, orders, everything))
+    replay(harness)
+    assert list(values(harness, "customers")) == ["a"]
+    assert list(values(harness, "orders")) == ["b"]
+    assert {key: item.get("v") for key, item in values(harness, "everything").items()} == {"a": "x", "b": None}
 
 
 def replay(harness: Harness) -> None:

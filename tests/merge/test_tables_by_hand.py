@@ -214,11 +214,20 @@ def test_a_decimal_that_is_to_hold_more_is_widened_in_place_where_that_costs_not
     assert deliver(harness, put("b", 2, Spent=Decimal("12345.67"))).applied == 1
 
 
-@pytest.mark.parametrize("other", [spent(14, 4), spent(5, 2), spent(6, 0)], ids=["scale", "fewer digits", "cut"])
+@pytest.mark.parametrize(
+    ("before", "other"),
+    [
+        (spent(6, 2), spent(14, 4)),
+        (spent(6, 2), spent(5, 2)),
+        (spent(6, 2), spent(6, 0)),
+        (spent(None), spent(14, 2)),
+    ],
+    ids=["scale", "fewer digits", "cut", "a limit"],
+)
 def test_a_decimal_that_is_to_hold_something_else_stops_the_source(
-    warehouse_url: str, tmp_path: Path, other: tuple[Target, ...]
+    warehouse_url: str, tmp_path: Path, before: tuple[Target, ...], other: tuple[Target, ...]
 ) -> None:
-    harness = Harness(warehouse_url, Source("shop", "", ("PK",), spent(6, 2)), tmp_path / "feed")
+    harness = Harness(warehouse_url, Source("shop", "", ("PK",), before), tmp_path / "feed")
     deliver(harness, put("a", 1, Spent=Decimal("1234.56")))
     harness.source = replace(harness.source, targets=other)
     harness.put_records([put("a", 2, Spent=1)])

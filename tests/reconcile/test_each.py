@@ -47,12 +47,12 @@ def test_elements_are_compared_one_by_one_and_repaired(shop: Harness, export: Ex
 
     assert counts(report, "lines") == (2, 2, 2, 1, 0, 5)
     assert report.targets["lines"].columns == {"sku": 1}
-    assert {(s.verdict, s.key) for s in report.targets["lines"].samples} == {
-        ("extra", ("ORDER#1", "2")),
-        ("different", ("ORDER#1", "1")),
-        ("missing", ("ORDER#3", "1")),
-        ("missing", ("ORDER#4", "0")),
-        ("extra", ("ORDER#2", "0")),
+    assert {(s.verdict, s.key, s.cause) for s in report.targets["lines"].samples} == {
+        ("extra", ("ORDER#1", "2"), "update_lost_or_altered"),
+        ("different", ("ORDER#1", "1"), "update_lost_or_altered"),
+        ("missing", ("ORDER#3", "1"), "update_lost_or_altered"),
+        ("missing", ("ORDER#4", "0"), "never_arrived"),
+        ("extra", ("ORDER#2", "0"), "delete_lost"),
     }
     assert [(o, i, sku) for o, i, sku, *_ in lines(shop)] == [
         ("1", 0, "a"),

@@ -125,6 +125,26 @@ def test_a_tombstone_at_the_floor_itself_is_collected(shop: Harness, tmp_path: P
     assert set(shop.tombstones()) == {("after",)}
 
 
+def test_a_change_at_the_floor_itself_is_not_newer(shop: Harness, tmp_path: Path) -> None:
+    merge(shop, change("row", 1, CUSTOMER, minute=58), change("extra", 2, CUSTOMER, minute=58))
+    merge(shop, change("tombstone", 3, minute=58), change("later", 4, minute=58 + 1 / 60))
+
+    report = reconcile(shop, export(tmp_path / "exports", "row", "tombstone", "later"))
+
+    assert counts(report, "customers") == (1, 1, 1, 0, 1, 2)
+    assert keys(shop)["customers"] == {"row", "tombstone"}
+
+
+def test_a_tombstone_of_another_source_is_no_cause(shop: Harness, tmp_path: Path) -> None:
+    kiosk = Harness(shop.url, Source("kiosk", "", ("PK",), (Target("kiosk"),)), tmp_path / "kiosk")
+    merge(kiosk, change("lost", 1, minute=1))
+    merge(shop, change("stays", 1, CUSTOMER))
+
+    report = reconcile(shop, export(tmp_path / "exports", "stays", "lost"))
+
+    assert report.targets["customers"].causes == {"missing": {"never_arrived": 1}}
+
+
 def test_nothing_of_another_source_is_touched(shop: Harness, tmp_path: Path) -> None:
     """They share a warehouse; one has a key and a target of the same name as the other."""
     kiosk = Harness(shop.url, Source("kiosk", "", ("PK",), (Target("kiosk"),)), tmp_path / "kiosk")

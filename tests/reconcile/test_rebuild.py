@@ -241,6 +241,21 @@ def test_a_rebuild_cut_after_each_of_its_statements_leaves_the_old_table_as_it_w
     assert rows(after, "full_name", "city") == [("a", "n1", "c1"), ("b", "n2", "c2"), ("newer", "n4", "c4")]
 
 
+def test_a_column_without_a_type_stays_where_the_export_has_no_value_for_it(shop: Harness, export: Export) -> None:
+    city, never = Column("city", ("City",)), Column("never", ("Never",))
+    after = wants(shop, orders(NAME, city, never))
+    after.put_records([change("newer", 25, image(4), minute=59.5)])
+    after.run()
+    bare = {key: {"Name": known["Name"]} for key, known in EXPORTED.items()}
+    for path in shop.directory.rglob("feed-*"):
+        path.unlink()  # nothing is merged once more, so what was there is what stays
+
+    rebuild(after, export(bare))
+
+    assert columns(after) == ["pk", "name", "city", *METADATA]
+    assert rows(after, "city") == [("a", None), ("b", None), ("newer", "c4")]
+
+
 def test_when_it_ends_before_changes_are_merged_once_more_the_next_worker_merges_them(
     shop: Harness, export: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:

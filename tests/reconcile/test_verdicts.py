@@ -9,13 +9,17 @@ from pathlib import Path
 import pytest
 
 from cdc_merge.exports.manifest import ExportFormat
-from cdc_merge.model import Column, ColumnType, Evolve, Kind, Target
+from cdc_merge.layout import layout_of
+from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Target
+from cdc_merge.planning.reader import PlanReader
 from tests.properties.story import contents
 from tests.support.harness import Harness
+from tests.support.merging import by_hand
 from tests.support.reconciling import (
     AS_OF,
     CUSTOMER,
     FLOOR,
+    MINUTE,
     ORDER,
     SOURCE,
     T0,
@@ -107,6 +111,20 @@ def test_each_drift_is_found_and_repaired(shop: Harness, export: Export) -> None
     assert keys(shop) == {"customers": {"equal", "different", "newer", "revived", "missing"}, "orders": {"moved"}}
     assert shop.tables()["customers"][("different",)].item["Name"] == "Bo"
     assert shop.tables()["customers"][("newer",)].item["Name"] == "Ada"
+
+
+def test_a_row_that_is_missing_beside_one_of_the_same_item_in_another_target_has_not_moved(
+    shop: Harness, export: Export
+) -> None:
+    shop.source = replace(shop.source, targets=(*shop.source.targets, Target("everything")))
+    shop.put_records([change("a", 1, CUSTOMER), change("b", 2, CUSTOMER)])
+    shop.run()
+    by_hand(shop, "DELETE FROM analytics.everything WHERE pk = 'a'")
+
+    report = reconcile(shop, export([item("a", CUSTOMER), item("b", CUSTOMER)]))
+
+    assert counts(report, "everything") == (1, 1, 0, 0, 0, 1)
+    assert report.targets["everything"].causes == {"missing": {"never_arrived": 1}}
 
 
 def test_a_second_reconcile_with_the_same_export_finds_nothing(shop: Harness, export: Export) -> None:
@@ -271,3 +289,64 @@ def test_the_longest_numbers_are_no_drift_where_they_are_kept_as_text(
     assert counts(report, "customers") == (len(numbers), 0, 0, 0, 0, 0)
     rescued = shop.query(f"SELECT count(*) FROM {shop.schema}.customers WHERE _cdc_rescued IS NOT NULL")
     assert rescued == [(len(numbers),)]
+
+
+def where_told(harness: Harness) -> list[tuple[str, str | None, bool]]:
+    warehouse = harness.open()
+    try:
+        with warehouse.session() as session:
+            reader = PlanReader(warehouse, layout_of(harness.settings, warehouse), ())
+            found = reader.read(session, harness.source, with_views=False).differences
+    finally:
+        warehouse.close()
+    return [(d.message, d.command, d.stops) for d in found if d.change == "where"]
+
+
+def test_another_where_is_shown_until_a_reconcile_has_judged_every_row(shop: Harness, export: Export) -> None:
+    """Also those that it had to leave alone: they wait for one with a later export."""
+    kinds = {kind: {**CUSTOMER, "Type": "Customer", "Kind": kind} for kind in ("a", "b")}
+    shop.put_records([change("stays", 1, kinds["a"]), change("goes", 2, kinds["b"])])
+    shop.put_records([change("late", 3, kinds["b"], minute=59)])
+    shop.run()
+    customers, orders = shop.source.targets
+    narrow = replace(customers, where=(Condition(("Kind",), any_of=("a",)), *customers.where))
+    shop.source = replace(shop.source, targets=(narrow, orders))
+    shown = [
+        ("its rows are of Type: Customer, the configuration says Kind: a, Type: Customer", "cdc-merge reconcile", False)
+    ]
+    assert where_told(shop) == shown
+    shop.put_records([change("other", 4, kinds["b"])])
+    shop.run()
+    assert where_told(shop) == shown
+    assert keys(shop)["customers"] == {"stays", "goes", "late"}
+
+    items = [item("stays", kinds["a"]), item("goes", kinds["b"]), item("late", kinds["b"])]
+    report = reconcile(shop, export(items))
+
+    assert counts(report, "customers") == (1, 0, 1, 0, 1, 1)
+    assert keys(shop)["customers"] == {"stays", "late"}
+    ((message, command, stops),) = where_told(shop)
+    assert "may be of the `where` of before" in message and (command, stops) == ("cdc-merge reconcile", False)
+
+    reconcile(shop, export(items, as_of=AS_OF + 10 * MINUTE))
+    assert keys(shop)["customers"] == {"stays"}
+    assert where_told(shop) == []
+    shop.source = replace(shop.source, targets=(replace(narrow, where=tuple(reversed(narrow.where))), orders))
+    assert where_told(shop) == []
+
+
+def test_a_plain_reconcile_fills_a_column_that_appears_later(shop: Harness, export: Export) -> None:
+    """All but rows of items that changed after the floor: these wait for a later export, or for their next change."""
+    whole = {**ORDER, "City": "Oslo"}
+    shop.put_records([change("old", 1, whole), change("bare", 2, ORDER), change("newer", 3, whole, minute=59)])
+    shop.run()
+    customers, orders = shop.source.targets
+    city = Column("city", ("City",), ColumnType(Kind.TEXT))
+    later = replace(orders, columns=(*(orders.columns or ()), city))
+    shop.source = replace(shop.source, targets=(customers, later))
+
+    report = reconcile(shop, export([item("old", whole), item("bare", ORDER), item("newer", whole)]))
+
+    assert counts(report, "orders") == (1, 0, 0, 1, 1, 1)
+    found = dict(shop.query("SELECT pk, city FROM analytics.orders"))
+    assert found == {"old": "Oslo", "bare": None, "newer": None}

@@ -17,7 +17,8 @@ DOCUMENT = Column("document", (), ColumnType(Kind.JSON))
 class WantedRow:
     """What a row must hold: columns by name, and `_cdc_rescued` with sets as frozensets.
 
-    `excused`: attributes that are DynamoDB's NULL and have a column: those that came before it are rescued.
+    `excused`: attributes that are DynamoDB's NULL and have a column that was not asked for: those that came before it
+    are rescued.
     """
 
     values: dict[str, Any]
@@ -72,9 +73,9 @@ class TargetModel:
         for name, typed in attributes.items():
             if self._is_masked((name,)):
                 continue
-            holders = {c.name for way in self._holders((name,)) for c in way}
-            if typed == NULL and holders:
-                excused |= {name} if holders.isdisjoint(self._settled()) else set()
+            takers = {c.name for c in self._own() if c.path[:1] == (name,) or self._is_element(name, c)}
+            if typed == NULL and takers:
+                excused |= {name} if takers.isdisjoint(c.name for c in self.target.columns or ()) else set()
             elif not self._is_held((name,), values):
                 assert self._may_lack_a_column(name, typed), f"{name} has no column in {self.target.table}"
                 left[name] = typed
@@ -100,9 +101,9 @@ class TargetModel:
             return masked(column.mask, text_to_mask(typed, self.base64_layers))
         return convert(column.type, typed, self.engine, base64_layers=self.base64_layers)
 
-    def _settled(self) -> set[str]:
-        """Columns that are there from the start; the others come with the first value."""
-        return {c.name for c in self.target.columns or () if has_known_type(c)}
+    def _is_element(self, name: str, column: Column) -> bool:
+        """Whether a column takes something of an element that is no map."""
+        return name == "." and self.target.each is not None and not column.path
 
     def _pinned(self) -> set[str]:
         """Attributes that need no column, and have none, since `where` pins them to one value."""

@@ -10,11 +10,11 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from cdc_merge.errors import AlreadyMerged, LeaseLost, UnreadableObject, WarehouseRefused
+from cdc_merge.errors import AlreadyMerged, CdcMergeError, LeaseLost, UnreadableObject, WarehouseRefused
 from cdc_merge.layout import Layout
 from cdc_merge.merge.plan import Batch, MergePlan
 from cdc_merge.migrate import metadata_names
-from cdc_merge.model import Kind
+from cdc_merge.model import ColumnType, Kind
 from cdc_merge.warehouses import Session, Statement, Warehouse, open_warehouse
 from cdc_merge.warehouses.dialect import DUCKDB
 from cdc_merge.warehouses.transaction import LEDGER_LABEL
@@ -242,6 +242,24 @@ def test_other_rows_than_expected_undo_everything_and_raise_what_the_statement_s
         with pytest.raises(WarehouseRefused, match="touched 0 rows instead of 1"):
             session.run([Statement("fence", statement.sql, expect_rows=1)])
         assert session.query(f"SELECT * FROM {t}") == []
+
+
+def test_what_an_engine_says_of_a_value_does_not_quote_it(warehouse: Warehouse) -> None:
+    t = warehouse.dialect.quote(schema_of(warehouse), "t")
+    text = warehouse.dialect.type_name(ColumnType(Kind.TEXT))
+    wrong = (
+        f"INSERT INTO {t} SELECT CAST(s.v AS BIGINT), s.v FROM said AS s",
+        f"INSERT INTO {t} SELECT CAST(s.v AS DATE), s.v FROM said AS s",
+        f"INSERT INTO {t} SELECT NULL, s.v FROM said AS s",
+        "SELECT s.nothing FROM said AS s WHERE s.v = 'tom@example.com'",
+    )
+    with warehouse.session() as session:
+        do(session, f"CREATE TABLE {t} (a BIGINT NOT NULL, v {text})")
+        session.load("said", pa.table({"v": ["tom@example.com"]}).to_reader())
+        for sql in wrong:
+            with pytest.raises(CdcMergeError) as caught:
+                session.run([Statement("insert", sql)])
+            assert "insert" in str(caught.value) and "tom" not in str(caught.value)
 
 
 def test_a_key_that_is_in_the_ledger_already_means_already_merged(warehouse: Warehouse) -> None:

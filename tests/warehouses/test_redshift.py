@@ -135,6 +135,14 @@ def test_a_key_that_ends_in_a_blank_waits_in_quarantine(redshift_url: str, tmp_p
     assert {key: landed.item["v"] for key, landed in harness.tables()["items"].items()} == {("a",): "y", (" b",): "z"}
 
 
+def test_a_text_with_a_nul_is_rescued_with_its_name_spelled_out(redshift_url: str, tmp_path: Path) -> None:
+    harness = Harness(redshift_url, Source("s", "", ("PK",), (Target("items"),)), tmp_path / "feed")
+    harness.put_records([put("a", 1, v="x\0y", w="z")])
+    assert harness.run().counts.applied == 1
+    ((w, rescued),) = harness.query("SELECT w, CAST(_cdc_rescued AS text) FROM analytics.items")
+    assert (w, json.loads(rescued)) == ("z", {"v": {"S": "x\\u0000y"}})
+
+
 def test_a_text_that_is_longer_than_text_may_be_is_rescued(redshift_url: str, tmp_path: Path) -> None:
     harness = Harness(redshift_url, Source("s", "", ("PK",), (Target("items"),)), tmp_path / "feed")
     fits, too_long = "ä" * 32_767 + "x", "ä" * 32_768

@@ -5,13 +5,18 @@
 -- last on every engine, said or not.)
 CREATE TEMPORARY TABLE _cdc_timeline_{{ target.number }} AS
 SELECT
-    placed.partition_key, placed.sort_key, placed.position, placed.changed_at, placed.operation,
-    lead(placed.changed_at) OVER (
+    placed.partition_key, placed.sort_key, placed.position, placed.began_at AS changed_at, placed.operation,
+    lead(placed.began_at) OVER (
         PARTITION BY placed.partition_key, placed.sort_key, placed.operation IS NULL ORDER BY placed.place
     ) AS valid_to
 FROM (
     SELECT
         known.*,
+        -- A change without a time was made no earlier than those before it: that ends a version at a time that is known.
+        coalesce(known.changed_at, max(known.changed_at) OVER (
+            PARTITION BY known.partition_key, known.sort_key
+            ORDER BY known.place ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+        )) AS began_at,
         CASE
             WHEN known.is_version THEN 'version'
             WHEN lag(known.is_version) OVER (PARTITION BY known.partition_key, known.sort_key ORDER BY known.place)

@@ -12,7 +12,16 @@ SELECT
 FROM (
     SELECT
         CASE
-            WHEN r.removed AND NOT r.could THEN 'ignored'
+            -- No target could take such a key; but one could before its `where` was changed, and then there is a row.
+            WHEN r.removed AND NOT r.could THEN CASE
+{% for target in targets %}
+                WHEN r.accepted_{{ loop.index0 }} AND r.own_{{ loop.index0 }} IS NOT NULL THEN 'applied'
+{% endfor %}
+{% for target in targets %}
+                WHEN r.own_{{ loop.index0 }} IS NOT NULL THEN 'stale'
+{% endfor %}
+                ELSE 'ignored'
+            END
             WHEN r.removed AND ({% for target in targets %}r.accepted_{{ loop.index0 }}{% if not loop.last %} OR {% endif %}{% endfor %})
                 AND coalesce(r.tombstone < r.position, TRUE) THEN 'applied'
             WHEN r.removed THEN 'stale'

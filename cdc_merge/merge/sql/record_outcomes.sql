@@ -12,7 +12,16 @@ SELECT
 FROM (
     SELECT
         CASE
-            WHEN r.removed AND NOT r.could THEN 'ignored'
+            -- No target could take such a key; but one could before its `where` was changed, and then there is a row.
+            WHEN r.removed AND NOT r.could THEN CASE
+{% for target in targets %}
+                WHEN {% if target.is_soft %}r.marks_{{ target.number }}{% else %}r.accepted_{{ target.number }} AND r.position{{ target.suffix }} = r.position AND r.own_{{ target.number }} IS NOT NULL{% endif %} THEN 'applied'
+{% endfor %}
+{% for target in targets %}
+                WHEN r.own_{{ target.number }} >= r.position THEN 'stale'
+{% endfor %}
+                ELSE 'ignored'
+            END
             -- It is the newest that is known of the key, so its tombstone is new.
             WHEN r.removed AND r.is_open AND coalesce(r.tombstone < r.position, TRUE)
 {% for table in tables %}

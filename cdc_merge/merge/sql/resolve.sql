@@ -13,9 +13,8 @@ SELECT
         known.n{{ target.suffix }} IS NOT NULL
         AND known.open_{{ target.number }}
         AND coalesce(known.own_{{ target.number }} < known.position{{ target.suffix }}, TRUE)
-        -- But what is older than a tombstone that outlives a forgotten item must not come back at all.
-        AND NOT coalesce(known.tombstone LIKE '%/forgotten' AND known.tombstone > known.position{{ target.suffix }}, FALSE)
-        AND NOT coalesce(known.tombstone_upsert LIKE '%/forgotten' AND known.tombstone_upsert > known.position{{ target.suffix }}, FALSE)
+        -- But what was known of a forgotten item must not come back at all, whatever has become of its tombstone.
+        AND coalesce(known.forgotten < known.position{{ target.suffix }}, TRUE)
     ) AS accepted_{{ target.number }}
     -- The row stays, but its item is gone.
     , coalesce(
@@ -113,6 +112,9 @@ FROM (
 {% for table in tables %}
         , t{{ table.number }}.{% if dialect.indexes_key and not table.is_each %}_cdc_changed_at{% else %}changed_at{% endif %} AS at_{{ table.number }}
 {% endfor %}
+{% if has_soft %}
+        , fe.position AS forgotten
+{% endif %}
 {% for target in targets if target.is_soft %}
         , t{{ target.number }}.{% if dialect.indexes_key %}_cdc_deleted_at{% else %}deleted_at{% endif %} AS was_deleted_at_{{ target.number }}
 {% endfor %}
@@ -134,6 +136,13 @@ FROM (
         ON ts.source = {{ source }}
         AND ts.partition_key = s.partition_key
         AND ts.sort_key = s.sort_key
+{% if has_soft %}
+    LEFT JOIN {{ history_events }} AS fe
+        ON fe.source = {{ source }}
+        AND fe.target = '/forgotten'
+        AND fe.partition_key = s.partition_key
+        AND fe.sort_key = s.sort_key
+{% endif %}
 {% for table in tables %}
 {% if dialect.indexes_key and not table.is_each %}
     LEFT JOIN {{ table.table }} AS t{{ table.number }}

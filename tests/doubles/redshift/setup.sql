@@ -31,6 +31,19 @@ RETURN redshift_double.json_parse(CAST(convert_from(document, 'UTF8') AS varchar
 CREATE FUNCTION redshift_double.json_serialize(document jsonb) RETURNS redshift_double.varchar_65535 LANGUAGE sql IMMUTABLE STRICT
 RETURN CAST(document AS text);
 
+-- https://docs.aws.amazon.com/redshift/latest/dg/r_json_size.html
+CREATE FUNCTION redshift_double.json_size(document jsonb) RETURNS integer LANGUAGE sql IMMUTABLE STRICT
+RETURN octet_length(CAST(document AS text));
+
+-- https://docs.aws.amazon.com/redshift/latest/dg/SHA2.html
+CREATE FUNCTION redshift_double.sha2(value varchar, bits integer) RETURNS varchar LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+BEGIN
+    IF bits <> 256 THEN
+        RAISE EXCEPTION 'the double makes digests of 256 bits';
+    END IF;
+    RETURN encode(sha256(convert_to(value, 'UTF8')), 'hex');
+END $$;
+
 -- https://docs.aws.amazon.com/redshift/latest/dg/r_TO_VARBYTE.html
 CREATE FUNCTION redshift_double.to_varbyte(value varchar, form varchar) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT
 RETURN decode(value, form);

@@ -11,7 +11,9 @@ from tests.doubles.redshift.refusals import MAX_STATEMENT_BYTES, Refused, refuse
 from tests.doubles.redshift.tokens import Is, Token, joined, spelled, statements, tokens
 
 OWN = "redshift_double"
-_OWN_FUNCTIONS = frozenset({"GETDATE", "DATEADD", "JSON_PARSE", "JSON_SERIALIZE", "TO_VARBYTE", "TO_HEX"})
+_OWN_FUNCTIONS = frozenset(
+    {"GETDATE", "DATEADD", "JSON_PARSE", "JSON_SERIALIZE", "JSON_SIZE", "SHA2", "TO_VARBYTE", "TO_HEX"}
+)
 _OWN_VIEWS = frozenset({"SVV_COLUMNS", "SVV_RELATION_PRIVILEGES"})
 _SIZED = {"VARCHAR": "varchar", "VARBYTE": "varbyte"}
 _TARGET = re.compile(r'(?:"(?:[^"]|"")*"|[\w$]+)(?:\s*\.\s*(?:"(?:[^"]|"")*"|[\w$]+))?')
@@ -72,7 +74,7 @@ def _table_lock(parts: Sequence[Token]) -> tuple[str, ...]:
 
     First the moment is taken, so that what another transaction commits during the wait is a conflict.
     """
-    text = joined(_renamed(parts, 0))
+    text = joined([t for t in _renamed(parts, 0) if not t.text.startswith(("--", "/*"))])
     match = _TARGET.search(text, re.search(r"(?i)\b(UPDATE|FROM|DELETE)\b(\s+FROM\b)?", text).end())  # type: ignore[union-attr]
     assert match, text
     return ("SELECT 1", f"LOCK TABLE {match[0]} IN SHARE ROW EXCLUSIVE MODE")

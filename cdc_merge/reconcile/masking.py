@@ -1,0 +1,83 @@
+"""What a mask that came later hides of what is there already: values in a history, and what was rescued."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from cdc_merge.model import Kind, Mask, Path
+from cdc_merge.render import Name, name
+from cdc_merge.schema.stored import TargetSchema, TypedColumn
+
+
+@dataclass(frozen=True)
+class HiddenColumn:
+    """A column of a history, and the mask that its values get; `drop`: they go."""
+
+    name: Name
+    mask: Mask
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """What new masks hide. `attributes`: those that must not be rescued; `is_all`: nothing of an element may be.
+
+    `columns`: those of a history that have values in the clear, and that the configuration does not ask for so.
+    """
+
+    columns: tuple[HiddenColumn, ...]
+    attributes: tuple[str, ...]
+    is_all: bool
+
+    @property
+    def spelled(self) -> tuple[str, ...]:
+        """The attributes as they stand in JSON."""
+        return tuple(json.dumps(a, ensure_ascii=False) for a in self.attributes)
+
+    @property
+    def patch(self) -> str:
+        """A merge patch (RFC 7396) that takes the attributes away."""
+        return json.dumps(dict.fromkeys(self.attributes), ensure_ascii=False)
+
+
+def find_hidden(stored: TargetSchema, schema: TargetSchema, history: Collection[str]) -> Hidden | None:
+    """What the masks hide that `schema` has and `stored` had not; `history`: the columns that one has; None: nothing.
+
+    A document of before is not taken apart: `plan` names it as long as the history has it.
+    """
+    had = {(c.path, c.template, c.mask, c.of_parent) for c in stored.columns}
+    masked = [c for c in schema.columns if c.mask and (c.path, c.template, c.mask, c.of_parent) not in had]
+    if not masked:
+        return None
+    clear = {(c.name, c.path, c.template) for c in schema.columns if c.mask is None}
+    columns = []
+    for old in stored.columns:
+        if old.name in history and old.path and (old.name, old.path, old.template) not in clear:
+            mask = _mask_of(old, [c for c in masked if _overlap(old.path, c.path)])
+            columns += [HiddenColumn(name(old.name), mask)] if mask else []
+    own = [c for c in masked if not c.of_parent]
+    attributes = sorted({str(c.path[0]) for c in own if c.path})
+    return Hidden(tuple(columns), tuple(attributes), any(not c.path for c in own))
+
+
+def _mask_of(old: TypedColumn, masked: Sequence[TypedColumn]) -> Mask | None:
+    """What becomes of a column's values; None: they stay as they are."""
+    if not masked:
+        return None
+    new = next((c for c in masked if (c.name, c.path, c.template) == (old.name, old.path, old.template)), None)
+    if new is None or new.mask is None:
+        return Mask.DROP if old.mask is None else None
+    if old.mask is None:
+        return new.mask if old.type.kind is Kind.TEXT else Mask.DROP
+    # What a mask has hidden cannot be hashed any more, but be hidden better.
+    return None if new.mask is Mask.HASH else new.mask
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    """Whether the value at one path has the value at the other, or a part of it."""
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]
+
+
+__all__ = ["Hidden", "HiddenColumn", "find_hidden"]
