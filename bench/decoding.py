@@ -15,11 +15,9 @@ from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import decode
 from cdc_merge.feed.directory import DirectoryStore
 from cdc_merge.feed.envelopes import FeedFacts
-from cdc_merge.feed.workbench import Workbench
+from cdc_merge.feed.workbench import WORKBENCH_SHARE, Workbench
 from cdc_merge.schema.opening import open_book
 from cdc_merge.warehouses.dialect import DUCKDB
-
-_WORKBENCH_SHARE = 0.35  # as a worker has it
 
 
 def decode_alone(*, paths: list[str], columns: bool) -> dict[str, Step]:
@@ -37,7 +35,7 @@ def decode_alone(*, paths: list[str], columns: bool) -> dict[str, Step]:
         objects = [LocalObject(number, ref, folder / ref.key) for number, ref in enumerate(listed)]
         book = open_book(source.targets[0], source.key, DUCKDB, None)
         watch = Watch()
-        with Workbench(memory=int(source.memory * _WORKBENCH_SHARE)) as workbench:
+        with Workbench(memory=int(source.memory * WORKBENCH_SHARE)) as workbench:
             found = decode(workbench, objects, source=source, facts=FeedFacts(None, None), books=[book], dialect=DUCKDB)
             step = watch.step()
             counts = {"records": found.records, "keys": found.latest}

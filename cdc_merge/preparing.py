@@ -17,7 +17,7 @@ from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import Decoded, decode
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.store import ObjectStore
-from cdc_merge.feed.workbench import Workbench
+from cdc_merge.feed.workbench import WORKBENCH_SHARE, Workbench
 from cdc_merge.layout import Layout
 from cdc_merge.ledger import SourceState
 from cdc_merge.merge.plan import Batch, MergePlan
@@ -29,9 +29,6 @@ from cdc_merge.unforeseen import stopping_at_the_unforeseen
 from cdc_merge.warehouses import Dialect, Statement
 
 _FETCH_THREADS = 16  # small objects cost a round trip each, and the network waits more than it works
-# Of the memory a source may use, the share of DuckDB's decoding; line buffers, Arrow and the warehouse's
-# driver take the rest.
-_WORKBENCH_SHARE = 0.35
 
 FIRST_GUESS = 10.0
 """Uncompressed bytes for a stored one, where nothing is known yet."""
@@ -159,7 +156,7 @@ class Preparer:
         dialect, source, state = self._dialect, self._source, self._read_state()
         there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags)
         books, removed = there.open_books(source), there.left_behind(source)
-        workbench = resources.enter_context(Workbench(memory=int(source.memory * _WORKBENCH_SHARE)))
+        workbench = resources.enter_context(Workbench(memory=int(source.memory * WORKBENCH_SHARE)))
         began = perf_counter()
         with stopping_at_the_unforeseen(source.name, job.refs):
             decoded = decode(

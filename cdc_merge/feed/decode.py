@@ -17,7 +17,7 @@ from cdc_merge.feed.images import ImagePass
 from cdc_merge.feed.notices import Misfit, Notices
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.picks import PICKED_FROM, Picks
-from cdc_merge.feed.portions import Portions
+from cdc_merge.feed.portions import BUFFER_SHARE, Portions
 from cdc_merge.feed.reading import Rereading
 from cdc_merge.feed.rejects import Rejects
 from cdc_merge.feed.rows import RowStage, Staged
@@ -30,7 +30,6 @@ from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 # An object may be larger than a batch, but not by this much: more is a compression bomb, not a feed.
 # Firehose buffers at most 128 MiB: https://docs.aws.amazon.com/firehose/latest/APIReference/API_BufferingHints.html
 _BOMB_FACTOR = 8
-_BUFFER_SHARE = 0.25  # of the source's memory: lines on their way into DuckDB
 _MOST_THREADS = 8  # each holds a chunk's buffer
 _MEMORY_PER_THREAD = 150_000_000  # bytes; what DuckDB takes at most to decode a chunk, as measured
 
@@ -104,7 +103,7 @@ def _decode(
     portions = Portions(
         tuple(objects),
         limit=source.batch.bytes * _BOMB_FACTOR,
-        memory=int(source.memory * _BUFFER_SHARE),
+        memory=int(source.memory * BUFFER_SHARE),
         users=crew.size,
         check=check,
     )

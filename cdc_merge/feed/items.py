@@ -22,7 +22,7 @@ from cdc_merge.feed.framing import split_lines
 from cdc_merge.feed.images import make_stage_keys
 from cdc_merge.feed.notices import Notices
 from cdc_merge.feed.parallel import Crew
-from cdc_merge.feed.portions import Portion, Portions
+from cdc_merge.feed.portions import BUFFER_SHARE, Portion, Portions
 from cdc_merge.feed.reading import DOOMED, choose, numbered
 from cdc_merge.feed.rows import RowStage
 from cdc_merge.feed.unusable import refuse_keys
@@ -32,7 +32,6 @@ from cdc_merge.render import Sql, render
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 
-_BUFFER_SHARE = 0.25  # of the source's memory: lines on their way into DuckDB
 _LONGEST_FILE = 2**50  # bytes; an export is counted and its bytes are summed up, so it cannot be a bomb
 _TAKE_ANOTHER = "take a new export and reconcile with that"
 
@@ -98,7 +97,7 @@ class _ItemPass:
         self._portions = Portions(
             tuple(files),
             limit=_LONGEST_FILE,
-            memory=int(source.memory * _BUFFER_SHARE),
+            memory=int(source.memory * BUFFER_SHARE),
             users=threads,
             check=check,
             splitter=split_lines,

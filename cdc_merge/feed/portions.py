@@ -24,6 +24,12 @@ from cdc_merge.feed.chunks import (
 )
 from cdc_merge.feed.framing import split
 
+BUFFER_SHARE = 0.18
+"""Of the memory that decoding may use with all that is beside it: lines on their way into DuckDB.
+
+With the workbench's share, and a warehouse in the process that merges meanwhile, the worker stays below 1 GiB.
+"""
+
 # Portions the exact scanner made are numbered by object, so that one that breaks off shifts no other's numbers.
 _EXACT_FROM = 1_000_000
 _EXACT_PER_OBJECT = 10_000

@@ -16,6 +16,9 @@ import pyarrow as pa
 from cdc_merge.feed.plain import plain_json, plain_numbers
 from cdc_merge.feed.typed import canonical_order
 
+WORKBENCH_SHARE = 0.35
+"""Of the memory that a source may use, that of DuckDB's decoding. Line buffers, Arrow and the driver take the rest."""
+
 _MACROS = Path(__file__).parent / "sql" / "macros.sql"
 
 

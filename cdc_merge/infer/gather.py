@@ -16,13 +16,12 @@ from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import SHORT_VECTOR, LocalObject, Unframed, Unreadable, table_of
 from cdc_merge.feed.decode import decoding_threads
 from cdc_merge.feed.parallel import Crew
-from cdc_merge.feed.portions import ExactPortion, Portion, Portions
+from cdc_merge.feed.portions import BUFFER_SHARE, ExactPortion, Portion, Portions
 from cdc_merge.feed.workbench import Bench, Workbench
 from cdc_merge.infer.facts import Form
 from cdc_merge.render import Sql, render
 from cdc_merge.warehouses.dialect import DUCKDB
 
-_BUFFER_SHARE = 0.25  # of the memory: lines on their way into DuckDB
 _LONGEST = 2**50  # bytes; somebody asks for the object to be read, and it is read piece by piece
 _USABLE = "key IS NOT NULL AND position IS NOT NULL"
 _COMPACT_AT = 2_000_000  # rows
@@ -72,7 +71,7 @@ class Gatherer:
         portions = Portions(
             tuple(objects),
             limit=_LONGEST,
-            memory=int(self._workbench.memory * _BUFFER_SHARE),
+            memory=int(self._workbench.memory * BUFFER_SHARE),
             users=self._crew.size,
             check=self._check,
         )

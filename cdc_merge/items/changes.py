@@ -12,11 +12,11 @@ from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import decoding_threads
 from cdc_merge.feed.envelopes import EnvelopePass, FeedFacts
 from cdc_merge.feed.parallel import Crew
-from cdc_merge.feed.portions import Portion, Portions
+from cdc_merge.feed.portions import BUFFER_SHARE, Portion, Portions
 from cdc_merge.feed.reading import numbered
 from cdc_merge.feed.rejects import Rejects
 from cdc_merge.feed.where import could_take, takes
-from cdc_merge.feed.workbench import Bench, Workbench
+from cdc_merge.feed.workbench import WORKBENCH_SHARE, Bench, Workbench
 from cdc_merge.items.key import ItemKey
 from cdc_merge.items.search import Find, Searched
 from cdc_merge.model import Source, Target
@@ -25,8 +25,6 @@ from cdc_merge.warehouses import Row
 from cdc_merge.warehouses.dialect import DUCKDB
 
 _EVENTS = ("INSERT", "MODIFY", "REMOVE")
-_WORKBENCH_SHARE = 0.35  # of the source's memory, and the share of the line buffers: as when merging
-_BUFFER_SHARE = 0.25
 _NO_LIMIT = 2**62  # the objects' size was judged when they were searched
 
 
@@ -79,7 +77,7 @@ def read_history(searched: Sequence[Searched], *, source: Source, key: ItemKey, 
     """
     held = [s for s in searched if s.path]
     damaged = [_damaged(s.ref.key, s.ref.version, f) for s in searched for f in s.finds if f.damage]
-    with Workbench(memory=int(source.memory * _WORKBENCH_SHARE)) as workbench:
+    with Workbench(memory=int(source.memory * WORKBENCH_SHARE)) as workbench:
         reading = _Reading(workbench, held, source, key, facts)
         changes = reading.run() if held else []
         could = reading.could()
@@ -110,7 +108,7 @@ class _Reading:
         self._portions = Portions(
             tuple(LocalObject(n, s.ref, s.path) for n, s in self._objects.items() if s.path),
             limit=_NO_LIMIT,
-            memory=int(source.memory * _BUFFER_SHARE),
+            memory=int(source.memory * BUFFER_SHARE),
             users=threads,
             check=lambda: None,
         )

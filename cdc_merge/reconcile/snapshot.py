@@ -17,14 +17,12 @@ from cdc_merge.feed.items import DecodedItems, decode_items
 from cdc_merge.feed.notices import Misfit, Notices
 from cdc_merge.feed.shape import Form
 from cdc_merge.feed.values import staged_definition
-from cdc_merge.feed.workbench import Bench, Workbench
+from cdc_merge.feed.workbench import WORKBENCH_SHARE, Bench, Workbench
 from cdc_merge.model import ObjectRef, Source
 from cdc_merge.reconcile.report import Method
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 
-# Of the memory a source may use, the share of DuckDB's decoding, as for batches of changes.
-_WORKBENCH_SHARE = 0.35
 _FETCH_THREADS = 4
 _INFLATION = 8  # uncompressed bytes per stored byte, about; only how many files are decoded at once depends on it
 _SMALLEST_GROUP = 16 * 2**20  # stored bytes: with these many, the numbers of groups last for any table
@@ -104,7 +102,7 @@ def take_snapshot(
     for number, group in enumerate(_fetched(items.files, folder, limit=limit)):
         check()
         objects = [LocalObject(i, _ref(file, items.as_of), at) for i, (file, at) in enumerate(group.files)]
-        with Workbench(memory=int(source.memory * _WORKBENCH_SHARE)) as workbench:
+        with Workbench(memory=int(source.memory * WORKBENCH_SHARE)) as workbench:
             decoded = decode_items(
                 workbench,
                 objects,
@@ -128,7 +126,7 @@ def take_snapshot(
     if items.items is not None and count != items.items:
         raise _miscounted(items.label, items.items, count)
     tags = key_tags or tuple("S" for _ in source.key)
-    with Workbench(memory=int(source.memory * _WORKBENCH_SHARE)) as workbench:
+    with Workbench(memory=int(source.memory * WORKBENCH_SHARE)) as workbench:
         taken.finish(workbench, books, dialect)
         taken.refuse_twice(workbench, items.label)
     return Snapshot(path, count, tags, dict(unusable), notices.misfits)

@@ -27,8 +27,8 @@ from cdc_merge.warehouses.discreet import without_values
 from cdc_merge.warehouses.transaction import LEDGER_LABEL, StatementFailed, run_in_order
 
 # DuckDB takes 80 % of the machine unless told (https://duckdb.org/docs/stable/configuration/overview). The worker
-# has 1 GiB for everything and decoding uses most of it; a merge beyond this spills to disk.
-MEMORY_LIMIT = "384MB"
+# has 1 GiB for everything and decodes the next batch meanwhile; a merge beyond this spills to disk.
+MEMORY_LIMIT = "320MB"
 
 # The first connection to a file registers functions that later ones in the process share, after they can see it.
 _opening = threading.Lock()
@@ -63,7 +63,7 @@ class DuckDBWarehouse:
     def __init__(self, url: str, *, observer: Observer | None = None) -> None:
         """`url`: `duckdb:///relative.duckdb` or `duckdb:////absolute.duckdb`, options as query string.
 
-        Options: `memory_limit` (default 384MB), `threads` (default: all cores), `temp_directory`, `catalog` (default:
+        Options: `memory_limit` (default 320MB), `threads` (default: all cores), `temp_directory`, `catalog` (default:
         the file's own name).
         Raises UsageError for a URL without a file or with another option.
         """
