@@ -362,7 +362,8 @@ def _as_the_service_says() -> Iterator[None]:
         refuse(100_069, "22P02", f"Error parsing JSON: {error}")
     except duckdb.Error as error:
         refuse(100_000, "XX000", f"the double failed: {error}")
-    except ProgrammingError:
+    except ProgrammingError as error:
+        error.msg = (error.msg or "").partition("\n\nLINE ")[0]  # the service does not show the statement
         raise
     except (NotImplementedError, AssertionError, LookupError, TypeError, ValueError, AttributeError) as error:
         refuse(90_002, "0A000", f"the double does not know this: {type(error).__name__}: {error}")
