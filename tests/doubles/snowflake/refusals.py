@@ -279,6 +279,7 @@ def column_comments(statement: exp.Expression) -> dict[str, str]:
     for definition in list(statement.find_all(exp.ColumnDef)):
         for constraint in list(definition.constraints):
             if isinstance(constraint.kind, exp.CommentColumnConstraint):
-                found[definition.name] = constraint.kind.name
+                name = definition.name
+                found[name if definition.this.args.get("quoted") else name.upper()] = constraint.kind.name
                 constraint.pop()
     return found

@@ -260,7 +260,9 @@ class StrictCursor(FakeSnowflakeCursor):
             table = statement.find(exp.Table)
             assert table
             for column, text in comments.items():
-                place = ".".join(f'"{_spelled(part)}"' for part in (*table.parts, exp.to_identifier(column)))
+                place = ".".join(
+                    f'"{_spelled(part)}"' for part in (*table.parts, exp.to_identifier(column, quoted=True))
+                )
                 self._duck_conn.execute(f"COMMENT ON COLUMN {place} IS '{text}'")
 
     def _swap(self, one: exp.Table, other: exp.Table) -> None:
