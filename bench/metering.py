@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,8 +49,8 @@ class MeteredSession:
         self._meter.add(statements=len(tables), staged_bytes=path.stat().st_size)
         self._session.stage(path, tables)
 
-    def run(self, statements: Iterable[Statement]) -> list[int]:
-        touched = self._session.run(statements)
+    def run(self, statements: Iterable[Statement], *, foreseen: Sequence[Statement] = ()) -> list[int]:
+        touched = self._session.run(statements, foreseen=foreseen)
         self._meter.add(statements=len(touched), transactions=1)
         return touched
 

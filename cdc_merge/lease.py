@@ -72,6 +72,10 @@ class Leases:
         # Where an update does not hold back others before it sees anything, a table of its own is locked: that of the
         # leases stays readable. https://docs.aws.amazon.com/redshift/latest/dg/r_LOCK.html
         self._turn = dialect.lock_table.format(dialect.quote(*metadata["turns"].parts)) if dialect.lock_table else None
+        if not dialect.enforces_keys and not dialect.lock_table:
+            # An update holds back others, but an insert does not: both come after the update of that table's one row.
+            # https://docs.snowflake.com/en/sql-reference/transactions#resource-locking
+            self._turn = f"UPDATE {dialect.quote(*metadata['turns'].parts)} SET source = ''"
         self._holder = holder
         self._is_alive = is_alive
         self._new_token = new_token

@@ -85,7 +85,11 @@ class Ledger:
             key_tags=tuple(learned[0][1].split()) if learned else None,
             schemas=schemas,
             floors={target: floor for target, _, floor in rows},
-            schema_exists=bool(session.query(self._dialect.schema_exists.format(name=self._dialect.literal(schema)))),
+            schema_exists=bool(
+                session.query(
+                    self._dialect.schema_exists.format(name=self._dialect.literal(self._dialect.in_catalog(schema)))
+                )
+            ),
             columns=read_tables(session, self._dialect, schema, tables),
         )
 

@@ -31,6 +31,9 @@ METADATA_TABLES = (
 
 _STATEMENT_END = re.compile(r";[ \t]*$", re.MULTILINE)
 
+# Said again after a crash, or by another worker: https://docs.snowflake.com/en/sql-reference/transactions#ddl
+_CREATE = re.compile(r"^(CREATE TABLE|ALTER TABLE \S+ ADD COLUMN)", re.MULTILINE)
+
 
 def metadata_names(metadata_schema: str) -> dict[str, Name]:
     """The qualified name of every metadata table, by its plain name."""
@@ -113,10 +116,10 @@ class Migrator:
         return applied
 
     def _applied(self, session: Session) -> set[int]:
-        literal = self._dialect.literal
+        schema, table = (self._dialect.literal(self._dialect.in_catalog(n)) for n in (self._schema, "migrations"))
         tables = session.query(
             "SELECT table_name FROM information_schema.tables "
-            f"WHERE table_schema = {literal(self._schema)} AND table_name = 'migrations' "
+            f"WHERE table_schema = {schema} AND table_name = {table} "
             "AND table_catalog = current_database()"
         )
         if not tables:
@@ -143,7 +146,8 @@ class Migrator:
         ]
         # Only when it is missing: Postgres wants the right to create schemas even where IF NOT EXISTS would do
         # nothing, and an administrator may have made the schema. https://www.postgresql.org/docs/current/sql-createschema.html
-        if not session.query(self._dialect.schema_exists.format(name=self._dialect.literal(self._schema))):
+        schema = self._dialect.literal(self._dialect.in_catalog(self._schema))
+        if not session.query(self._dialect.schema_exists.format(name=schema)):
             create = f"CREATE SCHEMA IF NOT EXISTS {self._dialect.quote(self._schema)}"
             statements.insert(0, Statement("create metadata schema", create))
         return statements
@@ -176,8 +180,10 @@ class Migrator:
             double=Sql(types[Kind.DOUBLE]),
             timestamp=Sql(types[Kind.TIMESTAMP]),
             binary=Sql(types[Kind.BINARY]),
+            now=Sql(self._dialect.now),
         )
-        return [part.strip() for part in _STATEMENT_END.split(script) if part.strip()]
+        parts = [part.strip() for part in _STATEMENT_END.split(script) if part.strip()]
+        return [_CREATE.sub(r"\1 IF NOT EXISTS", p, count=1) for p in parts] if self._dialect.ddl_commits else parts
 
 
 __all__ = ["METADATA_TABLES", "Migration", "Migrator", "metadata_names", "migrations"]

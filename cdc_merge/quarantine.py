@@ -54,6 +54,7 @@ class Quarantine:
     def __init__(self, metadata: Mapping[str, Name], dialect: Dialect) -> None:
         self._table = dialect.quote(*metadata["quarantine"].parts)
         self._literal = dialect.literal
+        self._raw = dialect.quote("raw")  # a word of some engine's
 
     def entries(
         self,
@@ -72,7 +73,7 @@ class Quarantine:
             conditions.append(f"source IN ({', '.join(map(self._literal, sources))})")
         if ids:
             conditions.append("(" + " OR ".join(f"id LIKE {self._literal(_plain(i) + '%')}" for i in ids) + ")")
-        columns = _COLUMNS + (', "raw"' if with_raw else "")
+        columns = _COLUMNS + (f", {self._raw}" if with_raw else "")
         rows = session.query(
             f"SELECT {columns} FROM {self._table} WHERE {' AND '.join(conditions)} "
             "ORDER BY quarantined_at, object_key, byte_offset, id"

@@ -80,6 +80,10 @@ def _environment(dialect: Dialect) -> jinja2.Environment:
     # {%+ filter count_where %}a condition{% endfilter +%} (with plus signs where whitespace must stay);
     # {{ table | bare }}: its name without the schema.
     environment.filters["count_where"] = lambda condition: dialect.count_where.format(condition)
+    # {{ "rows" | quoted }}: a column whose name is a word of some engine's.
+    environment.filters["quoted"] = lambda column: Name((column,))
+    # {{ greatest }}(a, b): of those that are not NULL.
+    environment.globals["greatest"] = Sql(dialect.greatest)
     environment.filters["bare"] = lambda table: Name(table.parts[-1:])
     return environment
 

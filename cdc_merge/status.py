@@ -129,6 +129,7 @@ class StatusReader:
         self._layout = layout
         self._literal = warehouse.dialect.literal
         self._now = warehouse.dialect.now
+        self._rows = warehouse.dialect.quote("rows")  # a word of some engine's
         self._tables = {k: warehouse.dialect.quote(*v.parts) for k, v in layout.metadata.items()}
         self._ledger = Ledger(layout.metadata, warehouse.dialect)
         self._history = History(layout.metadata, warehouse.dialect)
@@ -178,7 +179,7 @@ class StatusReader:
 
     def _misfits(self, session: Session, mine: str) -> tuple[MisfitStatus, ...]:
         rows = session.query(
-            "SELECT target, column_name, attribute, rows, first_key, first_value, first_seen_at, last_seen_at "
+            f"SELECT target, column_name, attribute, {self._rows}, first_key, first_value, first_seen_at, last_seen_at "
             f"FROM {self._tables['misfits']} WHERE {mine} ORDER BY target, column_name"
         )
         return tuple(MisfitStatus(*row) for row in rows)

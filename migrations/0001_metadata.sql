@@ -79,7 +79,7 @@ CREATE TABLE {{ quarantine }} (
     byte_offset {{ integer }},
     reason {{ text }} NOT NULL,
     detail {{ text }} NOT NULL,
-    "raw" {{ binary }},
+    {{ "raw" | quoted }} {{ binary }},
     batch_id {{ text }} NOT NULL,
     quarantined_at {{ timestamp }} NOT NULL
 );

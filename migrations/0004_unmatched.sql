@@ -13,7 +13,7 @@ CREATE TABLE {{ misfits }} (
     target {{ text }} NOT NULL,
     column_name {{ text }} NOT NULL,
     attribute {{ text }} NOT NULL,
-    rows {{ integer }} NOT NULL,
+    {{ "rows" | quoted }} {{ integer }} NOT NULL,
     first_key {{ text }},
     first_value {{ text }},
     first_seen_at {{ timestamp }} NOT NULL,

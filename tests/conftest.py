@@ -11,6 +11,7 @@ import pytest
 
 from tests.doubles.redshift import RedshiftDouble, redshift_double
 from tests.doubles.redshift.server import prepare_database
+from tests.doubles.snowflake import SnowflakeDouble, snowflake_double
 from tests.support.postgres import PostgresServer, drop_database, fresh_database, postgres_server
 from tests.support.s3 import MotoS3, moto_server, s3_environment
 
@@ -55,33 +56,63 @@ def redshift_url(redshift: RedshiftDouble, postgres_url: str, staging_endpoint: 
         yield redshift.url(postgres_url, staging=f"s3://{bucket}/staging/")
 
 
-# The double takes several times as long as an engine in the process. What proves the promises runs each time, what is
-# beside them with the long tests, and what looks at an engine with words of its own not at all.
-REDSHIFT_EACH_TIME = (
-    *("warehouses/test_contract", "merge/test_rules", "merge/test_deletes", "merge/test_each", "merge/test_history"),
-    *("properties/test_convergence", "properties/test_crashes", "reconcile/test_verdicts", "reconcile/test_each"),
+@pytest.fixture(scope="session")
+def snowflake() -> Iterator[SnowflakeDouble]:
+    """A double of Snowflake, of this test process."""
+    with snowflake_double() as double:
+        yield double
+
+
+@pytest.fixture
+def snowflake_url(snowflake: SnowflakeDouble) -> Iterator[str]:
+    """An empty database of its own."""
+    name = snowflake.fresh_database()
+    yield snowflake.url(name)
+    snowflake.drop_database(name)
+
+
+# A double takes several times as long as an engine in the process. What proves the promises runs each time, what is
+# beside them with the long tests, and what looks at an engine with words of its own not at all. Each statement costs
+# the double of Snowflake a translation, so less of it runs each time.
+DOUBLES = ("redshift", "snowflake")
+_PROMISES = (
+    *("warehouses/test_contract", "merge/test_rules", "properties/test_convergence", "properties/test_crashes"),
+    "reconcile/test_verdicts",
 )
-REDSHIFT_LONG = (
+_KINDS_OF_TARGETS = ("merge/test_deletes", "merge/test_each", "merge/test_history", "reconcile/test_each")
+EACH_TIME = {"redshift": (*_PROMISES, *_KINDS_OF_TARGETS), "snowflake": _PROMISES}
+LONG = (
+    *_KINDS_OF_TARGETS,
     *("properties/test_deletes", "properties/test_history", "properties/test_signals", "properties/test_two_workers"),
     *("reconcile/test_newer", "reconcile/test_deletes", "reconcile/test_incremental", "reconcile/test_limits"),
-    *("reconcile/test_locks", "reconcile/test_probe", "reconcile/test_masking"),
-    *("test_explain", "test_forget"),
+    *("reconcile/test_locks", "reconcile/test_probe", "test_explain", "test_forget"),
+)
+LONG_ON_SNOWFLAKE = (
+    *("test_an_item_of_many_attributes_lands_whole", "test_a_target_of_very_many_columns_is_compared"),
+    *("test_a_process_killed_after_any_kind", "test_a_process_killed_at_random_moments", "two tables"),
 )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    kept = []
-    for item in items:
-        module = str(item.path.relative_to(Path(__file__).parent).with_suffix(""))
-        if item.get_closest_marker("redshift") and module not in REDSHIFT_EACH_TIME:
-            if module not in REDSHIFT_LONG:
-                continue
-            item.add_marker(pytest.mark.long)
-        kept.append(item)
-    items[:] = kept
+    items[:] = [item for item in items if _has_a_place(item)]
 
 
-ENGINES = ["duckdb", "postgres", pytest.param("redshift", marks=pytest.mark.redshift)]
+def _has_a_place(item: pytest.Item) -> bool:
+    """Whether a test runs on its engine at all; those that take long there are marked so."""
+    double = next(filter(item.get_closest_marker, DOUBLES), None)
+    if double is None:
+        return True
+    if double == "snowflake" and item.get_closest_marker("rebuild"):
+        return False  # tests/warehouses/test_snowflake.py: it is refused
+    module = str(item.path.relative_to(Path(__file__).parent).with_suffix(""))
+    is_slow = double == "snowflake" and any(name in item.name for name in LONG_ON_SNOWFLAKE)
+    if module not in EACH_TIME[double] or is_slow:
+        item.add_marker(pytest.mark.long)
+        return module in (*EACH_TIME[double], *LONG)
+    return True
+
+
+ENGINES = ["duckdb", "postgres", *(pytest.param(name, marks=getattr(pytest.mark, name)) for name in DOUBLES)]
 
 
 @pytest.fixture(params=ENGINES)

@@ -468,8 +468,8 @@ def test_what_this_version_does_not_do_is_refused_by_name(load: Loader, promise:
 
 
 def test_a_promised_value_is_reported_at_the_value(load: Loader) -> None:
-    snowflake = re.sub("warehouse: .*", "warehouse: snowflake://h/d", in_target("deletes: soft"))
-    assert load.problem(snowflake)[0] == "1:12"
+    data_api = re.sub("warehouse: .*", "warehouse: redshift+data://h/d", in_target("deletes: soft"))
+    assert load.problem(data_api)[0] == "1:12"
 
 
 @pytest.mark.parametrize(
@@ -484,6 +484,22 @@ def test_a_promised_value_is_reported_at_the_value(load: Loader) -> None:
 def test_a_redshift_url_must_say_where_to_stage_and_who_may_read_it(load: Loader, query: str, word: str) -> None:
     place, message, hint = load.problem(
         re.sub("warehouse: .*", f"warehouse: redshift://me@h/d{query}", in_target("deletes: soft"))
+    )
+    assert place == "1:12" and word in message and hint
+
+
+@pytest.mark.parametrize(
+    ("rest", "word"),
+    [
+        ("me@account", "database"),
+        ("account/db?private_key_path=k.p8", "user"),
+        ("me@account/db", "prove"),
+        ("me@account/db?private_key_path=k.p8&rolle=x", "rolle"),
+    ],
+)
+def test_a_snowflake_url_must_say_where_and_who(load: Loader, rest: str, word: str) -> None:
+    place, message, hint = load.problem(
+        re.sub("warehouse: .*", f"warehouse: snowflake://{rest}", in_target("deletes: soft"))
     )
     assert place == "1:12" and word in message and hint
 
@@ -506,7 +522,7 @@ def test_values_that_this_version_does_keep_are_accepted(load: Loader) -> None:
     [
         "mysql://me:hunter2@host/db",
         "redshift://me:hunter2@host/db",
-        "snowflake://me:hunter2@host/db",
+        "snowflake://me:hunter2@host",
         "duckdb://me:hunter2@host",
         "me:hunter2@host/db",
         "hunter2",

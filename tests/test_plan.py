@@ -351,7 +351,7 @@ def test_the_command_lists_what_stops_a_source_and_exits_0(command: Command) -> 
     ]
 
 
-@pytest.mark.parametrize("dialect", ["duckdb", "postgres", "redshift"])
+@pytest.mark.parametrize("dialect", ["duckdb", "postgres", "redshift", "snowflake"])
 def test_the_sql_for_an_engine_is_printed_without_a_connection(tmp_path: Path, dialect: str) -> None:
     config = tmp_path / "cdc-merge.yaml"
     config.write_text(
@@ -360,3 +360,4 @@ def test_the_sql_for_an_engine_is_printed_without_a_connection(tmp_path: Path, d
     done = CliRunner().invoke(cli, ["plan", "--sql", "--dialect", dialect, "--config", str(config)])
     assert done.exit_code == 0, done.output
     assert "CREATE TABLE" in done.output and ("DISTKEY" in done.output) == (dialect == "redshift")
+    assert ("TIMESTAMP_TZ" in done.output) == (dialect == "snowflake")

@@ -70,7 +70,7 @@ Document = Annotated[str, PlainValidator(references.document), WithJsonSchema({"
 Warehouse = Annotated[
     str,
     BeforeValidator(warehouse_url),
-    WithJsonSchema({"type": "string", "pattern": "^(duckdb:///|postgres(ql)?://|redshift://)"}),
+    WithJsonSchema({"type": "string", "pattern": "^(duckdb:///|postgres(ql)?://|redshift://|snowflake://)"}),
 ]
 Changes = Annotated[str, BeforeValidator(changes_url)]
 Exports = Annotated[str, BeforeValidator(exports_url)]

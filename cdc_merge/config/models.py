@@ -250,7 +250,8 @@ class ConfigModel(Model):
     """The configuration of cdc-merge."""
 
     warehouse: Warehouse = Field(
-        description="duckdb:///file (three slashes: relative to this file, four: absolute), postgresql://… or redshift://…",
+        description="duckdb:///file (three slashes: relative to this file, four: absolute), "
+        "postgresql://…, redshift://… or snowflake://…",
         examples=["duckdb:///warehouse.duckdb"],
     )
     # `schema` is a method of pydantic's own, so the field has another name.

@@ -42,9 +42,6 @@ class Promise:
 # A line goes when its feature comes.
 NOT_YET = (
     Promise(("warehouse",), "a redshift+data:// warehouse", "write redshift://", begins="redshift+"),
-    Promise(
-        ("warehouse",), "a snowflake:// warehouse", "write duckdb:///, postgresql:// or redshift://", begins="snowflake"
-    ),
     Promise(("defaults", "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
     Promise((*_SOURCE, "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
 )

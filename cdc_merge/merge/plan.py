@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from cdc_merge.errors import AlreadyMerged, SchemaMoved
+from cdc_merge.errors import AlreadyMerged, SchemaConflict, SchemaMoved
 from cdc_merge.layout import Layout
 from cdc_merge.merge.altering import alter_columns
 from cdc_merge.merge.history import HistoryPlan
@@ -16,6 +16,7 @@ from cdc_merge.model import Kind, Ordering
 from cdc_merge.render import Sql, render
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.stored import TargetSchema
+from cdc_merge.schema.tables import MARK
 from cdc_merge.warehouses import LEDGER_LABEL, Dialect, Row, Statement
 
 
@@ -73,10 +74,11 @@ class MergePlan:
                 "targets": self.targets,
                 "tables": [*self.targets, *self.removed],
                 "row_address": Sql(address) if (address := self._dialect.row_address) else None,
+                "mark": MARK,
                 "is_picked": any(t.is_picked for t in self.targets),
                 "has_soft": any(t.is_soft for t in self.targets),
                 "metadata_json": Sql(self._dialect.metadata_json),
-                "rescued": Sql(self._dialect.read_json.format(value="s.rescued", type=self._dialect.metadata_json)),
+                "rescued": Sql(self._dialect.read_rescued("s.rescued")),
                 **values,
             },
         )
@@ -92,6 +94,8 @@ class MergePlan:
         for book, target in zip(self._books, self.targets, strict=True):
             if book.stored is None:
                 statements.append(self.create_target(target))
+                if self._dialect.ddl_commits:
+                    statements.append(self.look_into(target))
                 continue
             if book.schema.has_deleted_at and not book.stored.has_deleted_at:
                 timestamp = Sql(self._dialect.types[Kind.TIMESTAMP])
@@ -113,6 +117,20 @@ class MergePlan:
     def create_target(self, target: PlannedTarget) -> Statement:
         """An empty table, called as `target.table` says, with all columns that the target's book has by now."""
         return Statement(f"create {target.label}", self._create("merge/sql/create_target", target))
+
+    def look_into(self, target: PlannedTarget) -> Statement:
+        """Insists that a new table is new: where DDL is said twice, one of that name may have been there."""
+
+        def look(rows: list[Row]) -> None:
+            if rows:
+                raise SchemaConflict(
+                    "a table of its name is there, and has rows",
+                    where=f"target {target.label}",
+                    hint="rename or drop it, or name another table in the configuration",
+                )
+
+        sql = f"SELECT 1 FROM {self._dialect.quote(*target.table.parts)} LIMIT 1"
+        return Statement(f"look into {target.label}", sql, inspect=look)
 
     def _create(self, template: str, target: PlannedTarget) -> str:
         return self.render(

@@ -17,6 +17,7 @@ from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.differences import Difference, differences
 from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect, Statement
+from cdc_merge.warehouses.foresight import in_order
 from cdc_merge.words import count
 
 _NOW = datetime(2000, 1, 1, tzinfo=UTC)  # a stand-in, so that the same plan prints the same text
@@ -146,12 +147,13 @@ def preview(
     )
     batch = Batch("(batch)", source.name, "(worker)", _NOW, None, 0, 0, 0, 0)
     seen = documents or {}
+    merge = (*plan.record_objects(batch, again=False), plan.record_quarantine(batch), *plan.merge(batch))
     return Preview(
         source.name,
         found,
         waiting,
         tuple(plan.ddl(schema_exists=state.schema_exists)),
-        (*plan.record_objects(batch, again=False), plan.record_quarantine(batch), *plan.merge(batch)),
+        tuple(in_order(merge)) if dialect.ddl_commits else merge,
         tuple(_unknown(books)),
         tuple(
             typed_view(b, layout, seen.get(b.target.table, {}))

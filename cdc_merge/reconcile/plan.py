@@ -86,6 +86,12 @@ class Findings:
     replay_from: datetime | None = None  # objects written since must be merged once more
 
 
+_BARING = (
+    ("bare_place", "drop the place of copies in"),
+    ("bare_copies", "drop the number of copies in"),
+)
+
+
 class CopiesFound(Exception):
     """A table has rows of one key twice: they must go before it can be compared."""
 
@@ -149,7 +155,7 @@ class ReconcilePlan:
         source, floor = undertaking.source, undertaking.floor
         yield self._floors(source, limits, findings)
         yield from setup
-        yield self._say("find newer", "newer", source=source, floor=floor, key_count=len(self._merge.targets[0].keys))
+        yield self._newer(source, floor)
         yield from self._analyze("_cdc_newer")
         for target in self._found:
             copies: list[Row] = []
@@ -173,6 +179,23 @@ class ReconcilePlan:
         yield self._say("collect tombstones", "collect_tombstones", source=source)
         for target in self._merge.targets:
             yield self._record(target, undertaking, findings, clock())
+
+    def foreseen(self, undertaking: Undertaking, *, heal_copies: bool = False) -> list[Statement]:
+        """Those of `statements` that make temporary tables, in order; what they find may change their literals."""
+        source, floor = undertaking.source, undertaking.floor
+        found = [self._newer(source, floor)]
+        for target in self._found:
+            if heal_copies and not self._dialect.indexes_key:
+                found += [self._say(f"{what} {target.label}", t, target=target) for t, what in self._healing()]
+            found += [self._compare(target, verified=floor), self._find_causes(target, source)]
+        for target in self._merge.targets:
+            if target.history:
+                found += self._order_history(target, undertaking, merged_at=floor)
+        return found
+
+    def _newer(self, source: str, floor: datetime) -> Statement:
+        keys = len(self._merge.targets[0].keys)
+        return self._say("find newer", "newer", source=source, floor=floor, key_count=keys)
 
     def _record_where(self, undertaking: Undertaking, findings: Findings, now: datetime) -> Iterator[Statement]:
         """From now on a table's rows are of the `where` that the configuration has, but for those left alone."""
@@ -198,8 +221,7 @@ class ReconcilePlan:
             return [("delete_copies", "delete copies from")]
         return [
             ("keep_copies", "keep one of each copy in"),
-            ("bare_place", "drop the place of copies in"),
-            ("bare_copies", "drop the number of copies in"),
+            *(() if self._dialect.ddl_commits else _BARING),
             ("delete_copies", "delete copies from"),
             ("restore_copies", "restore one of each copy in"),
         ]
@@ -237,8 +259,14 @@ class ReconcilePlan:
         yield self._say(
             f"insert versions of {label}", "history_versions", target=target, floor=floor, merged_at=merged_at
         )
+        yield from self._order_history(target, undertaking, merged_at=merged_at)
+
+    def _order_history(
+        self, target: PlannedTarget, undertaking: Undertaking, *, merged_at: datetime
+    ) -> list[Statement]:
+        source, floor = undertaking.source, undertaking.floor
         touched = self._merge.render("reconcile/sql/history_touched", target=target, source=source, floor=floor)
-        yield from self._merge.history.order(target, source=source, touched=touched, merged_at=merged_at)
+        return self._merge.history.order(target, source=source, touched=touched, merged_at=merged_at)
 
     def insert_rows(self, target: PlannedTarget, table: Name, *, floor: datetime, merged_at: datetime) -> Statement:
         """The rows that only the export has, or has otherwise, into a table of the target's columns."""
@@ -267,42 +295,48 @@ class ReconcilePlan:
     def _judge(
         self, target: PlannedTarget, undertaking: Undertaking, limits: Limits, findings: Findings, *, copies: int
     ) -> Iterator[Statement]:
-        label, number = target.label, target.number
-        columns = self.compared(target, self._books[number])
-        if target.is_each:
-            key = ColumnType(Kind.TEXT)
-            columns.append(self.same("_cdc_key", "_cdc_key", key, Sql("s.element_key")))
-        text = Sql(self._dialect.types[Kind.TEXT])
-        yield self._say(
-            f"compare {label}",
-            "verdicts",
-            target=target,
-            columns=columns,
-            differing=self._differing(columns, text),
-            is_partial=self._is_partial,
-            verified=findings.floors.get(label),
-            staged_hash=self._hash(*(c.staged.text.replace("s.", "r.", 1) for c in columns)),
-            row_hash=self._hash(*(c.here.text for c in columns)),
-        )
-        yield from self._analyze(f"_cdc_verdicts_{number}")
+        label = target.label
+        yield self._compare(target, verified=findings.floors.get(label))
+        yield from self._analyze(f"_cdc_verdicts_{target.number}")
         counted: list[Row] = []
         yield self._say(f"count {label}", "tally", target=target, inspect=counted.extend)
         tally = self._tally(counted[0], copies)
         findings.overridden += limits.deletes(label, tally)
-        yield self._say(
-            f"find causes in {label}", "causes", target=target, source=undertaking.source, target_count=len(self._found)
-        )
+        yield self._find_causes(target, undertaking.source)
         causes: list[Row] = []
         yield self._say(f"count causes in {label}", "count_causes", target=target, inspect=causes.extend)
         differing: list[Row] = []
         yield self._say(f"count columns of {label}", "count_differing", target=target, inspect=differing.extend)
         samples: list[Row] = []
+        text = Sql(self._dialect.types[Kind.TEXT])
         yield self._say(
             f"take samples of {label}", "samples", target=target, text=text, samples=SAMPLES, inspect=samples.extend
         )
         if copies:
             causes.append(("extra", "row_twice", copies))
         findings.targets[label] = _verdicts(tally, causes, differing, samples)
+
+    def _compare(self, target: PlannedTarget, *, verified: datetime | None) -> Statement:
+        """`verified`: the target's floor."""
+        columns = self.compared(target, self._books[target.number])
+        if target.is_each:
+            key = ColumnType(Kind.TEXT)
+            columns.append(self.same("_cdc_key", "_cdc_key", key, Sql("s.element_key")))
+        return self._say(
+            f"compare {target.label}",
+            "verdicts",
+            target=target,
+            columns=columns,
+            differing=self._differing(columns, Sql(self._dialect.types[Kind.TEXT])),
+            is_partial=self._is_partial,
+            verified=verified,
+            staged_hash=self._hash(*(c.staged.text.replace("s.", "r.", 1) for c in columns)),
+            row_hash=self._hash(*(c.here.text for c in columns)),
+        )
+
+    def _find_causes(self, target: PlannedTarget, source: str) -> Statement:
+        label, count = f"find causes in {target.label}", len(self._found)
+        return self._say(label, "causes", target=target, source=source, target_count=count)
 
     def _differing(self, columns: Sequence[ComparedColumn], text: Sql) -> Sql:
         """The names of the columns that differ. Of rows joined by keys alone at first (x), or of both sides."""
@@ -350,8 +384,7 @@ class ReconcilePlan:
 
     def same_rescued(self) -> ComparedColumn:
         """How `_cdc_rescued` is compared: as text, or without the attributes that are NULL, as good as missing."""
-        text = self._dialect.types[Kind.TEXT]
-        here = Sql(self._dialect.written_json.format(value="t._cdc_rescued", text=text))
+        here = Sql(self._dialect.written_rescued("t._cdc_rescued"))
         staged = Sql("s.rescued")
         same = self._dialect.same_rescued.format(a=here.text, b=staged.text, column="t._cdc_rescued")
         return ComparedColumn("_cdc_rescued", here, staged, Sql(same))

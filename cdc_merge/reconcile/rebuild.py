@@ -141,6 +141,16 @@ def know_stored(books: Sequence[SchemaBook], there: Inspector) -> list[SchemaBoo
     return known
 
 
+def refuse_engine(dialect: Dialect) -> None:
+    """Raises Refused where a new table cannot take the place of an old one in the transaction that fills it."""
+    if not dialect.rebuilds:
+        raise Refused(
+            f"{dialect.name} exchanges tables by DDL, which commits apart from the rows and the books",
+            where="reconcile --rebuild",
+            hint="name another table in the configuration, cdc-merge reconcile fills it; then drop the old one",
+        )
+
+
 def refuse_partial(items: Items) -> None:
     """Raises Refused for what does not have all items of the table."""
     if items.since is not None:
@@ -422,6 +432,7 @@ __all__ = [
     "know_stored",
     "open_new_books",
     "plan_changes",
+    "refuse_engine",
     "refuse_partial",
     "side_name",
 ]

@@ -30,7 +30,14 @@ from cdc_merge.patience import patiently
 from cdc_merge.reconcile.inputs import items_of, requested_items, scanned_items
 from cdc_merge.reconcile.limits import SafetyLimits
 from cdc_merge.reconcile.plan import ReconcilePlan, Undertaking
-from cdc_merge.reconcile.rebuild import RebuildPlan, know_stored, open_new_books, plan_changes, refuse_partial
+from cdc_merge.reconcile.rebuild import (
+    RebuildPlan,
+    know_stored,
+    open_new_books,
+    plan_changes,
+    refuse_engine,
+    refuse_partial,
+)
 from cdc_merge.reconcile.refill import Refill
 from cdc_merge.reconcile.report import Method, Report
 from cdc_merge.reconcile.snapshot import Items, Progress, take_snapshot
@@ -172,6 +179,7 @@ class Reconciler:
     ) -> Report:
         """Reconcile with items from anywhere. `turn`: opens the transaction, for a caller that holds the lease."""
         if way.rebuild:
+            refuse_engine(self._warehouse.dialect)
             refuse_partial(items)
         self._prepare(way)
 

@@ -96,7 +96,7 @@ class Transaction:
             try:
                 with self._opened(session) as first:
                     books = [self._look_into_books()] if self._tried else []
-                    session.run(_chain([*first, *books], statements))
+                    session.run(_chain([*first, *books], statements), foreseen=self._foreseen(heal_copies=heal_copies))
             except DryRunOver:
                 return findings
             except _Committed:
@@ -115,6 +115,11 @@ class Transaction:
                 self._tried.append(findings)
                 raise
         return findings
+
+    def _foreseen(self, *, heal_copies: bool) -> list[Statement]:
+        prepared = self._prepared
+        made = prepared.plan.foreseen(self._undertaking, heal_copies=heal_copies)
+        return [*prepared.setup, *(() if self._dry_run else prepared.make), *made]
 
     def _stage(self, session: Session) -> None:
         targets = range(self._prepared.targets)

@@ -16,6 +16,7 @@ from cdc_merge.warehouses import Dialect
 RUN = "cdc-merge run"
 RECONCILE = "cdc-merge reconcile"
 _WITHOUT_EXPORTS = "as the source has no `exports`, add them, or say --export PLACE or --scan"
+_WITHOUT_REBUILD = "{} has no rebuild: name another table in the configuration instead, and cdc-merge reconcile"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ def differences(source: Source, there: Inspector) -> list[Difference]:
         found += _of_target(target, source.key, there)
     for table in sorted(there.unconfigured(source)):
         found += _of_unconfigured(table, source, there)
+    if not there.dialect.rebuilds:
+        other = _WITHOUT_REBUILD.format(there.dialect.name)
+        return [replace(d, command=None, cure=f"{d.cure}; {other}") if REBUILD in d.cure else d for d in found]
     if source.exports is None:
         needing = [REBUILD in d.cure or d.command == RECONCILE for d in found]
         found = [

@@ -23,11 +23,18 @@ from cdc_merge.warehouses import Dialect, Session
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column as the engine's catalog has it; `required`: an INSERT must give it a value."""
+    """A column as the engine's catalog has it; `required`: an INSERT must give it a value.
+
+    `is_ours`: it says that we made it. Where DDL commits by itself, it can be there before a merge that needs it.
+    """
 
     type: str
     required: bool = False
+    is_ours: bool = False
 
+
+MARK = "cdc-merge"
+"""The comment of columns that were added where DDL commits by itself."""
 
 Tables = Mapping[str, Mapping[str, TableColumn]]
 """The columns of each table by name, in order; a table that does not exist is left out."""
@@ -37,12 +44,16 @@ def read_tables(session: Session, dialect: Dialect, schema: str, tables: Collect
     """What the catalog says of the tables in `schema`."""
     if not tables:
         return {}
-    rows = session.query(render("schema/sql/columns.sql", dialect, schema=schema, tables=sorted(tables)))
+    names = sorted(map(dialect.in_catalog, tables))
+    rows = session.query(
+        render("schema/sql/columns.sql", dialect, schema=dialect.in_catalog(schema), tables=names, mark=MARK)
+    )
     found: dict[str, dict[str, TableColumn]] = {}
-    for table, column, type_name, precision, scale, required in rows:
+    for table, column, type_name, precision, scale, required, is_ours in rows:
         if type_name.lower() == "numeric" and precision is not None:  # Postgres; DuckDB names both in the type
             type_name = f"{type_name}({precision}, {scale})"
-        found.setdefault(table, {})[column] = TableColumn(type_name, bool(required))
+        made = TableColumn(type_name, bool(required), bool(is_ours))
+        found.setdefault(dialect.from_catalog(table), {})[dialect.from_catalog(column)] = made
     return found
 
 
@@ -125,7 +136,12 @@ class Inspector:
     def others(self, table: str) -> frozenset[str]:
         """Columns that people added to a target's table."""
         stored = self.schemas.get(table)
-        return frozenset(self.tables.get(table, ())) - set(all_columns(stored)) if stored else frozenset()
+        if stored is None:
+            return frozenset()
+        # What a merge made that did not come to its end is as good as not there: the next one makes it again.
+        return frozenset(c for c, made in self.tables.get(table, {}).items() if not made.is_ours) - set(
+            all_columns(stored)
+        )
 
     def contradictions(self, target: Target, key: tuple[str, ...]) -> Iterator[Contradiction]:
         """All that keeps a target's table from being merged into: first what was done by hand, then what is asked."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,11 +58,12 @@ class Session(Protocol):
         As `load`, by the engine's fastest way; the file must not change while the session is open.
         """
 
-    def run(self, statements: Iterable[Statement]) -> list[int]:
+    def run(self, statements: Iterable[Statement], *, foreseen: Sequence[Statement] = ()) -> list[int]:
         """Run all statements in one transaction; returns the rows each touched (-1 where unknown).
 
         `statements` may be a generator, which is asked for the next when the one before has run and been inspected;
-        what it raises rolls the transaction back.
+        what it raises rolls the transaction back. `foreseen`: those of a generator's that make tables, for engines
+        where DDL would end the transaction (foresight.py); they may differ in their literals.
 
         Raises WarehouseUnavailable (nothing committed as far as known: look at the ledger), or WarehouseRefused.
         """

@@ -35,6 +35,7 @@ class Dialect:
     `take_turns`: a statement after which transactions that give the same text ({}) wait for each other;
         None: a transaction that loses a conflict fails at once.
     `count_where`: how many rows meet a condition ({}).
+    `greatest`: the function of the greatest of several values, which passes over NULL.
     `now`: the moment, as a timestamp. `later`: a {moment} and an {amount} of a {unit}.
     `same`: whether two values ({a}, {b}) are equal or both NULL; never NULL. `same_text`: the same, of two texts.
     `read_json`: a text of JSON ({value}) as a json {type}. `written_json`: a json value ({value}) as {text}.
@@ -61,6 +62,9 @@ class Dialect:
         of numbers; never NULL.
     `widens_decimals`: whether a decimal column can take more digits before the point without its rows being rewritten.
     `widened`: precisions of decimals that hold fewer digits than they say, each with one that holds them.
+    `upper_case`: whether names that people do not quote are upper case in the catalog, so that ours are, too.
+    `ddl_commits`: whether DDL commits the open transaction, so that it goes before it and can be said twice.
+    `rebuilds`: whether a new table can take the place of an old one in the transaction that fills it.
     `limits`: what the engine cannot do, each in words with the vendor's page: `cdc-merge check` shows them.
     """
 
@@ -83,6 +87,7 @@ class Dialect:
     has_upsert: bool = True
     lock_table: str | None = None
     count_where: str = "count(*) FILTER (WHERE {})"
+    greatest: str = "greatest"
     now: str = "CURRENT_TIMESTAMP"
     later: str = "{moment} + INTERVAL '{amount} {unit}'"
     same: str = "({a} IS NOT DISTINCT FROM {b})"
@@ -114,17 +119,39 @@ class Dialect:
     same_json: str = "({a} IS NOT DISTINCT FROM {b})"
     widens_decimals: bool = False
     widened: dict[int, int] = field(default_factory=dict, hash=False)
+    upper_case: bool = False
+    ddl_commits: bool = False
+    rebuilds: bool = True
     limits: tuple[Limit, ...] = ()
 
     def quote(self, *parts: str) -> str:
         """A quoted, possibly qualified identifier."""
-        return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+        return ".".join('"' + self.in_catalog(part).replace('"', '""') + '"' for part in parts)
 
     def literal(self, text: str) -> str:
         """A quoted text literal, or an expression of several."""
         if self.backslash and "\\" in text:
             return "(" + f" || {self.backslash} || ".join(map(_quoted, text.split("\\"))) + ")"
         return _quoted(text)
+
+    def in_catalog(self, name: str) -> str:
+        """A name of ours as the catalog has it. Only ASCII letters have their case changed: no two names meet."""
+        return name.translate(_TO_UPPER) if self.upper_case else name
+
+    def from_catalog(self, name: str) -> str:
+        """A name of the catalog as we have it."""
+        return name.translate(_TO_LOWER) if self.upper_case else name
+
+    def read_rescued(self, value: str) -> str:
+        """A text of _cdc_rescued as its column takes it."""
+        if self.metadata_json == self.types[Kind.TEXT]:
+            return value
+        return self.read_json.format(value=value, type=self.metadata_json)
+
+    def written_rescued(self, value: str) -> str:
+        """A value of the column _cdc_rescued as text."""
+        text = self.types[Kind.TEXT]
+        return value if self.metadata_json == text else self.written_json.format(value=value, text=text)
 
     def widens(self, have: ColumnType, wanted: ColumnType) -> bool:
         """Whether a column of one type becomes one of the other at no cost: it holds all that it held, and more."""
@@ -140,6 +167,10 @@ class Dialect:
             precision = self.widened.get(column_type.precision, column_type.precision)
             return f"NUMERIC({precision}, {column_type.scale or 0})"
         return self.types[column_type.kind]
+
+
+_TO_UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_TO_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
 def _quoted(text: str) -> str:

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from functools import cache
@@ -228,7 +228,7 @@ class DuckDBSession:
             with suppress(duckdb.Error):  # the instance is broken, and takes what is attached with it
                 self._connection.execute(f"DETACH {name}")
 
-    def run(self, statements: Iterable[Statement]) -> list[int]:
+    def run(self, statements: Iterable[Statement], *, foreseen: Sequence[Statement] = ()) -> list[int]:
         """Run all statements in one transaction; returns the rows each touched (-1 where unknown)."""
         self._execute("BEGIN TRANSACTION", "begin")
         try:

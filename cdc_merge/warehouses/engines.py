@@ -11,6 +11,8 @@ from cdc_merge.errors import UsageError, how_to_install
 from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES, Dialect
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 from cdc_merge.warehouses.redshift_options import read_options
+from cdc_merge.warehouses.snowflake_dialect import SNOWFLAKE
+from cdc_merge.warehouses.snowflake_url import Address
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,15 @@ ENGINES = (
         warehouse="PostgresWarehouse",
         example="postgresql://user@host/database",
         extra="postgres",
+    ),
+    Engine(
+        schemes=("snowflake",),
+        dialect=SNOWFLAKE,
+        module="cdc_merge.warehouses.snowflake",
+        warehouse="SnowflakeWarehouse",
+        example="snowflake://user@account/database/schema?warehouse=…",
+        extra="snowflake",
+        check=Address.of,
     ),
     Engine(
         schemes=("redshift",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -180,7 +180,7 @@ class PostgresSession:
             for staged, there in tables.items():
                 self.load(staged, file.sql(f"FROM {DUCKDB.quote(there)}").to_arrow_reader(65_536))
 
-    def run(self, statements: Iterable[Statement]) -> list[int]:
+    def run(self, statements: Iterable[Statement], *, foreseen: Sequence[Statement] = ()) -> list[int]:
         """Run all statements in one transaction; returns the rows each touched (-1 where unknown)."""
         # Each statement must see what others committed before it began, whatever the database's default is.
         # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -179,7 +179,7 @@ class RedshiftSession:
             for staged, there in tables.items():
                 self.load(staged, file.sql(f"FROM {DUCKDB.quote(there)}").to_arrow_reader(65_536))
 
-    def run(self, statements: Iterable[Statement]) -> list[int]:
+    def run(self, statements: Iterable[Statement], *, foreseen: Sequence[Statement] = ()) -> list[int]:
         """Run all statements in one transaction; returns the rows each touched (-1 where unknown)."""
         return self._link.run(statements, begin="BEGIN")
 

@@ -324,7 +324,7 @@ WHERE NOT EXISTS (SELECT 1 FROM "cdc_merge"."unmatched" AS u WHERE u.source = 'e
 -- Rows with values that their column did not take, where there were some before. A sample that was erased is replaced.
 UPDATE "cdc_merge"."misfits" AS m
 SET
-    rows = m.rows + s.rows,
+    "rows" = m."rows" + s."rows",
     first_value = CASE WHEN m.first_key IS NULL THEN s.first_value ELSE m.first_value END,
     first_key = coalesce(m.first_key, s.first_key),
     last_seen_at = CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE)
@@ -334,10 +334,10 @@ WHERE m.source = 'e''commerce' AND m.target = s.target AND m.column_name = s.col
 -- [insert misfits]
 -- The first of a column, with a sample.
 INSERT INTO "cdc_merge"."misfits" (
-    source, target, column_name, attribute, rows, first_key, first_value, first_seen_at, last_seen_at
+    source, target, column_name, attribute, "rows", first_key, first_value, first_seen_at, last_seen_at
 )
 SELECT
-    'e''commerce', s.target, s.column_name, s.attribute, s.rows, s.first_key, s.first_value, CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE)
+    'e''commerce', s.target, s.column_name, s.attribute, s."rows", s.first_key, s.first_value, CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE)
 FROM _cdc_misfits AS s
 WHERE NOT EXISTS (
     SELECT 1 FROM "cdc_merge"."misfits" AS m

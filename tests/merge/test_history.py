@@ -172,8 +172,7 @@ def test_only_the_history_that_is_asked_for_is_kept(shop: Harness) -> None:
     deliver(shop, put("a", 1, Name="one"), put("a", 2, kind="Lead"))
 
     assert shop.query(f"SELECT * FROM {shop.metadata}.history_events") == []
-    names = shop.query("SELECT table_name FROM information_schema.tables")
-    assert not [name for (name,) in names if name.endswith("_history")]
+    assert not shop.columns("customers_history")
 
 
 def test_a_history_that_is_asked_for_later_is_filled_by_a_replay(shop: Harness) -> None:
@@ -277,6 +276,7 @@ def test_a_repair_comes_after_a_change_whose_clock_was_ahead(shop: Harness, expo
     assert {name: second(end) for name, end in rows.items()} == ends
 
 
+@pytest.mark.rebuild
 def test_a_rebuild_leaves_the_history_as_it_is_but_for_new_columns(shop: Harness, export: Export) -> None:  # noqa: F811
     name = Column("name", ("Name",), ColumnType(Kind.TEXT))
     city = Column("city", ("City",), ColumnType(Kind.TEXT))
@@ -301,6 +301,7 @@ def test_a_rebuild_leaves_the_history_as_it_is_but_for_new_columns(shop: Harness
         reconcile(shop, folder, rebuild=True)
 
 
+@pytest.mark.rebuild
 def test_a_key_column_of_another_name_is_renamed_in_the_history_by_hand_and_forget_finds_all_versions(
     shop: Harness,
     export: Export,  # noqa: F811
@@ -322,6 +323,7 @@ def test_a_key_column_of_another_name_is_renamed_in_the_history_by_hand_and_forg
     assert shop.query(f"SELECT id, name FROM {shop.schema}.customers_history") == [("b", "other")]
 
 
+@pytest.mark.rebuild
 def test_an_attribute_that_comes_back_with_another_type_gets_a_column_that_the_history_has_not(
     shop: Harness,
     export: Export,  # noqa: F811
@@ -339,6 +341,7 @@ def test_an_attribute_that_comes_back_with_another_type_gets_a_column_that_the_h
     assert kept == [(Decimal("12.5"), None), (None, "SECRET")]
 
 
+@pytest.mark.rebuild
 def test_an_attribute_that_comes_back_with_its_type_gets_the_column_that_the_history_has(
     shop: Harness,
     export: Export,  # noqa: F811
@@ -352,6 +355,7 @@ def test_an_attribute_that_comes_back_with_its_type_gets_the_column_that_the_his
     assert {c.name for c in shop.rows()["customers"][0].columns} == {"type", "name", "level"}
 
 
+@pytest.mark.rebuild
 def test_a_column_that_is_asked_for_with_another_type_than_the_history_has_stops_the_source_and_quotes_no_value(
     shop: Harness,
     export: Export,  # noqa: F811
@@ -453,10 +457,7 @@ def test_a_history_records_deletes_that_its_target_does_not_follow(
     assert story(shop) == [("upsert", 1, 3, "one"), ("upsert", 3, 5, "late"), ("delete", 5, None, None)]
     assert story(shop, "b") == [("upsert", 1, 6, "x"), ("delete", 6, None, None)]
     assert {key for (key,) in shop.tables()["customers"]} == left
-    assert not shop.query(
-        "SELECT 1 FROM information_schema.columns "
-        f"WHERE table_schema = '{shop.schema}' AND table_name = 'customers_history' AND column_name = '_cdc_deleted_at'"
-    )
+    assert "_cdc_deleted_at" not in shop.columns("customers_history")
 
     deliver(shop, put("a", 9, Name="again"))
     assert story(shop)[2:] == [("delete", 5, 9, None), ("upsert", 9, None, "again")]

@@ -86,14 +86,14 @@ class _FaultySession:
         for table in tables:
             self.faults.staged(table)
 
-    def run(self, statements: Iterable[Statement]) -> list[int]:
+    def run(self, statements: Iterable[Statement], *, foreseen: Sequence[Statement] = ()) -> list[int]:
         # A merge is a list. A reconcile is a generator, which can be had only once: each of its statements is decided
         # by what the ones before it found.
         if isinstance(statements, Sequence) and any(s.label == "record batch" for s in statements):
-            return self.faults.merging(lambda: self._run(statements))
-        return self._run(statements)
+            return self.faults.merging(lambda: self._run(statements, statements))
+        return self._run(statements, [*foreseen, *(statements if isinstance(statements, Sequence) else ())])
 
-    def _run(self, statements: Iterable[Statement]) -> list[int]:
+    def _run(self, statements: Iterable[Statement], foreseen: Sequence[Statement]) -> list[int]:
         labels: list[str] = []
 
         def noted() -> Iterator[Statement]:
@@ -101,7 +101,7 @@ class _FaultySession:
                 labels.append(statement.label)
                 yield statement
 
-        touched = self.inner.run(noted())
+        touched = self.inner.run(noted(), foreseen=foreseen)
         self.faults.committed(labels)
         return touched
 

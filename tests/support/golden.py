@@ -8,7 +8,11 @@ from pathlib import Path
 from cdc_merge.model import Column, ColumnType, Condition, Kind, Target
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.opening import open_book
-from cdc_merge.warehouses import Dialect
+from cdc_merge.warehouses import Dialect, Statement
+from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES
+from cdc_merge.warehouses.foresight import in_order
+from cdc_merge.warehouses.redshift_dialect import REDSHIFT
+from cdc_merge.warehouses.snowflake_dialect import SNOWFLAKE
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -38,6 +42,14 @@ ORDERS = Target(
         Column("token", ("Token",), ColumnType(Kind.BINARY)),
     ),
 )
+
+
+DIALECTS = [DUCKDB, POSTGRES, REDSHIFT, SNOWFLAKE]
+
+
+def as_said(dialect: Dialect, statements: list[Statement]) -> list[Statement]:
+    """Where DDL commits, what goes before the transaction stands first."""
+    return in_order(statements) if dialect.ddl_commits else statements
 
 
 def books(dialect: Dialect, *, stored: bool) -> list[SchemaBook]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -84,10 +86,11 @@ def test_times_come_back_aware_and_in_utc(warehouse: Warehouse) -> None:
 
 
 def test_json_comes_back_as_text(warehouse: Warehouse) -> None:
+    dialect = warehouse.dialect
+    value = dialect.read_json.format(value=dialect.literal('{"n": 1.10}'), type=dialect.types[Kind.JSON])
     with warehouse.session() as session:
-        dialect = warehouse.dialect
-        value = dialect.read_json.format(value="""'{"n": 1.10}'""", type=dialect.types[Kind.JSON])
-        assert session.query(f"SELECT {value}") == [('{"n": 1.10}',)]
+        [(text,)] = session.query(f"SELECT {value}")
+        assert json.loads(text, parse_float=Decimal) == {"n": Decimal("1.10")}
 
 
 def test_a_text_of_a_megabyte_arrives_whole(warehouse: Warehouse) -> None:
@@ -143,7 +146,8 @@ def test_loading_again_replaces_the_staging_table(warehouse: Warehouse) -> None:
     with warehouse.session() as session:
         session.load('Odd "name', reader(a=[1]))
         session.load('Odd "name', reader(b=["x", "y"]))
-        assert session.query('SELECT b FROM "Odd ""name" ORDER BY b') == [("x",), ("y",)]
+        table = warehouse.dialect.quote('Odd "name')
+        assert session.query(f"SELECT b FROM {table} ORDER BY b") == [("x",), ("y",)]
 
 
 def test_what_a_reader_raises_comes_out_unchanged_and_the_session_goes_on(warehouse: Warehouse) -> None:
@@ -200,6 +204,8 @@ def test_run_tells_how_many_rows_each_statement_touched(warehouse: Warehouse) ->
 
 def test_a_statement_that_fails_undoes_all_before_it_even_tables(warehouse: Warehouse) -> None:
     t = warehouse.dialect.quote(schema_of(warehouse), "t")
+    if warehouse.dialect.ddl_commits:
+        t = f"IF NOT EXISTS {t}"  # it stays, and nothing comes of it
     with warehouse.session() as session:
         with pytest.raises(WarehouseRefused) as caught:
             session.run(
@@ -291,7 +297,7 @@ def test_the_observer_hears_every_label_and_can_cut_the_transaction_after_any_st
     warehouse = open_warehouse(warehouse_url, observer=observe)
     t = warehouse.dialect.quote(schema_of(warehouse), "t")
     plan = [
-        Statement("first", f"CREATE TABLE {t} (a bigint)"),
+        Statement("first", f"CREATE TABLE {'IF NOT EXISTS ' if warehouse.dialect.ddl_commits else ''}{t} (a bigint)"),
         Statement("second", f"INSERT INTO {t} VALUES (1)"),
         Statement("third", f"INSERT INTO {t} VALUES (2)"),
     ]

@@ -1,7 +1,7 @@
 -- Rows with values that their column did not take, where there were some before. A sample that was erased is replaced.
 UPDATE {{ misfits }} AS m
 SET
-    rows = m.rows + s.rows,
+    {{ "rows" | quoted }} = m.{{ "rows" | quoted }} + s.{{ "rows" | quoted }},
     first_value = CASE WHEN m.first_key IS NULL THEN s.first_value ELSE m.first_value END,
     first_key = coalesce(m.first_key, s.first_key),
     last_seen_at = {{ merged_at }}

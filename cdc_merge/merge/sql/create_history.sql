@@ -1,5 +1,5 @@
 -- A target's history: a row for each version of an item, and one where it left the target.
-CREATE TABLE {{ target.history }} (
+CREATE TABLE {% if dialect.ddl_commits %}IF NOT EXISTS {% endif %}{{ target.history }} (
 {% for key in target.keys %}
     {{ key.name }} {{ key.type }} NOT NULL,
 {% endfor %}

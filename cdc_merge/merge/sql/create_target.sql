@@ -1,5 +1,5 @@
 -- A target's table: the item's key, its columns, and what cdc-merge keeps of each row.
-CREATE TABLE {{ target.table }} (
+CREATE TABLE {% if dialect.ddl_commits %}IF NOT EXISTS {% endif %}{{ target.table }} (
 {% for key in target.keys %}
     {{ key.name }} {{ key.type }} NOT NULL,
 {% endfor %}

@@ -90,7 +90,7 @@ FROM (
             SELECT f.floor_at FROM {{ targets_table }} AS f WHERE f.source = {{ source }} AND f.target = {{ target.label }}
         ), TRUE) AS can_mark_{{ target.number }}
         -- The newest change that says the item is not there, or not in this table.
-        , greatest(
+        , {{ greatest }}(
             CASE WHEN learned.{{ target.left }} > coalesce(learned.position{{ target.suffix }}, '') THEN learned.{{ target.left }} END
             , learned.{{ target.tombstone }}
 {% for sibling in tables if sibling.number != target.number %}

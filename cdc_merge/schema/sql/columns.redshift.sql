@@ -7,7 +7,8 @@ SELECT
         ELSE data_type
     END,
     numeric_precision, numeric_scale,
-    is_nullable = 'NO' AND column_default IS NULL
+    is_nullable = 'NO' AND column_default IS NULL,
+    FALSE
 FROM svv_columns
 WHERE table_schema = {{ schema }}
     AND table_name IN ({% for table in tables %}{{ table }}{% if not loop.last %}, {% endif %}{% endfor %})

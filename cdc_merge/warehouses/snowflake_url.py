@@ -1,0 +1,81 @@
+"""A `snowflake://` URL as options of the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from cdc_merge.errors import UsageError
+
+FORM = "snowflake://user@account/database/schema?warehouse=…&role=…&private_key_path=…"
+
+# What the URL may say beside user, password, account, database and schema, by the driver's name for it.
+# https://docs.snowflake.com/en/developer-guide/python-connector/python-connector-api#connect
+_TEXTS = {
+    "warehouse": "warehouse",
+    "role": "role",
+    "private_key_path": "private_key_file",
+    "private_key_passphrase": "private_key_file_pwd",
+    "authenticator": "authenticator",
+    "token": "token",
+    "host": "host",
+    "protocol": "protocol",
+}
+_NUMBERS = {"port": "port", "login_timeout": "login_timeout", "network_timeout": "network_timeout"}
+_SECRETS = frozenset({"password", "private_key_file_pwd", "token"})
+
+DEFAULT_SCHEMA = "PUBLIC"
+
+
+@dataclass(frozen=True)
+class Address:
+    """`options`: for the driver. `stage`: where files are put; None: a temporary stage of the session."""
+
+    options: Mapping[str, object] = field(repr=False)
+    stage: str | None
+
+    @property
+    def name(self) -> str:
+        """The URL without its secrets and options."""
+        given = self.options
+        return f"snowflake://{given['user']}@{given['account']}/{given['database']}/{given['schema']}"
+
+    @staticmethod
+    def of(url: str) -> Address:
+        """Raises UsageError for a URL that lacks something, or says something that is not known."""
+        parts = urlsplit(url)
+        database, _, schema = unquote(parts.path.removeprefix("/")).partition("/")
+        if not parts.username or not parts.hostname or not database or "/" in schema:
+            # Without the URL: it may hold a password.
+            raise UsageError("the Snowflake URL lacks user, account or database", hint=f"use {FORM}")
+        account = parts.netloc.rpartition("@")[2].partition(":")[0]  # as it is spelled: a host name would be lower case
+        options: dict[str, object] = {
+            "user": unquote(parts.username),
+            "account": unquote(account),
+            "database": database,
+            "schema": schema or DEFAULT_SCHEMA,
+        }
+        if parts.password:
+            options["password"] = unquote(parts.password)
+        said = dict(parse_qsl(parts.query, keep_blank_values=True))
+        stage = said.pop("stage", None)
+        if unknown := sorted(said.keys() - _TEXTS.keys() - _NUMBERS.keys()):
+            known = ", ".join(sorted((*_TEXTS, *_NUMBERS, "stage")))
+            raise UsageError(f"the Snowflake URL has an unknown option: {', '.join(unknown)}", hint=f"known: {known}")
+        for name, value in said.items():
+            if name in _NUMBERS and not value.isdecimal():
+                raise UsageError(f"the Snowflake URL's {name} must be a number", hint=f"use {FORM}")
+            options[_TEXTS.get(name) or _NUMBERS[name]] = int(value) if name in _NUMBERS else value
+        if "private_key_file" in options:
+            # https://docs.snowflake.com/en/developer-guide/python-connector/python-connector-connect#label-python-key-pair-authn-rotation
+            options.setdefault("authenticator", "SNOWFLAKE_JWT")
+        elif not _SECRETS & options.keys() and "authenticator" not in options:
+            raise UsageError(
+                "the Snowflake URL has nothing to prove who it is",
+                hint="add ?private_key_path=…, or a password: snowflake://user:${SNOWFLAKE_PASSWORD}@account/…",
+            )
+        return Address(options, stage.removeprefix("@") if stage else None)
+
+
+__all__ = ["FORM", "Address"]

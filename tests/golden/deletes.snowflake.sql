@@ -1,0 +1,681 @@
+-- [create customers]
+-- A target's table: the item's key, its columns, and what cdc-merge keeps of each row.
+CREATE TABLE IF NOT EXISTS "ANALYTICS"."CUSTOMERS" (
+    "PK" VARCHAR NOT NULL,
+    "SK" NUMERIC(38, 18) NOT NULL,
+    "USERNAME" VARCHAR,
+    "SPENT" NUMERIC(12, 2),
+    "ADDRESSES" VARIANT,
+    "CITY" VARCHAR,
+    _cdc_position VARCHAR NOT NULL,
+    _cdc_changed_at TIMESTAMP_TZ,
+    _cdc_merged_at TIMESTAMP_TZ NOT NULL,
+    _cdc_deleted_at TIMESTAMP_TZ,
+    _cdc_rescued VARCHAR
+);
+
+-- [add customers._cdc_deleted_at]
+-- The target keeps the rows of deleted items from now on.
+ALTER TABLE "ANALYTICS"."CUSTOMERS" ADD COLUMN IF NOT EXISTS _cdc_deleted_at TIMESTAMP_TZ COMMENT 'cdc-merge';
+
+-- [foresee _cdc_resolved]
+-- For each staged key: what the warehouse knows of it, and for each target whether the change is accepted there.
+-- A change is stale where its time is at or before the target's floor, where the target's own row is as new or
+-- newer, or where a sibling's row or the tombstone is newer. (An equal position in a sibling does not stop it, so
+-- that a target added later can be filled by replay.) Siblings are also the tables of targets that the
+-- configuration no longer has.
+CREATE OR REPLACE TEMPORARY TABLE _cdc_resolved AS
+SELECT
+    known.*
+    -- Whatever happened since, the newest image that the target takes is its row: it may be that of a deleted item.
+    , (
+        known.n_0 IS NOT NULL
+        AND known.open_0
+        AND coalesce(known.own_0 < known.position_0, TRUE)
+        -- But what was known of a forgotten item must not come back at all, whatever has become of its tombstone.
+        AND coalesce(known.forgotten < known.position_0, TRUE)
+    ) AS accepted_0
+    -- The row stays, but its item is gone.
+    , coalesce(
+        NOT (
+            known.n_0 IS NOT NULL
+            AND known.open_0
+            AND known.own_0 < known.position_0
+        )
+        AND known.can_mark_0
+        AND known.own_0 < known.position
+        AND known.position > coalesce(known.position_0, '')
+        AND (
+            known.was_deleted_at_0 IS NULL
+            OR known.was_deleted_at_0 <> known.deleted_at_0
+        ), FALSE
+    ) AS marks_0
+    -- Only what counts for this target can make a change stale.
+    , (
+        known.n_1 IS NOT NULL
+        AND known.open_1
+        AND coalesce(known.own_1 < known.position_1, TRUE)
+        AND coalesce(known.tombstone_upsert <= known.position_1, TRUE)
+        AND coalesce(known.own_0 <= known.position_1, TRUE)
+        AND coalesce(known.own_2 <= known.position_1, TRUE)
+        AND coalesce(known.own_3 <= known.position_1, TRUE)
+    ) AS accepted_1
+    -- Only what counts for this target can make a change stale.
+    , (
+        known.n_2 IS NOT NULL
+        AND known.open_2
+        AND coalesce(known.own_2 < known.position_2, TRUE)
+        AND coalesce(known.tombstone_kept <= known.position_2, TRUE)
+        AND coalesce(known.own_0 <= known.position_2, TRUE)
+        AND coalesce(known.own_1 <= known.position_2, TRUE)
+        AND coalesce(known.own_3 <= known.position_2, TRUE)
+    ) AS accepted_2
+    , (
+        -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
+        coalesce(
+            known.changed_at > (
+                SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'hard'
+            ), TRUE
+        )
+        AND coalesce(known.own_3 < known.position, TRUE)
+        AND coalesce(known.tombstone <= known.position, TRUE)
+        AND coalesce(known.own_0 <= known.position, TRUE)
+        AND coalesce(known.own_1 <= known.position, TRUE)
+        AND coalesce(known.own_2 <= known.position, TRUE)
+    ) AS accepted_3
+FROM (
+    SELECT
+        found.*
+        , CASE found.gone_0
+            WHEN found.position THEN found.changed_at
+            WHEN found.tombstone THEN found.tombstone_at
+            WHEN found.own_1 THEN found.at_1
+            WHEN found.own_2 THEN found.at_2
+            WHEN found.own_3 THEN found.at_3
+        END AS deleted_at_0
+        , (found.is_open_0 OR found.is_open_1 OR found.is_open_2 OR found.is_open_3) AS is_open
+    FROM (
+    SELECT
+        learned.*
+        -- Read here, under the lock: a reconcile may have raised them while this batch was decoded.
+        , coalesce(learned.changed_at > (
+            SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'customers'
+        ), TRUE) AS is_open_0
+        , coalesce(learned.changed_at_0 > (
+            SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'customers'
+        ), TRUE) AS open_0
+        , coalesce(learned.changed_at > (
+            SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'customers'
+        ), TRUE) AS can_mark_0
+        -- The newest change that says the item is not there, or not in this table.
+        , greatest_ignore_nulls(
+            CASE WHEN learned.position > coalesce(learned.position_0, '') THEN learned.position END
+            , learned.tombstone
+            , learned.own_1
+            , learned.own_2
+            , learned.own_3
+        ) AS gone_0
+        , coalesce(learned.changed_at > (
+            SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'or"ders'''
+        ), TRUE) AS is_open_1
+        , coalesce(learned.changed_at_1 > (
+            SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'or"ders'''
+        ), TRUE) AS open_1
+        , coalesce(learned.changed_at > (
+            SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'kept'
+        ), TRUE) AS is_open_2
+        , coalesce(learned.changed_at_2 > (
+            SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'kept'
+        ), TRUE) AS open_2
+        , coalesce(learned.changed_at > (
+            SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'hard'
+        ), TRUE) AS is_open_3
+    FROM (
+    SELECT
+        s.*
+        , ts.position AS tombstone
+        , ts.changed_at AS tombstone_at
+        , CASE WHEN ts.position IS NOT NULL THEN coalesce(ts.upsert_position, ts.position) END AS tombstone_upsert
+        , CASE WHEN ts.position IS NOT NULL THEN coalesce(ts.kept_position, ts.position) END AS tombstone_kept
+        , CASE WHEN ts.kept_position IS NULL THEN ts.changed_at ELSE ts.kept_at END AS tombstone_kept_at
+        , t0.changed_at AS at_0
+        , t1.changed_at AS at_1
+        , t2.changed_at AS at_2
+        , t3.changed_at AS at_3
+        , fe.position AS forgotten
+        , t0.deleted_at AS was_deleted_at_0
+        , t0.own AS own_0
+        , t0.copies AS copies_0
+        , t1.own AS own_1
+        , t1.copies AS copies_1
+        , t2.own AS own_2
+        , t2.copies AS copies_2
+        , t3.own AS own_3
+        , t3.copies AS copies_3
+    FROM _cdc_keys AS s
+    LEFT JOIN "CDC_MERGE"."TOMBSTONES" AS ts
+        ON ts.source = 'e''commerce'
+        AND ts.partition_key = s.partition_key
+        AND ts.sort_key = s.sort_key
+    LEFT JOIN "CDC_MERGE"."HISTORY_EVENTS" AS fe
+        ON fe.source = 'e''commerce'
+        AND fe.target = '/forgotten'
+        AND fe.partition_key = s.partition_key
+        AND fe.sort_key = s.sort_key
+    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+    LEFT JOIN (
+        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at, max(t._cdc_deleted_at) AS deleted_at
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."CUSTOMERS" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
+        GROUP BY s.n
+    ) AS t0 ON t0.n = s.n
+    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+    LEFT JOIN (
+        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."OR""DERS'" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
+        GROUP BY s.n
+    ) AS t1 ON t1.n = s.n
+    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+    LEFT JOIN (
+        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."KEPT" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
+        GROUP BY s.n
+    ) AS t2 ON t2.n = s.n
+    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+    LEFT JOIN (
+        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."HARD" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
+        GROUP BY s.n
+    ) AS t3 ON t3.n = s.n
+    ) AS learned
+    ) AS found
+) AS known
+LIMIT 0;
+
+-- [resolve]
+-- For each staged key: what the warehouse knows of it, and for each target whether the change is accepted there.
+-- A change is stale where its time is at or before the target's floor, where the target's own row is as new or
+-- newer, or where a sibling's row or the tombstone is newer. (An equal position in a sibling does not stop it, so
+-- that a target added later can be filled by replay.) Siblings are also the tables of targets that the
+-- configuration no longer has.
+INSERT INTO _cdc_resolved
+SELECT
+    known.*
+    -- Whatever happened since, the newest image that the target takes is its row: it may be that of a deleted item.
+    , (
+        known.n_0 IS NOT NULL
+        AND known.open_0
+        AND coalesce(known.own_0 < known.position_0, TRUE)
+        -- But what was known of a forgotten item must not come back at all, whatever has become of its tombstone.
+        AND coalesce(known.forgotten < known.position_0, TRUE)
+    ) AS accepted_0
+    -- The row stays, but its item is gone.
+    , coalesce(
+        NOT (
+            known.n_0 IS NOT NULL
+            AND known.open_0
+            AND known.own_0 < known.position_0
+        )
+        AND known.can_mark_0
+        AND known.own_0 < known.position
+        AND known.position > coalesce(known.position_0, '')
+        AND (
+            known.was_deleted_at_0 IS NULL
+            OR known.was_deleted_at_0 <> known.deleted_at_0
+        ), FALSE
+    ) AS marks_0
+    -- Only what counts for this target can make a change stale.
+    , (
+        known.n_1 IS NOT NULL
+        AND known.open_1
+        AND coalesce(known.own_1 < known.position_1, TRUE)
+        AND coalesce(known.tombstone_upsert <= known.position_1, TRUE)
+        AND coalesce(known.own_0 <= known.position_1, TRUE)
+        AND coalesce(known.own_2 <= known.position_1, TRUE)
+        AND coalesce(known.own_3 <= known.position_1, TRUE)
+    ) AS accepted_1
+    -- Only what counts for this target can make a change stale.
+    , (
+        known.n_2 IS NOT NULL
+        AND known.open_2
+        AND coalesce(known.own_2 < known.position_2, TRUE)
+        AND coalesce(known.tombstone_kept <= known.position_2, TRUE)
+        AND coalesce(known.own_0 <= known.position_2, TRUE)
+        AND coalesce(known.own_1 <= known.position_2, TRUE)
+        AND coalesce(known.own_3 <= known.position_2, TRUE)
+    ) AS accepted_2
+    , (
+        -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
+        coalesce(
+            known.changed_at > (
+                SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'hard'
+            ), TRUE
+        )
+        AND coalesce(known.own_3 < known.position, TRUE)
+        AND coalesce(known.tombstone <= known.position, TRUE)
+        AND coalesce(known.own_0 <= known.position, TRUE)
+        AND coalesce(known.own_1 <= known.position, TRUE)
+        AND coalesce(known.own_2 <= known.position, TRUE)
+    ) AS accepted_3
+FROM (
+    SELECT
+        found.*
+        , CASE found.gone_0
+            WHEN found.position THEN found.changed_at
+            WHEN found.tombstone THEN found.tombstone_at
+            WHEN found.own_1 THEN found.at_1
+            WHEN found.own_2 THEN found.at_2
+            WHEN found.own_3 THEN found.at_3
+        END AS deleted_at_0
+        , (found.is_open_0 OR found.is_open_1 OR found.is_open_2 OR found.is_open_3) AS is_open
+    FROM (
+    SELECT
+        learned.*
+        -- Read here, under the lock: a reconcile may have raised them while this batch was decoded.
+        , coalesce(learned.changed_at > (
+            SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'customers'
+        ), TRUE) AS is_open_0
+        , coalesce(learned.changed_at_0 > (
+            SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'customers'
+        ), TRUE) AS open_0
+        , coalesce(learned.changed_at > (
+            SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'customers'
+        ), TRUE) AS can_mark_0
+        -- The newest change that says the item is not there, or not in this table.
+        , greatest_ignore_nulls(
+            CASE WHEN learned.position > coalesce(learned.position_0, '') THEN learned.position END
+            , learned.tombstone
+            , learned.own_1
+            , learned.own_2
+            , learned.own_3
+        ) AS gone_0
+        , coalesce(learned.changed_at > (
+            SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'or"ders'''
+        ), TRUE) AS is_open_1
+        , coalesce(learned.changed_at_1 > (
+            SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'or"ders'''
+        ), TRUE) AS open_1
+        , coalesce(learned.changed_at > (
+            SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'kept'
+        ), TRUE) AS is_open_2
+        , coalesce(learned.changed_at_2 > (
+            SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'kept'
+        ), TRUE) AS open_2
+        , coalesce(learned.changed_at > (
+            SELECT f.floor_at FROM "CDC_MERGE"."TARGETS" AS f WHERE f.source = 'e''commerce' AND f.target = 'hard'
+        ), TRUE) AS is_open_3
+    FROM (
+    SELECT
+        s.*
+        , ts.position AS tombstone
+        , ts.changed_at AS tombstone_at
+        , CASE WHEN ts.position IS NOT NULL THEN coalesce(ts.upsert_position, ts.position) END AS tombstone_upsert
+        , CASE WHEN ts.position IS NOT NULL THEN coalesce(ts.kept_position, ts.position) END AS tombstone_kept
+        , CASE WHEN ts.kept_position IS NULL THEN ts.changed_at ELSE ts.kept_at END AS tombstone_kept_at
+        , t0.changed_at AS at_0
+        , t1.changed_at AS at_1
+        , t2.changed_at AS at_2
+        , t3.changed_at AS at_3
+        , fe.position AS forgotten
+        , t0.deleted_at AS was_deleted_at_0
+        , t0.own AS own_0
+        , t0.copies AS copies_0
+        , t1.own AS own_1
+        , t1.copies AS copies_1
+        , t2.own AS own_2
+        , t2.copies AS copies_2
+        , t3.own AS own_3
+        , t3.copies AS copies_3
+    FROM _cdc_keys AS s
+    LEFT JOIN "CDC_MERGE"."TOMBSTONES" AS ts
+        ON ts.source = 'e''commerce'
+        AND ts.partition_key = s.partition_key
+        AND ts.sort_key = s.sort_key
+    LEFT JOIN "CDC_MERGE"."HISTORY_EVENTS" AS fe
+        ON fe.source = 'e''commerce'
+        AND fe.target = '/forgotten'
+        AND fe.partition_key = s.partition_key
+        AND fe.sort_key = s.sort_key
+    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+    LEFT JOIN (
+        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at, max(t._cdc_deleted_at) AS deleted_at
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."CUSTOMERS" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
+        GROUP BY s.n
+    ) AS t0 ON t0.n = s.n
+    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+    LEFT JOIN (
+        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."OR""DERS'" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
+        GROUP BY s.n
+    ) AS t1 ON t1.n = s.n
+    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+    LEFT JOIN (
+        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."KEPT" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
+        GROUP BY s.n
+    ) AS t2 ON t2.n = s.n
+    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+    LEFT JOIN (
+        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."HARD" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
+        GROUP BY s.n
+    ) AS t3 ON t3.n = s.n
+    ) AS learned
+    ) AS found
+) AS known;
+
+-- [delete from customers]
+-- The rows of accepted changes go, replaced or not: all of a key, should one be there twice.
+DELETE FROM "ANALYTICS"."CUSTOMERS"
+USING _cdc_resolved AS r
+WHERE r.own_0 IS NOT NULL
+    AND r.accepted_0
+    AND "CUSTOMERS"."PK" = r.partition_key
+    AND "CUSTOMERS"."SK" = CAST(r.sort_key AS NUMERIC(38, 18));
+
+-- [insert into customers]
+-- The images of accepted changes become rows.
+INSERT INTO "ANALYTICS"."CUSTOMERS" (
+    "PK",
+    "SK",
+    "USERNAME",
+    "SPENT",
+    "ADDRESSES",
+    "CITY",
+    _cdc_position, _cdc_changed_at, _cdc_merged_at, _cdc_deleted_at, _cdc_rescued
+)
+SELECT
+    r.partition_key,
+    CAST(r.sort_key AS NUMERIC(38, 18)),
+    CAST(s.c0 AS VARCHAR),
+    CAST(s.c1 AS NUMERIC(12, 2)),
+    CASE WHEN REGEXP_LIKE(REGEXP_REPLACE(s.c2, '"([^"\\\\]|\\\\.)*"'), '.*[0-9]([eE]|[0-9.]{38}).*', 's') THEN TO_VARIANT(s.c2) ELSE PARSE_JSON(s.c2) END,
+    CAST(s.c3 AS VARCHAR),
+    r.position_0, r.changed_at_0, CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), 
+    -- A late image of an item that is gone by now.
+    CASE WHEN r.gone_0 > r.position_0 THEN coalesce(r.deleted_at_0, CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE)) END,
+s.rescued
+FROM _cdc_rows_0 AS s
+JOIN _cdc_resolved AS r ON r.n_0 = s.n
+WHERE r.accepted_0;
+
+-- [mark rows of customers]
+-- Items that are gone keep their row: only the time of it is written.
+UPDATE "ANALYTICS"."CUSTOMERS"
+SET _cdc_deleted_at = coalesce(r.deleted_at_0, CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE)), _cdc_merged_at = CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE)
+FROM _cdc_resolved AS r
+WHERE r.marks_0
+    AND "CUSTOMERS"."PK" = r.partition_key
+    AND "CUSTOMERS"."SK" = CAST(r.sort_key AS NUMERIC(38, 18));
+
+-- [delete from or"ders']
+-- The rows of accepted changes go, replaced or not: all of a key, should one be there twice.
+DELETE FROM "ANALYTICS"."OR""DERS'"
+USING _cdc_resolved AS r
+WHERE r.own_1 IS NOT NULL
+    AND r.accepted_1
+    AND "OR""DERS'"."PK" = r.partition_key
+    AND "OR""DERS'"."SK" = CAST(r.sort_key AS NUMERIC(38, 18));
+
+-- [insert into or"ders']
+-- The images of accepted changes become rows.
+INSERT INTO "ANALYTICS"."OR""DERS'" (
+    "PK",
+    "SK",
+    "SELECT",
+    "CREATED_AT",
+    "PAID",
+    "TOKEN",
+    _cdc_position, _cdc_changed_at, _cdc_merged_at, _cdc_rescued
+)
+SELECT
+    r.partition_key,
+    CAST(r.sort_key AS NUMERIC(38, 18)),
+    CAST(s.c0 AS NUMERIC(38, 0)),
+    CAST(s.c1 AS TIMESTAMP_TZ),
+    CAST(s.c2 AS BOOLEAN),
+    CAST(s.c3 AS BINARY),
+    r.position_1, r.changed_at_1, CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), s.rescued
+FROM _cdc_rows_1 AS s
+JOIN _cdc_resolved AS r ON r.n_1 = s.n
+WHERE r.accepted_1;
+
+-- [delete from kept]
+-- The rows of accepted changes go, replaced or not: all of a key, should one be there twice.
+DELETE FROM "ANALYTICS"."KEPT"
+USING _cdc_resolved AS r
+WHERE r.own_2 IS NOT NULL
+    AND r.accepted_2
+    AND "KEPT"."PK" = r.partition_key
+    AND "KEPT"."SK" = CAST(r.sort_key AS NUMERIC(38, 18));
+
+-- [insert into kept]
+-- The images of accepted changes become rows.
+INSERT INTO "ANALYTICS"."KEPT" (
+    "PK",
+    "SK",
+    "SELECT",
+    "CREATED_AT",
+    "PAID",
+    "TOKEN",
+    _cdc_position, _cdc_changed_at, _cdc_merged_at, _cdc_rescued
+)
+SELECT
+    r.partition_key,
+    CAST(r.sort_key AS NUMERIC(38, 18)),
+    CAST(s.c0 AS NUMERIC(38, 0)),
+    CAST(s.c1 AS TIMESTAMP_TZ),
+    CAST(s.c2 AS BOOLEAN),
+    CAST(s.c3 AS BINARY),
+    r.position_2, r.changed_at_2, CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), s.rescued
+FROM _cdc_rows_2 AS s
+JOIN _cdc_resolved AS r ON r.n_2 = s.n
+WHERE r.accepted_2;
+
+-- [delete from hard]
+-- The rows of accepted changes go, replaced or not: all of a key, should one be there twice.
+DELETE FROM "ANALYTICS"."HARD"
+USING _cdc_resolved AS r
+WHERE r.own_3 IS NOT NULL
+    AND r.accepted_3
+    AND "HARD"."PK" = r.partition_key
+    AND "HARD"."SK" = CAST(r.sort_key AS NUMERIC(38, 18));
+
+-- [insert into hard]
+-- The images of accepted changes become rows.
+INSERT INTO "ANALYTICS"."HARD" (
+    "PK",
+    "SK",
+    "USERNAME",
+    "SPENT",
+    "ADDRESSES",
+    "CITY",
+    _cdc_position, _cdc_changed_at, _cdc_merged_at, _cdc_rescued
+)
+SELECT
+    r.partition_key,
+    CAST(r.sort_key AS NUMERIC(38, 18)),
+    CAST(s.c0 AS VARCHAR),
+    CAST(s.c1 AS NUMERIC(12, 2)),
+    CASE WHEN REGEXP_LIKE(REGEXP_REPLACE(s.c2, '"([^"\\\\]|\\\\.)*"'), '.*[0-9]([eE]|[0-9.]{38}).*', 's') THEN TO_VARIANT(s.c2) ELSE PARSE_JSON(s.c2) END,
+    CAST(s.c3 AS VARCHAR),
+    r.position, r.changed_at, CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), s.rescued
+FROM _cdc_rows_3 AS s
+JOIN _cdc_resolved AS r ON r.n = s.n
+WHERE r.accepted_3;
+
+-- [delete tombstones]
+-- The tombstones that a row outranks now, or that are written anew with what the batch adds to them.
+DELETE FROM "CDC_MERGE"."TOMBSTONES"
+USING _cdc_resolved AS r
+WHERE "TOMBSTONES".source = 'e''commerce'
+    AND "TOMBSTONES".partition_key = r.partition_key
+    AND "TOMBSTONES".sort_key = r.sort_key
+    AND r.tombstone IS NOT NULL
+    AND r.is_open;
+
+-- [insert tombstones]
+-- Everything accepted leaves a trace: where no row bears the newest position known of a key, a tombstone does. Some
+-- targets do not follow every delete, so it also says what counts for those: the rows that go were upserts, too.
+INSERT INTO "CDC_MERGE"."TOMBSTONES" (
+    source, partition_key, sort_key, position, changed_at, upsert_position, kept_position, kept_at
+)
+SELECT
+    'e''commerce', k.partition_key, k.sort_key, k.newest,
+    CASE k.newest WHEN k.position THEN k.changed_at ELSE k.tombstone_at END,
+    k.newest_upsert,
+    k.newest_kept,
+    CASE k.newest_kept
+        WHEN k.kept_position THEN k.kept_at
+        WHEN k.tombstone_kept THEN k.tombstone_kept_at
+        WHEN k.own_0 THEN k.at_0
+        WHEN k.own_1 THEN k.at_1
+        WHEN k.own_2 THEN k.at_2
+        WHEN k.own_3 THEN k.at_3
+    END
+FROM (
+    SELECT
+        r.*,
+        greatest_ignore_nulls(r.tombstone, r.position) AS newest,
+        greatest_ignore_nulls(r.tombstone_upsert, r.upsert_position, r.own_0, r.own_1, r.own_2, r.own_3, '') AS newest_upsert,
+        greatest_ignore_nulls(r.tombstone_kept, r.kept_position, r.own_0, r.own_1, r.own_2, r.own_3, '') AS newest_kept
+    FROM _cdc_resolved AS r
+    -- A row or a tombstone of before its `where` was narrowed has a successor as well.
+    WHERE (r.could OR r.tombstone IS NOT NULL OR r.own_0 IS NOT NULL OR r.own_1 IS NOT NULL OR r.own_2 IS NOT NULL OR r.own_3 IS NOT NULL) AND r.is_open
+) AS k
+WHERE k.newest > greatest_ignore_nulls(
+    CASE
+        WHEN NOT k.accepted_0 THEN k.own_0
+        WHEN k.takes_0 THEN k.position_0
+    END,
+    CASE
+        WHEN NOT k.accepted_1 THEN k.own_1
+        WHEN k.takes_1 THEN k.position_1
+    END,
+    CASE
+        WHEN NOT k.accepted_2 THEN k.own_2
+        WHEN k.takes_2 THEN k.position_2
+    END,
+    CASE
+        WHEN NOT k.accepted_3 THEN k.own_3
+        WHEN k.takes_3 THEN k.position
+    END,
+    ''
+);
+
+-- [record batch]
+-- The books of the batch: each newest change by the best that became of it; the rest was counted before.
+INSERT INTO "CDC_MERGE"."BATCHES" (
+    batch_id, source, worker, merged_at, newest_change_at, objects, records, applied, superseded, stale, ignored, quarantined
+)
+SELECT
+    '0123456789abcdef', 'e''commerce', 'host:1', CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), 3, 1200,
+    count_if(outcome = 'applied'),
+    450,
+    count_if(outcome = 'stale'),
+    count_if(outcome = 'ignored'),
+    4
+FROM (
+    SELECT
+        CASE
+            -- No target could take such a key; but one could before its `where` was changed, and then there is a row.
+            WHEN r.removed AND NOT r.could THEN CASE
+                WHEN r.marks_0 THEN 'applied'
+                WHEN r.accepted_1 AND r.position_1 = r.position AND r.own_1 IS NOT NULL THEN 'applied'
+                WHEN r.accepted_2 AND r.position_2 = r.position AND r.own_2 IS NOT NULL THEN 'applied'
+                WHEN r.accepted_3 AND r.position = r.position AND r.own_3 IS NOT NULL THEN 'applied'
+                WHEN r.own_0 >= r.position THEN 'stale'
+                WHEN r.own_1 >= r.position THEN 'stale'
+                WHEN r.own_2 >= r.position THEN 'stale'
+                WHEN r.own_3 >= r.position THEN 'stale'
+                ELSE 'ignored'
+            END
+            -- It is the newest that is known of the key, so its tombstone is new.
+            WHEN r.removed AND r.is_open AND coalesce(r.tombstone < r.position, TRUE)
+                AND coalesce(r.own_0 < r.position, TRUE)
+                AND coalesce(r.own_1 < r.position, TRUE)
+                AND coalesce(r.own_2 < r.position, TRUE)
+                AND coalesce(r.own_3 < r.position, TRUE)
+                THEN 'applied'
+            WHEN r.removed THEN 'stale'
+            WHEN r.accepted_0 AND r.position_0 = r.position
+                AND (r.takes_0 OR r.own_0 IS NOT NULL) THEN 'applied'
+            WHEN r.marks_0 THEN 'applied'
+            WHEN r.accepted_1 AND r.position_1 = r.position
+                AND (r.takes_1 OR r.own_1 IS NOT NULL) THEN 'applied'
+            WHEN r.accepted_2 AND r.position_2 = r.position
+                AND (r.takes_2 OR r.own_2 IS NOT NULL) THEN 'applied'
+            WHEN r.accepted_3 AND r.position = r.position
+                AND (r.takes_3 OR r.own_3 IS NOT NULL) THEN 'applied'
+            WHEN (r.takes_0 AND r.position_0 = r.position) OR (r.takes_1 AND r.position_1 = r.position) OR (r.takes_2 AND r.position_2 = r.position) OR (r.takes_3 AND r.position = r.position) THEN 'stale'
+            ELSE 'ignored'
+        END AS outcome
+    FROM _cdc_resolved AS r
+) AS judged;
+
+-- [record customers]
+-- What the batch did to one target.
+INSERT INTO "CDC_MERGE"."BATCH_TARGETS" (batch_id, target, inserted, updated, deleted)
+SELECT
+    '0123456789abcdef', 'customers',
+    count_if(r.accepted_0 AND r.takes_0 AND r.own_0 IS NULL),
+    count_if(r.accepted_0 AND r.takes_0 AND r.own_0 IS NOT NULL),
+    count_if(r.marks_0 AND r.was_deleted_at_0 IS NULL)
+FROM _cdc_resolved AS r
+WHERE r.accepted_0 OR r.marks_0;
+
+-- [record or"ders']
+-- What the batch did to one target.
+INSERT INTO "CDC_MERGE"."BATCH_TARGETS" (batch_id, target, inserted, updated, deleted)
+SELECT
+    '0123456789abcdef', 'or"ders''',
+    count_if(r.takes_1 AND r.own_1 IS NULL),
+    count_if(r.takes_1 AND r.own_1 IS NOT NULL),
+    count_if(NOT r.takes_1 AND r.own_1 IS NOT NULL)
+FROM _cdc_resolved AS r
+WHERE r.accepted_1;
+
+-- [record kept]
+-- What the batch did to one target.
+INSERT INTO "CDC_MERGE"."BATCH_TARGETS" (batch_id, target, inserted, updated, deleted)
+SELECT
+    '0123456789abcdef', 'kept',
+    count_if(r.takes_2 AND r.own_2 IS NULL),
+    count_if(r.takes_2 AND r.own_2 IS NOT NULL),
+    count_if(NOT r.takes_2 AND r.own_2 IS NOT NULL)
+FROM _cdc_resolved AS r
+WHERE r.accepted_2;
+
+-- [record hard]
+-- What the batch did to one target.
+INSERT INTO "CDC_MERGE"."BATCH_TARGETS" (batch_id, target, inserted, updated, deleted)
+SELECT
+    '0123456789abcdef', 'hard',
+    count_if(r.takes_3 AND r.own_3 IS NULL),
+    count_if(r.takes_3 AND r.own_3 IS NOT NULL),
+    count_if(NOT r.takes_3 AND r.own_3 IS NOT NULL)
+FROM _cdc_resolved AS r
+WHERE r.accepted_3;

@@ -1,0 +1,130 @@
+"""What is Snowflake's own: its URL, names in capitals, DDL before the transaction. On the double (tests/doubles)."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from cdc_merge.errors import Refused, SchemaConflict, UsageError, WarehouseRefused
+from cdc_merge.model import Source, Target
+from cdc_merge.warehouses import Statement, open_warehouse, snowflake_files
+from cdc_merge.warehouses.snowflake_url import Address
+from tests.doubles.snowflake import SnowflakeDouble
+from tests.support.harness import Harness
+from tests.support.reconciling import Export, export, reconcile
+from tests.support.records import Record, stream_record
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+MADE = (
+    'CREATE SCHEMA IF NOT EXISTS "ANALYTICS"',
+    """CREATE TABLE "ANALYTICS"."ITEMS" (
+        "PK" VARCHAR NOT NULL, _cdc_position VARCHAR NOT NULL, _cdc_changed_at TIMESTAMP_TZ,
+        _cdc_merged_at TIMESTAMP_TZ NOT NULL, _cdc_rescued VARCHAR
+    )""",
+)
+__all__ = ["export"]
+
+
+def put(key: str, sequence: int, **attributes: str) -> Record:
+    return stream_record({"PK": key}, attributes, sequence=sequence, at=T0)
+
+
+@pytest.fixture
+def shop(snowflake_url: str, tmp_path: Path) -> Harness:
+    return Harness(snowflake_url, Source("s", "", ("PK",), (Target("items"),)), tmp_path / "feed")
+
+
+def said(harness: Harness, *statements: str) -> None:
+    with closing(harness.open()) as warehouse, warehouse.session() as session:
+        for statement in statements:
+            session.run([Statement("by hand", statement)])
+
+
+def test_a_url_says_all_that_is_needed() -> None:
+    address = Address.of(
+        "snowflake://LOADER@My-Account/LAKE/STAGING?warehouse=wh&role=r&private_key_path=/k.p8"
+        "&private_key_passphrase=p%26ss&stage=@LAKE.STAGING.FILES&login_timeout=5"
+    )
+    assert address.options == {
+        "user": "LOADER",
+        "account": "My-Account",
+        "database": "LAKE",
+        "schema": "STAGING",
+        "warehouse": "wh",
+        "role": "r",
+        "private_key_file": "/k.p8",
+        "private_key_file_pwd": "p&ss",
+        "authenticator": "SNOWFLAKE_JWT",
+        "login_timeout": 5,
+    }
+    assert (address.stage, address.name) == ("LAKE.STAGING.FILES", "snowflake://LOADER@My-Account/LAKE/STAGING")
+    assert Address.of("snowflake://u:p%40ss@a/d").options["schema"] == "PUBLIC"
+
+
+@pytest.mark.parametrize(
+    "rest", ["u:hunter2@a", "u:hunter2@a/d/s/t", "a/d?token=hunter2", "u:hunter2@a/d?x=1", "u:hunter2@a/d?port=x"]
+)
+def test_a_url_that_lacks_something_is_a_usage_error_without_the_password(rest: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Address.of(f"snowflake://{rest}")
+    assert caught.value.hint and "hunter2" not in f"{caught.value} {caught.value.hint} {caught.value!r}"
+
+
+def test_a_key_that_cannot_be_read_is_told_as_such(snowflake: SnowflakeDouble, tmp_path: Path) -> None:
+    url = snowflake.url("NONE").replace(":secret@", "@") + f"&private_key_path={tmp_path}/none.p8"
+    with closing(open_warehouse(url)) as warehouse, pytest.raises(WarehouseRefused) as caught, warehouse.session():
+        pass
+    assert "private_key_path" in (caught.value.hint or "")
+
+
+def test_what_is_staged_in_several_files_is_loaded_whole(snowflake_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snowflake_files, "FILE_BYTES", 1)
+    table = pa.table({"n": range(40), "t": [f"it's {n}" for n in range(40)]})
+    with closing(open_warehouse(snowflake_url)) as warehouse, warehouse.session() as session:
+        reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=10))
+        assert session.load("staged", reader) == 40
+        assert session.query("SELECT count(*), count(DISTINCT t), max(n) FROM staged") == [(40, 40, 39)]
+
+
+def test_tables_are_read_without_quotes(shop: Harness) -> None:
+    shop.put_records([put("a", 1, userName="x")])
+    shop.run()
+    assert shop.query("SELECT pk, user_name FROM analytics.items") == [("a", "x")]
+    assert shop.columns("items")[:2] == ("pk", "user_name")
+
+
+def test_a_column_that_a_merge_left_behind_is_taken_by_the_next(shop: Harness) -> None:
+    """It was added, and the merge that needed it did not commit."""
+    shop.put_records([put("a", 1)])
+    shop.run()
+    said(shop, 'ALTER TABLE "ANALYTICS"."ITEMS" ADD COLUMN IF NOT EXISTS "V" VARCHAR COMMENT \'cdc-merge\'')
+    shop.put_records([put("b", 2, v="x")])
+    shop.run()
+    assert shop.query("SELECT pk, v FROM analytics.items ORDER BY pk") == [("a", None), ("b", "x")]
+
+
+def test_a_table_that_a_merge_left_behind_is_taken_by_the_next_if_it_is_empty(shop: Harness) -> None:
+    said(shop, *MADE)
+    shop.put_records([put("a", 1)])
+    shop.run()
+    assert shop.query("SELECT pk FROM analytics.items") == [("a",)]
+
+
+def test_a_table_of_someone_else_stops_the_source(shop: Harness) -> None:
+    theirs = "INSERT INTO analytics.items (pk, _cdc_position, _cdc_merged_at) SELECT 'theirs', '', CURRENT_TIMESTAMP()"
+    said(shop, *MADE, theirs)
+    shop.put_records([put("a", 1)])
+    with pytest.raises(SchemaConflict, match="has rows"):
+        shop.run()
+    assert shop.query("SELECT pk FROM analytics.items") == [("theirs",)]
+
+
+def test_a_rebuild_is_refused_and_says_what_else_to_do(shop: Harness, export: Export) -> None:
+    folder = export([{"PK": {"S": "a"}}])
+    with pytest.raises(Refused) as caught:
+        reconcile(shop, folder, rebuild=True)
+    assert "another table" in (caught.value.hint or "")
