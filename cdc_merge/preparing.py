@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 
+from cdc_merge.errors import BatchTooLarge
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import Decoded, decode
 from cdc_merge.feed.envelopes import FeedFacts
@@ -136,13 +137,30 @@ class Preparer:
             began = perf_counter()
             objects = self._fetch(job.refs, folder, check)
             self._phase("fetch", perf_counter() - began)
-            return self._decode(job, objects, resources, check=check, is_feed=True)
+            return self._decode_if_it_fits(job, objects, resources, check=check, is_feed=True)
 
     def prepare_files(self, job: Job, files: Sequence[Path]) -> Prepared:
         """Decode files that are no objects of the feed (quarantined records), as the job's refs."""
         objects = [LocalObject(i, r, f) for i, (r, f) in enumerate(zip(job.refs, files, strict=True))]
         with ExitStack() as resources:
-            return self._decode(job, objects, resources, check=self._check, is_feed=False)
+            return self._decode_if_it_fits(job, objects, resources, check=self._check, is_feed=False)
+
+    def _decode_if_it_fits(
+        self,
+        job: Job,
+        objects: Sequence[LocalObject],
+        resources: ExitStack,
+        *,
+        check: Callable[[], None],
+        is_feed: bool,
+    ) -> Prepared:
+        """What does not fit the memory is decoded in halves by whoever asked; a single object narrowly, at once."""
+        try:
+            return self._decode(job, objects, resources, check=check, is_feed=is_feed)
+        except BatchTooLarge:
+            if len(objects) > 1:
+                raise
+        return self._decode(job, objects, resources, check=check, is_feed=is_feed, narrowly=True)
 
     def _decode(
         self,
@@ -152,13 +170,14 @@ class Preparer:
         *,
         check: Callable[[], None],
         is_feed: bool,
+        narrowly: bool = False,
     ) -> Prepared:
         dialect, source, state = self._dialect, self._source, self._read_state()
         there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags)
         books, removed = there.open_books(source), there.left_behind(source)
         workbench = resources.enter_context(Workbench(memory=int(source.memory * WORKBENCH_SHARE)))
         began = perf_counter()
-        with stopping_at_the_unforeseen(source.name, job.refs):
+        with stopping_at_the_unforeseen(source.name, job.refs), _closing_if_it_fails(workbench):
             decoded = decode(
                 workbench,
                 objects,
@@ -167,6 +186,7 @@ class Preparer:
                 books=books,
                 dialect=dialect,
                 check=check,
+                narrowly=narrowly,
             )
         if is_feed:
             self._learn_inflation(objects, decoded)
@@ -247,3 +267,13 @@ class Preparer:
         stored = sum(o.ref.size for o in objects)
         if stored and decoded.plain_bytes:
             self.inflation = max(1.0, decoded.plain_bytes / stored)
+
+
+@contextmanager
+def _closing_if_it_fails(workbench: Workbench) -> Iterator[None]:
+    """Its memory is needed for the next attempt."""
+    try:
+        yield
+    except BaseException:
+        workbench.close()
+        raise

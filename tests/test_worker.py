@@ -123,6 +123,12 @@ def test_a_batch_that_does_not_fit_the_memory_is_merged_in_halves(
     assert len(shop.first.query("SELECT 1 FROM analytics.first")) == 8
 
 
+def test_one_object_of_the_largest_items_is_decoded_with_the_default_memory(shop: Shop) -> None:
+    shop.first.put_records([put(f"k{number}", v=f"{number:0380000}") for number in range(60)])
+    totals = shop.worker().run_once()
+    assert (totals.stopped, totals.counts.applied) == ({}, 60)
+
+
 def test_one_object_that_does_not_fit_the_memory_stops_its_source(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.first.put_records([put("a")])
     shop.first.put_records([put("b")])

@@ -73,13 +73,16 @@ def decode(
     books: Sequence[SchemaBook],
     dialect: Dialect,
     check: Callable[[], None] = lambda: None,
+    narrowly: bool = False,
 ) -> Decoded:
     """Decode a batch on a fresh workbench; `books` grow by the columns it needs; `check` may raise to stop.
+
+    `narrowly`: few lines at a time and one portion after the other, for items so large that it takes too much else.
 
     Raises BatchTooLarge, SourceStopped and its kind when the feed as a whole cannot be used; nothing for a bad record.
     """
     try:
-        return _decode(workbench, objects, source, facts, books, dialect, check)
+        return _decode(workbench, objects, source, facts, books, dialect, check, narrowly)
     except duckdb.OutOfMemoryException as error:
         raise BatchTooLarge(
             f"decoding a batch takes more than the {workbench.memory:,} bytes it may use",
@@ -96,14 +99,15 @@ def _decode(
     books: Sequence[SchemaBook],
     dialect: Dialect,
     check: Callable[[], None],
+    narrowly: bool,
 ) -> Decoded:
-    threads = decoding_threads(workbench)
+    threads = 1 if narrowly else decoding_threads(workbench)
     workbench.execute(f"SET threads = {threads}")
     crew = Crew(workbench, size=threads)
     portions = Portions(
         tuple(objects),
         limit=source.batch.bytes * _BOMB_FACTOR,
-        memory=int(source.memory * BUFFER_SHARE),
+        memory=0 if narrowly else int(source.memory * BUFFER_SHARE),
         users=crew.size,
         check=check,
     )
