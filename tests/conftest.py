@@ -75,13 +75,12 @@ def snowflake_url(snowflake: SnowflakeDouble) -> Iterator[str]:
 # beside them with the long tests, and what looks at an engine with words of its own not at all. Each statement costs
 # the double of Snowflake a translation, so less of it runs each time.
 DOUBLES = ("redshift", "snowflake")
-_PROMISES = (
-    *("warehouses/test_contract", "merge/test_rules", "properties/test_convergence", "properties/test_crashes"),
-    "reconcile/test_verdicts",
-)
+_EVERYWHERE = ("warehouses/test_contract", "merge/test_rules")
+_PROMISES = ("properties/test_convergence", "properties/test_crashes", "reconcile/test_verdicts")
 _KINDS_OF_TARGETS = ("merge/test_deletes", "merge/test_each", "merge/test_history", "reconcile/test_each")
-EACH_TIME = {"redshift": (*_PROMISES, *_KINDS_OF_TARGETS), "snowflake": _PROMISES}
+EACH_TIME = {"redshift": (*_EVERYWHERE, *_PROMISES), "snowflake": _EVERYWHERE}
 LONG = (
+    *_PROMISES,
     *_KINDS_OF_TARGETS,
     *("properties/test_deletes", "properties/test_history", "properties/test_signals", "properties/test_two_workers"),
     *("reconcile/test_newer", "reconcile/test_deletes", "reconcile/test_incremental", "reconcile/test_limits"),
