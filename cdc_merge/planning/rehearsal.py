@@ -56,6 +56,7 @@ _KNOWLEDGE = {
         "kept_position": _TEXT,
         "kept_at": _TIMESTAMP,
     },
+    "history_events": dict.fromkeys(("source", "target", "partition_key", "sort_key", "position"), _TEXT),
 }
 _KEY_TYPES = {"S": _TEXT, "N": pa.float64(), "B": pa.binary()}  # of an empty table: they need only be comparable
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -279,7 +280,7 @@ def _landed(source: Source, schema: TargetSchema, row: Sequence[Any]) -> tuple[t
 def _exact_json(text: str) -> Any:
     """A JSON value with exact numbers; where an engine would not hold these it has the value's text instead."""
     value = json.loads(text, parse_float=Decimal, parse_int=Decimal)
-    if isinstance(value, str) and value.startswith(("{", "[")):
+    if isinstance(value, str) and value.startswith(("{", "[")) and re.search(r"[0-9.]{16}|[0-9][eE]", value):
         with suppress(ValueError):
             return json.loads(value, parse_float=Decimal, parse_int=Decimal)
     return value
