@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlglot import exp
 
-from tests.doubles.snowflake.refusals import SYNTAX, refuse
+from tests.doubles.snowflake.refusals import SYNTAX, UnknownForm, refuse
 
 REMEMBERED = timedelta(days=64)
 MOST_FILES = 1_000
@@ -56,27 +56,27 @@ class Copy:
 
 
 def read_copy(statement: exp.Copy) -> Copy:
-    """Raises the service's errors, or NotImplementedError for forms that nobody here sends."""
+    """Raises the service's errors, and UnknownForm."""
     target = statement.this
     table = target.this if isinstance(target, exp.Schema) else target
     source = statement.args["files"][0]
     if not isinstance(source, exp.Subquery):
-        raise NotImplementedError("COPY INTO without a transformation")
+        raise UnknownForm("COPY INTO without a transformation")
     select = source.this
     stage = select.args["from_"].this
     options = {p.this.name.upper(): p for p in statement.args.get("params") or []}
     file_format = options.pop("FILE_FORMAT", None)
     if file_format is None or "PARQUET" not in file_format.sql().upper():
-        raise NotImplementedError("COPY INTO of anything but Parquet")
+        raise UnknownForm("COPY INTO of anything but Parquet")
     files = options.pop("FILES", None)
     if files is None:
-        raise NotImplementedError("COPY INTO without FILES")
+        raise UnknownForm("COPY INTO without FILES")
     names = tuple(literal.name for literal in files.find_all(exp.Literal))
     if len(names) > MOST_FILES:
         refuse(*SYNTAX, f"SQL compilation error:\nFILES takes {MOST_FILES} names at most, not {len(names)}")
     flags = {name: "TRUE" in p.sql().upper() for name, p in options.items()}
     if unknown := sorted(flags.keys() - {"FORCE", "PURGE", "LOAD_UNCERTAIN_FILES"}):
-        raise NotImplementedError(f"COPY INTO with {', '.join(unknown)}")
+        raise UnknownForm(f"COPY INTO with {', '.join(unknown)}")
     return Copy(
         target,
         table,
@@ -127,7 +127,7 @@ def _insert(copy: Copy, path: Path) -> exp.Insert:
         if isinstance(node, exp.JSONExtract) and isinstance(node.this, exp.Parameter):
             key = node.expression.find(exp.JSONPathKey)
             if node.this.this.name != "1" or key is None:
-                raise NotImplementedError(f"COPY INTO of {node.sql()}")
+                raise UnknownForm(f"COPY INTO of {node.sql()}")
             return exp.column(str(key.this), quoted=True)
         return node
 

@@ -205,6 +205,10 @@ _FOREIGN_TYPES = {
 SYNTAX = (1003, "42000")
 
 
+class UnknownForm(Exception):
+    """A form that nobody here sends: what the service does with it has not been looked up, so the double refuses it."""
+
+
 def refuse(errno: int, sqlstate: str, message: str) -> NoReturn:
     """Raise what the service answers."""
     raise snowflake.connector.errors.ProgrammingError(msg=message, errno=errno, sqlstate=sqlstate)

@@ -27,6 +27,7 @@ from sqlglot import exp
 from tests.doubles.snowflake.loading import LoadHistory, load, read_copy
 from tests.doubles.snowflake.locks import CANCELED, Locks, Table
 from tests.doubles.snowflake.refusals import (
+    UnknownForm,
     column_comments,
     refuse,
     refuse_foreign_grammar,
@@ -49,11 +50,14 @@ from tests.doubles.snowflake.values import (
 fakesnow.transforms.integer_precision = exact_numbers
 fakesnow.arrow.timestamp_to_sf_struct = times_over_the_wire
 
-IDLE = 2.0
+IDLE = 10.0
 """Seconds after which an idle transaction that blocks another is rolled back. The service waits for 5 minutes.
 
 https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions
 """
+
+# What sqlglot and fakesnow raise where they know no translation.
+_UNTRANSLATED = (NotImplementedError, AssertionError, LookupError, TypeError, ValueError, AttributeError)
 
 # https://docs.snowflake.com/en/sql-reference/transactions#ddl
 _DDL = (exp.Create, exp.Drop, exp.Alter, exp.TruncateTable, exp.Comment)
@@ -367,5 +371,13 @@ def _as_the_service_says() -> Iterator[None]:
     except ProgrammingError as error:
         error.msg = (error.msg or "").partition("\n\nLINE ")[0]  # the service does not show the statement
         raise
-    except (NotImplementedError, AssertionError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except (
+        UnknownForm,
+        NotImplementedError,
+        AssertionError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as error:
         refuse(90_002, "0A000", f"the double does not know this: {type(error).__name__}: {error}")

@@ -10,6 +10,8 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
+from tests.doubles.snowflake.refusals import UnknownForm
+
 _INTEGERS = {
     exp.DataType.Type.INT,
     exp.DataType.Type.BIGINT,
@@ -66,7 +68,7 @@ def to_timestamp_tz(expression: exp.Expression) -> exp.Expression:
         return expression
     target, scale = expression.args.get("target_type"), expression.args.get("scale")
     if target is None or target.this is not exp.DataType.Type.TIMESTAMPTZ or scale is None or scale.name != "6":
-        raise NotImplementedError(expression.sql())
+        raise UnknownForm(expression.sql())
     made = exp.Anonymous(this="moment_of", expressions=[expression.this])
     return exp.Anonymous(this="timezone", expressions=[exp.Literal.string("UTC"), made])
 
