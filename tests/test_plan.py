@@ -361,3 +361,16 @@ def test_the_sql_for_an_engine_is_printed_without_a_connection(tmp_path: Path, d
     assert done.exit_code == 0, done.output
     assert "CREATE TABLE" in done.output and ("DISTKEY" in done.output) == (dialect == "redshift")
     assert ("TIMESTAMP_TZ" in done.output) == (dialect == "snowflake")
+
+
+def test_names_that_an_engine_does_not_take_are_refused_for_it_alone(tmp_path: Path) -> None:
+    config = tmp_path / "cdc-merge.yaml"
+    config.write_text(
+        "warehouse: postgresql://nobody@127.0.0.1:1/none\n"
+        "sources:\n  - {name: shop, changes: feed, key: [PK], targets: [{table: Items}]}\n"
+    )
+    done = [
+        CliRunner().invoke(cli, ["plan", "--dialect", d, "--config", str(config)]) for d in ("postgres", "redshift")
+    ]
+    assert [d.exit_code for d in done] == [0, 2]
+    assert "write items" in done[1].output and f"{config}:3" in done[1].output

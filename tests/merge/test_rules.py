@@ -160,6 +160,23 @@ def test_a_remove_counts_by_the_row_it_finds_also_where_the_key_cannot_be_taken_
     assert {key for key, row in harness.tables()["items"].items() if row.deleted_at is None} == left
 
 
+@pytest.mark.parametrize("deletes", Deletes)
+def test_what_is_known_of_a_removed_item_grows_also_while_no_target_could_take_its_key(
+    warehouse_url: str, tmp_path: Path, deletes: Deletes
+) -> None:
+    wide = Target("items", deletes=deletes)
+    harness = Harness(warehouse_url, Source("shop", "", ("PK",), (wide,)), tmp_path / "feed")
+    deliver(harness, remove("B#1", 10))
+    harness.source = replace(harness.source, targets=(replace(wide, where=(Condition(("PK",), prefix="A#"),)),))
+    deliver(harness, remove("B#1", 12))
+    harness.source = replace(harness.source, targets=(wide,))
+
+    deliver(harness, put("B#1", 11, v="late"))
+
+    there = {key for key, row in harness.tables()["items"].items() if row.deleted_at is None}
+    assert there == ({("B#1",)} if deletes is Deletes.IGNORE else set())
+
+
 def test_a_target_added_later_is_filled_by_replay(warehouse_url: str, tmp_path: Path) -> None:
     harness = Harness(warehouse_url, replace(SOURCE, targets=(CUSTOMERS,)), tmp_path / "feed")
     deliver(harness, put("a", 1, Type="Customer"), put("b", 2, Type="Order"), put("c", 1, Type="Order"))

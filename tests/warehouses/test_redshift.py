@@ -14,8 +14,10 @@ import pyarrow as pa
 import pytest
 
 from cdc_merge.errors import UnreadableObject, UsageError, WarehouseRefused, WarehouseUnavailable
-from cdc_merge.model import Source, Target
+from cdc_merge.items.key import sql_value
+from cdc_merge.model import Column, ColumnType, Kind, Source, Target
 from cdc_merge.warehouses import Statement, open_warehouse
+from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 from cdc_merge.warehouses.redshift_staging import Stage
 from cdc_merge.warehouses.redshift_url import read_url
 from tests.support.harness import Harness
@@ -142,6 +144,20 @@ def test_a_text_with_a_nul_is_rescued_with_its_name_spelled_out(redshift_url: st
     assert harness.run().counts.applied == 1
     ((w, rescued),) = harness.query("SELECT w, CAST(_cdc_rescued AS text) FROM analytics.items")
     assert (w, json.loads(rescued)) == ("z", {"v": {"S": "x\\u0000y"}})
+
+
+def test_a_nul_in_an_element_is_spelled_out_too(redshift_url: str, tmp_path: Path) -> None:
+    rows = Target("lines", each=("L",), columns=(Column("v", ("v",), ColumnType(Kind.TEXT)),))
+    harness = Harness(redshift_url, Source("s", "", ("PK",), (rows,)), tmp_path / "feed")
+    harness.put_records([stream_record({"PK": "a"}, {"L": [{"v": "x\0y"}]}, sequence=1, at=T0)])
+    assert harness.run().counts.applied == 1
+    ((rescued,),) = harness.query("SELECT CAST(_cdc_rescued AS text) FROM analytics.lines")
+    assert json.loads(rescued) == {"v": {"S": "x\\u0000y"}}
+
+
+def test_a_key_that_ends_in_a_blank_is_looked_for_in_no_table() -> None:
+    assert sql_value(REDSHIFT, "S", "a ") is None
+    assert sql_value(REDSHIFT, "S", " a") == "' a'"
 
 
 def test_a_text_that_is_longer_than_text_may_be_is_rescued(redshift_url: str, tmp_path: Path) -> None:
