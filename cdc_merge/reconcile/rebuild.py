@@ -19,7 +19,7 @@ from cdc_merge.reconcile.hangings import Catalog, Hangings, Relation
 from cdc_merge.reconcile.masking import Hidden, HiddenColumn, find_hidden
 from cdc_merge.reconcile.plan import ComparedColumn, Findings, Limits, ReconcilePlan, Tally, Undertaking
 from cdc_merge.reconcile.snapshot import Items
-from cdc_merge.render import Name, name
+from cdc_merge.render import Name, Sql, name
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.opening import open_book
 from cdc_merge.schema.stored import DELETED_AT, METADATA_COLUMNS, TargetSchema, TypedColumn, all_columns
@@ -388,16 +388,20 @@ class RebuildPlan(ReconcilePlan):
             yield self._say("forget objects", "rebuild_forget_objects", source=undertaking.source, since=since)
 
     def _mask(self, label: str, table: Name, hidden: Hidden, columns: Sequence[HiddenColumn]) -> Statement:
+        digests = [Sql(self._dialect.sha256.format(self._dialect.quote(*c.name.parts))) for c in columns]
+        rescued = self._rescued_without(hidden)
         return self._say(
-            label,
-            "rebuild_mask",
-            table=table,
-            columns=columns,
-            attributes=hidden.attributes,
-            spelled=hidden.spelled,
-            patch=hidden.patch,
-            is_all=hidden.is_all,
+            label, "rebuild_mask", table=table, columns=list(zip(columns, digests, strict=True)), rescued=rescued
         )
+
+    def _rescued_without(self, hidden: Hidden) -> Sql:
+        if hidden.is_all:
+            return Sql("NULL")
+        if not hidden.attributes:
+            return Sql("_cdc_rescued")
+        template = "reconcile/sql/unrescued"
+        values = {"attributes": hidden.attributes, "spelled": hidden.spelled, "patch": hidden.patch}
+        return Sql(self._merge.render(template, **values))
 
     def _swap(self, change: Change, old: Relation, kept: swap.Kept) -> Generator[Statement, None, Hangings]:
         catalog, dialect, label = self._catalog, self._dialect, change.target.label

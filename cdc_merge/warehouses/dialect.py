@@ -42,6 +42,7 @@ class Dialect:
     `binary_as_text`: a readable text ({text}) of a binary value ({value}).
     `schema_exists`: a query that has a row if there is a schema of the name {name}, a literal.
     `sample`: a query of the {keys} of so many ({count}) rows of a {table} at random, where rows have no address.
+    `sha256`: the digest of a text, {}, in hexadecimal.
     `stages_decimals`: whether the bulk path takes decimals; else they are staged as text and cast in SQL.
     `backslash`: a backslash in a text, where a literal may take it for an escape; None: it stands for itself.
     `places_rows`: whether a table says by which columns its rows are distributed and sorted.
@@ -102,6 +103,7 @@ class Dialect:
     analyze_staging: bool = False
     decode_base64: str = "from_base64({})"
     indexes_key: bool = False
+    sha256: str = "sha256({})"
     stages_decimals: bool = True
     backslash: str | None = None
     places_rows: bool = False
@@ -261,6 +263,8 @@ POSTGRES = Dialect(
         for side in "ab"
     )
     + " END END",
+    # https://www.postgresql.org/docs/current/functions-binarystring.html
+    sha256="encode(sha256(convert_to({}, 'UTF8')), 'hex')",
     # Only the declaration changes: https://www.postgresql.org/docs/release/9.2.0/ (E.24.3.4.2, ALTER TABLE)
     widens_decimals=True,
     # A row must fit a page of 8 kB, some 20 bytes for each value that is stored elsewhere.

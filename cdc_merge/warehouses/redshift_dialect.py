@@ -115,6 +115,8 @@ REDSHIFT = Dialect(
     # Examples of LIKE and of regular expressions double it, and no page says that literals know escapes:
     # r_patternmatching_condition_like.html. So there is none in any literal.
     backslash="chr(92)",
+    # SHA2.html
+    sha256="SHA2({}, 256)",
     stages_decimals=False,
     places_rows=True,
     # The planner has the statistics of what COPY fills first, and of CREATE TABLE AS: c_Analyzing_tables.html
