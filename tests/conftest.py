@@ -75,13 +75,14 @@ def snowflake_url(snowflake: SnowflakeDouble) -> Iterator[str]:
 # beside them with the long tests, and what looks at an engine with words of its own not at all. Each statement costs
 # the double of Snowflake a translation, so less of it runs each time.
 DOUBLES = ("redshift", "snowflake")
-_EVERYWHERE = ("warehouses/test_contract", "merge/test_rules")
-_PROMISES = ("properties/test_convergence", "properties/test_crashes", "reconcile/test_verdicts")
+_CONTRACT = ("warehouses/test_contract",)
+_PROMISES = ("merge/test_rules", "properties/test_convergence", "reconcile/test_verdicts")
 _KINDS_OF_TARGETS = ("merge/test_deletes", "merge/test_each", "merge/test_history", "reconcile/test_each")
-EACH_TIME = {"redshift": (*_EVERYWHERE, *_PROMISES), "snowflake": _EVERYWHERE}
+EACH_TIME = {"redshift": (*_CONTRACT, *_PROMISES), "snowflake": _CONTRACT}
 LONG = (
     *_PROMISES,
     *_KINDS_OF_TARGETS,
+    "properties/test_crashes",
     *("properties/test_deletes", "properties/test_history", "properties/test_signals", "properties/test_two_workers"),
     *("reconcile/test_newer", "reconcile/test_deletes", "reconcile/test_incremental", "reconcile/test_limits"),
     *("reconcile/test_locks", "reconcile/test_probe", "test_explain", "test_forget"),

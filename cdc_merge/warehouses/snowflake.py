@@ -36,6 +36,9 @@ _CONNECT_DEFAULTS: Mapping[str, object] = {"application": "cdc_merge", "login_ti
 _PARAMETERS: Mapping[str, object] = {
     "QUERY_TAG": "cdc-merge",
     "TIMEZONE": "UTC",
+    # An account may say otherwise, and histories are put in order with times that are not known at the end.
+    "DEFAULT_NULL_ORDERING": "LAST",
+    "TIMESTAMP_INPUT_FORMAT": "AUTO",
     "AUTOCOMMIT": True,
     # A merge that waits for someone's lock gives up and is tried again, so that a worker can be stopped.
     "LOCK_TIMEOUT": 30,
@@ -139,6 +142,8 @@ class SnowflakeSession:
         self._connection = connection
         self._observer = observer
         self._stage = stage
+        # Now, for what makes a schema makes it the session's: the driver tells of it in `schema` from then on.
+        self._schema = str(connection.schema)
         self._temporary: set[str] = set()
         self._is_in_transaction = False
 
@@ -186,7 +191,8 @@ class SnowflakeSession:
                 f"COPY INTO {table} ({', '.join(SNOWFLAKE.quote(c.name) for c in columns)})\n"
                 f"FROM (SELECT {', '.join(c.read(i) for i, c in enumerate(columns))} FROM @{self._place(prefix)})\n"
                 f"FILES = ({files})\n"
-                "FILE_FORMAT = (TYPE = PARQUET)"
+                # The default takes a text for NULL.
+                "FILE_FORMAT = (TYPE = PARQUET NULL_IF = ())"
             )
         finally:
             with suppress(DriverError):  # what is left of a temporary stage goes with the session
@@ -230,7 +236,13 @@ class SnowflakeSession:
             self._roll_back()
             raise
         # If this breaks nobody knows whether it committed; whoever asked looks into the ledger.
-        self._execute("COMMIT", "commit")
+        try:
+            self._said("COMMIT")
+        except DriverError as error:
+            # Nothing may follow in a transaction that is perhaps still open: another BEGIN would be ignored.
+            # https://docs.snowflake.com/en/sql-reference/transactions
+            _close(self._connection)
+            raise self._reaction(error, "commit") from error
         self._is_in_transaction = False
         return touched
 
@@ -239,7 +251,7 @@ class SnowflakeSession:
         if makes_schema(statement):
             # It is the session's schema now, but temporary tables are in that of the URL.
             # https://docs.snowflake.com/en/sql-reference/sql/create-schema#usage-notes
-            self._execute(f"USE SCHEMA {SNOWFLAKE.quote(str(self._connection.schema))}", statement.label)
+            self._execute(f"USE SCHEMA {SNOWFLAKE.quote(self._schema)}", statement.label)
 
     def query(self, sql: str) -> list[Row]:
         """Rows of one reading statement. Times are aware, in UTC; JSON is text; binary is bytes."""

@@ -34,8 +34,8 @@ def run_in_order(
         began = perf_counter()
         found: list[Row] | None = None
         try:
-            if statement.lock:
-                execute(statement.lock)
+            if statement.lock and execute(statement.lock) == 0:
+                raise _nothing_to_lock(statement)
             if statement.inspect:
                 found = fetch(statement.sql)
             rows = len(found) if found is not None else execute(statement.sql)
@@ -49,6 +49,15 @@ def run_in_order(
         if observer:
             observer(statement.label, perf_counter() - began)
     return touched
+
+
+def _nothing_to_lock(statement: Statement) -> Exception:
+    """Others would not be held back, and nobody would notice."""
+    return WarehouseRefused(
+        "the row that is updated to hold others back is gone",
+        where=statement.label,
+        hint=f"insert it: {statement.lock}",
+    )
 
 
 def _mismatch(statement: Statement, rows: int) -> Exception:

@@ -128,3 +128,20 @@ def test_a_rebuild_is_refused_and_says_what_else_to_do(shop: Harness, export: Ex
     with pytest.raises(Refused) as caught:
         reconcile(shop, folder, rebuild=True)
     assert "another table" in (caught.value.hint or "")
+
+
+def test_a_schema_that_is_made_does_not_become_that_of_the_session(snowflake_url: str) -> None:
+    with closing(open_warehouse(snowflake_url)) as warehouse:
+        for schema in ("ONE", "TWO"):
+            with warehouse.session() as session:
+                session.run([Statement("create schema", f'CREATE SCHEMA IF NOT EXISTS "{schema}"')])
+                assert session.query("SELECT CURRENT_SCHEMA()") == [("PUBLIC",)]
+
+
+def test_a_row_to_lock_that_is_gone_is_an_error(snowflake_url: str) -> None:
+    with closing(open_warehouse(snowflake_url)) as warehouse, warehouse.session() as session:
+        session.run([Statement("make", "CREATE TABLE turns (source VARCHAR)")])
+        locking = Statement("fence", "INSERT INTO turns VALUES ('x')", lock="UPDATE turns SET source = ''")
+        with pytest.raises(WarehouseRefused, match="hold others back"):
+            session.run([locking])
+        assert session.query("SELECT * FROM turns") == []
