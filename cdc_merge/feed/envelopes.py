@@ -19,6 +19,7 @@ from cdc_merge.feed.depth import MAX_LEVELS, too_deep
 from cdc_merge.feed.diagnose import DAMAGE, Diagnosis, Special, diagnose
 from cdc_merge.feed.framing import MAX_RECORD
 from cdc_merge.feed.parallel import Crew
+from cdc_merge.feed.parts import Parts
 from cdc_merge.feed.picks import Picks
 from cdc_merge.feed.portions import ExactPortion, Portion, Portions
 from cdc_merge.feed.rejects import Reject, Rejects
@@ -71,11 +72,7 @@ class EnvelopePass:
         self._rejects = rejects
         self._source = source
         self.facts = facts
-        more = "".join(f", {f.name.text} {f.type.text}" for f in picks.facts(shape.Pointers()))
-        workbench.execute(
-            "CREATE TABLE changes (chunk INTEGER, idx INTEGER, object_number INTEGER, partition_key VARCHAR, "
-            f"sort_key VARCHAR, position VARCHAR{more})"
-        )
+        self._changes = Parts(workbench, "changes")
 
     def _insist_on_ordering(self) -> None:
         asked, known = self._source.ordering, self.facts.ordering
@@ -93,6 +90,11 @@ class EnvelopePass:
         self._forget(self._portions.given_up())
         self._crew.work(self._portions.read_exact(), self._read_portion, other=self._note)
         self._forget_unreadable()
+        more = "".join(f", {f.name.text} {f.type.text}" for f in self._picks.facts(shape.Pointers()))
+        self._changes.show(
+            "chunk INTEGER, idx INTEGER, object_number INTEGER, partition_key VARCHAR, sort_key VARCHAR, "
+            f"position VARCHAR{more}"
+        )
         self._rejects.flush()
 
     def _note(self, event: Unreadable | Unframed) -> None:
@@ -106,7 +108,7 @@ class EnvelopePass:
         """Drop all that was read of objects."""
         if numbers:
             listed = ", ".join(map(str, numbers))
-            self._workbench.execute(f"DELETE FROM changes WHERE object_number IN ({listed})")
+            self._changes.delete(f"object_number IN ({listed})")
             self._rejects.forget_objects(numbers)
 
     def _forget_unreadable(self) -> None:
@@ -134,23 +136,20 @@ class EnvelopePass:
                 }
             with bench.naming(lines=table_of(columns, rows=SHORT_VECTOR)):
                 try:
-                    self._extract(bench, portion)
+                    self._extract(bench, portion, too_deep(lines))
                     break
                 except duckdb.InvalidInputException:
                     broken = [i for (i,) in bench.rows("SELECT idx FROM lines WHERE NOT json_valid(line)")]
                     if not broken:
                         raise
             wanted = self._without(portion, wanted, numbers, broken)
-        self._refuse_deep(bench, portion, lines)
 
-    def _refuse_deep(self, bench: Bench, portion: Portion, lines: pa.StringArray) -> None:
-        if deep := too_deep(lines):
-            listed = ", ".join(map(str, deep))
-            taken = f"FROM changes WHERE chunk = {portion.number} AND idx IN ({listed})"
-            found = [line for (line,) in bench.rows(f"SELECT idx {taken}")]  # the others are rejects already
-            bench.execute(f"DELETE {taken}")
-            for line in found:
-                self._reject(portion, line, Diagnosis("too_deep", f"more than {MAX_LEVELS:,} levels of nesting"))
+    def _refuse_deep(self, bench: Bench, portion: Portion, part: str, deep: Sequence[int]) -> None:
+        taken = f"FROM {part} WHERE idx IN ({', '.join(map(str, deep))})"
+        found = [line for (line,) in bench.rows(f"SELECT idx {taken}")]  # the others are rejects already
+        bench.execute(f"DELETE {taken}")
+        for line in found:
+            self._reject(portion, line, Diagnosis("too_deep", f"more than {MAX_LEVELS:,} levels of nesting"))
 
     def _wanted(self, portion: Portion, lines: pa.StringArray, numbers: Numbers) -> Numbers:
         """The lines to look at: not those of objects given up, nor those that are no UTF-8 or damaged."""
@@ -186,18 +185,19 @@ class EnvelopePass:
             self._read_exactly(number)
         return wanted[~np.isin(numbers[wanted], list(given_up))]
 
-    def _extract(self, bench: Bench, portion: Portion) -> None:
+    def _extract(self, bench: Bench, portion: Portion, deep: Sequence[int]) -> None:
         with self._learning:
             is_known = self._learn(bench)
         if not is_known:
             unplaced = bench.rows("SELECT idx FROM lines")
         else:
             arn = bench.rows(f"SELECT json_extract_string(line, '{shape.SOURCE_ARN}') FROM lines LIMIT 1")[0][0]
-            bench.execute(self._envelope_sql(portion.number, arn))
-            mine = f"FROM changes WHERE chunk = {portion.number} AND position IS NULL"
-            unplaced = bench.rows(f"SELECT idx {mine}")
+            part = self._changes.add(bench, self._envelope_sql(portion.number, arn))
+            unplaced = bench.rows(f"SELECT idx FROM {part} WHERE position IS NULL")
             if unplaced:
-                bench.execute(f"DELETE {mine}")
+                bench.execute(f"DELETE FROM {part} WHERE position IS NULL")
+            if deep:
+                self._refuse_deep(bench, portion, part, deep)
         for (line,) in unplaced:
             self._judge(portion, line)
 

@@ -13,6 +13,7 @@ from cdc_merge.feed.elements import ElementStage
 from cdc_merge.feed.entities import entity
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.notices import Notices, failed_attributes
+from cdc_merge.feed.parts import Parts
 from cdc_merge.feed.picks import PICKED_FROM, Picks
 from cdc_merge.feed.plain import attributes_seen
 from cdc_merge.feed.rescue import as_six_characters, rescue
@@ -79,8 +80,7 @@ class RowStage:
         workbench.execute(
             f"CREATE TABLE {staged.facts} (n BIGINT, changed_at TIMESTAMP WITH TIME ZONE, removed BOOLEAN{flags})"
         )
-        for number, book in self._books.items():
-            workbench.execute(f"CREATE TABLE {staged.rows}_{number} ({staged_definition(book, dialect, bare=True)})")
+        self._parts = {number: Parts(workbench, f"{staged.rows}_{number}") for number in self._books}
 
     @property
     def numbers(self) -> list[int]:
@@ -182,14 +182,12 @@ class RowStage:
 
     def _stage_rows(self, bench: Bench, layout: TargetLayout) -> None:
         number = layout.number
-        into = "".join(f", c{i}" for i in range(len(layout.columns)))
-        values = "".join(f", {c.name.parts[0]}" for c in layout.columns)
-        with self._staging:
-            self._add_columns(bench, number, self._books[number])
-            bench.execute(
-                f"INSERT INTO {self._staged.rows}_{number} (n{into}) "
-                f"SELECT n{values} FROM wide WHERE takes_{number} AND clean_{number}"
-            )
+        types = staged_columns(self._books[number], self._dialect)
+        values = "".join(
+            f", CAST({column.name.parts[0]} AS {kind}) AS {staged}"
+            for column, (staged, kind) in zip(layout.columns, types, strict=False)
+        )
+        self._parts[number].add(bench, f"SELECT n{values} FROM wide WHERE takes_{number} AND clean_{number}")
 
     def _stage_odd(self, bench: Bench, number: int) -> None:
         """Rows with something that did not simply fit: new attributes, other types, values to be rescued."""
@@ -203,7 +201,6 @@ class RowStage:
             with self._staging:
                 self._settle_pending(bench, book)
                 book.meet(attributes_seen(odd.column("image")))
-                self._add_columns(bench, number, book)
                 columns, held = book.schema.columns, book.held_attributes()
             pointers = shape.Pointers()
             values = [self._values.careful(i, c, pointers) for i, c in enumerate(columns)]
@@ -231,9 +228,7 @@ class RowStage:
         if not self._dialect.rescues_nul:
             rescued = as_six_characters(rescued)
         rows = rows.drop_columns(["image", "misfits"]).append_column("rescued", rescued)
-        names = ", ".join(DUCKDB.quote(n) for n in rows.column_names)
-        with bench.naming(careful=rows), self._staging:
-            bench.execute(f"INSERT INTO {self._staged.rows}_{number} ({names}) SELECT {names} FROM careful")
+        self._add_part(bench, number, rows)
 
     def _stage_elements(self, bench: Bench, number: int) -> None:
         """Each element of the taken items is a row."""
@@ -243,28 +238,20 @@ class RowStage:
             found = stage.find(bench)
             with bench.naming(found=found):
                 stage.meet(bench, found)
-                self._add_columns(bench, number, book)
                 rows, misfits = stage.rows(bench)
                 if len(misfits):
                     self._note_misfits(bench, number, misfits, book.schema.columns)
-            names = ", ".join(DUCKDB.quote(n) for n in rows.column_names)
-            with bench.naming(careful=rows):
-                bench.execute(f"INSERT INTO {self._staged.rows}_{number} ({names}) SELECT {names} FROM careful")
+            self._add_part(bench, number, rows)
+
+    def _add_part(self, bench: Bench, number: int, rows: pa.Table) -> None:
+        """Rows that were looked at one by one, as their columns' types in staging have them."""
+        types = dict(staged_columns(self._books[number], self._dialect))
+        values = (f"CAST({DUCKDB.quote(n)} AS {types[n]}) AS {n}" if n in types else n for n in rows.column_names)
+        with bench.naming(careful=rows):
+            self._parts[number].add(bench, f"SELECT {', '.join(values)} FROM careful")
 
     def finish(self) -> None:
         """The merge names every column, also of a table without rows."""
         for number, book in self._books.items():
             book.settle_as_before()
-            self._add_columns(self._workbench, number, book)
-
-    def _add_columns(self, bench: Bench, number: int, book: SchemaBook) -> None:
-        table = f"{self._staged.rows}_{number}"
-        have = {n for (n,) in bench.rows(f"SELECT column_name FROM duckdb_columns() WHERE table_name = '{table}'")}
-        wanted = staged_columns(book, self._dialect)
-        missing = [(n, kind) for n, kind in wanted if n not in have]
-        if len(missing) > 1 and not bench.rows(f"SELECT 1 FROM {table} LIMIT 1"):
-            # Each ALTER costs as much as the table is wide; an empty table is made anew at once.
-            bench.execute(f"CREATE OR REPLACE TABLE {table} ({staged_definition(book, self._dialect)})")
-            return
-        for staged, kind in missing:
-            bench.execute(f"ALTER TABLE {table} ADD COLUMN {staged} {kind}")
+            self._parts[number].show(staged_definition(book, self._dialect))

@@ -52,10 +52,10 @@ def staged_columns(book: SchemaBook, dialect: Dialect) -> list[tuple[str, str]]:
     return [(staged_name(i).parts[0], staged_type(c.type, dialect)) for i, c in enumerate(book.schema.columns)]
 
 
-def staged_definition(book: SchemaBook, dialect: Dialect, *, bare: bool = False) -> str:
-    """The columns of `stage_rows_<i>` as CREATE TABLE wants them; `bare`: without those of the target."""
+def staged_definition(book: SchemaBook, dialect: Dialect) -> str:
+    """The columns of `stage_rows_<i>` as CREATE TABLE wants them."""
     element = [] if book.target.each is None else ["element_place BIGINT", "element_key VARCHAR"]
-    columns = [] if bare else [f"{column} {kind}" for column, kind in staged_columns(book, dialect)]
+    columns = [f"{column} {kind}" for column, kind in staged_columns(book, dialect)]
     return ", ".join(["n BIGINT", "rescued VARCHAR", *element, *columns])
 
 

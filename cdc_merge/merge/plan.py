@@ -11,9 +11,11 @@ from cdc_merge.errors import AlreadyMerged, SchemaConflict, SchemaMoved
 from cdc_merge.layout import Layout
 from cdc_merge.merge.altering import alter_columns
 from cdc_merge.merge.history import HistoryPlan
+from cdc_merge.merge.masking import hide
 from cdc_merge.merge.planned import PlannedTarget, Planner, ValueColumn
 from cdc_merge.model import Kind, Ordering
-from cdc_merge.render import Sql, render
+from cdc_merge.names import history_table
+from cdc_merge.render import Sql, name, render
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.stored import TargetSchema
 from cdc_merge.schema.tables import MARK
@@ -152,6 +154,26 @@ class MergePlan:
                 sql = self.render(template, target=target, source=source, columns=book.schema.to_json())
                 statements.append(Statement(f"record columns of {target.label}", sql))
         return statements
+
+    def hide(self) -> list[Statement]:
+        """Hides what new masks reach of what is there. Comes after all that finds rows by their address."""
+        statements = []
+        for book, target in zip(self._books, self.targets, strict=True):
+            if book.hidden is None:
+                continue
+            label = f"mask what was rescued in {target.label}"
+            statements.append(hide(self.render, self._dialect, label, target.table, book.hidden))
+            statements += self.hide_in_history(book)
+        return statements
+
+    def hide_in_history(self, book: SchemaBook) -> list[Statement]:
+        """The same in a target's history, if there is one."""
+        hidden, label = book.hidden, book.target.table
+        if hidden is None or not hidden.has_history:
+            return []
+        table = name(self._layout.schema, history_table(label))
+        columns = hidden.columns
+        return [hide(self.render, self._dialect, f"mask history of {label}", table, hidden, columns=columns)]
 
     def hold_schemas(self, source: str) -> Statement:
         """Insists that the targets' columns are still those the books were opened with."""

@@ -6,20 +6,19 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
-from typing import TypedDict
 
 from cdc_merge.errors import Refused, SchemaConflict
 from cdc_merge.layout import Layout
+from cdc_merge.merge.masking import hide
 from cdc_merge.merge.plan import MergePlan
 from cdc_merge.merge.planned import PlannedTarget
 from cdc_merge.model import Source
 from cdc_merge.names import history_table
 from cdc_merge.reconcile import swap
 from cdc_merge.reconcile.hangings import Catalog, Hangings, Relation
-from cdc_merge.reconcile.masking import Hidden, HiddenColumn, find_hidden
 from cdc_merge.reconcile.plan import ComparedColumn, Findings, Limits, ReconcilePlan, Tally, Undertaking
 from cdc_merge.reconcile.snapshot import Items
-from cdc_merge.render import Name, Sql, name
+from cdc_merge.render import Name, name
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.opening import open_book
 from cdc_merge.schema.stored import DELETED_AT, METADATA_COLUMNS, TargetSchema, TypedColumn, all_columns
@@ -94,8 +93,6 @@ class Change:
     intact: frozenset[str] = frozenset()
     by_hand: tuple[str, ...] = ()
     was_known: bool = False
-    history: Name | None = None  # where there is one, also one that is not kept up any more
-    hidden: Hidden | None = None  # what new masks hide of what was there
 
     @property
     def has_its_keys(self) -> bool:
@@ -137,7 +134,8 @@ def know_stored(books: Sequence[SchemaBook], there: Inspector) -> list[SchemaBoo
             book = replace(book, schema=replace(book.schema, has_history=True))
             if book.target.has_history:
                 history = there.open_history(book.target.table, book.schema)
-        known.append(replace(book, stored=stored, history=history))
+        hidden = there.find_hidden(book.target.table, book.schema)
+        known.append(replace(book, stored=stored, history=history, hidden=hidden))
     return known
 
 
@@ -176,7 +174,7 @@ def plan_changes(
         intact = there.intact_columns(target.label)
         if book.stored is None or intact is None:
             known = book.stored is not None
-            changes.append(Change(target, target, target, None, None, was_known=known, **_veil(book, there, layout)))
+            changes.append(Change(target, target, target, None, None, was_known=known))
             continue
         new = replace(target, table=name(layout.schema, side_name(target.label)))
         columns = tuple(there.tables[target.label])
@@ -194,23 +192,9 @@ def plan_changes(
                 intact=intact,
                 by_hand=tuple(c for c in columns if c not in all_columns(book.stored)),
                 was_known=True,
-                **_veil(book, there, layout),
             )
         )
     return changes
-
-
-class _Veil(TypedDict):
-    history: Name | None
-    hidden: Hidden | None
-
-
-def _veil(book: SchemaBook, there: Inspector, layout: Layout) -> _Veil:
-    """What is to be hidden of what is there, by new masks."""
-    label = history_table(book.target.table)
-    columns = there.tables.get(label) if book.stored and book.stored.has_history else None
-    hidden = find_hidden(book.stored, book.schema, columns or ()) if book.stored else None
-    return {"history": name(layout.schema, label) if columns else None, "hidden": hidden}
 
 
 def side_name(table: str) -> str:
@@ -284,14 +268,11 @@ class RebuildPlan(ReconcilePlan):
             elif change.before and not change.is_compared:
                 yield from self._count_what_goes(change, change.before, undertaking.floor, limits, findings)
         for change in self._changes:
-            if change.history and change.hidden:
-                which = ", ".join(c.name.parts[0] for c in change.hidden.columns)
+            hidden = self._books[change.target.number].hidden
+            if hidden and hidden.has_history:
+                which = ", ".join(c.name for c in hidden.columns)
                 masked = f"{which} masked in the versions of before, too" if which else "_cdc_rescued masked, too"
-                findings.notes.append(f"{change.history.parts[-1]}: {masked}")
-            repaired = findings.targets[change.target.label].repaired
-            if change.target.history and change.is_compared and repaired:
-                history = change.target.history.parts[-1]
-                findings.notes.append(f"{history}: has no version of the {repaired:,} rows that a rebuild repairs")
+                findings.notes.append(f"{history_table(change.target.label)}: {masked}")
             if change.old and change.overlap:
                 yield from self._look(change, findings, dry_run=dry_run)
 
@@ -371,10 +352,12 @@ class RebuildPlan(ReconcilePlan):
                     lacks_values=self._lacks_values(change),
                     floor=undertaking.floor,
                 )
-                if change.hidden:
-                    yield self._mask(f"mask what came over in {label}", change.new.table, change.hidden, ())
-            if change.history and change.hidden:
-                yield self._mask(f"mask history of {label}", change.history, change.hidden, change.hidden.columns)
+                if hidden := self._books[change.target.number].hidden:
+                    step = f"mask what came over in {label}"
+                    yield hide(self._merge.render, self._dialect, step, change.new.table, hidden)
+            yield from self._merge.hide_in_history(self._books[change.target.number])
+            if change.target.history and findings.targets[label].repaired:
+                yield from self._record_history(change.target, undertaking, merged_at)
             yield from self._analyze(self._dialect.quote(*change.new.table.parts))
         # Now only, so that people can read the old tables until all new ones are filled.
         hanging: list[Hangings] = []
@@ -386,22 +369,6 @@ class RebuildPlan(ReconcilePlan):
         yield from findings.bound
         if since := findings.replay_from:
             yield self._say("forget objects", "rebuild_forget_objects", source=undertaking.source, since=since)
-
-    def _mask(self, label: str, table: Name, hidden: Hidden, columns: Sequence[HiddenColumn]) -> Statement:
-        digests = [Sql(self._dialect.sha256.format(self._dialect.quote(*c.name.parts))) for c in columns]
-        rescued = self._rescued_without(hidden)
-        return self._say(
-            label, "rebuild_mask", table=table, columns=list(zip(columns, digests, strict=True)), rescued=rescued
-        )
-
-    def _rescued_without(self, hidden: Hidden) -> Sql:
-        if hidden.is_all:
-            return Sql("NULL")
-        if not hidden.attributes:
-            return Sql("_cdc_rescued")
-        template = "reconcile/sql/unrescued"
-        values = {"attributes": hidden.attributes, "spelled": hidden.spelled, "patch": hidden.patch}
-        return Sql(self._merge.render(template, **values))
 
     def _swap(self, change: Change, old: Relation, kept: swap.Kept) -> Generator[Statement, None, Hangings]:
         catalog, dialect, label = self._catalog, self._dialect, change.target.label

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from cdc_merge.errors import SchemaConflict
 from cdc_merge.model import Column, ColumnType, Evolve, Target
 from cdc_merge.names import assign, history_table
+from cdc_merge.schema.masking import Hidden
 from cdc_merge.schema.stored import TYPE_OF_TAG, TargetSchema, TypedColumn, holders, takes_whole
 from cdc_merge.warehouses.dialect import Dialect
 
@@ -25,6 +26,7 @@ class SchemaBook:
     others: frozenset[str] = frozenset()  # columns that someone added to the table by hand
     history: Mapping[str, str] | None = None  # the columns of its history and their types; None: there is none yet
     former: TargetSchema | None = None  # of the table whose place a new one is to take
+    hidden: Hidden | None = None  # what new masks hide of what is there
     _held: frozenset[str] | None = field(default=None, repr=False)
 
     @property

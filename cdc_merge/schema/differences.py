@@ -96,11 +96,10 @@ def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterat
     if target.deletes is Deletes.SOFT and not stored.has_deleted_at:
         cure = "the next batch adds it; rows of items that were deleted before do not come back"
         yield Difference(table, DELETED_AT, Change.NEW_COLUMN, "it is to say when an item was deleted", RUN, cure)
-    masked = {c.path for c in Asked.of(target, key).columns if c.mask is not None}
     for name, dropped in old.items():
+        if name in named:
+            continue
         message = f"it holds {spelled(dropped.path)}, which the configuration does not ask for"
-        if dropped.mask is None and dropped.path in masked:
-            message += " in the clear"
         cure = f"it stays, and is still filled; {REBUILD} takes it away"
         yield Difference(table, name, Change.DROPPED, message, REBUILD, cure)
     for name in sorted(there.others(table) - named):
@@ -160,7 +159,6 @@ def _renamed(table: str, before: str, column: Column) -> Difference:
 def _not_asked(target: Target, key: tuple[str, ...], stored: TargetSchema, dialect: Dialect) -> Iterator[TypedColumn]:
     """Columns that the configuration does not name, and that new attributes would not have added."""
     asked = {c.name for c in Asked.of(target, key).columns}
-    # One that is masked now is to be in the clear no more.
     taken_whole = {c.path for c in Asked.of(target, key).columns if c.template is None}
     adds = not target.is_document and target.evolve is Evolve.ADD
     for column in stored.columns:

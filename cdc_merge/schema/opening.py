@@ -11,6 +11,7 @@ from cdc_merge.model import Column, ColumnType, Deletes, Kind, Path, Target, Tem
 from cdc_merge.names import choose_column, spelled
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.conditions import in_order
+from cdc_merge.schema.masking import overlap
 from cdc_merge.schema.stored import DOCUMENT, TargetSchema, TypedColumn
 from cdc_merge.warehouses.dialect import Dialect
 
@@ -103,6 +104,21 @@ def contradictions(
             what = f"there is a column {column.name} already, which {whose}"
             cure = f"give the new column another name{f', or: {_REBUILT}' if column.name in others else ''}"
             yield Contradiction(Change.OCCUPIED, what, cure, column.name)
+    yield from _clear_contradictions(asked, stored)
+
+
+def _clear_contradictions(asked: Asked, stored: TargetSchema) -> Iterator[Contradiction]:
+    """Columns that are still filled though nobody asks for them, with what another column masks from now on."""
+    names = {c.name for c in asked.columns}
+    masked = [c for c in asked.columns if c.mask is not None]
+    for have in stored.columns:
+        if have.name in names or have.mask is not None:
+            continue
+        for column in masked:
+            if have.of_parent == column.of_parent and overlap(have.path, column.path):
+                what = f"it holds {_placed(have.path, have.of_parent)} in the clear, which {column.name} is to mask"
+                yield Contradiction(Change.MASK, what, f"{_REBUILT}; or configure {have.name} too", have.name)
+                break
 
 
 def _column_contradictions(column: Column, have: TypedColumn, dialect: Dialect) -> Iterator[Contradiction]:

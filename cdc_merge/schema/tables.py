@@ -9,6 +9,7 @@ from cdc_merge.model import ColumnType, Kind, Source, Target
 from cdc_merge.names import history_table
 from cdc_merge.render import render
 from cdc_merge.schema.book import SchemaBook, spelling
+from cdc_merge.schema.masking import Hidden, find_hidden
 from cdc_merge.schema.opening import REBUILD, Change, Contradiction, contradictions, open_book
 from cdc_merge.schema.stored import (
     DELETED_AT,
@@ -79,8 +80,16 @@ class Inspector:
             stored, others = self.schemas.get(target.table), self.others(target.table)
             is_kept = stored is not None and stored.has_history and target.has_history
             history = self.open_history(target.table, stored) if stored and is_kept else None
-            books.append(open_book(target, source.key, self.dialect, stored, others=others, history=history))
+            book = open_book(target, source.key, self.dialect, stored, others=others, history=history)
+            books.append(replace(book, hidden=self.find_hidden(target.table, book.schema)))
         return books
+
+    def find_hidden(self, target: str, schema: TargetSchema) -> Hidden | None:
+        """What the masks of a target's new schema hide of what is there already."""
+        stored = self.schemas.get(target)
+        if stored is None:
+            return None
+        return find_hidden(stored, schema, self.tables.get(history_table(target)) if stored.has_history else None)
 
     def open_history(self, target: str, schema: TargetSchema) -> Mapping[str, str] | None:
         """The columns of a target's history with their types; None: it was dropped by hand, and begins anew.

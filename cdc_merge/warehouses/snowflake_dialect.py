@@ -54,6 +54,8 @@ SNOWFLAKE = Dialect(
     read_json=r"""CASE WHEN REGEXP_LIKE(REGEXP_REPLACE({value}, '"([^"\\\\]|\\\\.)*"'), """
     "'.*[0-9]([eE]|[0-9.]{{38}}).*', 's') THEN TO_VARIANT({value}) ELSE PARSE_JSON({value}) END",
     written_json="TO_JSON({value})",
+    # https://docs.snowflake.com/en/sql-reference/functions/sha2
+    sha256="SHA2({}, 256)",
     binary_as_text="HEX_ENCODE({value})",
     decode_base64="TO_BINARY({}, 'BASE64')",
     # The order of keys says nothing in an object. https://docs.snowflake.com/en/sql-reference/data-types-semistructured

@@ -315,12 +315,38 @@ def test_a_key_column_of_another_name_is_renamed_in_the_history_by_hand_and_forg
     (statement,) = re.findall("ALTER TABLE .* TO [^,]*", str(refused.value.hint))
 
     by_hand(shop, statement)
-    report = reconcile(shop, folder, rebuild=True)
+    reconcile(shop, folder, rebuild=True)
 
-    assert "customers_history: has no version of the 2 rows that a rebuild repairs" in report.notes
     deliver(shop, put("a", 9, at=AS_OF + timedelta(hours=1), Name="new"))
-    assert forget(shop, "a").rows == {"customers": 1, "customers_history": 2}
-    assert shop.query(f"SELECT id, name FROM {shop.schema}.customers_history") == [("b", "other")]
+    assert forget(shop, "a").rows == {"customers": 1, "customers_history": 3}
+    kept = shop.query(f"SELECT id, name FROM {shop.schema}.customers_history ORDER BY _cdc_valid_from")
+    assert kept == [("b", "other"), ("b", "two")]
+
+
+@pytest.mark.rebuild
+def test_what_a_rebuild_repairs_is_in_the_history_as_of_the_floor(shop: Harness, export: Export) -> None:  # noqa: F811
+    name = Column("name", ("Name",), ColumnType(Kind.TEXT))
+    level = Column("level", ("Level",), ColumnType(Kind.INTEGER))
+    shop.source = replace(shop.source, targets=(replace(CUSTOMERS, columns=(name,)),))
+    deliver(shop, put("different", 1, Name="one"), put("equal", 2, Name="same"), put("extra", 3, Name="gone"))
+    stated = {"different": "two", "equal": "same", "missing": "found"}
+    items = [to_item({"PK": k, "Type": "Customer", "Name": n, "Level": Decimal(7)}) for k, n in stated.items()]
+    shop.source = replace(shop.source, targets=(replace(CUSTOMERS, columns=(name, level)),))
+    for _ in range(2):  # the second finds nothing to repair
+        reconcile(shop, export(items), rebuild=True)
+
+    columns = "pk, _cdc_operation, name, level, _cdc_valid_to IS NULL"
+    versions = shop.query(f"SELECT {columns} FROM {shop.schema}.customers_history ORDER BY pk, _cdc_valid_from")
+    assert versions == [
+        ("different", "upsert", "one", None, False),
+        ("different", "reconcile", "two", 7, True),
+        ("equal", "upsert", "same", None, True),
+        ("extra", "upsert", "gone", None, False),
+        ("extra", "delete", None, None, True),
+        ("missing", "reconcile", "found", 7, True),
+    ]
+    ends = shop.query(f"SELECT DISTINCT _cdc_valid_from FROM {shop.schema}.customers_history WHERE pk = 'missing'")
+    assert ends == [(FLOOR,)]
 
 
 @pytest.mark.rebuild

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cdc_merge.errors import SchemaConflict
 from cdc_merge.layout import layout_of
 from cdc_merge.model import Column, ColumnType, Evolve, Kind, Mask, ReconcilePolicy, Source, Target
 from cdc_merge.planning.reader import PlanReader
@@ -87,7 +88,7 @@ def test_what_was_rescued_of_a_masked_attribute_goes_and_the_rest_stays(people: 
 
     reconcile(people, export([item("a", ADA)]), rebuild=True)
 
-    assert history(people, "age") == [(None,)] * 4
+    assert history(people, "age") == [(None,)] * 5  # with that of the rebuild
     for table in ("people", "people_history"):
         left = people.query(
             f"SELECT CAST(_cdc_rescued AS text) FROM {people.schema}.{table} WHERE pk = 'b' OR _cdc_position LIKE '%3'"
@@ -105,14 +106,19 @@ def test_what_was_rescued_of_a_masked_attribute_goes_and_the_rest_stays(people: 
 
 def test_the_name_of_before_is_emptied_where_the_masked_column_has_another(people: Harness, export: Export) -> None:  # noqa: F811
     configure(people, Column("email_hash", ("Email",), mask=Mask.HASH), AGE, CITY)
-    assert [(d.where, d.change) for d in plan(people)] == [
-        ("people.email_hash", "new column"),
-        ("people.email", "no longer configured"),
+    assert [(d.where, d.change, d.stops) for d in plan(people)] == [
+        ("people.email", "mask", True),
+        ("people.email_hash", "new column", False),
     ]
+    people.put_records([change("b", 3, {"Email": "new@example.com"})])
+    with pytest.raises(SchemaConflict, match="in the clear, which email_hash is to mask"):
+        people.run()
 
     reconcile(people, export([item("a", ADA)]), rebuild=True)
 
     assert history(people, "email, email_hash") == [(None, None), (None, None)]
+    people.run()
+    assert history(people, "email, email_hash")[-1] == (None, hashed("new@example.com"))
 
 
 def test_a_column_that_the_configuration_keeps_in_the_clear_stays_so_in_the_history(
@@ -140,7 +146,7 @@ def test_plan_names_what_a_history_has_from_before_a_rebuild_which_no_mask_reach
     assert history(people, "city") == [("London",), ("London",)]
 
 
-def test_a_column_that_a_new_attribute_brought_is_shown_where_it_is_masked_in_another(
+def test_a_column_that_a_new_attribute_brought_stops_the_source_where_it_is_masked_in_another(
     warehouse_url: str, tmp_path: Path
 ) -> None:
     source = Source("shop", "", ("PK",), (Target("people", columns=(CITY,)),))
@@ -149,6 +155,64 @@ def test_a_column_that_a_new_attribute_brought_is_shown_where_it_is_masked_in_an
     harness.run()
     masked = Target("people", columns=(CITY, Column("email_hash", ("Email",), mask=Mask.HASH)))
     harness.source = replace(harness.source, targets=(masked,))
-    (_, left) = plan(harness)
-    assert (left.where, left.change) == ("people.email", "no longer configured")
+    (left, _) = plan(harness)
+    assert (left.where, left.change, left.stops) == ("people.email", "mask", True)
     assert "in the clear" in left.message
+
+
+@pytest.mark.parametrize("has_history", [True, False])
+def test_a_new_masked_column_hides_what_was_rescued_before(
+    warehouse_url: str, tmp_path: Path, *, has_history: bool
+) -> None:
+    frozen = replace(PEOPLE, columns=(CITY,), has_history=has_history)
+    harness = Harness(warehouse_url, Source("shop", "", ("PK",), (frozen,)), tmp_path / "feed")
+    odd = {**ADA, "More": 'an "Email" of no one'}
+    harness.put_records([change("a", 1, {**ADA, "Email": "old@example.com"}), change("a", 2, odd)])
+    harness.put_records([change("b", 3, {"City": "Paris", "Email": "only@example.com"})])
+    harness.run()
+    assert "example.com" in all_that_is_kept(harness)
+
+    hashed_email = Column("email_hash", ("Email",), mask=Mask.HASH)
+    harness.source = replace(harness.source, targets=(replace(frozen, columns=(CITY, hashed_email)),))
+    harness.put_records([change("c", 4, {"City": "Rome", "Email": "new@example.com"})])
+    harness.run()
+
+    assert "example.com" not in all_that_is_kept(harness)
+    rows = harness.query(f"SELECT pk, city, email_hash, _cdc_rescued FROM {harness.schema}.people ORDER BY pk")
+    assert [row[:3] for row in rows] == [
+        ("a", "London", None),
+        ("b", "Paris", None),
+        ("c", "Rome", hashed("new@example.com")),
+    ]
+    assert [row[3] for row in rows[1:]] == [None, None]
+    if not harness.url.startswith("redshift"):  # where all of it goes
+        left = json.loads(rows[0][3]) if isinstance(rows[0][3], str) else rows[0][3]
+        assert left == {"Age": {"N": "36"}, "More": {"S": 'an "Email" of no one'}}
+    harness.put_records([change("d", 5, {"City": "Oslo", "Email": "late@example.com"})])
+    harness.run()
+    assert harness.query(f"SELECT email_hash FROM {harness.schema}.people WHERE pk = 'c'") == [
+        (hashed("new@example.com"),)
+    ]
+
+
+def test_a_reconcile_that_adds_a_masked_column_hides_what_was_rescued_before(
+    warehouse_url: str,
+    tmp_path: Path,
+    export: Export,  # noqa: F811
+) -> None:
+    frozen = replace(PEOPLE, columns=(CITY,))
+    source = Source("shop", "", ("PK",), (frozen,), reconcile=ReconcilePolicy(max_delete=1.0))
+    harness = Harness(warehouse_url, source, tmp_path / "feed")
+    late = (AS_OF + timedelta(hours=1) - AS_OF).total_seconds() / 60 + 60
+    harness.put_records([change("a", 1, ADA), change("b", 2, {"Email": "new@example.com"}, minute=late)])
+    harness.run()
+
+    hashed_email = Column("email_hash", ("Email",), mask=Mask.HASH)
+    harness.source = replace(harness.source, targets=(replace(frozen, columns=(CITY, hashed_email)),))
+    reconcile(harness, export([item("a", ADA)]))
+
+    assert "example.com" not in all_that_is_kept(harness)
+    assert harness.query(f"SELECT pk, email_hash FROM {harness.schema}.people ORDER BY pk") == [
+        ("a", hashed("ada@example.com")),
+        ("b", None),
+    ]

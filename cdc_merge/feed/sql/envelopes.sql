@@ -1,13 +1,12 @@
 -- What orders the records of one chunk: keys and position, nothing of the images. A row without a position is
 -- looked at one by one afterwards.
-INSERT INTO changes
 SELECT
-    {{ chunk }},
+    {{ chunk }} AS chunk,
     idx,
     object_number,
     {{ partition_key }} AS partition_key,
     {{ sort_key }} AS sort_key,
-    CASE WHEN {{ partition_key }} <> '' AND {{ sort_key }} IS NOT NULL THEN {{ position }} END
+    CASE WHEN {{ partition_key }} <> '' AND {{ sort_key }} IS NOT NULL THEN {{ position }} END AS position
 {% for fact in facts %}
     , {{ fact.value }} AS {{ fact.name }}
 {% endfor %}

@@ -137,6 +137,7 @@ FUNCTIONS = frozenset(
         "MOD",
         "NULLIF",
         "OBJECT_CONSTRUCT",
+        "OBJECT_DELETE",
         "OCTET_LENGTH",
         "PARSE_JSON",
         "REGEXP_LIKE",

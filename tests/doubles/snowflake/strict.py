@@ -39,6 +39,7 @@ from tests.doubles.snowflake.values import (
     count_if,
     exact_numbers,
     narrowed,
+    object_delete,
     parse_json,
     regexp_replace,
     register,
@@ -328,7 +329,7 @@ class StrictCursor(FakeSnowflakeCursor):
         return self
 
     def _transform(self, expression: exp.Expression, params: Any) -> exp.Expression:
-        for translate in (count_if, to_json, parse_json, regexp_replace, to_timestamp_tz):
+        for translate in (count_if, to_json, object_delete, parse_json, regexp_replace, to_timestamp_tz):
             expression = expression.transform(translate, copy=False)
         return super()._transform(expression, params)
 

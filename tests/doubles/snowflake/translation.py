@@ -16,6 +16,7 @@ from sqlglot import exp
 from tests.doubles.snowflake.values import (
     count_if,
     exact_numbers,
+    object_delete,
     parse_json,
     regexp_replace,
     to_json,
@@ -28,6 +29,7 @@ Translation = Callable[[exp.Expression], exp.Expression]
 _WALKS: tuple[tuple[type[exp.Expression], Translation], ...] = (
     (exp.CountIf, count_if),
     (exp.JSONFormat, to_json),
+    (exp.Anonymous, object_delete),
     (exp.ParseJSON, parse_json),
     (exp.RegexpReplace, regexp_replace),
     (exp.UnixToTime, to_timestamp_tz),

@@ -59,6 +59,21 @@ def to_json(expression: exp.Expression) -> exp.Expression:
     return exp.cast(expression.this, "VARCHAR") if isinstance(expression, exp.JSONFormat) else expression
 
 
+def object_delete(expression: exp.Expression) -> exp.Expression:
+    """OBJECT_DELETE(object, 'name', …) as the function below.
+
+    https://docs.snowflake.com/en/sql-reference/functions/object_delete
+    """
+    if not (isinstance(expression, exp.Anonymous) and expression.name.upper() == "OBJECT_DELETE"):
+        return expression
+    given, *names = expression.expressions
+    if not isinstance(given, exp.Cast) or given.to.this is not exp.DataType.Type.OBJECT:
+        raise UnknownForm(expression.sql())  # the service takes no VARIANT here
+    listed = exp.Literal.string(json.dumps([name.name for name in names]))
+    made = exp.Anonymous(this="without", expressions=[exp.cast(given.this, "VARCHAR"), listed])
+    return exp.cast(made, "JSON")
+
+
 def to_timestamp_tz(expression: exp.Expression) -> exp.Expression:
     """TO_TIMESTAMP_TZ(number, 6): microseconds since 1970, in UTC.
 
@@ -76,6 +91,7 @@ def to_timestamp_tz(expression: exp.Expression) -> exp.Expression:
 def register(connection: duckdb.DuckDBPyConnection) -> None:
     """Give the engine the functions that the translations call."""
     connection.create_function("variant", _variants, ["VARCHAR"], "VARCHAR", type="arrow", side_effects=False)
+    connection.create_function("without", _without, ["VARCHAR", "VARCHAR"], "VARCHAR", type="arrow", side_effects=False)
     connection.create_function("moment_of", _moments, ["DECIMAL(38, 0)"], "TIMESTAMP WITH TIME ZONE", type="arrow")
 
 
@@ -83,6 +99,13 @@ def _moments(numbers: pa.ChunkedArray) -> pa.Array:
     """Microseconds since 1970 as times."""
     whole = [None if n is None else int(n) for n in numbers.to_pylist()]
     return pa.array(whole, pa.int64()).cast(pa.timestamp("us", "UTC"))
+
+
+def _without(objects: pa.ChunkedArray, names: pa.ChunkedArray) -> pa.Array:
+    """The JSON text of objects without some members."""
+    pairs = zip(objects.to_pylist(), map(json.loads, names.to_pylist()), strict=True)
+    left = ({k: v for k, v in json.loads(text).items() if k not in gone} if text else None for text, gone in pairs)
+    return pa.array([None if members is None else _write(members) for members in left], pa.string())
 
 
 def _variants(texts: pa.ChunkedArray) -> pa.Array:

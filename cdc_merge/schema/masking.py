@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from cdc_merge.model import Kind, Mask, Path
-from cdc_merge.render import Name, name
 from cdc_merge.schema.stored import TargetSchema, TypedColumn
 
 
@@ -15,7 +14,7 @@ from cdc_merge.schema.stored import TargetSchema, TypedColumn
 class HiddenColumn:
     """A column of a history, and the mask that its values get; `drop`: they go."""
 
-    name: Name
+    name: str
     mask: Mask
 
 
@@ -24,11 +23,13 @@ class Hidden:
     """What new masks hide. `attributes`: those that must not be rescued; `is_all`: nothing of an element may be.
 
     `columns`: those of a history that have values in the clear, and that the configuration does not ask for so.
+    `has_history`: whether a history is there, be it one that is not kept up any more.
     """
 
     columns: tuple[HiddenColumn, ...]
     attributes: tuple[str, ...]
     is_all: bool
+    has_history: bool
 
     @property
     def spelled(self) -> tuple[str, ...]:
@@ -41,8 +42,10 @@ class Hidden:
         return json.dumps(dict.fromkeys(self.attributes), ensure_ascii=False)
 
 
-def find_hidden(stored: TargetSchema, schema: TargetSchema, history: Collection[str]) -> Hidden | None:
-    """What the masks hide that `schema` has and `stored` had not; `history`: the columns that one has; None: nothing.
+def find_hidden(stored: TargetSchema, schema: TargetSchema, history: Collection[str] | None) -> Hidden | None:
+    """What the masks hide that `schema` has and `stored` had not; None: nothing.
+
+    `history`: the columns that the target's history has; None: there is none.
 
     A document of before is not taken apart: `plan` names it as long as the history has it.
     """
@@ -53,12 +56,12 @@ def find_hidden(stored: TargetSchema, schema: TargetSchema, history: Collection[
     clear = {(c.name, c.path, c.template) for c in schema.columns if c.mask is None}
     columns = []
     for old in stored.columns:
-        if old.name in history and old.path and (old.name, old.path, old.template) not in clear:
-            mask = _mask_of(old, [c for c in masked if _overlap(old.path, c.path)])
-            columns += [HiddenColumn(name(old.name), mask)] if mask else []
+        if old.name in (history or ()) and old.path and (old.name, old.path, old.template) not in clear:
+            mask = _mask_of(old, [c for c in masked if overlap(old.path, c.path)])
+            columns += [HiddenColumn(old.name, mask)] if mask else []
     own = [c for c in masked if not c.of_parent]
     attributes = sorted({str(c.path[0]) for c in own if c.path})
-    return Hidden(tuple(columns), tuple(attributes), any(not c.path for c in own))
+    return Hidden(tuple(columns), tuple(attributes), any(not c.path for c in own), history is not None)
 
 
 def _mask_of(old: TypedColumn, masked: Sequence[TypedColumn]) -> Mask | None:
@@ -74,10 +77,10 @@ def _mask_of(old: TypedColumn, masked: Sequence[TypedColumn]) -> Mask | None:
     return None if new.mask is Mask.HASH else new.mask
 
 
-def _overlap(one: Path, other: Path) -> bool:
+def overlap(one: Path, other: Path) -> bool:
     """Whether the value at one path has the value at the other, or a part of it."""
     shorter = min(len(one), len(other))
     return one[:shorter] == other[:shorter]
 
 
-__all__ = ["Hidden", "HiddenColumn", "find_hidden"]
+__all__ = ["Hidden", "HiddenColumn", "find_hidden", "overlap"]

@@ -1,0 +1,41 @@
+"""Tables of the workbench that are filled a portion at a time, from several threads."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from cdc_merge.feed.workbench import Bench, Workbench
+
+
+class Parts:
+    """A table in parts: each portion makes a table of its own, and a view named as the whole has them all.
+
+    DuckDB sets down what a small INSERT brings in rows of the transaction first, then once more in the table, and
+    packs each row group that is full. CREATE TABLE … AS writes once, in a fifth of the time (decision 13).
+    """
+
+    def __init__(self, workbench: Workbench, name: str) -> None:
+        self._workbench = workbench
+        self._name = name
+        self._numbers = count()
+        self._made: list[str] = []
+
+    def add(self, bench: Bench, select: str) -> str:
+        """A part of the rows of a query; returns what it is called."""
+        part = f"{self._name}__{next(self._numbers)}"
+        bench.execute(f"CREATE TABLE {part} AS {select}")
+        self._made.append(part)
+        return part
+
+    def delete(self, condition: str) -> None:
+        """Delete rows of all parts."""
+        for part in self._made:
+            self._workbench.execute(f"DELETE FROM {part} WHERE {condition}")
+
+    def show(self, definition: str) -> None:
+        """Make the view, or make it anew. `definition`: its columns; what a part lacks is NULL in its rows."""
+        bare = f"{self._name}__bare"
+        self._workbench.execute(f"CREATE OR REPLACE TABLE {bare} ({definition})")
+        # The first decides the order of columns.
+        whole = " UNION ALL BY NAME ".join(f"FROM {part}" for part in (bare, *self._made))
+        self._workbench.execute(f"CREATE OR REPLACE VIEW {self._name} AS {whole}")
