@@ -21,6 +21,7 @@ from cdc_merge.feed.store import ObjectStore
 from cdc_merge.feed.workbench import WORKBENCH_SHARE, Workbench
 from cdc_merge.layout import Layout
 from cdc_merge.ledger import SourceState
+from cdc_merge.logs import get_logger
 from cdc_merge.merge.plan import Batch, MergePlan
 from cdc_merge.model import ObjectRef, Source
 from cdc_merge.schema.book import SchemaBook
@@ -28,6 +29,8 @@ from cdc_merge.schema.tables import Inspector
 from cdc_merge.staging import Place
 from cdc_merge.unforeseen import stopping_at_the_unforeseen
 from cdc_merge.warehouses import Dialect, Statement
+
+log = get_logger("cdc_merge.worker")
 
 _FETCH_THREADS = 16  # small objects cost a round trip each, and the network waits more than it works
 
@@ -193,6 +196,7 @@ class Preparer:
             for obj in objects:
                 self._store.verify(obj.ref, obj.path)
         self._phase("decode", perf_counter() - began)
+        _warn_if_crowded(source.name, books)
         batch = Batch(
             id=uuid.uuid4().hex,
             source=source.name,
@@ -268,6 +272,18 @@ class Preparer:
         stored = sum(o.ref.size for o in objects)
         if stored and decoded.plain_bytes:
             self.inflation = max(1.0, decoded.plain_bytes / stored)
+
+
+def _warn_if_crowded(source: str, books: Sequence[SchemaBook]) -> None:
+    for book in books:
+        if book.crowded:
+            log.warning(
+                "no_room_for_columns",
+                source=source,
+                target=book.target.table,
+                most=book.dialect.max_added_columns,
+                rescued=sorted(book.crowded)[:5],
+            )
 
 
 @contextmanager

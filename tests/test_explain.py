@@ -70,6 +70,17 @@ def whys(explanation: Explanation) -> dict[str, str]:
     return {t.table.label: t.why for t in explanation.tables}
 
 
+def test_a_key_that_a_where_names_can_be_asked_for(local: Harness) -> None:
+    prefixed = Target("customers", where=(Condition(("PK",), prefix="C#"),))
+    local.source = replace(
+        local.source, targets=(prefixed, replace(ORDERS, where=(Condition(("PK",), any_of=("O#1",)),)))
+    )
+    deliver(local, put("C#1", 1), put("O#1", 2), put("O#2", 3))
+    assert story(asked(local, "C#1")) == [("INSERT", Became.CURRENT)]
+    assert story(asked(local, "O#1")) == [("INSERT", Became.CURRENT)]
+    assert [became for _, became in story(asked(local, "O#2"))] == [Became.UNTAKEN]
+
+
 # --- whole stories ---------------------------------------------------------------------------------------
 
 

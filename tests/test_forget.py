@@ -118,6 +118,15 @@ def test_the_objects_that_still_hold_it_are_named_with_record_and_byte(local: Ha
     assert any("the next merge brings the item back" in hint for hint in forgotten.hints)
 
 
+def test_a_tombstone_can_be_kept_where_a_where_names_the_key(local: Harness) -> None:
+    prefixed = Target("customers", where=(Condition(("PK",), prefix=SECRET[:2]),))
+    local.source = replace(local.source, targets=(prefixed,))
+    deliver(local, put(SECRET, 1))
+    forget(local, SECRET, keep_tombstone=True)
+    deliver(local, put(SECRET, 1))
+    assert local.tables()["customers"] == {}
+
+
 def test_what_firehose_could_not_deliver_is_searched_too(local: Harness) -> None:
     from base64 import b64encode
 

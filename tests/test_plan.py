@@ -374,3 +374,20 @@ def test_names_that_an_engine_does_not_take_are_refused_for_it_alone(tmp_path: P
     ]
     assert [d.exit_code for d in done] == [0, 2]
     assert "write items" in done[1].output and f"{config}:3" in done[1].output
+
+
+def test_a_table_that_has_no_room_for_more_columns_is_named_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = Harness(
+        f"duckdb:///{tmp_path}/warehouse.duckdb", Source("shop", "", ("PK",), (Target("t"),)), tmp_path / "f"
+    )
+    many = {f"a{i:04}": "x" for i in range(1_002)}
+    shop.put_records([put("1", 1, **many)])
+    shop.run()
+
+    assert "no_room_for_columns" in caplog.text and "a1000" in caplog.text
+    ((rescued,),) = shop.query(f"SELECT _cdc_rescued FROM {shop.schema}.t")
+    assert json.loads(rescued) == {"a1000": {"S": "x"}, "a1001": {"S": "x"}}
+    (difference,) = plan(shop).differences
+    assert "1,000 columns" in difference.message and difference.command is None and not difference.stops

@@ -137,6 +137,8 @@ class ElementStage:
             held=held,
             touched=self._book.touched_attributes(),
             failed=failed_attributes(few, attributes),
+            # What would be in a masked attribute of a map, an element that is no map may be itself.
+            hidden=frozenset({"."} if any(c.mask and not c.of_parent for c in self._book.schema.columns) else ()),
             base64_layers=self._values.base64_layers,
         )
         texts: list[str | None] = [None] * len(table)

@@ -22,19 +22,21 @@ def rescue(
     held: frozenset[str],
     touched: frozenset[str] = frozenset(),
     failed: pa.ListArray | pa.ChunkedArray | None = None,
+    hidden: frozenset[str] = frozenset(),
     base64_layers: int = 1,
 ) -> pa.StringArray:
     """For each image the JSON object of the attributes its columns do not hold; NULL if they hold all.
 
     `images`: JSON text, `{"attribute":{"S":"x"},…}`. `held`: attributes that have a column. `touched`: those of which
     columns take a part at least. `failed`: for each image, the attributes in `held` whose value the column could not
-    take. Of all these, one of type NULL needs no rescue: it is the columns' NULL. Typed values stay exactly as given,
-    in order of the attributes' names, the keys of maps and the elements of sets in a fixed order, too; B and BS come
-    down to one layer of base64. An image that is no JSON object gives NULL.
+    take. `hidden`: attributes that a mask keeps from being rescued in any case. Of all these, one of type NULL needs no
+    rescue: it is the columns' NULL. Typed values stay exactly as given, in order of the attributes' names, the keys of
+    maps and the elements of sets in a fixed order, too; B and BS come down to one layer of base64. An image that is no
+    JSON object gives NULL.
     """
     fitting = failed.to_pylist() if failed is not None else [None] * len(images)
     rows = zip(images.to_pylist(), fitting, strict=True)
-    left = [_left_over(image, held, touched, names or (), base64_layers) for image, names in rows]
+    left = [_left_over(image, held, touched, names or (), hidden, base64_layers) for image, names in rows]
     return pa.array(left, pa.string())
 
 
@@ -50,11 +52,16 @@ def _spelled_out(escape: re.Match[str]) -> str:
 
 
 def _left_over(
-    image: str | None, held: frozenset[str], touched: frozenset[str], failed: Iterable[str], base64_layers: int
+    image: str | None,
+    held: frozenset[str],
+    touched: frozenset[str],
+    failed: Iterable[str],
+    hidden: frozenset[str],
+    base64_layers: int,
 ) -> str | None:
     attributes = attributes_of(image)
     failed = attributes.keys() & set(failed)
-    left = (attributes.keys() - held) | failed
+    left = ((attributes.keys() - held) | failed) - hidden
     left -= {name for name in left & (touched | failed) if _without_spaces(attributes[name]) == _NULL}
     if not left:
         return None

@@ -143,7 +143,7 @@ class _Reading:
         partition_key, sort_key = map(shape.literal, self._key.texts(tags))
         asked = ", ".join(could_take(t, self._source.key, tags) for t in self._source.targets)
         row = self._workbench.rows(
-            f"SELECT {asked} FROM (SELECT {partition_key} AS partition_key, {sort_key} AS sort_key)"
+            f"SELECT {asked} FROM (SELECT {partition_key} AS partition_key, {sort_key} AS sort_key) AS l"
         )[0]
         return frozenset(t.table for t, possible in zip(self._source.targets, row, strict=True) if possible)
 

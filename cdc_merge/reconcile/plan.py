@@ -201,7 +201,9 @@ class ReconcilePlan:
         """From now on a table's rows are of the `where` that the configuration has, but for those left alone."""
         for target, book in zip(self._merge.targets, self._books, strict=True):
             stored, where = book.stored, book.target.where
-            is_same = stored is None or (stored.where is not None and are_same(stored.where, where))
+            is_same = stored is None or (
+                stored.where is not None and are_same(stored.where, where) and not stored.has_other_where
+            )
             since = stored.where_since if stored else None
             if is_same and since is None:
                 continue
@@ -209,7 +211,7 @@ class ReconcilePlan:
                 since = None
             elif not is_same:
                 since = now
-            schema = replace(book.schema, where=in_order(where), where_since=since)
+            schema = replace(book.schema, where=in_order(where), where_since=since, has_other_where=False)
             sql = self._merge.render(
                 "merge/sql/update_target", target=target, source=undertaking.source, columns=schema.to_json()
             )

@@ -27,6 +27,7 @@ class SchemaBook:
     history: Mapping[str, str] | None = None  # the columns of its history and their types; None: there is none yet
     former: TargetSchema | None = None  # of the table whose place a new one is to take
     hidden: Hidden | None = None  # what new masks hide of what is there
+    crowded: set[str] = field(default_factory=set)  # attributes that would add a column more than there may be
     _held: frozenset[str] | None = field(default=None, repr=False)
 
     @property
@@ -133,7 +134,8 @@ class SchemaBook:
         key = ("" for _ in self.key) if self.target.each is not None else self.key
         taken |= dict(zip(self.schema.key_names, key, strict=True)) | dict.fromkeys(self.others, "")
         room = max(0, self.dialect.max_added_columns - len(self.schema.columns))
-        typed = {a: typed[a] for a in sorted(typed)[:room]}  # what is over goes to _cdc_rescued
+        self.crowded.update(sorted(typed)[room:])  # they go to _cdc_rescued
+        typed = {a: typed[a] for a in sorted(typed)[:room]}
         names = self._names(typed, taken)
         self._append(TypedColumn(names[a], (a,), typed[a]) for a in sorted(typed))
         return bool(typed)

@@ -105,6 +105,11 @@ def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterat
     for name in sorted(there.others(table) - named):
         message = "the column was added by hand"
         yield Difference(table, name, Change.BY_HAND, message, None, f"it is left alone; {REBUILD} takes it away")
+    most = there.dialect.max_added_columns
+    if target.evolve is Evolve.ADD and not target.is_document and len(stored.columns) >= most:
+        message = f"it has {len(stored.columns):,} columns: new attributes add no more, and go to _cdc_rescued"
+        cure = "name the columns that are wanted, or take `columns: document`"
+        yield Difference(table, None, Change.NEW_COLUMN, message, None, cure)
     if target.has_history:
         yield from _of_history(table, stored, there)
 
@@ -116,6 +121,10 @@ def _of_where(target: Target, stored: TargetSchema) -> Iterator[Difference]:
             f"changes follow it from now on, and rows that are there stay; {RECONCILE} deletes those that do not "
             "match any more (beyond max_delete with --force only), and inserts those that match now"
         )
+        yield Difference(target.table, None, Change.WHERE, message, RECONCILE, cure)
+    elif stored.has_other_where:
+        message = "batches were merged under another `where` since its last reconcile"
+        cure = f"{RECONCILE} deletes the rows of it that are left, and inserts those that it kept away"
         yield Difference(target.table, None, Change.WHERE, message, RECONCILE, cure)
     elif stored.where_since:
         message = "rows that changed just before its last reconcile may be of the `where` of before that"

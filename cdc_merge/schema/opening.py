@@ -10,7 +10,7 @@ from cdc_merge.errors import SchemaConflict
 from cdc_merge.model import Column, ColumnType, Deletes, Kind, Path, Target, Template
 from cdc_merge.names import choose_column, spelled
 from cdc_merge.schema.book import SchemaBook
-from cdc_merge.schema.conditions import in_order
+from cdc_merge.schema.conditions import are_same, in_order
 from cdc_merge.schema.masking import overlap
 from cdc_merge.schema.stored import DOCUMENT, TargetSchema, TypedColumn
 from cdc_merge.warehouses.dialect import Dialect
@@ -193,6 +193,8 @@ def open_book(
         has_deleted_at=schema.has_deleted_at or target.deletes is Deletes.SOFT,
         has_history=schema.has_history or target.has_history,
         where=in_order(target.where) if schema.where is None else schema.where,
+        has_other_where=schema.has_other_where
+        or (schema.where is not None and not are_same(schema.where, target.where)),
     )
     book = SchemaBook(target, key, dialect, schema, tuple(pending), stored, others, history)
     for new in added:

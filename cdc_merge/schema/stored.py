@@ -94,6 +94,7 @@ class TargetSchema:
     was made, whether it still is kept up or not. `has_deleted_at`: it keeps, or has kept, the rows of deleted items.
     `where`: the conditions of which its rows are, those of the last reconcile or of the beginning; None: not known.
     `where_since`: rows that changed before may be of other ones still, as that reconcile left them alone.
+    `has_other_where`: batches were merged under other ones since.
     """
 
     key_names: tuple[str, ...]
@@ -104,6 +105,7 @@ class TargetSchema:
     has_deleted_at: bool = False
     where: tuple[Condition, ...] | None = None
     where_since: datetime | None = None
+    has_other_where: bool = False
 
     def to_json(self) -> str:
         """The form kept in the metadata table `targets`."""
@@ -116,6 +118,7 @@ class TargetSchema:
                 **({"has_deleted_at": True} if self.has_deleted_at else {}),
                 **({"where": as_documents(self.where)} if self.where is not None else {}),
                 **({"where_since": self.where_since.isoformat()} if self.where_since else {}),
+                **({"other_where": True} if self.has_other_where else {}),
                 "columns": [_column_document(c) for c in self.columns],
             },
             ensure_ascii=False,
@@ -133,6 +136,7 @@ class TargetSchema:
             has_deleted_at=bool(document.get("has_deleted_at")),
             where=from_documents(document["where"]) if "where" in document else None,
             where_since=datetime.fromisoformat(document["where_since"]) if "where_since" in document else None,
+            has_other_where=bool(document.get("other_where")),
             columns=tuple(
                 TypedColumn(
                     c["name"],

@@ -108,6 +108,7 @@ class Inspector:
         quoted, have = self.dialect.quote(self.schema, label), self.tables[label]
         expected = dict(self._expected_of_history(schema))
         added = {c.name for c in schema.columns}
+        masked = {c.name for c in schema.columns if c.mask}
         for column, kind in expected.items():
             there = have.get(column)
             if (there is None and column in added) or (there and spelling(there.type) == spelling(kind)):
@@ -121,11 +122,14 @@ class Inspector:
                 what = f"is the key's; the history has it as {before}, and needs the same name"
                 yield Contradiction(Change.KEY_COLUMN, f"the column {what}", cure, column)
                 continue
-            cure = f"ALTER TABLE {quoted} " + (
-                f"RENAME COLUMN {name} to another name, and a new one is added"
-                if there and column in added
-                else f"{f'ALTER COLUMN {name} TYPE' if there else f'ADD COLUMN {name}'} {kind}"
-            )
+            if there and column in masked:
+                # No text can be made of its values, and under another name they would stay in the clear.
+                cure = f"DROP COLUMN {name}, with the values that are to be masked, and a new one is added"
+            elif there and column in added:
+                cure = f"RENAME COLUMN {name} to another name, and a new one is added"
+            else:
+                cure = f"{f'ALTER COLUMN {name} TYPE' if there else f'ADD COLUMN {name}'} {kind}"
+            cure = f"ALTER TABLE {quoted} {cure}"
             yield Contradiction(Change.BY_HAND, f"the column {what}", cure, column)
         for required in self._required(label, have.keys() - expected.keys()):
             yield replace(required, cure=required.cure.partition("; or ")[0])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cdc_merge.errors import SchemaConflict
 from cdc_merge.model import Column, ColumnType, Evolve, Kind, Mask, Source, Target, Template
+from tests.support.forgetting import all_that_is_kept
 from tests.support.harness import Harness
 from tests.support.order_lines import LINES, ORDERS, change, item, lines
 
@@ -152,6 +154,22 @@ def test_an_element_may_be_kept_whole_and_parts_of_it_masked(warehouse_url: str,
     assert (json.loads(line), sku, rescued) == ({"Sku": "secret", "Qty": 2, "Extra": {"a": 1}}, "secret", None)
     hidden_row = shop.query(f"SELECT sku, quantity, CAST(_cdc_rescued AS text) FROM {shop.schema}.hidden")
     assert hidden_row == [("redacted", 2, '{"Extra":{"M":{"a":{"N":"1"}}}}')]
+
+
+@pytest.mark.parametrize("cards", [["4111", ["4111"], {"Other": "seen"}], "4111", {"4111"}])
+def test_an_element_that_is_no_map_does_not_show_what_a_mask_hides_in_maps(
+    warehouse_url: str, tmp_path: Path, cards: Any
+) -> None:
+    columns = (Column("number", ("Number",), mask=Mask.HASH), Column("owner", ("Owner",), ColumnType(Kind.TEXT)))
+    target = Target("cards", each=("Cards",), columns=columns, evolve=Evolve.FREEZE)
+    shop = Harness(warehouse_url, Source("shop", "", ("PK",), (target,)), tmp_path / "feed")
+    shop.put_records([change("1", 1, {"Cards": cards})])
+    shop.run()
+
+    rows = shop.query(f"SELECT number, CAST(_cdc_rescued AS text) FROM {shop.schema}.cards ORDER BY _cdc_index")
+    assert len(rows) == (len(cards) if isinstance(cards, list) else 1)
+    assert "4111" not in all_that_is_kept(shop)
+    assert ("seen" in str(rows)) == isinstance(cards, list)
 
 
 def test_new_attributes_of_elements_become_columns_where_that_is_asked_for(warehouse_url: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -19,6 +20,7 @@ from cdc_merge.planning.reader import PlanReader
 from cdc_merge.schema.differences import Difference
 from tests.support.forgetting import all_that_is_kept
 from tests.support.harness import Harness
+from tests.support.merging import by_hand
 from tests.support.reconciling import AS_OF, Export, change, export, item, reconcile  # noqa: F401
 
 TEXT, INTEGER = ColumnType(Kind.TEXT), ColumnType(Kind.INTEGER)
@@ -216,3 +218,36 @@ def test_a_reconcile_that_adds_a_masked_column_hides_what_was_rescued_before(
         ("a", hashed("ada@example.com")),
         ("b", None),
     ]
+
+
+def test_a_column_that_is_no_text_is_dropped_from_the_history_before_it_is_masked(
+    people: Harness,
+    export: Export,  # noqa: F811
+) -> None:
+    configure(people, EMAIL, replace(AGE, mask=Mask.HASH, type=None), CITY)
+    with pytest.raises(SchemaConflict, match="the history needs") as refused:
+        reconcile(people, export([item("a", ADA)]), rebuild=True)
+    (statement,) = re.findall("ALTER TABLE .* DROP COLUMN [^,]*", str(refused.value.hint))
+    by_hand(people, statement)
+
+    reconcile(people, export([item("a", ADA)]), rebuild=True)
+
+    assert history(people, "email, age") == [("old@example.com", None), ("ada@example.com", None)]
+    assert people.query(f"SELECT age FROM {people.schema}.people") == [(hashed("36"),)]
+
+
+def test_an_element_that_is_no_map_is_hidden_by_a_mask_that_comes_later(warehouse_url: str, tmp_path: Path) -> None:
+    owner = Column("owner", ("Owner",), TEXT)
+    cards = Target("cards", each=("Cards",), columns=(owner,), evolve=Evolve.FREEZE)
+    harness = Harness(warehouse_url, Source("shop", "", ("PK",), (cards,)), tmp_path / "feed")
+    harness.put_records([change("a", 1, {"Cards": ["4111", {"Number": "4222", "Owner": "Ada"}]})])
+    harness.run()
+    assert "4111" in all_that_is_kept(harness)
+
+    masked = replace(cards, columns=(owner, Column("number", ("Number",), mask=Mask.REDACT)))
+    harness.source = replace(harness.source, targets=(masked,))
+    harness.put_records([change("b", 2, {"Cards": []})])
+    harness.run()
+
+    assert "4111" not in all_that_is_kept(harness)
+    assert "4222" not in all_that_is_kept(harness)

@@ -335,6 +335,31 @@ def test_another_where_is_shown_until_a_reconcile_has_judged_every_row(shop: Har
     assert where_told(shop) == []
 
 
+def test_a_where_that_was_taken_back_is_shown_if_a_batch_was_merged_under_it(shop: Harness, export: Export) -> None:
+    kinds = {kind: {**CUSTOMER, "Type": "Customer", "Kind": kind} for kind in ("a", "b")}
+    every = shop.source
+    customers, orders = every.targets
+    everyone = replace(customers, where=())  # which is no condition at all
+    shop.source = replace(every, targets=(everyone, orders))
+    shop.put_records([change("stays", 1, kinds["a"])])
+    shop.run()
+    narrow = replace(customers, where=(Condition(("Kind",), any_of=("a",)),))
+    shop.source = replace(every, targets=(narrow, orders))
+    shop.put_records([change("missed", 2, kinds["b"])])
+    shop.run()
+
+    shop.source = replace(every, targets=(everyone, orders))
+    shown = [("batches were merged under another `where` since its last reconcile", "cdc-merge reconcile", False)]
+    assert where_told(shop) == shown
+    shop.put_records([change("other", 3, kinds["b"])])
+    shop.run()
+    assert where_told(shop) == shown
+
+    reconcile(shop, export([item(key, kinds["b"]) for key in ("missed", "other")] + [item("stays", kinds["a"])]))
+    assert keys(shop)["customers"] == {"stays", "missed", "other"}
+    assert where_told(shop) == []
+
+
 def test_a_plain_reconcile_fills_a_column_that_appears_later(shop: Harness, export: Export) -> None:
     """All but rows of items that changed after the floor: these wait for a later export, or for their next change."""
     whole = {**ORDER, "City": "Oslo"}
