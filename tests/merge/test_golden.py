@@ -13,11 +13,14 @@ from sqlglot import exp
 from cdc_merge.layout import Layout
 from cdc_merge.merge.plan import Batch, MergePlan
 from cdc_merge.migrate import metadata_names
-from cdc_merge.model import Deletes, Expired, Ordering
+from cdc_merge.model import Column, ColumnType, Deletes, Expired, Kind, Mask, Ordering, Target
+from cdc_merge.schema.masking import find_hidden
 from cdc_merge.schema.opening import open_book
 from cdc_merge.schema.stored import TargetSchema
 from cdc_merge.warehouses import Dialect, Statement
 from tests.support.golden import CUSTOMERS, DIALECTS, GOLDEN, KEY, NOW, ORDERS, as_said, books
+
+TEXT = ColumnType(Kind.TEXT)
 
 # Not every delete counts for all targets of this source.
 SPARING = (
@@ -68,11 +71,33 @@ def statements_of_a_history(dialect: Dialect) -> list[Statement]:
     return [s for s in (*plan.ddl(schema_exists=True), *plan.merge(batch)) if s.label not in usual]
 
 
+def statements_of_masks(dialect: Dialect) -> list[Statement]:
+    """What masks that come later do to the rows and versions that are there."""
+    layout = Layout("analytics", "cdc_merge", metadata_names("cdc_merge"))
+    clear = [Column(name, (name.title(),), TEXT) for name in ("hashed", "redacted", "dropped")]
+    masks = (Mask.HASH, Mask.REDACT, Mask.DROP)
+    target = Target("people", columns=tuple(clear), has_history=True)
+    stored = open_book(target, KEY, dialect, None).schema
+    masked = replace(target, columns=(*map(_masked, clear, masks), Column("other", ('It\'s "it"',), mask=Mask.DROP)))
+    book = open_book(masked, KEY, dialect, None)
+    hidden = find_hidden(stored, book.schema, {c.name for c in clear})
+    return MergePlan(dialect, layout, [replace(book, stored=stored, hidden=hidden)], ("S", "S")).hide()
+
+
+def _masked(column: Column, mask: Mask) -> Column:
+    return replace(column, mask=mask, type=None)
+
+
 Statements = Callable[[Dialect], list[Statement]]
 EVERY = pytest.mark.parametrize(
     ("part", "of"),
-    [("merge", statements), ("deletes", sparing_statements), ("history", statements_of_a_history)],
-    ids=["merge", "deletes", "history"],
+    [
+        ("merge", statements),
+        ("deletes", sparing_statements),
+        ("history", statements_of_a_history),
+        ("masks", statements_of_masks),
+    ],
+    ids=["merge", "deletes", "history", "masks"],
 )
 
 
