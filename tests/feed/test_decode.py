@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -318,6 +319,22 @@ def test_a_batch_larger_than_its_memory_is_decoded_by_as_many_threads_as_it_allo
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     assert decode_within(120_000_000, tmp_path) == 60_000
+
+
+@pytest.mark.parametrize("is_cut", [False, True], ids=["damaged record", "object breaks off"])
+def test_what_was_read_of_an_object_before_it_was_given_up_does_not_count(staged: Decode, *, is_cut: bool) -> None:
+    """It lies in several chunks, and only the last one shows what is the matter."""
+    small = replace(ALL, memory=20_000_000)
+    lines = [encode(put(f"k{n}", n, v="x" * 2_000)) for n in range(1, 6_001)]
+    body = b"\n".join([*lines, b'{"half a rec', encode(put("last", 9_000))])
+    assert len(body) > 3 * 4 * 2**20
+    batch = staged(gzip.compress(body, 1)[: -100 if is_cut else None], [put("other", 1)], source=small)
+
+    whole = {"other"} if is_cut else {"other", "last", *(f"k{n}" for n in range(1, 6_001))}
+    assert set(batch.keys()) == whole
+    found = batch.decoded
+    assert (found.records, found.latest, found.superseded) == (len(whole) + 1, len(whole), 0)
+    assert found.quarantined == 1
 
 
 def test_too_little_memory_is_a_clear_error(tmp_path: Path) -> None:

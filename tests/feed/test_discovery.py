@@ -249,6 +249,20 @@ def test_an_object_in_an_ancient_folder_is_found_within_the_cold_sweep(many: Rig
     assert many.polls_until_found("2026/10/01/00/ancient", at_most=30) >= 1
 
 
+def test_an_object_that_a_sweep_found_far_away_is_given_at_each_poll_until_it_is_merged() -> None:
+    store = MemoryStore()
+    store.fill(hours(24 * 30, 150), modified=LONG_AGO)
+    rig = Rig(store, {"front_pages": 0})
+    rig.merge_all()
+    store.put("2026/11/01/00/ancient", modified=LONG_AGO)
+
+    def is_given() -> bool:
+        return [ref.key for ref in rig.discovery.poll()] == [store.prefix + "2026/11/01/00/ancient"]
+
+    assert any(is_given() for _ in range(120))  # by a sweep, which goes on from there
+    assert [is_given() for _ in range(20)] == [True] * 20
+
+
 def test_a_million_merged_objects_in_one_folder_cost_a_poll_no_more() -> None:
     store = MemoryStore()
     store.fill([f"{n:07}" for n in range(995_000, 1_000_000)], modified=LONG_AGO)

@@ -175,6 +175,24 @@ def test_only_the_history_that_is_asked_for_is_kept(shop: Harness) -> None:
     assert not shop.columns("customers_history")
 
 
+def test_no_event_is_kept_of_a_key_that_no_target_with_a_history_could_take(shop: Harness) -> None:
+    keyed = replace(CUSTOMERS, where=(Condition(("PK",), prefix="C#"), *CUSTOMERS.where))
+    shop.source = replace(shop.source, targets=(keyed, LEADS))
+    deliver(shop, put("C#1", 1, Name="one"), put("C#2", 2, kind="Lead"), put("O#1", 3, kind="Lead"), remove("O#1", 4))
+
+    kept = shop.query(f"SELECT partition_key FROM {shop.metadata}.history_events ORDER BY partition_key")
+    assert kept == [("C#1",), ("C#2",)]
+
+
+def test_what_has_a_key_that_the_engine_cannot_hold_is_in_no_history(postgres_url: str, tmp_path: Path) -> None:
+    shop = Harness(postgres_url, SOURCE, tmp_path / "feed")
+    shop.put_records([put("a\x00b", 1, Name="lost"), put("a\x00b", 2, Name="too"), put("a", 3, Name="one")])
+    assert shop.run().counts.quarantined == 2
+
+    assert story(shop) == [("upsert", 3, None, "one")]
+    assert shop.query(f"SELECT partition_key FROM {shop.metadata}.history_events") == [("a",)]
+
+
 def test_a_history_that_is_asked_for_later_is_filled_by_a_replay(shop: Harness) -> None:
     shop.source = replace(shop.source, targets=(replace(CUSTOMERS, has_history=False), LEADS))
     records = [put("a", 1, Name="one"), put("a", 2, Name="two")]

@@ -251,3 +251,21 @@ def test_an_element_that_is_no_map_is_hidden_by_a_mask_that_comes_later(warehous
 
     assert "4111" not in all_that_is_kept(harness)
     assert "4222" not in all_that_is_kept(harness)
+
+
+def test_a_mask_on_an_element_says_nothing_of_what_the_item_around_it_has_under_the_name(
+    warehouse_url: str, tmp_path: Path
+) -> None:
+    owner, around = Column("owner", ("Owner",), TEXT), Column("shop_email", ("Email",), TEXT, of_parent=True)
+    lines = Target("lines", each=("Lines",), columns=(owner, around), evolve=Evolve.FREEZE)
+    harness = Harness(warehouse_url, Source("shop", "", ("PK",), (lines,)), tmp_path / "feed")
+    harness.put_records([change("a", 1, {"Email": "shop@example.com", "Lines": [{"Owner": "Ada"}]})])
+    harness.run()
+    masked = replace(lines, columns=(owner, Column("email", ("Email",), mask=Mask.REDACT)))
+    harness.source = replace(harness.source, targets=(masked,))
+
+    assert [(d.where, d.stops) for d in plan(harness)] == [("lines.email", False), ("lines.shop_email", False)]
+    harness.put_records([change("b", 2, {"Email": "two@example.com", "Lines": [{"Email": "ada@example.com"}]})])
+    harness.run()
+    rows = harness.query(f"SELECT email, shop_email FROM {harness.schema}.lines ORDER BY pk")
+    assert rows == [(None, "shop@example.com"), ("redacted", "two@example.com")]
