@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections import Counter, deque
@@ -9,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from os.path import expandvars
 from pathlib import Path
 
 import duckdb
@@ -28,6 +28,7 @@ from cdc_merge.infer.naming import source_name
 from cdc_merge.infer.place import Location, Readable, look
 from cdc_merge.infer.proposal import Proposal, propose_tables
 from cdc_merge.infer.sample import DEFAULT_RECORDS, Plan, cut_head, plan_sample, spread
+from cdc_merge.infer.secrets import hide_secrets, with_environment
 from cdc_merge.model import ObjectRef
 from cdc_merge.words import listed
 
@@ -69,7 +70,7 @@ def infer(
     Raises UsageError where there is nothing to propose from, Refused for an export that cannot be trusted.
     """
     try:
-        dialect = DIALECTS[scheme(warehouse_url(expandvars(options.warehouse))) or ""]
+        dialect = DIALECTS[scheme(warehouse_url(with_environment(options.warehouse, os.environ))) or ""]
     except Mistake as error:
         raise UsageError(error.message, where="--warehouse", hint=error.hint) from error
     location = look(path, listed=lambda count: progress("listing", count, None))
@@ -115,7 +116,7 @@ def infer(
         ) from error
     return Proposal(
         label=location.label,
-        warehouse=options.warehouse,
+        warehouse=hide_secrets(options.warehouse),
         source=source,
         changes=options.changes or location.changes,
         exports=location.exports,

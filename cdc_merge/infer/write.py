@@ -38,7 +38,9 @@ def _lines(proposal: Proposal) -> Iterator[str]:
         yield f"# {line}"
     yield "# Look it over; types and entities are those of what was read. Attributes that are not named here go to"
     yield "# _cdc_rescued; with `evolve: add` in a target they become columns as they appear."
-    yield f"warehouse: {scalar(proposal.warehouse)}"
+    for variable in proposal.warehouse.variables:
+        yield f"# ${variable} is a secret that this file does not have: set it as it stands in the URL."
+    yield f"warehouse: {_referring(proposal.warehouse.url)}"
     yield ""
     yield "sources:"
     yield f"  - name: {scalar(proposal.source)}"
@@ -204,7 +206,12 @@ def scalar(text: str) -> str:
 
 def _quoted(text: str) -> str:
     """In double quotes; `${` is doubled, since that would begin an environment variable."""
-    return '"' + "".join(_escaped(c) for c in text.replace("${", "$${").replace("\\", "\\\\").replace('"', '\\"')) + '"'
+    return _referring(text.replace("${", "$${"))
+
+
+def _referring(text: str) -> str:
+    """In double quotes; `${NAME}` is an environment variable."""
+    return '"' + "".join(_escaped(c) for c in text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
 
 
 def shown(text: str) -> str:
