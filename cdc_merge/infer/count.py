@@ -16,6 +16,7 @@ from cdc_merge.feed.where import takes
 from cdc_merge.feed.workbench import Workbench
 from cdc_merge.infer.entities import Entity
 from cdc_merge.infer.facts import KEY_TAGS, Elements, KeyCandidate, KeyPieces, Numbers, Shape, Texts, Values
+from cdc_merge.infer.pieces import cut_keys
 from cdc_merge.model import ColumnType, Kind, Target
 from cdc_merge.render import Sql, render
 from cdc_merge.warehouses.dialect import DUCKDB
@@ -179,34 +180,8 @@ class Census:
 
     def key_pieces(self, entities: Sequence[Entity], key: Sequence[str]) -> list[list[KeyPieces]]:
         """For each entity the pieces of its key texts, for each key attribute, in some items that are spread evenly."""
-        found: list[list[KeyPieces]] = [[] for _ in entities]
         step = max(1, self.items // _SOME)
-        for attribute in key:
-            at = shape.literal(shape.pointer((attribute,), below="") + "/S")
-            rows = self._workbench.rows(
-                f"""
-                SELECT entity, place, min(piece), max(piece), count(*), min(pieces), max(pieces)
-                FROM (
-                    SELECT entity, len(cut) AS pieces, unnest(cut) AS piece,
-                        generate_subscripts(cut, 1) AS place
-                    FROM (
-                        SELECT entity, string_split(json_extract_string(image, {at}), '#') AS cut
-                        FROM told WHERE n % {step} = 0
-                    )
-                    WHERE entity IS NOT NULL
-                )
-                GROUP BY ALL ORDER BY ALL
-                """
-            )
-            by_entity: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
-            for entity, *rest in rows:
-                by_entity[entity].append(tuple(rest))
-            for number in range(len(entities)):
-                mine = by_entity[number]
-                is_even = bool(mine) and all(least == most == len(mine) for _, _, _, _, least, most in mine)
-                pieces = tuple(low if low == high else None for _, low, high, *_ in mine) if is_even else None
-                found[number].append(KeyPieces(attribute, pieces))
-        return found
+        return cut_keys(self._workbench, entities=len(entities), key=key, step=step)
 
     def _values(self, rows: str) -> dict[tuple[int, str, str | None], list[dict[str, Any]]]:
         table = self._workbench.table(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from cdc_merge.infer.entities import Entities, Entity
 from cdc_merge.infer.facts import Elements, Extent, Form, KeyPieces, Values
 from cdc_merge.infer.keys import KeyChoice
-from cdc_merge.infer.naming import piece_name, plural, singular, table_names
+from cdc_merge.infer.naming import free_name, plural, singular, table_names
 from cdc_merge.infer.secrets import Hidden
+from cdc_merge.infer.templates import KeyPiece, labels, propose_pieces, why_uncut
 from cdc_merge.infer.types import choose_type, looks_personal
 from cdc_merge.model import ColumnType, Condition, Kind
 from cdc_merge.names import assign, snake_case
@@ -22,7 +22,6 @@ NAMELESS = ""
 """The name of an attribute that no configuration can name."""
 
 _WORTH_ROWS = 0.9  # the share of a list's elements that are maps
-_SEPARATOR = "#"
 FEW_ITEMS = 10
 
 
@@ -35,15 +34,6 @@ class ProposedColumn:
     type: ColumnType | None
     values: Values
     note: str | None
-
-
-@dataclass(frozen=True)
-class KeyPiece:
-    """A column for a piece of a key that no attribute repeats. `template`: with named holes."""
-
-    name: str
-    attribute: str
-    template: str
 
 
 @dataclass(frozen=True)
@@ -61,13 +51,14 @@ class ProposedRows:
 @dataclass(frozen=True)
 class ProposedTable:
     """A table for one entity. `omitted`: attributes beyond MOST_COLUMNS. `has_nameless`: items, or elements of their
-    lists, have an attribute without a name. `is_whole`: items too few to cut keys.
+    lists, have an attribute without a name. `is_whole`: items too few to cut keys. `uncut`: keys that no template fits.
     """
 
     table: str
     entity: Entity
     columns: tuple[ProposedColumn, ...]
     pieces: tuple[KeyPiece, ...]
+    uncut: tuple[str, ...]
     rows: tuple[ProposedRows, ...]
     omitted: int
     has_nameless: bool
@@ -115,20 +106,23 @@ def propose_tables(
         )
         columns = _columns(ranked[:MOST_COLUMNS], key, dialect)
         same = [place for place in range(len(key)) if _is_repeated(entity, values[number], place)]
-        cut = _key_pieces(pieces[number], same, [c.name for c in columns], key, dialect)
+        cut = propose_pieces(pieces[number], same, [*(c.name for c in columns), *_key_names(key, dialect).values()])
         rows = []
         for column in columns:
             found = elements.get((number, column.attribute))
             if found is not None and is_worth_rows(found):
                 attribute = snake_case(column.attribute)
                 plain = plural(f"{singular(names[number])}_{attribute}")
-                table = plain if plain not in taken else _free(f"{attribute}_in_{names[number]}", taken)
+                table = plain if plain not in taken else free_name(f"{attribute}_in_{names[number]}", taken)
                 taken.append(table)
                 rows.append(_rows(table, column.attribute, found, columns, cut, entity, key, dialect))
         omitted = max(0, len(ranked) - MOST_COLUMNS)
         is_whole = entity.items < FEW_ITEMS and any(entity.prefixes)
         has_nameless = any(v.path[0] == NAMELESS for v in (*values[number], *_members(rows)))
-        tables.append(ProposedTable(names[number], entity, columns, cut, tuple(rows), omitted, has_nameless, is_whole))
+        uncut = why_uncut(entity, pieces[number], same)
+        tables.append(
+            ProposedTable(names[number], entity, columns, cut, uncut, tuple(rows), omitted, has_nameless, is_whole)
+        )
     return tuple(tables)
 
 
@@ -141,7 +135,7 @@ def _words(entity: Entity, pieces: Sequence[KeyPieces]) -> list[str]:
     words = [snake_case(prefix) if prefix else "" for prefix in entity.prefixes]
     for place, found in enumerate(pieces):
         if words[place] and found.pieces is not None:
-            words[place] = "_".join(snake_case(piece) for piece in found.pieces if piece) or words[place]
+            words[place] = "_".join(map(snake_case, labels(found))) or words[place]
     return words
 
 
@@ -186,7 +180,7 @@ def _without_column(entity: Entity, key: Sequence[str]) -> set[str]:
 def _columns(values: Sequence[Values], key: Sequence[str], dialect: Dialect) -> tuple[ProposedColumn, ...]:
     reserved = dialect.reserved_columns
     most = dialect.max_identifier_bytes
-    keys = assign(key, taken={}, reserved=reserved, max_bytes=most)
+    keys = _key_names(key, dialect)
     by_attribute = {str(v.path[0]): v for v in values}
     names = assign(by_attribute, taken={c: a for a, c in keys.items()}, reserved=reserved, max_bytes=most)
     columns = []
@@ -194,58 +188,18 @@ def _columns(values: Sequence[Values], key: Sequence[str], dialect: Dialect) -> 
         chosen = choose_type(of_it)
         name = names[attribute]
         if name in keys.values():  # a member that is called like a key attribute
-            name = _free(f"{name}_{len(keys)}", [*names.values(), *keys.values()])
+            name = free_name(f"{name}_{len(keys)}", [*names.values(), *keys.values()])
         columns.append(ProposedColumn(name, attribute, chosen.type, of_it, chosen.note))
     return tuple(columns)
+
+
+def _key_names(key: Sequence[str], dialect: Dialect) -> Mapping[str, str]:
+    return assign(key, taken={}, reserved=dialect.reserved_columns, max_bytes=dialect.max_identifier_bytes)
 
 
 def _is_repeated(entity: Entity, values: Sequence[Values], place: int) -> bool:
     """Whether some attribute of every item equals what follows the key's prefix."""
     return any(len(v.same_as_key) > place and v.same_as_key[place] == entity.items for v in values)
-
-
-def _key_pieces(
-    pieces: Sequence[KeyPieces], repeated: Sequence[int], taken: Sequence[str], key: Sequence[str], dialect: Dialect
-) -> tuple[KeyPiece, ...]:
-    """Columns for the varying pieces of keys; one text is cut once, also where both keys have it."""
-    names = [*taken, *assign(key, taken={}, reserved=dialect.reserved_columns, max_bytes=dialect.max_identifier_bytes)]
-    found: list[KeyPiece] = []
-    seen: set[tuple[str | None, ...]] = set()
-    for place, of_key in enumerate(pieces):
-        cut = of_key.pieces
-        if cut is None or place in repeated or len(cut) < 2 or None not in cut or cut in seen:
-            continue
-        if _has_neighbours(cut) or not any(cut):
-            continue
-        seen.add(cut)
-        own: dict[int, str] = {}
-        for i, piece in enumerate(cut):
-            if piece is None:
-                before = next((p for p in reversed(cut[:i]) if p), "")
-                own[i] = _free(piece_name(before or of_key.attribute), list(own.values()))
-        holes = [
-            piece.replace("{", "{{").replace("}", "}}") if piece is not None else f"{{{own[i]}}}"
-            for i, piece in enumerate(cut)
-        ]
-        template = _SEPARATOR.join(holes)
-        if len(own) == 1:
-            template = template.replace(f"{{{next(iter(own.values()))}}}", "{}")
-        # A column of that name holds the same, most likely.
-        found += [KeyPiece(name, of_key.attribute, template) for name in own.values() if name not in names]
-        names += own.values()
-    return tuple(found)
-
-
-def _has_neighbours(cut: Sequence[str | None]) -> bool:
-    """Whether two varying pieces follow each other: then nothing says what they are."""
-    return any(a is None and b is None for a, b in pairwise(cut))
-
-
-def _free(name: str, taken: Sequence[str]) -> str:
-    number, free = 2, name
-    while free in taken:
-        free, number = f"{name}_{number}", number + 1
-    return free
 
 
 def as_document(proposal: Proposal, config: str) -> dict[str, Any]:
@@ -288,7 +242,9 @@ def _table(table: ProposedTable) -> dict[str, Any]:
         "columns": [_column(column) for column in table.columns],
         "omitted_attributes": table.omitted,
         "nameless_attribute": table.has_nameless,
-        "key_pieces": [{"column": p.name, "from": p.attribute, "match": p.template} for p in table.pieces],
+        "key_pieces": [
+            {"column": p.name, "from": p.attribute, "match": p.template, "type": p.kind.value} for p in table.pieces
+        ],
         "lists": [
             {
                 "table": rows.table,

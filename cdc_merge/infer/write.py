@@ -10,13 +10,13 @@ from cdc_merge.infer.entities import Entity
 from cdc_merge.infer.facts import Extent, Form, Values
 from cdc_merge.infer.proposal import (
     FEW_ITEMS,
-    KeyPiece,
     Proposal,
     ProposedColumn,
     ProposedTable,
     condition_value,
     type_text,
 )
+from cdc_merge.infer.templates import KeyPiece
 from cdc_merge.infer.types import looks_personal
 
 _PLAIN = re.compile(r"\^?[A-Za-z_]([A-Za-z0-9_./-]| (?! ))*(?<! )")
@@ -104,6 +104,8 @@ def _target(table: ProposedTable, whole: int) -> Iterator[str]:
     if table.is_whole:
         yield f"        # Of at least {FEW_ITEMS} items the pieces of keys would be proposed too (`match`):"
         yield "        # what fewer keys have in common may be somebody's name."
+    for trouble in table.uncut:
+        yield f"        # Not taken apart with `match`, since no template would fit every key: {shown(trouble)}."
     if table.omitted:
         yield f"        # {table.omitted:,} more attributes, of fewer items, have no column."
     if table.has_nameless:
@@ -124,7 +126,7 @@ def _target(table: ProposedTable, whole: int) -> Iterator[str]:
 def _pieces(pieces: Sequence[KeyPiece], *, of_parent: bool = False) -> Iterator[str]:
     for piece in pieces:
         path = _path(piece.attribute, of_parent=of_parent)
-        line = f"{scalar(piece.name)}: {{from: {path}, match: {_quoted(piece.template)}, type: text}}"
+        line = f"{scalar(piece.name)}: {{from: {path}, match: {_quoted(piece.template)}, type: {piece.kind.value}}}"
         yield f"{line:<{_COMMENT_COLUMN}} # a piece of the key that no attribute repeats"
 
 
