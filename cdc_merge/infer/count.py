@@ -14,7 +14,7 @@ from cdc_merge.feed import shape
 from cdc_merge.feed.convert import surely
 from cdc_merge.feed.where import takes
 from cdc_merge.feed.workbench import Workbench
-from cdc_merge.infer.entities import Entity
+from cdc_merge.infer.entities import Entity, is_named_for_kinds
 from cdc_merge.infer.facts import KEY_TAGS, Elements, KeyCandidate, KeyPieces, Numbers, Shape, Texts, Values
 from cdc_merge.infer.pieces import cut_keys
 from cdc_merge.model import ColumnType, Kind, Target
@@ -24,7 +24,9 @@ from cdc_merge.warehouses.dialect import DUCKDB
 MOST_VALUES = 50  # of a discriminator, and of key prefixes
 _MOST_CANDIDATES = 12
 _SOME = 50_000  # items, for a first look
+# Characters of a value that names a kind of items: long ones are prose, unless the attribute is named for it.
 _LONGEST_VALUE = 64
+_LONGEST_NAMED = 1_000
 # Up to the first `#`, which may follow one at the very beginning: `ORDER#…`, `#ORDER#…`.
 _PREFIX = r"^#?[^#]{1,64}#"
 _WORD = "[A-Za-z][A-Za-z_-]{0,31}"
@@ -216,13 +218,26 @@ def discriminator_candidates(attributes: Sequence[Attribute], key: Sequence[str]
     fitting = [
         a
         for a in attributes
-        if a.name not in (*key, "")
-        and set(a.tags) == {"S"}
-        and a.distinct <= MOST_VALUES
-        and a.longest <= _LONGEST_VALUE + len('{"S":""}')
-        and a.tags["S"] * 5 >= most
+        if a.name not in (*key, "") and set(a.tags) == {"S"} and _overflow(a) is None and a.tags["S"] * 5 >= most
     ]
     return [a.name for a in sorted(fitting, key=lambda a: (-a.tags["S"], a.distinct, a.name))[:_MOST_CANDIDATES]]
+
+
+def passed_over(attributes: Sequence[Attribute], key: Sequence[str]) -> str | None:
+    """Which attribute by its name says what an item is, and why it is no candidate all the same, in words."""
+    named = [a for a in attributes if a.name not in key and is_named_for_kinds(a.name)]
+    whys = (f"{a.name} has {overflow}" for a in named if (overflow := _overflow(a)))
+    return next(whys, None)
+
+
+def _overflow(attribute: Attribute) -> str | None:
+    """What an attribute has too much of to tell kinds of items."""
+    longest = _LONGEST_NAMED if is_named_for_kinds(attribute.name) else _LONGEST_VALUE
+    if attribute.longest > longest + len('{"S":""}'):
+        return f"values of more than {longest:,} characters"
+    if attribute.distinct > MOST_VALUES:
+        return f"more than {MOST_VALUES} values"
+    return None
 
 
 def _fits(kind: Kind, value: str) -> Sql:

@@ -8,7 +8,7 @@ import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from cdc_merge.config.values import Mistake
 from cdc_merge.errors import CdcMergeError, ObjectChanged, UnreadableObject, UsageError
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.workbench import Workbench
-from cdc_merge.infer.count import Attribute, Census, discriminator_candidates, key_candidates
+from cdc_merge.infer.count import Attribute, Census, discriminator_candidates, key_candidates, passed_over
 from cdc_merge.infer.entities import find_entities
 from cdc_merge.infer.facts import Extent, KeyCandidate
 from cdc_merge.infer.gather import Gatherer, no_records
@@ -94,6 +94,8 @@ def infer(
             check()
             candidates = discriminator_candidates(attributes, key.attributes)
             entities = find_entities(census.shapes(key.attributes, key.tags, candidates), key.attributes, candidates)
+            if entities.discriminator is None and (why_not := passed_over(attributes, key.attributes)):
+                entities = replace(entities, why=f"{entities.why}; {why_not}, so it does not tell")
             census.tell(entities.tables, key.attributes, key.tags)
             check()
             values = census.values(entities.tables, key.attributes)

@@ -55,7 +55,7 @@ def _lines(proposal: Proposal) -> Iterator[str]:
         yield f"    # The records are of several tables, which need a prefix and a source each: {names}"
     tags = ", ".join(f"{shown(a)} ({t})" for a, t in zip(proposal.key.attributes, proposal.key.tags, strict=True))
     yield f"    key: [{', '.join(map(scalar, proposal.key.attributes))}] # {tags}: {proposal.key.why}"
-    yield f"    # Entities: {proposal.entities.why}."
+    yield f"    # Entities: {shown(proposal.entities.why)}."
     yield "    targets:"
     whole = proposal.extent.images
     for table in proposal.tables:

@@ -286,6 +286,35 @@ def test_what_a_key_holds_and_no_attribute_repeats_is_a_piece_worth_a_column(tmp
     ]
 
 
+def put_kinds(folder: Path, *kinds: str) -> str:
+    images = [{"Type": kind, f"A{k}": n, f"B{k}": "x"} for n in range(12) for k, kind in enumerate(kinds)]
+    records = [stream_record({"Id": f"i{n}"}, image, sequence=n + 1, at=NOON) for n, image in enumerate(images)]
+    put(folder / "things", frame(records))
+    return str(folder / "things")
+
+
+def test_an_attribute_called_type_tells_entities_by_long_values_too(tmp_path: Path) -> None:
+    kinds = ["E" * 90 + "1", "E" * 90 + "2", "Two"]
+    proposal = infer(put_kinds(tmp_path, *kinds), EVERYTHING)
+    assert {t.entity.where for t in proposal.tables} == {(Condition(("Type",), any_of=(kind,)),) for kind in kinds}
+    assert len({t.table for t in proposal.tables}) == 3
+
+
+@pytest.mark.parametrize(
+    ("kinds", "why_not"),
+    [
+        (["One", "Two" * 400], "Type has values of more than 1,000 characters"),
+        ([f"Kind{n}" for n in range(80)], "Type has more than 50 values"),
+    ],
+)
+def test_an_attribute_called_type_that_cannot_tell_entities_is_named(
+    tmp_path: Path, kinds: list[str], why_not: str
+) -> None:
+    proposal = infer(put_kinds(tmp_path, *kinds), EVERYTHING)
+    assert len(proposal.tables) == 1
+    assert f"{why_not}, so it does not tell." in write_yaml(proposal)
+
+
 def propose_orders(folder: Path, *sort_keys: str, **attributes: list[Any]) -> ProposedTable:
     records = [
         stream_record(
