@@ -18,6 +18,7 @@ from cdc_merge.infer.entities import Entity, is_named_for_kinds
 from cdc_merge.infer.facts import KEY_TAGS, Elements, KeyCandidate, KeyPieces, Numbers, Shape, Texts, Values
 from cdc_merge.infer.pieces import cut_keys
 from cdc_merge.model import ColumnType, Kind, Target
+from cdc_merge.names import spelled
 from cdc_merge.render import Sql, render
 from cdc_merge.warehouses.dialect import DUCKDB
 
@@ -31,6 +32,10 @@ _LONGEST_NAMED = 1_000
 _PREFIX = r"^#?[^#]{1,64}#"
 _WORD = "[A-Za-z][A-Za-z_-]{0,31}"
 _FORM = shape.Form(image="", keys="")
+
+
+ListAt = tuple[int, tuple[str, ...]]
+"""An entity's number, and the path of a list in its items."""
 
 
 @dataclass(frozen=True)
@@ -156,28 +161,33 @@ class Census:
             for number in range(len(entities))
         ]
 
-    def elements(self, lists: Sequence[tuple[int, str]]) -> dict[tuple[int, str], Elements]:
-        """What is in list attributes, by (entity, attribute)."""
+    def lists(self, values: Sequence[Sequence[Values]]) -> list[ListAt]:
+        """Where lists are: attributes that are any, and what is in maps, one or two levels deep."""
+        found: list[ListAt] = [(n, _names(v)) for n, mine in enumerate(values) for v in mine if v.tags.get("L")]
+        maps = [(n, _names(v)) for n, mine in enumerate(values) for v in mine if v.tags.get("M")]
+        if not maps:
+            return found
+        step = max(1, self.items // _SOME)
+        with self._workbench.naming(maps=_pointing([(n, path, "/M") for n, path in maps])):
+            rows = self._workbench.rows(render("infer/sql/lists_in_maps.sql", DUCKDB, step=step))
+        return found + [(n, tuple(step for step in path if step is not None)) for n, *path in rows]
+
+    def elements(self, lists: Sequence[ListAt]) -> dict[ListAt, Elements]:
+        """What is in lists, by entity and path."""
         if not lists:
             return {}
-        table = pa.table(
-            {
-                "entity": pa.array([e for e, _ in lists], pa.int32()),
-                "attribute": [a for _, a in lists],
-                "pointer": [shape.pointer((a,), below="") + "/L" for _, a in lists],
-            }
-        )
-        with self._workbench.naming(lists=table):
+        with self._workbench.naming(lists=_pointing([(n, path, "/L") for n, path in lists])):
             found = self._values("infer/sql/members.sql")
         elements = {}
-        for place in lists:
-            tags = {row["tag"]: row["values"] for row in found.get((*place, None), [])}
+        for number, path in lists:
+            at = number, spelled(path)
+            tags = {row["tag"]: row["values"] for row in found.get((*at, None), [])}
             members = [
                 _values((member,), rows, 0)
-                for (e, attribute, member), rows in found.items()
-                if (e, attribute) == place and member is not None
+                for (n, attribute, member), rows in found.items()
+                if (n, attribute) == at and member is not None
             ]
-            elements[place] = Elements(place[1], sum(tags.values()), tags.get("M", 0), tuple(members))
+            elements[number, path] = Elements(sum(tags.values()), tags.get("M", 0), tuple(members))
         return elements
 
     def key_pieces(self, entities: Sequence[Entity], key: Sequence[str]) -> list[list[KeyPieces]]:
@@ -200,6 +210,21 @@ class Census:
         for row in table.to_pylist():
             found[row["entity"], row["attribute"], row["member"]].append(row)
         return found
+
+
+def _names(values: Values) -> tuple[str, ...]:
+    return tuple(map(str, values.path))
+
+
+def _pointing(places: Sequence[tuple[int, tuple[str, ...], str]]) -> pa.Table:
+    """Paths in images, by entity, with the tag below each."""
+    return pa.table(
+        {
+            "entity": pa.array([n for n, _, _ in places], pa.int32()),
+            "attribute": [spelled(path) for _, path, _ in places],
+            "pointer": [shape.pointer(path, below="") + tag for _, path, tag in places],
+        }
+    )
 
 
 def key_candidates(attributes: Sequence[Attribute], names: Sequence[str] | None, items: int) -> list[KeyCandidate]:

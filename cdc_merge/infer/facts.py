@@ -140,9 +140,8 @@ class KeyPieces:
 
 @dataclass(frozen=True)
 class Elements:
-    """The elements of one list attribute: how many, how many of them are maps, and the members of those."""
+    """The elements of one list: how many, how many of them are maps, and the members of those."""
 
-    attribute: str
     count: int
     maps: int
     members: tuple[Values, ...]

@@ -99,14 +99,13 @@ def infer(
             census.tell(entities.tables, key.attributes, key.tags)
             check()
             values = census.values(entities.tables, key.attributes)
-            lists = [(number, str(v.path[0])) for number, found in enumerate(values) for v in found if v.tags.get("L")]
             source = options.name or source_name(location.label, location.table, gatherer.tables)
             tables = propose_tables(
                 entities,
                 source=source,
                 key=key.attributes,
                 values=values,
-                elements=census.elements(lists),
+                elements=census.elements(census.lists(values)),
                 pieces=census.key_pieces(entities.tables, key.attributes),
                 dialect=dialect,
             )

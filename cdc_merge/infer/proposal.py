@@ -14,7 +14,7 @@ from cdc_merge.infer.secrets import Hidden
 from cdc_merge.infer.templates import KeyPiece, labels, propose_pieces, why_uncut
 from cdc_merge.infer.types import choose_type, looks_personal
 from cdc_merge.model import ColumnType, Condition, Kind
-from cdc_merge.names import assign, snake_case
+from cdc_merge.names import assign, snake_case, spelled
 from cdc_merge.warehouses.dialect import Dialect
 
 MOST_COLUMNS = 250  # of a table; attributes that few items have, if there are more, are left to _cdc_rescued
@@ -41,7 +41,7 @@ class ProposedRows:
     """A table of a list's elements. `of_item`, `pieces`: columns of the item around them, which tell whose they are."""
 
     table: str
-    attribute: str
+    path: tuple[str, ...]
     elements: Elements
     columns: tuple[ProposedColumn, ...]
     of_item: tuple[ProposedColumn, ...]
@@ -88,15 +88,15 @@ def propose_tables(
     source: str,
     key: Sequence[str],
     values: Sequence[Sequence[Values]],
-    elements: Mapping[tuple[int, str], Elements],
+    elements: Mapping[tuple[int, tuple[str, ...]], Elements],
     pieces: Sequence[Sequence[KeyPieces]],
     dialect: Dialect,
 ) -> tuple[ProposedTable, ...]:
     """`values`, `elements` and `pieces`: as counted for `entities.tables`, in their order."""
     # In few items what all keys have in common may be a person's name.
     pieces = [found if e.items >= FEW_ITEMS else () for e, found in zip(entities.tables, pieces, strict=True)]
-    words = [_words(entity, found) for entity, found in zip(entities.tables, pieces, strict=True)]
-    names = table_names(entities.tables, words, source)
+    key_words = [_words(entity, found) for entity, found in zip(entities.tables, pieces, strict=True)]
+    names = table_names(entities.tables, key_words, source)
     taken = list(names)
     tables = []
     for number, entity in enumerate(entities.tables):
@@ -108,14 +108,12 @@ def propose_tables(
         same = [place for place in range(len(key)) if _is_repeated(entity, values[number], place)]
         cut = propose_pieces(pieces[number], same, [*(c.name for c in columns), *_key_names(key, dialect).values()])
         rows = []
-        for column in columns:
-            found = elements.get((number, column.attribute))
-            if found is not None and is_worth_rows(found):
-                attribute = snake_case(column.attribute)
-                plain = plural(f"{singular(names[number])}_{attribute}")
-                table = plain if plain not in taken else free_name(f"{attribute}_in_{names[number]}", taken)
-                taken.append(table)
-                rows.append(_rows(table, column.attribute, found, columns, cut, entity, key, dialect))
+        for path, found in _worth_rows(elements, number, columns):
+            words = "_".join(map(snake_case, path))
+            plain = plural(f"{singular(names[number])}_{words}")
+            table = plain if plain not in taken else free_name(f"{words}_in_{names[number]}", taken)
+            taken.append(table)
+            rows.append(_rows(table, path, found, columns, cut, entity, key, dialect))
         omitted = max(0, len(ranked) - MOST_COLUMNS)
         is_whole = entity.items < FEW_ITEMS and any(entity.prefixes)
         has_nameless = any(v.path[0] == NAMELESS for v in (*values[number], *_members(rows)))
@@ -124,6 +122,19 @@ def propose_tables(
             ProposedTable(names[number], entity, columns, cut, uncut, tuple(rows), omitted, has_nameless, is_whole)
         )
     return tuple(tables)
+
+
+def _worth_rows(
+    elements: Mapping[tuple[int, tuple[str, ...]], Elements], number: int, columns: Sequence[ProposedColumn]
+) -> list[tuple[tuple[str, ...], Elements]]:
+    """The lists of an entity that get a table, in the order of the columns they are in."""
+    places = {column.attribute: place for place, column in enumerate(columns)}
+    found = [
+        (path, of_list)
+        for (entity, path), of_list in elements.items()
+        if entity == number and path[0] in places and NAMELESS not in path and is_worth_rows(of_list)
+    ]
+    return sorted(found, key=lambda entry: (places[entry[0][0]], len(entry[0]), entry[0]))
 
 
 def _members(rows: Sequence[ProposedRows]) -> list[Values]:
@@ -141,7 +152,7 @@ def _words(entity: Entity, pieces: Sequence[KeyPieces]) -> list[str]:
 
 def _rows(
     table: str,
-    attribute: str,
+    path: tuple[str, ...],
     elements: Elements,
     of_item: Sequence[ProposedColumn],
     pieces: Sequence[KeyPiece],
@@ -153,9 +164,7 @@ def _rows(
     columns = _columns([m for m in members if m.path[0] != NAMELESS][:MOST_COLUMNS], key, dialect)
     taken = {c.name for c in columns}
     ids = (c for c in of_item if _is_id(c, entity) and c.name not in taken)
-    return ProposedRows(
-        table, attribute, elements, columns, tuple(ids), tuple(p for p in pieces if p.name not in taken)
-    )
+    return ProposedRows(table, path, elements, columns, tuple(ids), tuple(p for p in pieces if p.name not in taken))
 
 
 def _is_id(column: ProposedColumn, entity: Entity) -> bool:
@@ -248,7 +257,7 @@ def _table(table: ProposedTable) -> dict[str, Any]:
         "lists": [
             {
                 "table": rows.table,
-                "each": rows.attribute,
+                "each": spelled(rows.path),
                 "elements": rows.elements.count,
                 "columns": [_column(column) for column in rows.columns],
                 "columns_of_item": [*(p.name for p in rows.pieces), *(c.name for c in rows.of_item)],

@@ -18,6 +18,7 @@ from cdc_merge.infer.proposal import (
 )
 from cdc_merge.infer.templates import KeyPiece
 from cdc_merge.infer.types import looks_personal
+from cdc_merge.names import spelled
 
 _PLAIN = re.compile(r"\^?[A-Za-z_]([A-Za-z0-9_./-]| (?! ))*(?<! )")
 # What YAML 1.1 or 1.2 reads as something else than text.
@@ -112,11 +113,11 @@ def _target(table: ProposedTable, whole: int) -> Iterator[str]:
         yield "        # An attribute whose name is the empty text has no column: a configuration cannot name it."
     for rows in table.rows:
         count = _count(rows.elements.count, "element", "elements")
-        yield f"      # a row for each of {count} of the list {shown(rows.attribute)}"
+        yield f"      # a row for each of {count} of the list {shown('.'.join(rows.path))}"
         yield f"      - table: {scalar(rows.table)}"
         if entity.where:
             yield f"        where: {_where(entity)}"
-        yield f"        each: {_path(rows.attribute)}"
+        yield f"        each: {scalar(spelled(rows.path))}"
         yield "        columns:"
         of_item = [*_pieces(rows.pieces, of_parent=True), *_columns(rows.of_item, entity.items, of_parent=True)]
         columns = [*of_item, *_columns(rows.columns, rows.elements.maps)]

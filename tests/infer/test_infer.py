@@ -268,7 +268,7 @@ def test_a_list_of_maps_is_found_worth_rows_of_its_own(tmp_path: Path) -> None:
     put(tmp_path / "orders", frame(records))
     (table,) = infer(str(tmp_path / "orders"), EVERYTHING).tables
     (rows,) = table.rows
-    assert (rows.attribute, rows.table, rows.elements.count) == ("Lines", "order_lines", 30)
+    assert (rows.path, rows.table, rows.elements.count) == (("Lines",), "order_lines", 30)
     assert {c.name: c.type.kind if c.type else None for c in rows.columns} == {"sku": Kind.TEXT, "qty": Kind.INTEGER}
 
 
@@ -284,6 +284,29 @@ def test_what_a_key_holds_and_no_attribute_repeats_is_a_piece_worth_a_column(tmp
         ("order_id", "SK", "ORDER#{order_id}#LINE#{line_id}"),
         ("line_id", "SK", "ORDER#{order_id}#LINE#{line_id}"),
     ]
+
+
+def test_lists_inside_maps_are_worth_rows_too_unless_the_keys_of_the_map_are_data(tmp_path: Path) -> None:
+    lines = [{"Sku": "s", "Qty": 1}]
+    images = [
+        {
+            "Cart": {"a.b": {"Lines": lines, "Deep": {"Lines": lines}}, "Lines": lines * 2, "Tags": ["x"]},
+            "ByUser": {f"u{n}": lines, f"v{n}": {"Lines": lines}},
+            "Lines": lines if n else "none",
+        }
+        for n in range(12)
+    ]
+    records = [stream_record({"Id": f"o{n}"}, image, sequence=n + 1, at=NOON) for n, image in enumerate(images)]
+    put(tmp_path / "orders", frame(records))
+    proposal = infer(str(tmp_path / "orders"), EVERYTHING)
+    (table,) = proposal.tables
+    assert {rows.table: (rows.path, rows.elements.count) for rows in table.rows} == {
+        "order_lines": (("Lines",), 11),
+        "order_cart_lines": (("Cart", "Lines"), 24),
+        "order_cart_a_b_lines": (("Cart", "a.b", "Lines"), 12),
+    }
+    (source,) = settings_of(proposal, tmp_path).sources
+    assert {t.each for t in source.targets if t.each} == {rows.path for rows in table.rows}
 
 
 def put_kinds(folder: Path, *kinds: str) -> str:
