@@ -14,6 +14,8 @@ from cdc_merge.model import ColumnType, Kind
 from cdc_merge.render import Sql, render
 from cdc_merge.warehouses.dialect import DUCKDB
 
+_SHOW_WHAT_IS_REPEATED = 1_000  # items of each entity
+
 
 def cut_keys(workbench: Workbench, *, entities: int, key: Sequence[str], step: int) -> list[list[KeyPieces]]:
     """For each entity the pieces of its key texts, for each key attribute, in every `step`-th item of `told`."""
@@ -33,7 +35,7 @@ def cut_keys(workbench: Workbench, *, entities: int, key: Sequence[str], step: i
         ).to_pylist():
             by_entity[row["entity"]].append(row)
         even = [number for number, rows in by_entity.items() if _is_even(rows) and len(rows) > 1]
-        repeated = _repeated(workbench, text, even, by_entity, step)
+        repeated = _repeated(workbench, text, even, step)
         for number in range(entities):
             rows = by_entity[number]
             pieces = tuple(_piece(row, is_repeated=(number, row["place"]) in repeated) for row in rows)
@@ -58,16 +60,15 @@ def _piece(row: dict[str, Any], *, is_repeated: bool) -> Piece:
     return Piece(row["low"] if row["low"] == row["high"] else None, kind, row["empty"], is_repeated)
 
 
-def _repeated(
-    workbench: Workbench, text: str, numbers: Sequence[int], rows: dict[int, list[dict[str, Any]]], step: int
-) -> set[tuple[int, int]]:
+def _repeated(workbench: Workbench, text: str, numbers: Sequence[int], step: int) -> set[tuple[int, int]]:
     """The pieces, by entity and place, that some attribute of every item repeats."""
     if not numbers:
         return set()
-    keys = {(number, row["place"]): row["keys"] for number in numbers for row in rows[number]}
     entities = Sql("[" + ", ".join(map(str, numbers)) + "]")
-    query = render("infer/sql/repeated_pieces.sql", DUCKDB, text=text, step=step, entities=entities)
-    return {(number, place) for number, place, _, count in workbench.rows(query) if keys[number, place] == count}
+    query = render(
+        "infer/sql/repeated_pieces.sql", DUCKDB, text=text, step=step, entities=entities, most=_SHOW_WHAT_IS_REPEATED
+    )
+    return set(workbench.rows(query))
 
 
 def _fits(kind: Kind) -> Sql:
