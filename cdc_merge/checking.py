@@ -139,6 +139,10 @@ def _judge(source: Source, seen: Glimpse) -> Iterator[Finding]:
             names = ", ".join(f"{c.name} (from {origin(c)})" for c in found.blank)
             message = f"no value in {count(found.items, 'item')} that were read: {names}"
             yield Finding(subject, message, "see whether the names of the attributes are right", is_doubt=True)
+        for column, unread in found.unread:
+            kind = column.type.kind.value if column.type else ""
+            message = f"{column.name} (from {origin(column)}): {count(unread, 'piece')} of keys that are no {kind}"
+            yield Finding(subject, message, "make it text: there it is NULL, and is not counted", is_doubt=True)
 
 
 def _message(error: CdcMergeError, subject: str) -> str:

@@ -61,6 +61,14 @@ class Explanation:
         noted = any(t.noted for t in self.tables)
         return bool(self.changes or self.quarantined or standing.rows or standing.tombstone or self.versions or noted)
 
+    def told_of(self, noted: Noted) -> str:
+        """What the last reconcile found the item to be, in words."""
+        if noted.cause == "never_arrived" and not self.changes:
+            # As of every item of a first load: nothing says that there ever was a change to arrive.
+            return "loaded it: there is no change of it in any object that was read"
+        columns = f" ({', '.join(noted.columns)})" if noted.columns else ""
+        return f"found it {noted.verdict}{columns}: {noted.cause.replace('_', ' ')}"
+
     def as_dict(self) -> dict[str, object]:
         standing = self.standing
         tombstone = standing.tombstone

@@ -10,7 +10,7 @@ from pathlib import Path
 from cdc_merge.errors import ObjectChanged, UnreadableObject
 from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import LocalObject
-from cdc_merge.feed.convert import piece_of
+from cdc_merge.feed.convert import piece_of, typed_piece
 from cdc_merge.feed.keys import is_data
 from cdc_merge.feed.store import ObjectStore
 from cdc_merge.feed.where import takes
@@ -20,6 +20,7 @@ from cdc_merge.infer.gather import Gatherer
 from cdc_merge.infer.keys import told_by_names
 from cdc_merge.infer.sample import cut_head, spread
 from cdc_merge.model import Column, Mask, ObjectRef, Source, Target
+from cdc_merge.warehouses.dialect import DUCKDB
 
 _OBJECTS = 3
 _RECORDS_OF_EACH = 1_000
@@ -29,11 +30,15 @@ _FORM = shape.Form(image="", keys="")
 
 @dataclass(frozen=True)
 class Sighting:
-    """What a target found: how many of the items it takes, and its columns that have a value in none of those."""
+    """What a target found: how many of the items it takes, and its columns that have a value in none of those.
+
+    `unread`: columns whose template fits some keys of which the piece is not of the column's type, and how many.
+    """
 
     target: Target
     items: int
     blank: tuple[Column, ...]
+    unread: tuple[tuple[Column, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,16 +91,20 @@ def _sightings(source: Source, workbench: Workbench) -> tuple[Sighting, ...]:
         columns = tuple(filter(_has_values, _of_item(target)))
         asked.append((target, columns))
         counts.append(f"count(*) FILTER (WHERE {is_taken})")
-        counts += [f"count(*) FILTER (WHERE {is_taken} AND {_value(c, pointers)} IS NOT NULL)" for c in columns]
+        for column in columns:
+            value = _value(column, pointers)
+            unread = f"{value} IS NOT NULL AND {_read(column, value, source.key)} IS NULL"
+            counts += [f"count(*) FILTER (WHERE {is_taken} AND {test})" for test in (f"{value} IS NOT NULL", unread)]
     row = workbench.rows(
         f"SELECT {', '.join(counts)} FROM (SELECT json_extract_string(image, {pointers.as_list()}) AS v FROM items)"
     )[0]
-    found, place = [], 0
+    rest = iter(row)
+    found = []
     for target, columns in asked:
-        items, *values = row[place : place + 1 + len(columns)]
-        place += 1 + len(columns)
-        blank = tuple(c for c, count in zip(columns, values, strict=True) if items and not count)
-        found.append(Sighting(target, items, blank))
+        items = next(rest)
+        values = [(column, next(rest), next(rest)) for column in columns]
+        blank = tuple(column for column, given, _ in values if items and not given)
+        found.append(Sighting(target, items, blank, tuple((column, unread) for column, _, unread in values if unread)))
     return tuple(found)
 
 
@@ -112,6 +121,13 @@ def _has_values(column: Column) -> bool:
 def _value(column: Column, pointers: shape.Pointers) -> str:
     at = shape.pointer(column.path)
     return piece_of(column.template, pointers.value(f"{at}/S")) if column.template else pointers.value(at)
+
+
+def _read(column: Column, value: str, key: Sequence[str]) -> str:
+    """The value, or NULL for a piece of a key that a run would not read. What else does not fit is counted by a run."""
+    if column.template is None or column.type is None or column.mask or column.path[0] not in key:
+        return value
+    return typed_piece(column.type, value, DUCKDB)
 
 
 __all__ = ["Glimpse", "Sighting", "glimpse"]

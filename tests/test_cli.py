@@ -389,6 +389,13 @@ def test_check_doubts_targets_and_columns_that_find_nothing_in_the_records(fresh
         assert re.search(doubt, said)
 
 
+def test_check_doubts_a_piece_of_keys_that_is_not_of_its_type(fresh: Shop) -> None:
+    text = fresh.config.read_text().replace('match: "CUSTOMER#{}"', 'match: "CUSTOMER#{}", type: integer')
+    fresh.config.write_text(text)
+    doubt = r"\? target ecommerce_order_lines: username \(from \^PK\): \d+ pieces of keys that are no integer"
+    assert re.search(doubt, fresh("check").stdout)
+
+
 def test_check_says_so_where_no_change_record_lies(fresh: Shop) -> None:
     (fresh.folder / "other").mkdir()
     (fresh.folder / "other" / "readme.txt").write_text("hello\n")

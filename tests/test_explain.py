@@ -187,6 +187,22 @@ def test_a_row_that_came_from_a_reconcile_says_from_which(shop: Harness, tmp_pat
     assert [(n.verdict, n.columns) for n in noted] == [("different", ("name",))]
 
 
+def test_what_a_first_load_brought_is_not_told_as_lost_unless_a_change_of_it_is_there(
+    local: Harness, tmp_path: Path
+) -> None:
+    local.put_records([put("b", 1, Type="Customer")])
+    items = [to_item({"PK": key, "Type": "Customer"}) for key in "ab"]
+    export = write_export(tmp_path / "exports", items, as_of=T0 + timedelta(hours=1), key=("PK",))
+    reconciler = Reconciler(local.settings)
+    reconciler.reconcile("shop", str(export), force=True)
+    reconciler.close()
+    command = command_of(local, *TARGETS)
+    loaded = command("explain", "shop", "a").stdout
+    assert "customers: the row came from the reconcile with" in loaded
+    assert "the last reconcile loaded it: there is no change of it in any object that was read" in loaded
+    assert "the last reconcile found it missing: never arrived" in command("explain", "shop", "b").stdout
+
+
 def test_the_table_of_a_target_that_was_taken_out_is_explained_too(shop: Harness) -> None:
     deliver(shop, put("a", 1, Type="Customer"), put("b", 1, Type="Order"))
     shop.source = replace(shop.source, targets=(ORDERS,))

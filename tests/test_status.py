@@ -223,6 +223,14 @@ def test_elements_that_do_not_fit_are_counted_too(shop: Harness) -> None:
     assert {m.first_key for m in found.values()} == {'["a", "1"]'}
 
 
+def test_a_map_among_elements_that_are_no_maps_does_not_fit(shop: Harness) -> None:
+    plain = Column("plain", (), ColumnType(Kind.INTEGER))
+    with_targets(shop, Target("numbers", each=("Numbers",), evolve=Evolve.FREEZE, columns=(plain,)))
+    deliver(shop, item("a", 1, Numbers=[3, {"Sku": "x"}]))
+    (misfit,) = misfits(shop).values()
+    assert (misfit.column, misfit.rows, misfit.first_value) == ("plain", 1, '{"Sku":{"S":"x"}}')
+
+
 def test_a_forgotten_item_is_no_sample_any_more(shop: Harness) -> None:
     with_targets(shop, TYPED)
     deliver(shop, item("a", 1, Age="old"))

@@ -18,6 +18,7 @@ from cdc_merge.infer.proposal import as_document
 from cdc_merge.infer.sample import DEFAULT_RECORDS
 from cdc_merge.infer.write import write_yaml
 from cdc_merge.stopping import Stop, Stopping
+from cdc_merge.words import listed
 
 
 @cli.command("infer")
@@ -73,6 +74,8 @@ def infer_command(
         emit(as_document(proposal, config))
     else:
         click.echo(config, nl=False)
+    if variables := proposal.warehouse.variables:
+        click.echo(f"the configuration reads {listed(variables)} from the environment: set it before a run", err=True)
 
 
 def _key(text: str | None) -> tuple[str, ...] | None:

@@ -134,8 +134,7 @@ def _print_table(explanation: Explanation, explained: TableExplained) -> None:
         by = f", raised by reconcile {floor.by.id} with {floor.by.export}" if floor.by else ""
         click.echo(f"   verified through {_time(floor.at)}{by}")
     for noted in explained.noted:
-        columns = f" ({', '.join(noted.columns)})" if noted.columns else ""
-        click.echo(f"   the last reconcile found it {noted.verdict}{columns}: {noted.cause.replace('_', ' ')}")
+        click.echo(f"   the last reconcile {explanation.told_of(noted)}")
 
 
 def _time(moment: datetime | None) -> str:

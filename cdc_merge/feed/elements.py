@@ -122,9 +122,16 @@ class ElementStage:
         layers = self._values.base64_layers
         value = self._values.piece_or_mask(column, lambda tag: _TAGS[tag[1:]] if tag else "element")
         value = value or carefully(column.type, _TAGS, "element", self._values.dialect, base64_layers=layers)
-        # A map's attributes are looked at one by one where the element as a whole did not fit.
-        given = Sql("(json_keys(element)[1] NOT IN ('M', 'NULL'))")
+        # A map's attributes are looked at one by one where the element as a whole did not fit and columns take them.
+        no_value = "'NULL'" if self._takes_no_maps else "'M', 'NULL'"
+        given = Sql(f"(json_keys(element)[1] NOT IN ({no_value}))")
         return Extracted(staged_name(index), Sql(f"CASE WHEN NOT {_IS_NULL} THEN {value} END"), given, index)
+
+    @property
+    def _takes_no_maps(self) -> bool:
+        """Whether every column is of the element itself, or of the item around it."""
+        columns: list[TypedColumn | Column] = [*self._book.schema.columns, *self._book.pending]
+        return not any(c.path and not c.of_parent for c in columns)
 
     def _rescued(self, table: pa.Table, held: frozenset[str], attributes: Sequence[str | None]) -> pa.Array:
         """What no column holds, of the few rows where there is any."""

@@ -21,7 +21,7 @@ _HEAD = rb"""
            | recordFormat )" ~ : ~ "
        | dynamodb" ~ : ~ \{ ~ "(?: ApproximateCreationDateTime | ApproximateCreationDateTimePrecision | Keys
            | NewImage | OldImage | SequenceNumber | SizeBytes | StreamViewType )"
-       | userIdentity" ~ : ~ (?: null | \{ ~ "(?: type | principalId )" )
+       | userIdentity" ~ : ~ (?: null | \{ ~ "(?: type | principalId | Type | PrincipalId )" )
        | Metadata" ~ : ~ \{ ~ "WriteTimestampMicros"
        | Item" ~ : ~ \{ ~ "[^"\\]{0,255}" ~ : ~ \{ ~ "(?: S | N | B | BOOL | NULL | M | L | SS | NS | BS )" ~ :
        | Records" ~ : ~ \[

@@ -21,9 +21,11 @@ NEW_IMAGE = "/dynamodb/NewImage"
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeDefinition.html
 KEY_TAGS = ("S", "N", "B")
 
-# Who made a change, where it was not an application.
-_MADE_BY_TYPE = "/userIdentity/type"
-_MADE_BY = "/userIdentity/principalId"
+# Who made a change, where it was not an application: as Lambda and Kinesis Data Streams spell it, and as the API model
+# of GetRecords does, which programs that read the stream themselves write on.
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Identity.html
+_MADE_BY_TYPE = ("/userIdentity/type", "/userIdentity/Type")
+_MADE_BY = ("/userIdentity/principalId", "/userIdentity/PrincipalId")
 
 # View types without the new image: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_StreamSpecification.html
 VIEWS_WITHOUT_NEW_IMAGE = ("KEYS_ONLY", "OLD_IMAGE")
@@ -76,8 +78,8 @@ def is_expiry(value: Callable[[str], str]) -> str:
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-streams.html
     """
-    is_service = f"{value(_MADE_BY_TYPE)} = 'Service' AND {value(_MADE_BY)} = 'dynamodb.amazonaws.com'"
-    return f"coalesce({is_service}, FALSE)"
+    kind, who = (f"coalesce({', '.join(map(value, spellings))})" for spellings in (_MADE_BY_TYPE, _MADE_BY))
+    return f"coalesce({kind} = 'Service' AND {who} = 'dynamodb.amazonaws.com', FALSE)"
 
 
 def key_text(value: str, tag: str, base64_layers: int) -> str:

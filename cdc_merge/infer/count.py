@@ -14,20 +14,28 @@ from cdc_merge.feed import shape
 from cdc_merge.feed.convert import surely
 from cdc_merge.feed.where import takes
 from cdc_merge.feed.workbench import Workbench
-from cdc_merge.infer.entities import Entity
+from cdc_merge.infer.entities import Entity, is_named_for_kinds
 from cdc_merge.infer.facts import KEY_TAGS, Elements, KeyCandidate, KeyPieces, Numbers, Shape, Texts, Values
+from cdc_merge.infer.pieces import cut_keys
 from cdc_merge.model import ColumnType, Kind, Target
+from cdc_merge.names import spelled
 from cdc_merge.render import Sql, render
 from cdc_merge.warehouses.dialect import DUCKDB
 
 MOST_VALUES = 50  # of a discriminator, and of key prefixes
 _MOST_CANDIDATES = 12
 _SOME = 50_000  # items, for a first look
+# Characters of a value that names a kind of items: long ones are prose, unless the attribute is named for it.
 _LONGEST_VALUE = 64
+_LONGEST_NAMED = 1_000
 # Up to the first `#`, which may follow one at the very beginning: `ORDER#…`, `#ORDER#…`.
 _PREFIX = r"^#?[^#]{1,64}#"
 _WORD = "[A-Za-z][A-Za-z_-]{0,31}"
 _FORM = shape.Form(image="", keys="")
+
+
+ListAt = tuple[int, tuple[str, ...]]
+"""An entity's number, and the path of a list in its items."""
 
 
 @dataclass(frozen=True)
@@ -153,60 +161,39 @@ class Census:
             for number in range(len(entities))
         ]
 
-    def elements(self, lists: Sequence[tuple[int, str]]) -> dict[tuple[int, str], Elements]:
-        """What is in list attributes, by (entity, attribute)."""
+    def lists(self, values: Sequence[Sequence[Values]]) -> list[ListAt]:
+        """Where lists are: attributes that are any, and what is in maps, one or two levels deep."""
+        found: list[ListAt] = [(n, _names(v)) for n, mine in enumerate(values) for v in mine if v.tags.get("L")]
+        maps = [(n, _names(v)) for n, mine in enumerate(values) for v in mine if v.tags.get("M")]
+        if not maps:
+            return found
+        step = max(1, self.items // _SOME)
+        with self._workbench.naming(maps=_pointing([(n, path, "/M") for n, path in maps])):
+            rows = self._workbench.rows(render("infer/sql/lists_in_maps.sql", DUCKDB, step=step))
+        return found + [(n, tuple(step for step in path if step is not None)) for n, *path in rows]
+
+    def elements(self, lists: Sequence[ListAt]) -> dict[ListAt, Elements]:
+        """What is in lists, by entity and path."""
         if not lists:
             return {}
-        table = pa.table(
-            {
-                "entity": pa.array([e for e, _ in lists], pa.int32()),
-                "attribute": [a for _, a in lists],
-                "pointer": [shape.pointer((a,), below="") + "/L" for _, a in lists],
-            }
-        )
-        with self._workbench.naming(lists=table):
+        with self._workbench.naming(lists=_pointing([(n, path, "/L") for n, path in lists])):
             found = self._values("infer/sql/members.sql")
         elements = {}
-        for place in lists:
-            tags = {row["tag"]: row["values"] for row in found.get((*place, None), [])}
+        for number, path in lists:
+            at = number, spelled(path)
+            tags = {row["tag"]: row["values"] for row in found.get((*at, None), [])}
             members = [
                 _values((member,), rows, 0)
-                for (e, attribute, member), rows in found.items()
-                if (e, attribute) == place and member is not None
+                for (n, attribute, member), rows in found.items()
+                if (n, attribute) == at and member is not None
             ]
-            elements[place] = Elements(place[1], sum(tags.values()), tags.get("M", 0), tuple(members))
+            elements[number, path] = Elements(sum(tags.values()), tags.get("M", 0), tuple(members))
         return elements
 
     def key_pieces(self, entities: Sequence[Entity], key: Sequence[str]) -> list[list[KeyPieces]]:
         """For each entity the pieces of its key texts, for each key attribute, in some items that are spread evenly."""
-        found: list[list[KeyPieces]] = [[] for _ in entities]
         step = max(1, self.items // _SOME)
-        for attribute in key:
-            at = shape.literal(shape.pointer((attribute,), below="") + "/S")
-            rows = self._workbench.rows(
-                f"""
-                SELECT entity, place, min(piece), max(piece), count(*), min(pieces), max(pieces)
-                FROM (
-                    SELECT entity, len(cut) AS pieces, unnest(cut) AS piece,
-                        generate_subscripts(cut, 1) AS place
-                    FROM (
-                        SELECT entity, string_split(json_extract_string(image, {at}), '#') AS cut
-                        FROM told WHERE n % {step} = 0
-                    )
-                    WHERE entity IS NOT NULL
-                )
-                GROUP BY ALL ORDER BY ALL
-                """
-            )
-            by_entity: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
-            for entity, *rest in rows:
-                by_entity[entity].append(tuple(rest))
-            for number in range(len(entities)):
-                mine = by_entity[number]
-                is_even = bool(mine) and all(least == most == len(mine) for _, _, _, _, least, most in mine)
-                pieces = tuple(low if low == high else None for _, low, high, *_ in mine) if is_even else None
-                found[number].append(KeyPieces(attribute, pieces))
-        return found
+        return cut_keys(self._workbench, entities=len(entities), key=key, step=step)
 
     def _values(self, rows: str) -> dict[tuple[int, str, str | None], list[dict[str, Any]]]:
         table = self._workbench.table(
@@ -225,6 +212,21 @@ class Census:
         return found
 
 
+def _names(values: Values) -> tuple[str, ...]:
+    return tuple(map(str, values.path))
+
+
+def _pointing(places: Sequence[tuple[int, tuple[str, ...], str]]) -> pa.Table:
+    """Paths in images, by entity, with the tag below each."""
+    return pa.table(
+        {
+            "entity": pa.array([n for n, _, _ in places], pa.int32()),
+            "attribute": [spelled(path) for _, path, _ in places],
+            "pointer": [shape.pointer(path, below="") + tag for _, path, tag in places],
+        }
+    )
+
+
 def key_candidates(attributes: Sequence[Attribute], names: Sequence[str] | None, items: int) -> list[KeyCandidate]:
     """Attributes that each of so many items has with one type a key can be of; of `names`, if given."""
     return [
@@ -241,13 +243,26 @@ def discriminator_candidates(attributes: Sequence[Attribute], key: Sequence[str]
     fitting = [
         a
         for a in attributes
-        if a.name not in (*key, "")
-        and set(a.tags) == {"S"}
-        and a.distinct <= MOST_VALUES
-        and a.longest <= _LONGEST_VALUE + len('{"S":""}')
-        and a.tags["S"] * 5 >= most
+        if a.name not in (*key, "") and set(a.tags) == {"S"} and _overflow(a) is None and a.tags["S"] * 5 >= most
     ]
     return [a.name for a in sorted(fitting, key=lambda a: (-a.tags["S"], a.distinct, a.name))[:_MOST_CANDIDATES]]
+
+
+def passed_over(attributes: Sequence[Attribute], key: Sequence[str]) -> str | None:
+    """Which attribute by its name says what an item is, and why it is no candidate all the same, in words."""
+    named = [a for a in attributes if a.name not in key and is_named_for_kinds(a.name)]
+    whys = (f"{a.name} has {overflow}" for a in named if (overflow := _overflow(a)))
+    return next(whys, None)
+
+
+def _overflow(attribute: Attribute) -> str | None:
+    """What an attribute has too much of to tell kinds of items."""
+    longest = _LONGEST_NAMED if is_named_for_kinds(attribute.name) else _LONGEST_VALUE
+    if attribute.longest > longest + len('{"S":""}'):
+        return f"values of more than {longest:,} characters"
+    if attribute.distinct > MOST_VALUES:
+        return f"more than {MOST_VALUES} values"
+    return None
 
 
 def _fits(kind: Kind, value: str) -> Sql:

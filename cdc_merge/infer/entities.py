@@ -73,6 +73,11 @@ def is_of_an_index(attribute: str) -> bool:
     return _OF_AN_INDEX.fullmatch(attribute) is not None
 
 
+def is_named_for_kinds(attribute: str) -> bool:
+    """Whether the name is one that what an item is goes by, such as Type."""
+    return _bare(attribute) in _NAMES
+
+
 # --- which attribute ------------------------------------------------------------------------------------
 
 
@@ -85,7 +90,7 @@ def _find_discriminator(shapes: Sequence[Shape], key: Sequence[str], candidates:
         values = {s.values[place] for s in rich} - {None}
         if not whole or having < _IN_MOST * whole or len(values) > MOST_ENTITIES:
             continue
-        is_named = _bare(attribute) in _NAMES
+        is_named = is_named_for_kinds(attribute)
         if not _are_kinds(rich, place, is_named=is_named):
             continue
         score = _worth(rich, key, place, attribute, is_named=is_named)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cdc_merge.model import Path
+from cdc_merge.model import Kind, Path
 
 KEY_TAGS = ("S", "N", "B")
 SET_TAGS = ("SS", "NS", "BS")
@@ -114,21 +114,34 @@ class Values:
 
 
 @dataclass(frozen=True)
-class KeyPieces:
-    """The key texts of one entity, cut at each `#`: a piece that is the same in every item, or None where it varies.
+class Piece:
+    """One piece of the key texts. `text`: where it is the same in every item, else None. `kind`: date or timestamp if
+    all are, else text. `empty`: in so many items. `is_repeated`: an attribute of every item is the same.
+    """
 
-    None as a whole: they are no texts, or have different numbers of pieces.
+    text: str | None
+    kind: Kind = Kind.TEXT
+    empty: int = 0
+    is_repeated: bool = False
+
+
+@dataclass(frozen=True)
+class KeyPieces:
+    """The key texts of one entity, cut at each `#`; `least` and `most`: pieces of a text.
+
+    `pieces` None: they are no texts, or have different numbers of pieces.
     """
 
     attribute: str
-    pieces: tuple[str | None, ...] | None
+    pieces: tuple[Piece, ...] | None
+    least: int = 0
+    most: int = 0
 
 
 @dataclass(frozen=True)
 class Elements:
-    """The elements of one list attribute: how many, how many of them are maps, and the members of those."""
+    """The elements of one list: how many, how many of them are maps, and the members of those."""
 
-    attribute: str
     count: int
     maps: int
     members: tuple[Values, ...]

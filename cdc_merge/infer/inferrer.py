@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from os.path import expandvars
 from pathlib import Path
 
 import duckdb
@@ -19,7 +19,7 @@ from cdc_merge.config.values import Mistake
 from cdc_merge.errors import CdcMergeError, ObjectChanged, UnreadableObject, UsageError
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.workbench import Workbench
-from cdc_merge.infer.count import Attribute, Census, discriminator_candidates, key_candidates
+from cdc_merge.infer.count import Attribute, Census, discriminator_candidates, key_candidates, passed_over
 from cdc_merge.infer.entities import find_entities
 from cdc_merge.infer.facts import Extent, KeyCandidate
 from cdc_merge.infer.gather import Gatherer, no_records
@@ -28,6 +28,7 @@ from cdc_merge.infer.naming import source_name
 from cdc_merge.infer.place import Location, Readable, look
 from cdc_merge.infer.proposal import Proposal, propose_tables
 from cdc_merge.infer.sample import DEFAULT_RECORDS, Plan, cut_head, plan_sample, spread
+from cdc_merge.infer.secrets import hide_secrets, with_environment
 from cdc_merge.model import ObjectRef
 from cdc_merge.words import listed
 
@@ -69,7 +70,7 @@ def infer(
     Raises UsageError where there is nothing to propose from, Refused for an export that cannot be trusted.
     """
     try:
-        dialect = DIALECTS[scheme(warehouse_url(expandvars(options.warehouse))) or ""]
+        dialect = DIALECTS[scheme(warehouse_url(with_environment(options.warehouse, os.environ))) or ""]
     except Mistake as error:
         raise UsageError(error.message, where="--warehouse", hint=error.hint) from error
     location = look(path, listed=lambda count: progress("listing", count, None))
@@ -93,17 +94,18 @@ def infer(
             check()
             candidates = discriminator_candidates(attributes, key.attributes)
             entities = find_entities(census.shapes(key.attributes, key.tags, candidates), key.attributes, candidates)
+            if entities.discriminator is None and (why_not := passed_over(attributes, key.attributes)):
+                entities = replace(entities, why=f"{entities.why}; {why_not}, so it does not tell")
             census.tell(entities.tables, key.attributes, key.tags)
             check()
             values = census.values(entities.tables, key.attributes)
-            lists = [(number, str(v.path[0])) for number, found in enumerate(values) for v in found if v.tags.get("L")]
             source = options.name or source_name(location.label, location.table, gatherer.tables)
             tables = propose_tables(
                 entities,
                 source=source,
                 key=key.attributes,
                 values=values,
-                elements=census.elements(lists),
+                elements=census.elements(census.lists(values)),
                 pieces=census.key_pieces(entities.tables, key.attributes),
                 dialect=dialect,
             )
@@ -115,7 +117,7 @@ def infer(
         ) from error
     return Proposal(
         label=location.label,
-        warehouse=options.warehouse,
+        warehouse=hide_secrets(options.warehouse),
         source=source,
         changes=options.changes or location.changes,
         exports=location.exports,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from cdc_merge.arn import table_name
 from cdc_merge.exports.manifest import FOLDER
 from cdc_merge.infer.entities import Entity
+from cdc_merge.model import Kind
 from cdc_merge.names import snake_case
 
 # Folders that say nothing about what is in them: parts of times (2026, 24, year=2026), and these.
@@ -106,9 +107,24 @@ def singular(word: str) -> str:
     return word[:-1] if word.endswith("s") and not word.endswith("ss") else word
 
 
-def piece_name(literal: str) -> str:
-    """The column for what follows a literal of a key: `CUSTOMER#` customer_id."""
-    return f"{snake_case(literal) or 'key'}_id"
+def piece_name(literal: str, kind: Kind, number: int | None = None) -> str:
+    """The column for what follows a literal of a key: `CUSTOMER#` customer_id, or customer_date where it is a date.
+
+    `number`: where several follow it.
+    """
+    stem = snake_case(literal) or "key"
+    if number is not None:
+        return f"{stem}_{number}"
+    suffix = {Kind.DATE: "date", Kind.TIMESTAMP: "time"}.get(kind, "id")
+    return stem if kind is not Kind.TEXT and stem.split("_")[-1] == suffix else f"{stem}_{suffix}"
+
+
+def free_name(name: str, taken: Sequence[str]) -> str:
+    """The name, with a number if it is taken."""
+    number, free = 2, name
+    while free in taken:
+        free, number = f"{name}_{number}", number + 1
+    return free
 
 
 def _short(name: str) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from cdc_merge.infer.entities import Entities, Entity
 from cdc_merge.infer.facts import Elements, Extent, Form, KeyPieces, Values
 from cdc_merge.infer.keys import KeyChoice
-from cdc_merge.infer.naming import piece_name, plural, singular, table_names
+from cdc_merge.infer.naming import free_name, plural, singular, table_names
+from cdc_merge.infer.secrets import Hidden
+from cdc_merge.infer.templates import KeyPiece, labels, propose_pieces, why_uncut
 from cdc_merge.infer.types import choose_type, looks_personal
 from cdc_merge.model import ColumnType, Condition, Kind
-from cdc_merge.names import assign, snake_case
+from cdc_merge.names import assign, snake_case, spelled
 from cdc_merge.warehouses.dialect import Dialect
 
 MOST_COLUMNS = 250  # of a table; attributes that few items have, if there are more, are left to _cdc_rescued
@@ -21,7 +22,6 @@ NAMELESS = ""
 """The name of an attribute that no configuration can name."""
 
 _WORTH_ROWS = 0.9  # the share of a list's elements that are maps
-_SEPARATOR = "#"
 FEW_ITEMS = 10
 
 
@@ -37,20 +37,11 @@ class ProposedColumn:
 
 
 @dataclass(frozen=True)
-class KeyPiece:
-    """A column for a piece of a key that no attribute repeats. `template`: with named holes."""
-
-    name: str
-    attribute: str
-    template: str
-
-
-@dataclass(frozen=True)
 class ProposedRows:
     """A table of a list's elements. `of_item`, `pieces`: columns of the item around them, which tell whose they are."""
 
     table: str
-    attribute: str
+    path: tuple[str, ...]
     elements: Elements
     columns: tuple[ProposedColumn, ...]
     of_item: tuple[ProposedColumn, ...]
@@ -60,13 +51,14 @@ class ProposedRows:
 @dataclass(frozen=True)
 class ProposedTable:
     """A table for one entity. `omitted`: attributes beyond MOST_COLUMNS. `has_nameless`: items, or elements of their
-    lists, have an attribute without a name. `is_whole`: items too few to cut keys.
+    lists, have an attribute without a name. `is_whole`: items too few to cut keys. `uncut`: keys that no template fits.
     """
 
     table: str
     entity: Entity
     columns: tuple[ProposedColumn, ...]
     pieces: tuple[KeyPiece, ...]
+    uncut: tuple[str, ...]
     rows: tuple[ProposedRows, ...]
     omitted: int
     has_nameless: bool
@@ -78,7 +70,7 @@ class Proposal:
     """All of it. `changes`, `exports`: where to read, None if it is not known. `tables_seen`: names in the records."""
 
     label: str
-    warehouse: str
+    warehouse: Hidden
     source: str
     changes: str | None
     exports: str | None
@@ -96,15 +88,15 @@ def propose_tables(
     source: str,
     key: Sequence[str],
     values: Sequence[Sequence[Values]],
-    elements: Mapping[tuple[int, str], Elements],
+    elements: Mapping[tuple[int, tuple[str, ...]], Elements],
     pieces: Sequence[Sequence[KeyPieces]],
     dialect: Dialect,
 ) -> tuple[ProposedTable, ...]:
     """`values`, `elements` and `pieces`: as counted for `entities.tables`, in their order."""
     # In few items what all keys have in common may be a person's name.
     pieces = [found if e.items >= FEW_ITEMS else () for e, found in zip(entities.tables, pieces, strict=True)]
-    words = [_words(entity, found) for entity, found in zip(entities.tables, pieces, strict=True)]
-    names = table_names(entities.tables, words, source)
+    key_words = [_words(entity, found) for entity, found in zip(entities.tables, pieces, strict=True)]
+    names = table_names(entities.tables, key_words, source)
     taken = list(names)
     tables = []
     for number, entity in enumerate(entities.tables):
@@ -114,21 +106,35 @@ def propose_tables(
         )
         columns = _columns(ranked[:MOST_COLUMNS], key, dialect)
         same = [place for place in range(len(key)) if _is_repeated(entity, values[number], place)]
-        cut = _key_pieces(pieces[number], same, [c.name for c in columns], key, dialect)
+        cut = propose_pieces(pieces[number], same, [*(c.name for c in columns), *_key_names(key, dialect).values()])
         rows = []
-        for column in columns:
-            found = elements.get((number, column.attribute))
-            if found is not None and is_worth_rows(found):
-                attribute = snake_case(column.attribute)
-                plain = plural(f"{singular(names[number])}_{attribute}")
-                table = plain if plain not in taken else _free(f"{attribute}_in_{names[number]}", taken)
-                taken.append(table)
-                rows.append(_rows(table, column.attribute, found, columns, cut, entity, key, dialect))
+        for path, found in _worth_rows(elements, number, columns):
+            words = "_".join(map(snake_case, path))
+            plain = plural(f"{singular(names[number])}_{words}")
+            table = plain if plain not in taken else free_name(f"{words}_in_{names[number]}", taken)
+            taken.append(table)
+            rows.append(_rows(table, path, found, columns, cut, entity, key, dialect))
         omitted = max(0, len(ranked) - MOST_COLUMNS)
         is_whole = entity.items < FEW_ITEMS and any(entity.prefixes)
         has_nameless = any(v.path[0] == NAMELESS for v in (*values[number], *_members(rows)))
-        tables.append(ProposedTable(names[number], entity, columns, cut, tuple(rows), omitted, has_nameless, is_whole))
+        uncut = why_uncut(entity, pieces[number], same)
+        tables.append(
+            ProposedTable(names[number], entity, columns, cut, uncut, tuple(rows), omitted, has_nameless, is_whole)
+        )
     return tuple(tables)
+
+
+def _worth_rows(
+    elements: Mapping[tuple[int, tuple[str, ...]], Elements], number: int, columns: Sequence[ProposedColumn]
+) -> list[tuple[tuple[str, ...], Elements]]:
+    """The lists of an entity that get a table, in the order of the columns they are in."""
+    places = {column.attribute: place for place, column in enumerate(columns)}
+    found = [
+        (path, of_list)
+        for (entity, path), of_list in elements.items()
+        if entity == number and path[0] in places and NAMELESS not in path and is_worth_rows(of_list)
+    ]
+    return sorted(found, key=lambda entry: (places[entry[0][0]], len(entry[0]), entry[0]))
 
 
 def _members(rows: Sequence[ProposedRows]) -> list[Values]:
@@ -140,13 +146,13 @@ def _words(entity: Entity, pieces: Sequence[KeyPieces]) -> list[str]:
     words = [snake_case(prefix) if prefix else "" for prefix in entity.prefixes]
     for place, found in enumerate(pieces):
         if words[place] and found.pieces is not None:
-            words[place] = "_".join(snake_case(piece) for piece in found.pieces if piece) or words[place]
+            words[place] = "_".join(map(snake_case, labels(found))) or words[place]
     return words
 
 
 def _rows(
     table: str,
-    attribute: str,
+    path: tuple[str, ...],
     elements: Elements,
     of_item: Sequence[ProposedColumn],
     pieces: Sequence[KeyPiece],
@@ -158,9 +164,7 @@ def _rows(
     columns = _columns([m for m in members if m.path[0] != NAMELESS][:MOST_COLUMNS], key, dialect)
     taken = {c.name for c in columns}
     ids = (c for c in of_item if _is_id(c, entity) and c.name not in taken)
-    return ProposedRows(
-        table, attribute, elements, columns, tuple(ids), tuple(p for p in pieces if p.name not in taken)
-    )
+    return ProposedRows(table, path, elements, columns, tuple(ids), tuple(p for p in pieces if p.name not in taken))
 
 
 def _is_id(column: ProposedColumn, entity: Entity) -> bool:
@@ -185,7 +189,7 @@ def _without_column(entity: Entity, key: Sequence[str]) -> set[str]:
 def _columns(values: Sequence[Values], key: Sequence[str], dialect: Dialect) -> tuple[ProposedColumn, ...]:
     reserved = dialect.reserved_columns
     most = dialect.max_identifier_bytes
-    keys = assign(key, taken={}, reserved=reserved, max_bytes=most)
+    keys = _key_names(key, dialect)
     by_attribute = {str(v.path[0]): v for v in values}
     names = assign(by_attribute, taken={c: a for a, c in keys.items()}, reserved=reserved, max_bytes=most)
     columns = []
@@ -193,58 +197,18 @@ def _columns(values: Sequence[Values], key: Sequence[str], dialect: Dialect) -> 
         chosen = choose_type(of_it)
         name = names[attribute]
         if name in keys.values():  # a member that is called like a key attribute
-            name = _free(f"{name}_{len(keys)}", [*names.values(), *keys.values()])
+            name = free_name(f"{name}_{len(keys)}", [*names.values(), *keys.values()])
         columns.append(ProposedColumn(name, attribute, chosen.type, of_it, chosen.note))
     return tuple(columns)
+
+
+def _key_names(key: Sequence[str], dialect: Dialect) -> Mapping[str, str]:
+    return assign(key, taken={}, reserved=dialect.reserved_columns, max_bytes=dialect.max_identifier_bytes)
 
 
 def _is_repeated(entity: Entity, values: Sequence[Values], place: int) -> bool:
     """Whether some attribute of every item equals what follows the key's prefix."""
     return any(len(v.same_as_key) > place and v.same_as_key[place] == entity.items for v in values)
-
-
-def _key_pieces(
-    pieces: Sequence[KeyPieces], repeated: Sequence[int], taken: Sequence[str], key: Sequence[str], dialect: Dialect
-) -> tuple[KeyPiece, ...]:
-    """Columns for the varying pieces of keys; one text is cut once, also where both keys have it."""
-    names = [*taken, *assign(key, taken={}, reserved=dialect.reserved_columns, max_bytes=dialect.max_identifier_bytes)]
-    found: list[KeyPiece] = []
-    seen: set[tuple[str | None, ...]] = set()
-    for place, of_key in enumerate(pieces):
-        cut = of_key.pieces
-        if cut is None or place in repeated or len(cut) < 2 or None not in cut or cut in seen:
-            continue
-        if _has_neighbours(cut) or not any(cut):
-            continue
-        seen.add(cut)
-        own: dict[int, str] = {}
-        for i, piece in enumerate(cut):
-            if piece is None:
-                before = next((p for p in reversed(cut[:i]) if p), "")
-                own[i] = _free(piece_name(before or of_key.attribute), list(own.values()))
-        holes = [
-            piece.replace("{", "{{").replace("}", "}}") if piece is not None else f"{{{own[i]}}}"
-            for i, piece in enumerate(cut)
-        ]
-        template = _SEPARATOR.join(holes)
-        if len(own) == 1:
-            template = template.replace(f"{{{next(iter(own.values()))}}}", "{}")
-        # A column of that name holds the same, most likely.
-        found += [KeyPiece(name, of_key.attribute, template) for name in own.values() if name not in names]
-        names += own.values()
-    return tuple(found)
-
-
-def _has_neighbours(cut: Sequence[str | None]) -> bool:
-    """Whether two varying pieces follow each other: then nothing says what they are."""
-    return any(a is None and b is None for a, b in pairwise(cut))
-
-
-def _free(name: str, taken: Sequence[str]) -> str:
-    number, free = 2, name
-    while free in taken:
-        free, number = f"{name}_{number}", number + 1
-    return free
 
 
 def as_document(proposal: Proposal, config: str) -> dict[str, Any]:
@@ -287,11 +251,13 @@ def _table(table: ProposedTable) -> dict[str, Any]:
         "columns": [_column(column) for column in table.columns],
         "omitted_attributes": table.omitted,
         "nameless_attribute": table.has_nameless,
-        "key_pieces": [{"column": p.name, "from": p.attribute, "match": p.template} for p in table.pieces],
+        "key_pieces": [
+            {"column": p.name, "from": p.attribute, "match": p.template, "type": p.kind.value} for p in table.pieces
+        ],
         "lists": [
             {
                 "table": rows.table,
-                "each": rows.attribute,
+                "each": spelled(rows.path),
                 "elements": rows.elements.count,
                 "columns": [_column(column) for column in rows.columns],
                 "columns_of_item": [*(p.name for p in rows.pieces), *(c.name for c in rows.of_item)],

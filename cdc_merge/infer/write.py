@@ -10,14 +10,15 @@ from cdc_merge.infer.entities import Entity
 from cdc_merge.infer.facts import Extent, Form, Values
 from cdc_merge.infer.proposal import (
     FEW_ITEMS,
-    KeyPiece,
     Proposal,
     ProposedColumn,
     ProposedTable,
     condition_value,
     type_text,
 )
+from cdc_merge.infer.templates import KeyPiece
 from cdc_merge.infer.types import looks_personal
+from cdc_merge.names import spelled
 
 _PLAIN = re.compile(r"\^?[A-Za-z_]([A-Za-z0-9_./-]| (?! ))*(?<! )")
 # What YAML 1.1 or 1.2 reads as something else than text.
@@ -38,7 +39,9 @@ def _lines(proposal: Proposal) -> Iterator[str]:
         yield f"# {line}"
     yield "# Look it over; types and entities are those of what was read. Attributes that are not named here go to"
     yield "# _cdc_rescued; with `evolve: add` in a target they become columns as they appear."
-    yield f"warehouse: {scalar(proposal.warehouse)}"
+    for variable in proposal.warehouse.variables:
+        yield f"# ${variable} is a secret that this file does not have: set it as it stands in the URL."
+    yield f"warehouse: {_referring(proposal.warehouse.url)}"
     yield ""
     yield "sources:"
     yield f"  - name: {scalar(proposal.source)}"
@@ -53,7 +56,7 @@ def _lines(proposal: Proposal) -> Iterator[str]:
         yield f"    # The records are of several tables, which need a prefix and a source each: {names}"
     tags = ", ".join(f"{shown(a)} ({t})" for a, t in zip(proposal.key.attributes, proposal.key.tags, strict=True))
     yield f"    key: [{', '.join(map(scalar, proposal.key.attributes))}] # {tags}: {proposal.key.why}"
-    yield f"    # Entities: {proposal.entities.why}."
+    yield f"    # Entities: {shown(proposal.entities.why)}."
     yield "    targets:"
     whole = proposal.extent.images
     for table in proposal.tables:
@@ -102,17 +105,19 @@ def _target(table: ProposedTable, whole: int) -> Iterator[str]:
     if table.is_whole:
         yield f"        # Of at least {FEW_ITEMS} items the pieces of keys would be proposed too (`match`):"
         yield "        # what fewer keys have in common may be somebody's name."
+    for trouble in table.uncut:
+        yield f"        # Not taken apart with `match`, since no template would fit every key: {shown(trouble)}."
     if table.omitted:
         yield f"        # {table.omitted:,} more attributes, of fewer items, have no column."
     if table.has_nameless:
         yield "        # An attribute whose name is the empty text has no column: a configuration cannot name it."
     for rows in table.rows:
         count = _count(rows.elements.count, "element", "elements")
-        yield f"      # a row for each of {count} of the list {shown(rows.attribute)}"
+        yield f"      # a row for each of {count} of the list {shown('.'.join(rows.path))}"
         yield f"      - table: {scalar(rows.table)}"
         if entity.where:
             yield f"        where: {_where(entity)}"
-        yield f"        each: {_path(rows.attribute)}"
+        yield f"        each: {scalar(spelled(rows.path))}"
         yield "        columns:"
         of_item = [*_pieces(rows.pieces, of_parent=True), *_columns(rows.of_item, entity.items, of_parent=True)]
         columns = [*of_item, *_columns(rows.columns, rows.elements.maps)]
@@ -122,7 +127,7 @@ def _target(table: ProposedTable, whole: int) -> Iterator[str]:
 def _pieces(pieces: Sequence[KeyPiece], *, of_parent: bool = False) -> Iterator[str]:
     for piece in pieces:
         path = _path(piece.attribute, of_parent=of_parent)
-        line = f"{scalar(piece.name)}: {{from: {path}, match: {_quoted(piece.template)}, type: text}}"
+        line = f"{scalar(piece.name)}: {{from: {path}, match: {_quoted(piece.template)}, type: {piece.kind.value}}}"
         yield f"{line:<{_COMMENT_COLUMN}} # a piece of the key that no attribute repeats"
 
 
@@ -204,7 +209,12 @@ def scalar(text: str) -> str:
 
 def _quoted(text: str) -> str:
     """In double quotes; `${` is doubled, since that would begin an environment variable."""
-    return '"' + "".join(_escaped(c) for c in text.replace("${", "$${").replace("\\", "\\\\").replace('"', '\\"')) + '"'
+    return _referring(text.replace("${", "$${"))
+
+
+def _referring(text: str) -> str:
+    """In double quotes; `${NAME}` is an environment variable."""
+    return '"' + "".join(_escaped(c) for c in text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
 
 
 def shown(text: str) -> str:

@@ -17,7 +17,7 @@ from bench.objects import write_objects
 from cdc_merge.config import load_config
 from cdc_merge.errors import UsageError
 from cdc_merge.infer.inferrer import Options, infer
-from cdc_merge.infer.proposal import Proposal
+from cdc_merge.infer.proposal import Proposal, ProposedTable
 from cdc_merge.infer.write import write_yaml
 from cdc_merge.model import Condition, Kind, Settings
 from tests.support.exports import upload, write_export
@@ -268,7 +268,7 @@ def test_a_list_of_maps_is_found_worth_rows_of_its_own(tmp_path: Path) -> None:
     put(tmp_path / "orders", frame(records))
     (table,) = infer(str(tmp_path / "orders"), EVERYTHING).tables
     (rows,) = table.rows
-    assert (rows.attribute, rows.table, rows.elements.count) == ("Lines", "order_lines", 30)
+    assert (rows.path, rows.table, rows.elements.count) == (("Lines",), "order_lines", 30)
     assert {c.name: c.type.kind if c.type else None for c in rows.columns} == {"sku": Kind.TEXT, "qty": Kind.INTEGER}
 
 
@@ -284,6 +284,120 @@ def test_what_a_key_holds_and_no_attribute_repeats_is_a_piece_worth_a_column(tmp
         ("order_id", "SK", "ORDER#{order_id}#LINE#{line_id}"),
         ("line_id", "SK", "ORDER#{order_id}#LINE#{line_id}"),
     ]
+
+
+def test_lists_inside_maps_are_worth_rows_too_unless_the_keys_of_the_map_are_data(tmp_path: Path) -> None:
+    lines = [{"Sku": "s", "Qty": 1}]
+    images = [
+        {
+            "Cart": {"a.b": {"Lines": lines, "Deep": {"Lines": lines}}, "Lines": lines * 2, "Tags": ["x"]},
+            "ByUser": {f"u{n}": lines, f"v{n}": {"Lines": lines}},
+            "Lines": lines if n else "none",
+        }
+        for n in range(12)
+    ]
+    records = [stream_record({"Id": f"o{n}"}, image, sequence=n + 1, at=NOON) for n, image in enumerate(images)]
+    put(tmp_path / "orders", frame(records))
+    proposal = infer(str(tmp_path / "orders"), EVERYTHING)
+    (table,) = proposal.tables
+    assert {rows.table: (rows.path, rows.elements.count) for rows in table.rows} == {
+        "order_lines": (("Lines",), 11),
+        "order_cart_lines": (("Cart", "Lines"), 24),
+        "order_cart_a_b_lines": (("Cart", "a.b", "Lines"), 12),
+    }
+    (source,) = settings_of(proposal, tmp_path).sources
+    assert {t.each for t in source.targets if t.each} == {rows.path for rows in table.rows}
+
+
+def put_kinds(folder: Path, *kinds: str) -> str:
+    images = [{"Type": kind, f"A{k}": n, f"B{k}": "x"} for n in range(12) for k, kind in enumerate(kinds)]
+    records = [stream_record({"Id": f"i{n}"}, image, sequence=n + 1, at=NOON) for n, image in enumerate(images)]
+    put(folder / "things", frame(records))
+    return str(folder / "things")
+
+
+def test_an_attribute_called_type_tells_entities_by_long_values_too(tmp_path: Path) -> None:
+    kinds = ["E" * 90 + "1", "E" * 90 + "2", "Two"]
+    proposal = infer(put_kinds(tmp_path, *kinds), EVERYTHING)
+    assert {t.entity.where for t in proposal.tables} == {(Condition(("Type",), any_of=(kind,)),) for kind in kinds}
+    assert len({t.table for t in proposal.tables}) == 3
+
+
+@pytest.mark.parametrize(
+    ("kinds", "why_not"),
+    [
+        (["One", "Two" * 400], "Type has values of more than 1,000 characters"),
+        ([f"Kind{n}" for n in range(80)], "Type has more than 50 values"),
+    ],
+)
+def test_an_attribute_called_type_that_cannot_tell_entities_is_named(
+    tmp_path: Path, kinds: list[str], why_not: str
+) -> None:
+    proposal = infer(put_kinds(tmp_path, *kinds), EVERYTHING)
+    assert len(proposal.tables) == 1
+    assert f"{why_not}, so it does not tell." in write_yaml(proposal)
+
+
+def propose_orders(folder: Path, *sort_keys: str, **attributes: list[Any]) -> ProposedTable:
+    records = [
+        stream_record(
+            {"PK": f"SHOP#{n}", "SK": key},
+            {"Total": n, "ShopId": f"{n}", **{name: values[n] for name, values in attributes.items()}},
+            sequence=n + 1,
+            at=NOON,
+        )
+        for n, key in enumerate(sort_keys)
+    ]
+    put(folder / "orders", frame(records))
+    (table,) = infer(str(folder / "orders"), EVERYTHING).tables
+    return table
+
+
+DAYS = [f"2026-11-{n + 1:02d}" for n in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("sort_keys", "pieces"),
+    [
+        ([f"ORDER#{day}#o{n}" for n, day in enumerate(DAYS)], {"order_date": Kind.DATE, "order_id": Kind.TEXT}),
+        (
+            [f"ORDER#{n % 3}x#o{n}#{day}T10:00:00Z" for n, day in enumerate(DAYS)],
+            {"order_1": Kind.TEXT, "order_2": Kind.TEXT, "order_time": Kind.TIMESTAMP},
+        ),
+        (
+            [f"ORDER#o{n}#ITEM#i{n}#{day}" for n, day in enumerate(DAYS)],
+            {"order_id": Kind.TEXT, "item_id": Kind.TEXT, "item_date": Kind.DATE},
+        ),
+        # The same in all of them, but data: other keys have other dates and numbers.
+        ([f"ORDER#2026-11-01#o{n}" for n in range(12)], {"order_date": Kind.DATE, "order_id": Kind.TEXT}),
+        (
+            [f"ORDER#7#o{n}#{day}" for n, day in enumerate(DAYS)],
+            {"order_1": Kind.TEXT, "order_2": Kind.TEXT, "order_date": Kind.DATE},
+        ),
+    ],
+)
+def test_pieces_of_a_key_that_share_a_label_are_named_by_what_they_are(
+    tmp_path: Path, sort_keys: list[str], pieces: dict[str, Kind]
+) -> None:
+    table = propose_orders(tmp_path, *sort_keys)
+    assert {p.name: p.kind for p in table.pieces} == pieces
+
+
+def test_a_piece_that_an_attribute_repeats_has_no_column_and_the_others_have(tmp_path: Path) -> None:
+    table = propose_orders(tmp_path, *(f"ORDER#{day}#o{n}" for n, day in enumerate(DAYS)), Day=DAYS)
+    assert [(p.name, p.template) for p in table.pieces] == [("order_id", "ORDER#{order_date}#{order_id}")]
+
+
+@pytest.mark.parametrize(
+    ("odd", "trouble"),
+    [("ORDER#o1", "SK has 2 to 3 pieces between #"), ("ORDER##o1", "SK has pieces that are empty in some items")],
+)
+def test_keys_that_no_template_fits_are_not_taken_apart_and_that_is_said(
+    tmp_path: Path, odd: str, trouble: str
+) -> None:
+    table = propose_orders(tmp_path, odd, *(f"ORDER#{day}#o{n}" for n, day in enumerate(DAYS)))
+    assert (table.pieces, table.uncut) == ((), (trouble,))
+    assert f"no template would fit every key: {trouble}." in write_yaml(infer(str(tmp_path / "orders"), EVERYTHING))
 
 
 def test_keys_in_an_other_order_of_members_are_the_same_key(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from cdc_merge.config import load_config
 from cdc_merge.infer.inferrer import Options, infer
 from cdc_merge.infer.proposal import Proposal
+from cdc_merge.infer.secrets import hide_secrets
 from cdc_merge.infer.write import scalar, write_yaml
 from cdc_merge.model import Source, Template
 from tests.support.commands import invoke
@@ -156,6 +157,35 @@ def test_the_command_prints_a_configuration_or_the_findings(tmp_path: Path) -> N
     assert {t["table"] for t in found["tables"]} == {"customers", "orders", "order_items"}
     assert found["discriminator"] == "Type"
     assert load(found["config"], tmp_path).name == "ecommerce"
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("postgresql://u:s3cr3t@h/d", "postgresql://u:${CDC_MERGE_WAREHOUSE_PASSWORD}@h/d"),
+        ("postgresql://u:s3/c?r@3t@h/d", "postgresql://u:${CDC_MERGE_WAREHOUSE_PASSWORD}@h/d"),
+        ("postgresql://u:${PG}@h/d?sslmode=require", "postgresql://u:${PG}@h/d?sslmode=require"),
+        (
+            "snowflake://u@a/d?private_key_path=k.p8&private_key_file_pwd=s3cr3t",
+            "snowflake://u@a/d?private_key_path=k.p8&private_key_file_pwd=${CDC_MERGE_WAREHOUSE_PRIVATE_KEY_FILE_PWD}",
+        ),
+        ("duckdb:///a@b:c.duckdb", "duckdb:///a@b:c.duckdb"),
+    ],
+)
+def test_secrets_of_the_warehouse_are_left_to_the_environment(given: str, written: str) -> None:
+    assert hide_secrets(given).url == written
+
+
+def test_a_configuration_without_its_password_is_taken_once_the_variable_is_set(tmp_path: Path) -> None:
+    (tmp_path / "feed").mkdir()
+    (tmp_path / "feed" / "1").write_bytes(frame([stream_record({"Id": "i"}, {"a": 1}, sequence=1, at=1)]))
+    ran = invoke("infer", str(tmp_path / "feed"), "--warehouse", "postgresql://u:s3%22cr3t@h/d")
+    assert "s3%22cr3t" not in ran.output
+    assert "CDC_MERGE_WAREHOUSE_PASSWORD" in ran.stderr
+    path = tmp_path / "proposed.yaml"
+    path.write_text(ran.stdout)
+    loaded = load_config(path, environ={"CDC_MERGE_WAREHOUSE_PASSWORD": "s3%22cr3t"})
+    assert loaded.warehouse == "postgresql://u:s3%22cr3t@h/d"
 
 
 def test_a_wrong_key_or_place_is_wrong_usage(tmp_path: Path) -> None:

@@ -186,6 +186,12 @@ def test_a_late_image_is_marked_as_of_the_change_that_counts_not_of_the_expiry(
     assert marks(harness, "orders") == {"a": ("x", second(30))}
 
 
+def test_an_expiry_is_told_in_the_spelling_of_get_records_too(keeping: Harness) -> None:
+    spelled = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
+    deliver(keeping, put("a", 1, v="x"), {**remove("a", 2), "userIdentity": spelled})
+    assert set(values(keeping, "items")) == {"a"}
+
+
 def test_only_the_service_expires_items(keeping: Harness) -> None:
     person = {**remove("a", 2), "userIdentity": {"type": "User", "principalId": "dynamodb.amazonaws.com"}}
     deliver(keeping, put("a", 1, v="x"), person)

@@ -255,7 +255,8 @@ def _change(record: Mapping[str, Any], source: Source) -> Change | None:
     at = None if micros is None else EPOCH + timedelta(microseconds=micros)
     key = tuple(key_text(keys[name], layers) for name in source.key)
     identity = record.get("userIdentity") or {}
-    is_expiry = identity.get("type") == "Service" and identity.get("principalId") == "dynamodb.amazonaws.com"
+    made_by = {name.lower(): who for name, who in identity.items()}
+    is_expiry = made_by.get("type") == "Service" and made_by.get("principalid") == "dynamodb.amazonaws.com"
     return Change(key, position, at, keys, image, layers, is_expiry)
 
 
