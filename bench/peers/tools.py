@@ -62,6 +62,8 @@ def _dlt(job: Job, form: str) -> dict[str, float]:
     workers = {
         "NORMALIZE__WORKERS": str(os.cpu_count() or 1),
         "EXTRACT__DATA_WRITER__FILE_MAX_ITEMS": "25000",
+        # Files of a load go to the warehouse in parallel: https://dlthub.com/docs/reference/performance#load
+        "NORMALIZE__DATA_WRITER__FILE_MAX_ITEMS": "50000",
     }
     job.run(job.program("python"), str(_HERE / "dlt_job.py"), str(request), str(answer), **workers)
     return dict(json.loads(answer.read_text()))
