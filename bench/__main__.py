@@ -10,10 +10,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.figures import Figure, Options
+from bench.figures import Options
+from bench.keeping import read_json, write_json
 from bench.measures import MEASURES
 from bench.page import write_page
-from bench.report import Machine, describe, read_json, table, this_machine, write_json, write_readme
+from bench.report import in_words, write_readme
+from bench.runs import Taking, load_now, this_run, together
 
 _HERE = Path(__file__).parent
 _SMOKE = Options(
@@ -33,7 +35,7 @@ _SMOKE = Options(
     shape_scale=0.001,
     judge=False,
 )
-_SIZES = {"S": 5_000_000, "M": 50_000_000}
+_SIZES = {"S": 2_500_000, "M": 25_000_000}  # two loads are the changes, and their items the items, of bench.changes
 _FULL_ROWS = (3_000_000, 10_000_000, 30_000_000)
 
 
@@ -74,7 +76,7 @@ def _options(arguments: argparse.Namespace) -> Options:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--records", type=int, help="change records of a load (default: 1,000,000)")
-    parser.add_argument("--size", choices=list(_SIZES), help="records of a load: 5 or 50 million")
+    parser.add_argument("--size", choices=list(_SIZES), help="records of a load: 2.5 or 25 million")
     parser.add_argument("--repeat", type=int, help="runs of which the median is taken (default: 3)")
     parser.add_argument(
         "--only", action="append", choices=list(MEASURES), metavar="NAME", help=f"one of: {', '.join(MEASURES)}"
@@ -85,7 +87,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="the sizes that the goals are for: see bench/README.md")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, once: does it run at all?")
     parser.add_argument(
-        "--write", action="store_true", help="put the figures into bench/README.md and bench/report.html"
+        "--write", action="store_true", help="put the figures into bench/README.md, bench/report.html and .json"
     )
     parser.add_argument(
         "--kept", type=Path, nargs="+", metavar="JSON", help="measure nothing: report runs that were kept"
@@ -98,31 +100,35 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     given = list(sys.argv[1:] if argv is None else argv)
     arguments = _parse(given)
+    at = datetime.now(UTC)
+    kept = arguments.results / f"{at:%Y-%m-%d-%H%M%S}.json"
     if arguments.kept:
-        runs = [read_json(path) for path in arguments.kept]
-        machine, _, command, at = runs[-1]
-        figures = [figure for run in runs for figure in run[1]]
+        try:
+            takings = together(taking for path in arguments.kept for taking in read_json(path))
+        except ValueError as error:
+            sys.exit(f"bench: {error}")
     else:
-        command, at, machine = shlex.join(["python", "-m", "bench", *given]), datetime.now(UTC), this_machine()
-        figures = _measure(arguments, machine, command, at)
-    print(f"{describe(machine, command=command, at=at)}\n\n{table(figures)}")
+        takings = _measure(arguments, shlex.join(["python", "-m", "bench", *given]), at, kept)
+    print(in_words(takings, _HERE))
     about = {name: (measure.__doc__ or "").splitlines()[0] for name, measure in MEASURES.items()}
-    pages = [arguments.results / f"{at:%Y-%m-%d-%H%M}.html", *([_HERE / "report.html"] if arguments.write else [])]
-    for page in pages:
-        write_page(page, machine, figures, command=command, at=at, about=about)
+    for page in (kept.with_suffix(".html"), *([_HERE / "report.html"] if arguments.write else [])):
+        write_page(page, takings, about=about)
     if arguments.write:
-        write_readme(_HERE / "README.md", machine, figures, command=command, at=at)
+        write_json(_HERE / "report.json", takings)
+        write_readme(_HERE / "README.md", takings)
 
 
-def _measure(arguments: argparse.Namespace, machine: Machine, command: str, at: datetime) -> list[Figure]:
+def _measure(arguments: argparse.Namespace, command: str, at: datetime, kept: Path) -> list[Taking]:
+    run = this_run(command, at)
     options = _options(arguments)
-    figures: list[Figure] = []
+    takings: list[Taking] = []
     for name in arguments.only or MEASURES:
         options.say(f"{name}: {(MEASURES[name].__doc__ or '').splitlines()[0]}")
-        figures += MEASURES[name](options)
+        begun, load = datetime.now(UTC), load_now()
+        takings.append(Taking(name, run, begun, load, tuple(MEASURES[name](options))))
         # After each measure, so that a run that is broken off leaves what it had.
-        write_json(arguments.results / f"{at:%Y-%m-%d-%H%M}.json", machine, figures, command=command, at=at)
-    return figures
+        write_json(kept, takings)
+    return takings
 
 
 if __name__ == "__main__":

@@ -56,9 +56,9 @@ class Goal:
 class Figure:
     """One line of the table. Seconds are medians; `least` and `greatest` are those of the single runs.
 
-    `cpu` is the worker's processor time (not a
-    server's), `peak` the most resident memory of any run. Phases and statements are those of the median run.
-    `size`: rows or changes, of figures that make a curve. `note`: what a reader must know of the comparison.
+    `cpu` is the worker's processor time (not a server's; 0: not known), `peak` the most resident memory of any run.
+    Phases and statements are those of the median run. `size`: rows or changes, of figures that make a curve.
+    `note`: what a reader must know of the comparison.
     """
 
     measure: str
@@ -86,17 +86,23 @@ class Figure:
         return self.seconds / self.baseline_seconds if self.baseline_seconds else None
 
     @property
-    def is_met(self) -> bool | None:
-        """Whether the goal is reached; None: there is none."""
+    def judged(self) -> float | None:
+        """What the goal judges; None: there is no goal, or no such figure."""
         if self.goal is None:
             return None
-        value = {
+        return {
             "x": self.ratio,
             "s": self.seconds,
             "bytes": self.peak,
             "requests": self.counts.get("requests"),
         }[self.goal.unit]
-        return value is not None and value <= self.goal.most
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the goal is reached; None: there is none."""
+        if self.goal is None:
+            return None
+        return self.judged is not None and self.judged <= self.goal.most
 
 
 Taken = Mapping[str, list[Result]]

