@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -36,8 +37,8 @@ def newest(paths: Sequence[Path | str]) -> str:
     """
 
 
-def digest_after(loads: Sequence[Sequence[Path | str]]) -> Digest:
-    """What `digest` must say of a table with all of COLUMNS after these loads."""
+def digest_after(loads: Sequence[Sequence[Path | str]], columns: Sequence[Column] = COLUMNS) -> Digest:
+    """What `digest` must say of a table with these columns after these loads."""
     each = " UNION ALL ".join(f"({newest(paths)})" for paths in loads)
     names = ", ".join(NAMES)
     with duckdb.connect() as connection:
@@ -49,7 +50,7 @@ def digest_after(loads: Sequence[Sequence[Path | str]]) -> Digest:
                     SELECT * FROM ({each}) QUALIFY row_number() OVER (PARTITION BY pk, sk ORDER BY sequence DESC) = 1
                 ) WHERE NOT removed
             )""",
-            COLUMNS,
+            columns,
         )
 
 
@@ -63,7 +64,14 @@ def decode_by_sql(*, paths: list[str]) -> dict[str, Step]:
         step = watch.step()
         (keys, rows) = connection.execute("SELECT count(*), count(*) FILTER (NOT removed) FROM newest").fetchone() or ()
         found = digest(connection, "(SELECT * FROM newest WHERE NOT removed)", COLUMNS)
-    return {"decode": Step(step.seconds, step.cpu, counts={"keys": keys, "rows": rows, "digest": found[1]})}
+    return {"decode": replace(step, counts={"keys": keys, "rows": rows, "digest": found[1]})}
+
+
+def digest_by_sql(*, loads: dict[str, list[str]]) -> dict[str, Step]:
+    """What a table must hold after these loads: of all columns, and of the keys alone."""
+    watch = Watch()
+    table, keys = (digest_after(list(loads.values()), columns) for columns in (COLUMNS, ()))
+    return {"digest": watch.step(counts={"rows": table[0], "table": table[1], "keys": keys[1]})}
 
 
 def _struct(column: Column) -> str:
@@ -73,4 +81,4 @@ def _struct(column: Column) -> str:
     return "STRUCT(N VARCHAR)" if kind in (Kind.INTEGER, Kind.NUMERIC) else "STRUCT(S VARCHAR)"
 
 
-PROBES: dict[str, Callable[..., dict[str, Step]]] = {"decode_by_sql": decode_by_sql}
+PROBES: dict[str, Callable[..., dict[str, Step]]] = {"decode_by_sql": decode_by_sql, "digest_by_sql": digest_by_sql}

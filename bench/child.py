@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ class Step:
     """One timed step of a probe. `phases` and `statements`: seconds by name; `counts`: the books.
 
     `cpu`: seconds that all threads of the process and its children were busy, which a loaded machine changes less
-    than the clock. `note`: what a reader must know.
+    than the clock. `note`: what a reader must know. `peak`: the most memory the process has held so far.
     """
 
     seconds: float
@@ -34,6 +35,7 @@ class Step:
     statements: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
+    peak: int = 0
 
 
 class Watch:
@@ -44,7 +46,18 @@ class Watch:
 
     def step(self, **more: Any) -> Step:
         """A step that ends now."""
-        return Step(time.perf_counter() - self._began, _busy() - self._cpu, **more)
+        return Step(time.perf_counter() - self._began, _busy() - self._cpu, peak=most_resident(), **more)
+
+
+def most_resident() -> int:
+    """The most resident bytes of this process until now."""
+    if sys.platform == "linux":
+        # Not getrusage's: a new program starts with the maximum of the process that started it.
+        # https://man7.org/linux/man-pages/man5/proc_pid_status.5.html
+        status = Path("/proc/self/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere: getrusage(2)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _busy() -> float:
@@ -66,11 +79,10 @@ class Result:
 
     steps: Mapping[str, Step]
     peak: int
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_probe(name: str, **arguments: Any) -> Result:
-    """Run the probe `name` of bench.probes or bench.baselines to its end.
+    """Run the probe `name` of bench.probes to its end.
 
     Raises RuntimeError when it fails; its own words are on standard error.
     """
@@ -84,11 +96,11 @@ def run_probe(name: str, **arguments: Any) -> Result:
             raise RuntimeError(f"the probe {name} failed with exit code {process.returncode}")
         found = json.loads(answer.read_text())
     steps = {label: Step(**step) for label, step in found["steps"].items()}
-    return Result(steps, max(peak, found["peak"]), found["facts"])
+    return Result(steps, max(peak, found["peak"]))
 
 
 def _watch(process: subprocess.Popen[bytes]) -> int:
-    """The most resident bytes of the process and its children at one moment, until it ends."""
+    """The most resident bytes of the process and its children at one moment, while it has children; until it ends."""
     peak = 0
     try:
         parent = psutil.Process(process.pid)
@@ -105,8 +117,9 @@ def _watch(process: subprocess.Popen[bytes]) -> int:
 def _resident(parent: psutil.Process) -> int:
     total = 0
     try:
-        for one in (parent, *parent.children(recursive=True)):
-            total += one.memory_info().rss
+        if children := parent.children(recursive=True):
+            for one in (parent, *children):
+                total += one.memory_info().rss
     except psutil.NoSuchProcess:
         return total  # it ended meanwhile
     return total

@@ -161,6 +161,16 @@ def goal_of(options: Options, most: float, unit: str) -> Goal | None:
     return Goal(most, unit) if options.judge else None
 
 
+def expected_of(options: Options, loads: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
+    """What tables must hold after these loads, by SQL that shares nothing with ours: rows, and a digest.
+
+    `table`: over all columns; `keys`: over the keys alone, for a table whose columns are as they come. A probe finds
+    it, as the memory of the process that starts probes would be theirs for a moment.
+    """
+    counts = options.probe("digest_by_sql", loads=loads).steps["digest"].counts
+    return {name: [counts["rows"], counts[name]] for name in ("table", "keys")}
+
+
 @contextmanager
 def database(server: PostgresServer) -> Iterator[str]:
     """A database of its own for the time of the block."""

@@ -6,10 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from bench.by_sql import digest_after
 from bench.child import Result
 from bench.feed import Feed, shop
-from bench.figures import Figure, Options, baseline_of, database, figure_of, goal_of, interleaved, warm
+from bench.figures import (
+    Figure,
+    Options,
+    baseline_of,
+    database,
+    expected_of,
+    figure_of,
+    goal_of,
+    interleaved,
+    warm,
+)
 from bench.peers.installs import PeerMissing, environment_of
 from bench.peers.roster import OURS, Peer, peers_of
 from tests.support.postgres import PostgresServer, postgres_server
@@ -100,8 +109,8 @@ def _failure(result: Result) -> str:
 
 
 def _loader(options: Options, feed: Feed, server: PostgresServer | None) -> Callable[[str], Callable[[], Result]]:
-    expected = digest_after([feed.first, feed.second])
     loads = {"first": feed.refs(feed.first), "second": feed.refs(feed.second)}
+    expected = expected_of(options, loads)["table"]
 
     def load(peer: str) -> Callable[[], Result]:
         def run() -> Result:

@@ -70,8 +70,8 @@ def poll_merged(*, endpoint: str, objects: int, newer: str, times: int) -> dict[
                     raise RuntimeError(f"the poll merged {found} objects, not {expected}")
                 seconds += perf_counter() - began
                 most = max(most, _listed(endpoint) - before)
-            cpu = watch.step().cpu
-            return Step(seconds / many, cpu / many, counts={"requests": most, "objects": objects})
+            step = watch.step()
+            return Step(seconds / many, step.cpu / many, peak=step.peak, counts={"requests": most, "objects": objects})
 
         with closing(worker):
             steps = {"start": polled(0, iter([None]), 1)}

@@ -111,7 +111,7 @@ def _by_peer(peer: Peer, url: str, folder: Path, loads: dict[str, list[str]]) ->
         # A peer that is a library says itself how long it took, without starting Python and importing.
         seconds = told.get("seconds", perf_counter() - began)
         step = watch.step()
-        steps[label] = Step(seconds, told.get("cpu", step.cpu))
+        steps[label] = Step(seconds, told.get("cpu", step.cpu), peak=step.peak)
     return steps
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.child import Result
-from bench.probes import PROBES
+from bench.probes import probe_of
 
 RECORDS = 400
 """Of a load in these tests."""
@@ -13,4 +13,4 @@ RECORDS = 400
 
 def here(probe: str, **arguments: Any) -> Result:
     """Run a probe in this process."""
-    return Result(PROBES[probe](**arguments), peak=1)
+    return Result(probe_of(probe)(**arguments), peak=1)

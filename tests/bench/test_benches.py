@@ -7,6 +7,7 @@ import re
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -23,10 +24,11 @@ from bench.feed import shop
 from bench.figures import Figure, Goal, Options
 from bench.goals import judged
 from bench.keeping import read_json, write_json
+from bench.loading import merge_loads
 from bench.measures import MEASURES
 from bench.page import write_page
 from bench.plots import bars
-from bench.probes import merge_loads
+from bench.probes import MODULES, probe_of
 from bench.report import BEGIN, END, goal_table, in_words, table, write_readme
 from bench.runs import Taking, load_now, this_run, together
 from cdc_merge.exports.finder import find_export
@@ -162,6 +164,18 @@ def test_a_probe_has_a_process_of_its_own_whose_memory_is_watched(data: Path) ->
     result = run_probe("bare_read", paths=[str(path) for path in shop(RECORDS, below=data).first])
     assert result.steps["read"].counts == {"records": RECORDS}
     assert result.peak > 10 * 2**20
+
+
+def test_the_memory_of_a_probe_is_its_own_and_not_that_of_who_started_it(data: Path) -> None:
+    ballast = bytearray(b"x") * (400 * 2**20)
+    result = run_probe("bare_read", paths=[str(path) for path in shop(RECORDS, below=data).first])
+    assert result.peak < len(ballast)
+
+
+def test_every_probe_is_found_by_its_name() -> None:
+    for module, names in MODULES.items():
+        assert set(import_module(module).PROBES) == set(names)
+        assert all(callable(probe_of(name)) for name in names)
 
 
 def test_a_probe_that_fails_is_an_error(data: Path) -> None:

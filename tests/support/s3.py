@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import boto3
-from moto.server import ThreadedMotoServer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -42,6 +41,10 @@ def moto_s3() -> Iterator[MotoS3]:
 @contextmanager
 def moto_server() -> Iterator[str]:
     """Run a server; gives its endpoint."""
+    from moto.server import (
+        ThreadedMotoServer,  # here, as moto and flask are 20 MiB that the benches' probes do not need
+    )
+
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
