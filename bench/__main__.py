@@ -119,13 +119,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _measure(arguments: argparse.Namespace, command: str, at: datetime, kept: Path) -> list[Taking]:
-    run = this_run(command, at)
-    options = _options(arguments)
+    run, servers = this_run(command, at), list[str]()
+    options = replace(_options(arguments), meet=servers.append)
     takings: list[Taking] = []
     for name in arguments.only or MEASURES:
         options.say(f"{name}: {(MEASURES[name].__doc__ or '').splitlines()[0]}")
         begun, load = datetime.now(UTC), load_now()
-        takings.append(Taking(name, run, begun, load, tuple(MEASURES[name](options))))
+        figures = tuple(MEASURES[name](options))
+        run = replace(run, postgres=servers[-1] if servers else "")
+        takings.append(Taking(name, run, begun, load, figures))
         # After each measure, so that a run that is broken off leaves what it had.
         write_json(kept, takings)
     return takings

@@ -21,7 +21,7 @@ MEMORY_GOAL = 2**30
 
 @dataclass(frozen=True)
 class Options:
-    """How much is measured. `say` is told what goes on."""
+    """How much is measured. `say` is told what goes on, `meet` of a server that is used."""
 
     records: int = 1_000_000
     repeat: int = 3
@@ -41,6 +41,7 @@ class Options:
     data: Path = DATA
     judge: bool = True  # by the goals: they are for the full size
     say: Callable[[str], None] = print
+    meet: Callable[[str], None] = lambda _server: None
     probe: Callable[..., Result] = run_probe  # the one that gives each probe a process
 
 

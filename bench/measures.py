@@ -21,7 +21,7 @@ from bench.figures import (
 )
 from bench.measures_reconcile import reconcile, reconcile_postgres
 from bench.measures_targets import each, targets
-from tests.support.postgres import postgres_server
+from bench.server import durable_postgres
 
 # --- DuckDB ------------------------------------------------------------------------------------------------------
 
@@ -63,7 +63,7 @@ def postgres(options: Options) -> list[Figure]:
     feed = shop(options.records, below=options.data)
     warm((*feed.first, *feed.second))
     loads = {"first": feed.refs(feed.first), "second": feed.refs(feed.second)}
-    with postgres_server() as server:
+    with durable_postgres(options) as server:
 
         def on_fresh(probe: str, **arguments: Any) -> Callable[[], Result]:
             def run() -> Result:
@@ -125,7 +125,7 @@ def latency(options: Options) -> list[Figure]:
         "newer": str(feed.second[0]),
         "times": options.latency_times,
     }
-    with postgres_server() as server, database(server) as url:
+    with durable_postgres(options) as server, database(server) as url:
         results = {
             "DuckDB": options.probe("latency", warehouse=None, **arguments),
             "Postgres": options.probe("latency", warehouse=url, **arguments),

@@ -12,7 +12,7 @@ from bench.feed import shop, shop_as, tiny
 from bench.figures import Figure, Options, baseline_of, database, figure_of, goal_of, interleaved, warm
 from bench.polling import merged_shelf
 from bench.s3 import BUCKET, Shelf, entry_of, quick_s3
-from tests.support.postgres import postgres_server
+from bench.server import durable_postgres
 from tests.support.s3 import moto_s3
 
 _TINY_SECONDS_EACH = 20 / 10_000
@@ -133,7 +133,7 @@ def cost(options: Options) -> list[Figure]:
     feed = shop(options.records, below=options.data)
     shelf = Shelf()
     shelf.fill({"/".join(path.parts[-5:]): entry_of(path.read_bytes()) for path in feed.first})
-    with postgres_server() as server, quick_s3(shelf) as endpoint:
+    with durable_postgres(options) as server, quick_s3(shelf) as endpoint:
 
         def on_postgres(*, one_batch: bool) -> Result:
             with database(server) as url:

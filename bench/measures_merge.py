@@ -10,7 +10,8 @@ from bench.checks import require
 from bench.child import Result, workspace
 from bench.figures import Figure, Options, Taken, baseline_of, database, database_like, figure_of, goal_of, interleaved
 from bench.lineitems import LineitemFeed, lineitem_feed, shares_of
-from tests.support.postgres import PostgresServer, postgres_server
+from bench.server import durable_postgres
+from tests.support.postgres import PostgresServer
 
 _BY_HAND = {"DuckDB": "DELETE USING + INSERT", "Postgres": "COPY + DELETE USING + ON CONFLICT"}
 _MOST_GROWTH = {"DuckDB": 4, "Postgres": 1.5}  # of the time, as the target grows tenfold
@@ -26,7 +27,7 @@ def growth(options: Options) -> list[Figure]:
 
 def growth_postgres(options: Options) -> list[Figure]:
     """As many changes into ever more rows of Postgres, against COPY + INSERT … ON CONFLICT of the same rows."""
-    with postgres_server() as server:
+    with durable_postgres(options) as server:
         return _growth(options, "growth-postgres", "Postgres", options.growth_postgres_rows, server)
 
 
@@ -37,7 +38,7 @@ def batch(options: Options) -> list[Figure]:
 
 def batch_postgres(options: Options) -> list[Figure]:
     """Ever more changes, 0.0001 % to 10 % of a Postgres table, against the same rows by hand."""
-    with postgres_server() as server:
+    with durable_postgres(options) as server:
         return _batch(options, "batch-postgres", "Postgres", options.batch_postgres_rows, server)
 
 

@@ -21,7 +21,8 @@ from bench.figures import (
 )
 from bench.peers.installs import PeerMissing, environment_of
 from bench.peers.roster import OURS, Peer, peers_of
-from tests.support.postgres import PostgresServer, postgres_server
+from bench.server import durable_postgres
+from tests.support.postgres import PostgresServer
 
 _TRIAL_RECORDS = 2_000
 _LOADS = ("first", "second")
@@ -35,7 +36,7 @@ def peers_duckdb(options: Options) -> list[Figure]:
 
 def peers_postgres(options: Options) -> list[Figure]:
     """Other tools to Postgres: an empty table, then the second load onto the filled one."""
-    with postgres_server() as server:
+    with durable_postgres(options) as server:
         return _peers(options, "peers-postgres", "Postgres", server)
 
 

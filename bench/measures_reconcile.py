@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.child import Result
 from bench.export import ShopExport, shop_export
 from bench.figures import Figure, Options, baseline_of, database, figure_of, goal_of, interleaved, warm
-from tests.support.postgres import postgres_server
+from bench.server import durable_postgres
 
 _CASES = {"load": "first load", "equal": "no drift", "repair": "1 % drifted, repaired"}
 
@@ -36,7 +36,7 @@ def reconcile_postgres(options: Options) -> list[Figure]:
     """A Postgres table against an export, against decoding + hand-written COPY + an anti-join each way."""
     export = shop_export(options.postgres_items, below=options.data)
     expected = _expected(options, export)
-    with postgres_server() as server:
+    with durable_postgres(options) as server:
 
         def ours() -> Result:
             with database(server) as url:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from contextlib import closing
 from dataclasses import replace
@@ -34,7 +35,7 @@ from bench.runs import Taking, load_now, this_run, together
 from cdc_merge.exports.finder import find_export
 from cdc_merge.model import Column, ColumnType, Kind
 from tests.bench.probing import RECORDS
-from tests.support.postgres import fresh_database, postgres_server
+from tests.support.postgres import GIVEN, fresh_database, postgres_server
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 FIGURE = Figure("duckdb", "a case", 5.0, 4.0, 6.0, 7.0, 2**20, 3, goal=Goal(2.5, "x"), baseline_seconds=2.0)
@@ -85,6 +86,13 @@ def test_the_backlog_of_the_memory_measure_is_three_loads(options: Options) -> N
     for figure in MEASURES["memory"](options):
         assert figure.counts["objects"] == 24 and figure.counts["records"] == 3 * RECORDS
         assert figure.counts["quarantined"] == figure.counts["ignored"] == 0
+
+
+def test_the_server_of_a_measure_waits_for_the_disk_and_is_told_of(options: Options) -> None:
+    met: list[str] = []
+    MEASURES["latency"](replace(options, latency_times=1, meet=met.append))
+    (server,) = met
+    assert re.match(r"Postgres \d+", server) and (os.environ.get(GIVEN) or "fsync=on, shared_buffers=512MB" in server)
 
 
 def test_each_poll_of_the_latency_measure_merges_its_one_object(options: Options) -> None:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,22 +51,27 @@ class PostgresServer(Protocol):
         """Start; first stop if it is running. Returns when the server answers."""
 
 
+# fsync=off is safe here: a killed server loses nothing, only a machine without power would.
+# synchronous_commit stays on: without it a killed server loses commits.
+FOR_TESTS = {"fsync": "off", "shared_buffers": "64MB", "max_wal_size": "1GB"}
+
+
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """A server for the time of the block.
+def postgres_server(settings: Mapping[str, str] = FOR_TESTS) -> Iterator[PostgresServer]:
+    """A server for the time of the block, with these settings, unless it is a given one.
 
     Raises RuntimeError if there is none to be had.
     """
     if url := os.environ.get(GIVEN):
         yield GivenPostgres(url)
         return
-    container = _container()
+    container = _container(settings)
     if container is not None:
         with closing(container):
             container.restart()
             yield container
         return
-    with closing(LocalPostgres(_binaries())) as local:
+    with closing(LocalPostgres(_binaries(), settings)) as local:
         local.restart()
         yield local
 
@@ -105,10 +110,10 @@ class GivenPostgres:
 class ContainerPostgres:
     """A server in a Docker container."""
 
-    def __init__(self, container: Any) -> None:
+    def __init__(self, container: Any, settings: Mapping[str, str]) -> None:
         self._port = _free_port()
         # A port that Docker chooses would be another one after a restart.
-        self._container = container.with_bind_ports(5432, self._port).with_command("-c fsync=off")
+        self._container = container.with_bind_ports(5432, self._port).with_command(" ".join(_switches(settings)))
         self._is_created = False
         self.url = ""
 
@@ -148,7 +153,8 @@ class ContainerPostgres:
 class LocalPostgres:
     """A server run from binaries, on a port of its own, with a data folder below the temporary folder."""
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, settings: Mapping[str, str]) -> None:
+        self._settings = settings
         # Postgres refuses to run as root, and nobody must be able to reach the data folder.
         # https://www.postgresql.org/docs/current/postgres-user.html
         self._is_root = os.geteuid() == 0
@@ -175,20 +181,10 @@ class LocalPostgres:
 
     def restart(self) -> None:
         self.stop()
-        # fsync=off is safe here: a killed server loses nothing, only a machine without power would.
-        # synchronous_commit stays on: without it a killed server loses commits.
-        options = {
-            "port": str(self._port),
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",
-            "fsync": "off",
-            "shared_buffers": "64MB",
-            "max_wal_size": "1GB",
-        }
-        settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        place = {"port": str(self._port), "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [self._binaries / "postgres", "-D", self._root / "data", *settings],
+                [self._binaries / "postgres", "-D", self._root / "data", *_switches({**place, **self._settings})],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -232,13 +228,13 @@ class LocalPostgres:
         return self._log.read_text(errors="replace")[-2000:]
 
 
-def _container() -> ContainerPostgres | None:
+def _container(settings: Mapping[str, str]) -> ContainerPostgres | None:
     """A container that is not started yet; None where no Docker engine answers."""
     from docker.errors import DockerException  # type: ignore[import-untyped]
     from testcontainers.community.postgres import PostgresContainer
 
     try:
-        return ContainerPostgres(PostgresContainer(IMAGE, username="postgres", dbname="postgres"))
+        return ContainerPostgres(PostgresContainer(IMAGE, username="postgres", dbname="postgres"), settings)
     except DockerException:
         return None
 
@@ -308,6 +304,10 @@ def _wait_until_ready(url: str, *, alive: Any, log: Any) -> None:
             if not alive() or time.monotonic() > deadline:
                 raise RuntimeError(f"Postgres does not answer: {error}\n{log()}") from error
             time.sleep(0.02)
+
+
+def _switches(settings: Mapping[str, str]) -> list[str]:
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
 def _administrate(url: str, sql: str) -> None:
