@@ -20,7 +20,7 @@ from bench.figures import (
     warm,
 )
 from bench.peers.installs import PeerMissing, environment_of
-from bench.peers.roster import OURS, Peer, peers_of
+from bench.peers.roster import OURS, OURS_BY_DEFAULT, Peer, peers_of
 from bench.server import durable_postgres
 from tests.support.postgres import PostgresServer
 
@@ -52,8 +52,8 @@ def _peers(options: Options, measure: str, engine: str, server: PostgresServer |
         feed = shop(records, below=options.data)
         warm((*feed.first, *feed.second))
         load = _loader(options, feed, server)
-        able = [peer for peer in group if not reasons[peer.name]]
-        taken = interleaved(options, {name: load(name) for name in (OURS, *(peer.name for peer in able))})
+        able = [peer.name for peer in group if not reasons[peer.name]]
+        taken = interleaved(options, {name: load(name) for name in (OURS, OURS_BY_DEFAULT, *able)})
         for peer in group:
             # What fails in a run that is timed fails for all.
             why = reasons[peer.name] or next(filter(None, map(_failure, taken.get(peer.name, ()))), "")
@@ -70,22 +70,22 @@ def _against(
     taken: Mapping[str, list[Result]],
     why_not: str,
 ) -> list[Figure]:
-    ours = taken[OURS]
+    case = f"{records:,} records"
     if why_not:
         note = f"NOT RUN: {why_not}"
-        case = f"{records:,} records"
-        return [replace(figure_of(measure, case, ours, "first"), baseline=peer.title, note=note)]
+        return [replace(figure_of(measure, case, taken[OURS], "first"), baseline=peer.title, note=note)]
     goal = goal_of(options, _MOST.get((engine, peer.name), 1), "x")
     return [
         figure_of(
             measure,
-            f"{records:,} records, {load} load",
-            ours,
+            f"{case}, {load} load{batch}",
+            taken[ours],
             load,
             goal=goal,
             note=peer.note,
             **baseline_of(peer.title, taken[peer.name], load),
         )
+        for ours, batch in ((OURS, ""), (OURS_BY_DEFAULT, ", default batch"))
         for load in _LOADS
     ]
 

@@ -18,8 +18,10 @@ from bench.peers import tools
 from bench.peers.installs import ENVIRONMENTS, version_of
 from bench.peers.job import SCHEMA, TABLE, Job, PeerFailed, kinds
 from bench.working import all_of, timed
+from cdc_merge.model import BatchLimits
 
-OURS = "cdc-merge"
+OURS, OURS_BY_DEFAULT = "cdc-merge", "cdc-merge, default batch"
+_BATCHES = {OURS: ONE_BATCH, OURS_BY_DEFAULT: None}
 _BY_SQL = "its rows prepared by one query of DuckDB, which is timed"
 _MARKED = "removed rows stay, marked"
 
@@ -70,8 +72,8 @@ def merge_by_peer(
     """
     with workspace() as folder:
         url = warehouse or f"duckdb:///{folder / 'warehouse.duckdb'}"
-        if peer == OURS:
-            steps, relation = _by_us(url, folder, loads), f"analytics.{OUR_TABLE}"
+        if peer in _BATCHES:
+            steps, relation = _by_us(url, folder, loads, _BATCHES[peer]), f"analytics.{OUR_TABLE}"
         else:
             (found,) = (each for each in PEERS if each.name == peer)
             try:
@@ -81,7 +83,7 @@ def merge_by_peer(
             relation = f"(SELECT * FROM {SCHEMA}.{TABLE} WHERE {found.rows})"
         with closing(connect(url)) as connection:
             result = digest(connection, f"(SELECT {_as_ours(url)} FROM {relation} AS found)", COLUMNS)
-        if peer != OURS and result != expected:
+        if peer not in _BATCHES and result != expected:
             return {
                 "failed": Step(
                     0.0, note=f"its table is not right: {result[0]:,} rows, expected {expected[0]:,}; or values differ"
@@ -91,9 +93,9 @@ def merge_by_peer(
         return steps
 
 
-def _by_us(url: str, folder: Path, loads: dict[str, list[str]]) -> dict[str, Step]:
+def _by_us(url: str, folder: Path, loads: dict[str, list[str]], batch: BatchLimits | None) -> dict[str, Step]:
     feed = folder / "feed"
-    chosen = settings(warehouse=url, changes=f"file://{feed}", columns=COLUMNS, batch=ONE_BATCH)
+    chosen = settings(warehouse=url, changes=f"file://{feed}", columns=COLUMNS, batch=batch)
     steps = {}
     for label, paths in loads.items():
         link(map(Path, paths), feed)

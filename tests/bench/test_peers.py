@@ -18,7 +18,7 @@ from bench.measures import MEASURES
 from bench.peers import roster
 from bench.peers.installs import REQUIREMENTS, PeerMissing, environment_of, last_words, version_of
 from bench.peers.job import Job, PeerFailed
-from bench.peers.roster import OURS, PEERS, Peer, merge_by_peer
+from bench.peers.roster import OURS, OURS_BY_DEFAULT, PEERS, Peer, merge_by_peer
 from bench.peers.tools import _singer, with_password
 from tests.bench.probing import RECORDS
 
@@ -67,8 +67,9 @@ def loads_of(data: Path) -> dict[str, Any]:
     return {"warehouse": None, "loads": loads, "expected": digest_after([feed.first, feed.second])}
 
 
-def test_our_own_table_is_checked_as_those_of_the_peers(data: Path) -> None:
-    assert list(merge_by_peer(peer=OURS, **loads_of(data))) == ["first", "second"]
+@pytest.mark.parametrize("ours", [OURS, OURS_BY_DEFAULT])
+def test_our_own_table_is_checked_as_those_of_the_peers(data: Path, ours: str) -> None:
+    assert list(merge_by_peer(peer=ours, **loads_of(data))) == ["first", "second"]
 
 
 def test_a_peer_whose_table_is_wrong_is_not_timed(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
