@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import psycopg2
 
-from bench.feed import COLUMNS
+from bench.feed import COLUMNS, TABLE
 from cdc_merge.model import Column, Kind
 
 Digest = list[int]
@@ -63,6 +64,16 @@ def digest(connection: Any, relation: str, columns: Sequence[Column], *, key: Se
     hashed = _HASHED[engine].format(f"concat_ws('|', {', '.join(texts)})")
     ((rows, total),) = rows_of(connection, f"SELECT count(*), coalesce(sum({hashed}), 0) FROM {relation} AS r")
     return [int(rows), int(total)]
+
+
+def require_rows(url: str, expected: Mapping[str, Digest], *, typed: bool) -> None:
+    """Raises RuntimeError unless the table of items holds what it must.
+
+    `expected`: by name, `table` for one with all of COLUMNS, `keys` for one whose columns are as they come.
+    """
+    with closing(connect(url)) as connection:
+        found = digest(connection, f"analytics.{TABLE}", COLUMNS if typed else ())
+    require("rows and digest of the table", found, expected["table" if typed else "keys"])
 
 
 def digest_of_export(files: Sequence[Path | str]) -> Digest:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from bench import checks
+from bench.checks import Digest, require_rows
 from bench.child import Step, Watch, workspace
 from bench.feed import COLUMNS, ONE_BATCH, link, settings, settings_for
 from bench.shapes import SHAPES, tables_of
@@ -20,17 +21,24 @@ Steps = dict[str, Step]
 
 
 def merge_loads(
-    *, warehouse: str | None, loads: dict[str, list[str]], columns: bool, one_batch: bool, replay: bool = False
+    *,
+    warehouse: str | None,
+    loads: dict[str, list[str]],
+    columns: bool,
+    one_batch: bool,
+    expected: Mapping[str, Digest],
+    replay: bool = False,
 ) -> Steps:
     """Merge each load by the worker's `run_once`; `replay`: then merge the last one's objects again.
 
-    `warehouse` None: a DuckDB file that is thrown away.
+    `warehouse` None: a DuckDB file that is thrown away. `expected`: what the table must hold then.
     """
     with workspace() as folder:
         feed = folder / "feed"
         feed.mkdir()
+        url = warehouse or f"duckdb:///{folder / 'warehouse.duckdb'}"
         chosen = settings(
-            warehouse=warehouse or f"duckdb:///{folder / 'warehouse.duckdb'}",
+            warehouse=url,
             changes=f"file://{feed}",
             columns=COLUMNS if columns else None,
             batch=ONE_BATCH if one_batch else None,
@@ -41,6 +49,7 @@ def merge_loads(
             steps[label] = timed(chosen, all_of)
         if replay:
             steps["replay"] = timed(chosen, merge_again)
+        require_rows(url, expected, typed=columns)
         return steps
 
 
@@ -58,15 +67,20 @@ def merge_backlog(*, loads: dict[str, list[str]], columns: bool) -> Steps:
         return {"backlog": timed(chosen, all_of)}
 
 
-def merge_tiny(*, changes: str | None, paths: list[str]) -> Steps:
-    """Merge many small objects into DuckDB, from a directory, or from where `changes` says they lie."""
+def merge_tiny(*, changes: str | None, paths: list[str], expected: Mapping[str, Digest]) -> Steps:
+    """Merge many small objects into DuckDB, from a directory, or from where `changes` says they lie.
+
+    `expected`: what the table must hold then.
+    """
     with workspace() as folder:
         if changes is None:
             link(map(Path, paths), folder / "feed")
             changes = f"file://{folder / 'feed'}"
         warehouse = f"duckdb:///{folder / 'warehouse.duckdb'}"
         chosen = settings(warehouse=warehouse, changes=changes, columns=None)
-        return {"tiny": timed(chosen, all_of)}
+        step = timed(chosen, all_of)
+        require_rows(warehouse, expected, typed=False)
+        return {"tiny": step}
 
 
 def merge_shape(*, shape: str, paths: list[str]) -> Steps:

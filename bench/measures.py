@@ -14,6 +14,7 @@ from bench.figures import (
     Options,
     baseline_of,
     database,
+    expected_of,
     figure_of,
     goal_of,
     interleaved,
@@ -31,11 +32,10 @@ def duckdb(options: Options) -> list[Figure]:
     feed = shop(options.records, below=options.data)
     warm(feed.first)
     first = {"first": feed.refs(feed.first)}
+    given = {"warehouse": None, "loads": first, "expected": expected_of(options, first)}
 
     def merge(*, columns: bool, one_batch: bool) -> Callable[[], Result]:
-        return lambda: options.probe(
-            "merge_loads", warehouse=None, loads=first, columns=columns, one_batch=one_batch, replay=one_batch
-        )
+        return lambda: options.probe("merge_loads", columns=columns, one_batch=one_batch, replay=one_batch, **given)
 
     taken = interleaved(
         options,
@@ -59,10 +59,12 @@ def duckdb(options: Options) -> list[Figure]:
 
 
 def postgres(options: Options) -> list[Figure]:
-    """The same to Postgres, twice, against decoding + hand-written COPY + INSERT … ON CONFLICT."""
+    """The same to Postgres, twice, against COPY + INSERT … ON CONFLICT by hand: of our decoding, and of a query."""
     feed = shop(options.records, below=options.data)
     warm((*feed.first, *feed.second))
     loads = {"first": feed.refs(feed.first), "second": feed.refs(feed.second)}
+    expected = expected_of(options, loads)
+    more = {"expected": expected}
     with durable_postgres(options) as server:
 
         def on_fresh(probe: str, **arguments: Any) -> Callable[[], Result]:
@@ -76,10 +78,11 @@ def postgres(options: Options) -> list[Figure]:
             options,
             {
                 "by hand, typed columns": on_fresh("handwritten_upsert", columns=True),
-                "typed columns": on_fresh("merge_loads", columns=True, one_batch=True),
+                "by SQL alone": on_fresh("upsert_by_sql", expected=expected["table"]),
+                "typed columns": on_fresh("merge_loads", columns=True, one_batch=True, **more),
                 "by hand, every attribute": on_fresh("handwritten_upsert", columns=False),
-                "every attribute": on_fresh("merge_loads", columns=False, one_batch=True),
-                "every attribute, default batch": on_fresh("merge_loads", columns=False, one_batch=False),
+                "every attribute": on_fresh("merge_loads", columns=False, one_batch=True, **more),
+                "every attribute, default batch": on_fresh("merge_loads", columns=False, one_batch=False, **more),
             },
         )
     figures = []
@@ -96,6 +99,9 @@ def postgres(options: Options) -> list[Figure]:
                     **baseline_of("decode + COPY + ON CONFLICT", by_hand, load),
                 )
             )
+    for load in ("first", "second"):
+        alone = baseline_of("query by hand + COPY + DELETE + ON CONFLICT", taken["by SQL alone"], load)
+        figures.append(figure_of("postgres", f"typed columns, {load} load", taken["typed columns"], load, **alone))
     return figures
 
 

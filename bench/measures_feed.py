@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.checks import require
 from bench.child import Result
 from bench.feed import shop, shop_as, tiny
-from bench.figures import Figure, Options, baseline_of, database, figure_of, goal_of, interleaved, warm
+from bench.figures import Figure, Options, baseline_of, database, expected_of, figure_of, goal_of, interleaved, warm
 from bench.polling import merged_shelf
 from bench.s3 import BUCKET, Shelf, entry_of, quick_s3
 from bench.server import durable_postgres
@@ -64,6 +64,8 @@ def small(options: Options) -> list[Figure]:
     warm(paths)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # the server's line for every request
     objects = {"/".join(path.parts[-5:]): path.read_bytes() for path in paths}
+    listed = [str(path) for path in paths]
+    expected = expected_of(options, {"tiny": listed})
     shelf = Shelf()
     shelf.fill({key: entry_of(body) for key, body in objects.items()})
     with moto_s3() as s3:
@@ -81,11 +83,13 @@ def small(options: Options) -> list[Figure]:
         taken = interleaved(
             options,
             {
-                "directory": lambda: options.probe("merge_tiny", changes=None, paths=[str(p) for p in paths]),
+                "directory": lambda: options.probe(
+                    "merge_tiny", changes=None, paths=[str(p) for p in paths], expected=expected
+                ),
                 "bare GETs": lambda: options.probe("bare_gets", changes=f"s3://{bucket}/"),
-                "S3": lambda: options.probe("merge_tiny", changes=f"s3://{bucket}/", paths=[]),
+                "S3": lambda: options.probe("merge_tiny", changes=f"s3://{bucket}/", paths=[], expected=expected),
                 "bare GETs, 5 ms": slow("bare_gets"),
-                "S3, 5 ms": slow("merge_tiny", paths=[]),
+                "S3, 5 ms": slow("merge_tiny", paths=[], expected=expected),
             },
         )
     goal = goal_of(options, _TINY_SECONDS_EACH * len(paths), "s")
@@ -131,16 +135,17 @@ def poll(options: Options) -> list[Figure]:
 def cost(options: Options) -> list[Figure]:
     """What a million changes cost: S3 requests, bytes fetched and staged, statements, transactions."""
     feed = shop(options.records, below=options.data)
+    more = {"expected": expected_of(options, {"first": feed.refs(feed.first)})}
     shelf = Shelf()
     shelf.fill({"/".join(path.parts[-5:]): entry_of(path.read_bytes()) for path in feed.first})
     with durable_postgres(options) as server, quick_s3(shelf) as endpoint:
 
         def on_postgres(*, one_batch: bool) -> Result:
             with database(server) as url:
-                return options.probe("merge_metered", warehouse=url, endpoint=endpoint, one_batch=one_batch)
+                return options.probe("merge_metered", warehouse=url, endpoint=endpoint, one_batch=one_batch, **more)
 
         def on_duckdb(*, one_batch: bool) -> Result:
-            return options.probe("merge_metered", warehouse=None, endpoint=endpoint, one_batch=one_batch)
+            return options.probe("merge_metered", warehouse=None, endpoint=endpoint, one_batch=one_batch, **more)
 
         taken = interleaved(
             options,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from bench.checks import Digest, require_rows
 from bench.child import Step, workspace
 from bench.feed import COLUMNS, ONE_BATCH, settings
 from bench.polling import counted
@@ -89,14 +90,17 @@ class MeteredWarehouse:
         self._warehouse.close()
 
 
-def merge_metered(*, warehouse: str | None, endpoint: str, one_batch: bool) -> dict[str, Step]:
+def merge_metered(
+    *, warehouse: str | None, endpoint: str, one_batch: bool, expected: Mapping[str, Digest]
+) -> dict[str, Step]:
     """Merge all objects of the double of S3, and count; everything per million changes but records and objects.
 
-    `warehouse` None: a DuckDB file that is thrown away.
+    `warehouse` None: a DuckDB file that is thrown away. `expected`: what the table must hold then.
     """
     with workspace() as folder:
+        url = warehouse or f"duckdb:///{folder / 'warehouse.duckdb'}"
         chosen = settings(
-            warehouse=warehouse or f"duckdb:///{folder / 'warehouse.duckdb'}",
+            warehouse=url,
             changes=f"s3://{BUCKET}/",
             columns=COLUMNS,
             batch=ONE_BATCH if one_batch else None,
@@ -104,6 +108,7 @@ def merge_metered(*, warehouse: str | None, endpoint: str, one_batch: bool) -> d
         meter, before = Meter(), counted(endpoint)
         step = timed(chosen, all_of, meter=lambda plain: MeteredWarehouse(plain, meter))
         asked = {name: number - before[name] for name, number in counted(endpoint).items()}
+        require_rows(url, expected, typed=True)
     requests = {"requests": asked["LIST"] + asked["GET"] + asked["HEAD"], "fetched_bytes": asked["bytes"]}
     by = _MILLION / step.counts["records"]
     scaled = {name: round(number * by) for name, number in (requests | meter.counts).items()}

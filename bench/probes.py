@@ -19,6 +19,7 @@ MODULES = {
     "bench.reconciling": ("export_digest", "reconcile_export", "handwritten_compare"),
     "bench.growing": ("fill_lineitems", "merge_batches", "merge_batches_by_hand"),
     "bench.by_sql": ("decode_by_sql", "digest_by_sql"),
+    "bench.sql_alone": ("upsert_by_sql",),
     "bench.decoding": ("decode_alone",),
     "bench.polling": ("poll_merged", "list_all"),
     "bench.metering": ("merge_metered",),

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import duckdb
@@ -22,7 +23,7 @@ from bench.checks import digest, require
 from bench.child import run_probe
 from bench.export import shop_export, write_export
 from bench.feed import shop
-from bench.figures import Figure, Goal, Options
+from bench.figures import Figure, Goal, Options, expected_of
 from bench.goals import judged
 from bench.keeping import read_json, write_json
 from bench.loading import merge_loads
@@ -66,20 +67,35 @@ def test_the_duckdb_measure_merges_every_record_and_the_replay_none(options: Opt
 
 
 def test_the_postgres_measure_takes_both_loads_and_its_baseline_too(options: Options) -> None:
-    figures = {figure.case: figure for figure in MEASURES["postgres"](options)}
+    *all_but_two, first, second = MEASURES["postgres"](replace(options, judge=True))
+    figures, alone = {figure.case: figure for figure in all_but_two}, (first, second)
     for case in ("typed columns", "every attribute"):
         second = figures[f"{case}, second load"]
         assert figures[f"{case}, first load"].counts["updated"] == 0 < second.counts["updated"]
         assert set(second.baseline_phases) == {"decode", "copy", "upsert"}
+    with_goal = [figure for figure in figures.values() if figure.goal]
+    assert {figure.baseline for figure in with_goal} == {"decode + COPY + ON CONFLICT"}
+    assert set(alone[-1].baseline_phases) == {"query", "copy", "merge"} and len(alone) == 2
 
 
-def test_the_rows_written_by_hand_are_as_many_as_ours(data: Path) -> None:
-    feed = shop(RECORDS, below=data)
+def test_the_rows_written_by_hand_are_as_many_as_ours(options: Options) -> None:
+    feed = shop(RECORDS, below=options.data)
     loads = {"first": feed.refs(feed.first)}
+    asked: dict[str, Any] = {"loads": loads, "columns": True}
     with postgres_server() as server:
-        by_hand = handwritten_upsert(warehouse=fresh_database(server), loads=loads, columns=True)["first"].counts
-        ours = merge_loads(warehouse=fresh_database(server), loads=loads, columns=True, one_batch=True)["first"].counts
+        by_hand = handwritten_upsert(warehouse=fresh_database(server), **asked)["first"].counts
+        expected = expected_of(options, loads)
+        ours = merge_loads(warehouse=fresh_database(server), one_batch=True, expected=expected, **asked)["first"].counts
     assert by_hand["rows"] == ours["inserted"] > 0
+
+
+@pytest.mark.parametrize("columns", [True, False])
+def test_a_result_that_is_wrong_has_no_time(options: Options, columns: bool) -> None:
+    feed = shop(RECORDS, below=options.data)
+    expected = expected_of(options, {"first": feed.refs(feed.first)})
+    part = {"first": feed.refs(feed.first[1:])}
+    with pytest.raises(RuntimeError, match="rows and digest of the table: "):
+        merge_loads(warehouse=None, loads=part, columns=columns, one_batch=True, expected=expected)
 
 
 def test_the_backlog_of_the_memory_measure_is_three_loads(options: Options) -> None:
