@@ -13,6 +13,7 @@ from pathlib import Path
 from bench.figures import Options
 from bench.keeping import read_json, write_json
 from bench.measures import MEASURES
+from bench.measures_peers import MEASURES as PEERS
 from bench.page import write_page
 from bench.report import in_words, write_readme
 from bench.runs import Taking, load_now, this_run, together
@@ -84,6 +85,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--items", type=int, help="items of an export (default: 2,000,000, on Postgres 500,000)")
     parser.add_argument("--shape-scale", type=float, help="of 1.8 M changes into 30.1 M rows (default: 0.1)")
     parser.add_argument("--peer", action="append", help="of the peers this one only; may be repeated")
+    parser.add_argument("--without-peers", action="store_true", help="leave out what needs other tools installed")
     parser.add_argument("--full", action="store_true", help="the sizes that the goals are for: see bench/README.md")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, once: does it run at all?")
     parser.add_argument(
@@ -122,7 +124,7 @@ def _measure(arguments: argparse.Namespace, command: str, at: datetime, kept: Pa
     run, servers = this_run(command, at), list[str]()
     options = replace(_options(arguments), meet=servers.append)
     takings: list[Taking] = []
-    for name in arguments.only or MEASURES:
+    for name in arguments.only or [name for name in MEASURES if not (arguments.without_peers and name in PEERS)]:
         options.say(f"{name}: {(MEASURES[name].__doc__ or '').splitlines()[0]}")
         begun, load = datetime.now(UTC), load_now()
         figures = tuple(MEASURES[name](options))

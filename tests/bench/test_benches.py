@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -347,3 +348,19 @@ def test_the_command_runs_a_measure_at_smoke_size_and_reports_it_again_from_what
     main(["--kept", str(kept), "--results", str(tmp_path / "again")])
     assert capsys.readouterr().out == first and "| decode" in first and kept.stem.count("-") == 3
     assert len(list((tmp_path / "again").glob("*.html"))) == 1
+
+
+def test_the_peers_can_be_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def measure(name: str) -> Callable[[Options], list[Figure]]:
+        def found(_options: Options) -> list[Figure]:
+            """One figure."""
+            return [replace(FIGURE, measure=name)]
+
+        return found
+
+    measures = {name: measure(name) for name in MEASURES}
+    monkeypatch.setattr("bench.__main__.MEASURES", measures)
+    main(["--smoke", "--without-peers", "--results", str(tmp_path)])
+    (kept,) = tmp_path.glob("*.json")
+    found = [taking.measure for taking in read_json(kept)]
+    assert found == [name for name in measures if not name.startswith("peers-")]
