@@ -65,6 +65,9 @@ def _options(arguments: argparse.Namespace) -> Options:
             merged_objects=1_000_000,
             shape_scale=1.0,
         )
+    if arguments.growth_rows:
+        rows = sorted(arguments.growth_rows)
+        options = replace(options, growth_rows=rows, growth_postgres_rows=rows)
     if arguments.items is not None:
         options = replace(options, items=arguments.items, postgres_items=arguments.items)
     if arguments.shape_scale is not None:
@@ -84,6 +87,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--items", type=int, help="items of an export (default: 2,000,000, on Postgres 500,000)")
     parser.add_argument("--shape-scale", type=float, help="of 1.8 M changes into 30.1 M rows (default: 0.1)")
+    parser.add_argument(
+        "--growth-rows", type=int, nargs="+", metavar="N", help="rows of the targets of growth and growth-postgres"
+    )
     parser.add_argument("--peer", action="append", help="of the peers this one only; may be repeated")
     parser.add_argument("--without-peers", action="store_true", help="leave out what needs other tools installed")
     parser.add_argument("--full", action="store_true", help="the sizes that the goals are for: see bench/README.md")

@@ -23,7 +23,7 @@ from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import decode
 from cdc_merge.feed.directory import DirectoryStore
 from cdc_merge.feed.envelopes import FeedFacts
-from cdc_merge.feed.workbench import Workbench
+from cdc_merge.feed.workbench import WORKBENCH_SHARE, Workbench
 from cdc_merge.model import Source
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.opening import open_book
@@ -81,7 +81,7 @@ def _load_by_hand(url: str, source: Source, feed: Path) -> Step:
     ]
     book = open_book(source.targets[0], source.key, POSTGRES, None)
     watch, marks = Watch(), [perf_counter()]
-    with Workbench(memory=int(source.memory * 0.35)) as workbench:
+    with Workbench(memory=int(source.memory * WORKBENCH_SHARE)) as workbench:
         decode(workbench, objects, source=source, facts=FeedFacts(None, None), books=[book], dialect=POSTGRES)
         marks.append(perf_counter())
         staged = ", ".join(f"s.c{i}" for i in range(len(book.schema.columns)))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from bench.changes import generate
+from bench.changes import Knobs, generate
+from bench.delivery import Delivery
 from bench.ecommerce import OrderBook
 from bench.objects import Codec, Framing, write_objects
 from cdc_merge.model import BatchLimits, Column, ColumnType, Evolve, Kind, Settings, Source, Target
@@ -89,6 +90,19 @@ def shop_as(
         write_objects(place, changes, total=records, objects=OBJECTS, codec=codec, framing=framing)
 
     make_once(directory, write)
+    return tuple(sorted(path for path in directory.rglob("*") if path.is_file()))
+
+
+def disordered(records: int, *, is_calm: bool = False, below: Path = DATA) -> tuple[Path, ...]:
+    """`records` changes, most of them to few items: 2 % come twice, 1 % late by a quarter of all, none in order.
+
+    `is_calm`: each once and in order.
+    """
+    delivery = Delivery(duplicates=0.02, disorder=max(2, records // 200), lateness=0.01, late_by=records // 4)
+    knobs = Knobs(skew=1.1) if is_calm else Knobs(skew=1.1, delivery=delivery)
+    directory = below / f"{'skewed' if is_calm else 'disordered'}-{records}"
+    keys = int(records * KEYS_PER_RECORD)
+    make_once(directory, lambda place: _write(place, generate(keys, records, knobs=knobs), records, OBJECTS))
     return tuple(sorted(path for path in directory.rglob("*") if path.is_file()))
 
 

@@ -23,7 +23,7 @@ from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import decode
 from cdc_merge.feed.directory import DirectoryStore
 from cdc_merge.feed.envelopes import FeedFacts
-from cdc_merge.feed.workbench import Workbench
+from cdc_merge.feed.workbench import WORKBENCH_SHARE, Workbench
 from cdc_merge.model import BatchLimits, Source
 from cdc_merge.schema.opening import open_book
 from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES
@@ -110,7 +110,7 @@ def _with_found(url: str, steps: dict[str, Step]) -> dict[str, Step]:
 
 def _by_hand(url: str, feed: Path) -> Step:
     (source,) = lineitem_settings(warehouse=url, changes=f"file://{feed}").sources
-    with Workbench(memory=int(source.memory * 0.35)) as workbench:
+    with Workbench(memory=int(source.memory * WORKBENCH_SHARE)) as workbench:
         rows = _decoded(workbench, source, feed, is_duckdb=url.startswith("duckdb:"))
         if url.startswith("duckdb:"):
             with duckdb.connect(url.removeprefix("duckdb:///")) as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench import measures_feed, measures_merge, measures_peers
+from bench import measures_disorder, measures_feed, measures_merge, measures_peers
 from bench.child import Result
 from bench.feed import shop
 from bench.figures import (
@@ -151,6 +151,7 @@ MEASURES: Mapping[str, Callable[[Options], list[Figure]]] = {
     "memory": memory,
     "latency": latency,
     **measures_feed.MEASURES,
+    **measures_disorder.MEASURES,
     "reconcile": reconcile,
     "reconcile-postgres": reconcile_postgres,
     "targets": targets,

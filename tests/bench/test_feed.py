@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 from dataclasses import replace
 from pathlib import Path
 
 from bench.by_sql import digest_after
-from bench.feed import shop, shop_as
+from bench.feed import disordered, shop, shop_as
 from bench.figures import Options
 from bench.measures import MEASURES
 from tests.bench.probing import RECORDS
@@ -39,3 +41,19 @@ def test_the_cost_of_a_million_changes_is_counted_on_both_engines(options: Optio
         # Eight objects of a feed, and one page that lists them.
         assert figure.counts["requests"] == figure.baseline_counts["requests"] == 9 * 1_000_000 / RECORDS
         assert min(figure.counts[name] for name in ("statements", "transactions", "staged_bytes", "fetched_bytes")) > 0
+
+
+def test_changes_that_come_late_twice_and_out_of_order_end_as_they_must(options: Options) -> None:
+    figures = MEASURES["disorder"](options)
+    assert [figure.case.split(",")[0] for figure in figures] == ["DuckDB", "DuckDB", "Postgres"]
+    for figure in figures:
+        assert figure.counts["records"] == RECORDS and figure.baseline_seconds
+
+
+def test_a_disordered_load_has_duplicates_and_no_order(data: Path) -> None:
+    numbers = []
+    for path in disordered(RECORDS, below=data):
+        numbers += [
+            int(number) for number in re.findall(rb'"SequenceNumber":"(\d+)"', gzip.decompress(path.read_bytes()))
+        ]
+    assert len(numbers) == RECORDS > len(set(numbers)) and numbers != sorted(numbers)

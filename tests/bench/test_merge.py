@@ -60,6 +60,11 @@ def test_growth_holds_the_largest_target_against_the_smallest_and_each_against_s
     assert grown.baseline_seconds == small.seconds and grown.seconds == large.seconds and grown.goal
 
 
+def test_the_goal_of_growth_is_for_ten_times_the_rows(options: Options) -> None:
+    *_, grown = MEASURES["growth"](replace(options, growth_rows=(100, 200, 2_000), judge=True))
+    assert "2,000 rows for 200 rows" in grown.case
+
+
 @pytest.mark.parametrize("measure", ["batch", "batch-postgres"])
 def test_each_batch_of_the_ladder_is_merged_and_held_against_sql_by_hand(options: Options, measure: str) -> None:
     figures = MEASURES[measure](options)
