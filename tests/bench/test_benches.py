@@ -281,6 +281,13 @@ def test_runs_taken_after_one_another_are_one_report_that_says_what_came_from_wh
     assert [line.split("|")[-2].strip() for line in text.splitlines() if "case" in line][-2:] == ["1", "2"]
 
 
+def test_a_peer_that_ran_later_is_no_longer_one_that_could_not_be_run() -> None:
+    failed = replace(FIGURE, case="records", baseline="a peer", note="NOT RUN: no wheel")
+    ran = replace(FIGURE, case="records, first load", baseline="a peer")
+    found = together([taken(failed), taken(ran, at=AT + timedelta(days=1))])
+    assert [figure for taking in found for figure in taking.figures] == [ran]
+
+
 def test_runs_of_two_machines_are_not_mixed() -> None:
     elsewhere = taken(FIGURE)
     elsewhere = replace(elsewhere, run=replace(elsewhere.run, machine=replace(elsewhere.run.machine, cores=64)))
