@@ -59,7 +59,7 @@ def told(value: float | None, unit: str) -> str:
     if unit == "bytes":
         return f"{value / 2**20:,.0f} MiB"
     if unit == "requests":
-        return f"{value:,g} requests"
+        return f"{value:,g} request{'' if value == 1 else 's'}"
     return f"{value:.3g} {'×' if unit == 'x' else 's'}"
 
 

@@ -178,13 +178,14 @@ def test_the_configurations_in_the_examples_are_valid(tmp_path: Path) -> None:
 # --- CI and make -----------------------------------------------------------------------------------------
 
 
-def test_ci_runs_the_checks_and_the_tests() -> None:
+def test_ci_runs_the_checks_the_tests_and_every_bench() -> None:
     script = ROOT / ".ci" / "run"
 
     assert os.access(script, os.X_OK)
     assert [line for line in script.read_text().splitlines() if line.startswith("make")] == [
         "make check",
         "make test",
+        "make bench-smoke ARGS=--without-peers",
     ]
 
 
