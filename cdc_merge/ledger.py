@@ -12,7 +12,7 @@ from cdc_merge.model import ObjectRef, Ordering
 from cdc_merge.names import history_table
 from cdc_merge.render import Name
 from cdc_merge.schema.stored import TargetSchema
-from cdc_merge.schema.tables import Tables, read_tables
+from cdc_merge.schema.tables import Tables, as_in_books, read_tables
 from cdc_merge.warehouses import Dialect, Session
 
 OUTCOMES = ("applied", "superseded", "stale", "ignored", "quarantined")
@@ -90,7 +90,7 @@ class Ledger:
                     self._dialect.schema_exists.format(name=self._dialect.literal(self._dialect.in_catalog(schema)))
                 )
             ),
-            columns=read_tables(session, self._dialect, schema, tables),
+            columns=as_in_books(read_tables(session, self._dialect, schema, tables), schemas, self._dialect),
         )
 
     def merged(self, session: Session, source: str, bucket: str, refs: Sequence[ObjectRef]) -> set[ObjectRef]:

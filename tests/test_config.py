@@ -504,10 +504,18 @@ def test_a_snowflake_url_must_say_where_and_who(load: Loader, rest: str, word: s
     assert place == "1:12" and word in message and hint
 
 
-def test_on_redshift_names_have_no_capitals(load: Loader) -> None:
-    redshift = "warehouse: redshift://h/d?staging=s3://b/p/&iam_role=default"
-    text = re.sub("warehouse: .*", redshift, in_target("columns: {UserName: Name}"))
-    assert "small letters" in load.problem(text)[1]
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redshift://h/d?staging=s3://b/p/&iam_role=default",
+        "snowflake://me@account/db/schema?private_key_path=k.p8&warehouse=w",
+    ],
+)
+def test_where_a_catalog_does_not_keep_capitals_names_have_none(load: Loader, url: str) -> None:
+    text = re.sub("warehouse: .*", f"warehouse: {url}", in_target("columns: {UserName: Name}"))
+    _, message, hint = load.problem(text)
+    assert "capitals" in message and "username" in str(hint)
+    assert load(text.replace("UserName", "user_name"))
 
 
 def test_values_that_this_version_does_keep_are_accepted(load: Loader) -> None:

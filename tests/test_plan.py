@@ -171,6 +171,46 @@ def test_what_only_a_rebuild_changes_stops_the_source(shop: Harness, target: Tar
     assert REBUILD in str(stopped.value.hint)
 
 
+def test_a_new_name_that_differs_by_capitals_alone_stops_where_they_tell_no_names_apart(shop: Harness) -> None:
+    renamed = tuple(replace(c, name="Name") if c.name == "name" else c for c in COLUMNS)
+    configure(shop, replace(ITEMS, columns=renamed))
+    stops = shop.url.startswith("duckdb")
+    assert found(shop) == [("items.Name", "renamed", REBUILD, stops)]
+    shop.put_records([put("b", 2, Name="Bob")])
+    if stops:
+        with pytest.raises(SchemaConflict, match=r"target items\.Name: there is a column name already") as stopped:
+            shop.run()
+        assert REBUILD in str(stopped.value.hint)
+    else:
+        shop.run()
+        assert shop.query("SELECT name, \"Name\" FROM analytics.items WHERE pk = 'b'") == [("Bob", "Bob")]
+
+
+def test_a_table_whose_name_differs_by_capitals_alone_stops_where_they_tell_no_names_apart(shop: Harness) -> None:
+    configure(shop, replace(ITEMS, table="Items"))
+    stops = shop.url.startswith("duckdb")
+    told = ("Items", "renamed", None, True) if stops else ("Items", "new table", "cdc-merge run", False)
+    assert found(shop) == [told, ("items", "no longer configured", None, False)]
+    shop.put_records([put("b", 2, Name="Bob")])
+    if stops:
+        with pytest.raises(SchemaConflict, match="target Items: there is a table items already"):
+            shop.run()
+    else:
+        shop.run()
+        assert shop.query('SELECT pk FROM analytics."Items"') == [("b",)]
+
+
+def test_a_column_that_was_renamed_by_capitals_is_the_same_where_they_tell_no_names_apart(shop: Harness) -> None:
+    by_hand(shop, 'ALTER TABLE analytics.items RENAME COLUMN name TO "Name"')
+    if shop.url.startswith("duckdb"):
+        assert found(shop) == []
+        shop.put_records([put("b", 2, Name="Bob")])
+        shop.run()
+        assert shop.query("SELECT name FROM analytics.items WHERE pk = 'b'") == [("Bob",)]
+    else:
+        assert ("items.name", "altered by hand", REBUILD, True) in found(shop)
+
+
 def test_another_key_is_not_cured_by_a_rebuild(shop: Harness) -> None:
     shop.source = replace(shop.source, key=("ID",))
     assert found(shop) == [("items", "key", None, True)]

@@ -12,9 +12,9 @@ def identifier(name: str | None, mark: Mark, what: str, dialect: Dialect | None)
     """Whether the engine takes the name of a schema, table or column (`what`)."""
     if name and not name.isprintable():
         yield Finding(mark, f"the name of a {what} must not hold control characters", "remove them")
-    if name and dialect and dialect.folds_names and name != name.lower():
-        message = f"{dialect.name} writes names in small letters, this {what} has capitals: {name!r}"
-        yield Finding(mark, message, f"write {name.lower()}")
+    if name and dialect and (plain := _without_capitals(name, dialect)) != name:
+        message = f"{dialect.name} does not keep the capitals of names, this {what} has some: {name!r}"
+        yield Finding(mark, message, f"write {plain} in small letters")
     most = dialect.max_identifier_bytes if dialect else None
     if name and dialect and most and len(name.encode()) > most:
         yield Finding(
@@ -22,6 +22,11 @@ def identifier(name: str | None, mark: Mark, what: str, dialect: Dialect | None)
             f"{dialect.name} takes names of at most {most} bytes, this {what} has {len(name.encode())}",
             "shorten it",
         )
+
+
+def _without_capitals(name: str, dialect: Dialect) -> str:
+    """A name as it can be told again when the engine's catalog is read."""
+    return name.lower() if dialect.folds_names else dialect.from_catalog(dialect.in_catalog(name))
 
 
 def twice(

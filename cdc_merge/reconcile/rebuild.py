@@ -104,21 +104,25 @@ class Change:
         return self.found.table != self.new.table
 
 
-def open_new_books(source: Source, dialect: Dialect, schemas: Mapping[str, TargetSchema]) -> list[SchemaBook]:
-    """The books of tables as the configuration asks for them now. Raises SchemaConflict for another key.
+def open_new_books(source: Source, there: Inspector) -> list[SchemaBook]:
+    """The books of tables as the configuration asks for them now.
+
+    Raises SchemaConflict for another key, and for a new table whose name the engine takes for another one's.
 
     A column without a type, of which the items to come have no value, is as the old table has it.
     """
     for target in source.targets:
-        stored = schemas.get(target.table)
+        for contradiction in there.name_contradictions(target):
+            raise contradiction.error(target.table)
+        stored = there.schemas.get(target.table)
         if stored and stored.key != source.key:
             raise SchemaConflict(
                 f"its rows have the key {list(stored.key)}, the source says {list(source.key)}",
                 where=f"target {target.table}",
                 hint="what is known of deleted items has the old key too: begin with another metadata_schema",
             )
-    books = [open_book(target, source.key, dialect, None) for target in source.targets]
-    return [replace(book, former=schemas.get(book.target.table)) for book in books]
+    books = [open_book(target, source.key, there.dialect, None) for target in source.targets]
+    return [replace(book, former=there.schemas.get(book.target.table)) for book in books]
 
 
 def know_stored(books: Sequence[SchemaBook], there: Inspector) -> list[SchemaBook]:

@@ -279,7 +279,7 @@ class Reconciler:
     ) -> Prepared:
         dialect = self._warehouse.dialect
         there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags)
-        books = open_new_books(source, dialect, state.schemas) if rebuild else there.open_books(source)
+        books = open_new_books(source, there) if rebuild else there.open_books(source)
         snapshot = take_snapshot(
             items,
             folder,

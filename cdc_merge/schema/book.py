@@ -24,7 +24,7 @@ class SchemaBook:
     pending: tuple[Column, ...] = ()  # asked for without a type, and no value seen yet
     stored: TargetSchema | None = None  # as the warehouse has it; None: no table yet
     others: frozenset[str] = frozenset()  # columns that someone added to the table by hand
-    history: Mapping[str, str] | None = None  # the columns of its history and their types; None: there is none yet
+    history: Mapping[str, str] | None = None  # the columns of its history, folded, and their types; None: there is none
     former: TargetSchema | None = None  # of the table whose place a new one is to take
     hidden: Hidden | None = None  # what new masks hide of what is there
     crowded: set[str] = field(default_factory=set)  # attributes that would add a column more than there may be
@@ -40,7 +40,7 @@ class SchemaBook:
         """Columns that the target's history does not have yet, where it keeps one and that is there."""
         if not self.target.has_history or self.history is None:
             return ()
-        return tuple(c for c in self.schema.columns if c.name not in self.history)
+        return tuple(c for c in self.schema.columns if self.dialect.folded(c.name) not in self.history)
 
     @property
     def teaches(self) -> bool:
@@ -156,7 +156,7 @@ class SchemaBook:
 
     def history_takes(self, name: str, column_type: ColumnType) -> bool:
         """Whether the target's history has no such column, or one of that very type."""
-        there = (self.history or {}).get(name)
+        there = (self.history or {}).get(self.dialect.folded(name))
         return there is None or spelling(there) == spelling(self.dialect.type_name(column_type))
 
     def insist_on_history(self, column: TypedColumn) -> None:

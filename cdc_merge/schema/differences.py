@@ -62,6 +62,9 @@ def differences(source: Source, there: Inspector) -> list[Difference]:
 def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterator[Difference]:
     table, stored = target.table, there.schemas.get(target.table)
     if stored is None:
+        for c in there.name_contradictions(target):
+            yield Difference(table, None, c.change, c.message, None, c.cure, stops=True)
+            return
         cure = "the first batch makes it"
         if there.key_tags is not None:
             cure = "the next batch makes it; cdc-merge reconcile fills it with what was merged before"
@@ -96,13 +99,16 @@ def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterat
     if target.deletes is Deletes.SOFT and not stored.has_deleted_at:
         cure = "the next batch adds it; rows of items that were deleted before do not come back"
         yield Difference(table, DELETED_AT, Change.NEW_COLUMN, "it is to say when an item was deleted", RUN, cure)
+    taken = {there.dialect.folded(name) for name in named if name}
     for name, dropped in old.items():
-        if name in named:
+        if there.dialect.folded(name) in taken:
             continue
         message = f"it holds {spelled(dropped.path)}, which the configuration does not ask for"
         cure = f"it stays, and is still filled; {REBUILD} takes it away"
         yield Difference(table, name, Change.DROPPED, message, REBUILD, cure)
-    for name in sorted(there.others(table) - named):
+    for name in sorted(there.others(table)):
+        if there.dialect.folded(name) in taken:
+            continue
         message = "the column was added by hand"
         yield Difference(table, name, Change.BY_HAND, message, None, f"it is left alone; {REBUILD} takes it away")
     most = there.dialect.max_added_columns

@@ -95,14 +95,22 @@ def contradictions(
             if (wanted := asked.key_names.get(attribute, name)) != name:
                 what = f"the key column of {attribute} is to be {wanted}"
                 yield Contradiction(Change.KEY_COLUMN, what, f"name it {name}, or: {_REBUILT}", name)
-    existing = {c.name: c for c in stored.columns}
+    existing = {dialect.folded(c.name): c for c in stored.columns}
+    by_hand = {dialect.folded(name): name for name in others}
+    keys = {dialect.folded(name): name for name in stored.key_names}
     for column in asked.columns:
-        if have := existing.get(column.name):
-            yield from _column_contradictions(column, have, dialect)
-        elif column.name in others or column.name in stored.key_names:
-            whose = "was added by hand" if column.name in others else "is a key column"
-            what = f"there is a column {column.name} already, which {whose}"
-            cure = f"give the new column another name{f', or: {_REBUILT}' if column.name in others else ''}"
+        folded = dialect.folded(column.name)
+        if have := existing.get(folded):
+            if have.name == column.name:
+                yield from _column_contradictions(column, have, dialect)
+            else:
+                what = f"there is a column {have.name} already, and {dialect.name} takes the two names for one"
+                cure = f"keep the name {have.name}, or take one that differs by more than capitals, or: {_REBUILT}"
+                yield Contradiction(Change.RENAMED, what, cure, column.name)
+        elif there := by_hand.get(folded) or keys.get(folded):
+            whose = "was added by hand" if folded in by_hand else "is a key column"
+            what = f"there is a column {there} already, which {whose}"
+            cure = f"give the new column another name{f', or: {_REBUILT}' if folded in by_hand else ''}"
             yield Contradiction(Change.OCCUPIED, what, cure, column.name)
     yield from _clear_contradictions(asked, stored)
 
@@ -155,8 +163,8 @@ def open_book(
 ) -> SchemaBook:
     """The book of a target, from what the warehouse has and what the configuration asks.
 
-    `others`: columns of the table that are not in `stored`; `history`: those of its history with their types, if there
-    is one. Raises SchemaConflict where the two contradict each other.
+    `others`: columns of the table that are not in `stored`; `history`: those of its history, folded, with their types,
+    if there is one. Raises SchemaConflict where the two contradict each other.
     """
     asked = Asked.of(target, key)
     if stored is None:

@@ -58,6 +58,20 @@ def read_tables(session: Session, dialect: Dialect, schema: str, tables: Collect
     return found
 
 
+def as_in_books(tables: Tables, schemas: Mapping[str, TargetSchema], dialect: Dialect) -> Tables:
+    """The tables with their columns spelled as the books have them, where the engine takes the names for the same."""
+    names = {table: all_columns(schema) for table, schema in schemas.items()}
+    names |= {history_table(table): (*mine, *HISTORY_COLUMNS) for table, mine in names.items()}
+    return {table: _spelled_as(columns, names.get(table, ()), dialect) for table, columns in tables.items()}
+
+
+def _spelled_as(
+    columns: Mapping[str, TableColumn], names: Iterable[str], dialect: Dialect
+) -> Mapping[str, TableColumn]:
+    ours = {dialect.folded(name): name for name in names}
+    return {ours.get(dialect.folded(column), column): made for column, made in columns.items()}
+
+
 @dataclass(frozen=True)
 class Inspector:
     """What earlier batches of a source made (`schemas`, `key_tags`) beside what is in `schema` now (`tables`)."""
@@ -92,7 +106,7 @@ class Inspector:
         return find_hidden(stored, schema, self.tables.get(history_table(target)) if stored.has_history else None)
 
     def open_history(self, target: str, schema: TargetSchema) -> Mapping[str, str] | None:
-        """The columns of a target's history with their types; None: it was dropped by hand, and begins anew.
+        """The columns of a target's history, folded, with their types; None: it was dropped by hand, and begins anew.
 
         Raises SchemaConflict where it cannot hold what the schema says. Columns that it lacks can be added.
         """
@@ -101,12 +115,12 @@ class Inspector:
             return None
         for contradiction in self.history_contradictions(label, schema):
             raise contradiction.error(label)
-        return {name: column.type for name, column in self.tables[label].items()}
+        return {self.dialect.folded(name): column.type for name, column in self.tables[label].items()}
 
     def history_contradictions(self, label: str, schema: TargetSchema) -> Iterator[Contradiction]:
         """All that keeps a history from being merged into. It is not built anew, so it is not lost by a rebuild."""
-        quoted, have = self.dialect.quote(self.schema, label), self.tables[label]
-        expected = dict(self._expected_of_history(schema))
+        quoted, expected = self.dialect.quote(self.schema, label), dict(self._expected_of_history(schema))
+        have = _spelled_as(self.tables[label], expected, self.dialect)
         added = {c.name for c in schema.columns}
         masked = {c.name for c in schema.columns if c.mask}
         for column, kind in expected.items():
@@ -158,6 +172,7 @@ class Inspector:
 
     def contradictions(self, target: Target, key: tuple[str, ...]) -> Iterator[Contradiction]:
         """All that keeps a target's table from being merged into: first what was done by hand, then what is asked."""
+        yield from self.name_contradictions(target)
         stored = self.schemas.get(target.table)
         if stored is None:
             return
@@ -165,6 +180,16 @@ class Inspector:
         yield from self._altered(target.table, self._expected(stored))
         yield from self._required(target.table, others)
         yield from contradictions(target, key, self.dialect, stored, others=others)
+
+    def name_contradictions(self, target: Target) -> Iterator[Contradiction]:
+        """Why a target that has no table yet cannot have one of its name."""
+        if target.table in self.schemas:
+            return
+        folded = self.dialect.folded(target.table)
+        for table in self.schemas:
+            if table in self.tables and table != target.table and self.dialect.folded(table) == folded:
+                what = f"there is a table {table} already, and {self.dialect.name} takes the two names for one"
+                yield Contradiction(Change.RENAMED, what, f"keep the name {table}, or take one that differs by more")
 
     def left_behind(self, source: Source) -> dict[str, TargetSchema]:
         """Tables of targets that the configuration no longer has: their rows still tell how far their keys had come.

@@ -47,6 +47,7 @@ class Dialect:
     `backslash`: a backslash in a text, where a literal may take it for an escape; None: it stands for itself.
     `places_rows`: whether a table says by which columns its rows are distributed and sorted.
     `folds_names`: whether names lose their capitals, quoted or not.
+    `ignores_case`: whether names that differ by capitals alone are one name, quoted or not, and are kept as given.
     `max_text_bytes`, `max_binary_bytes`: the longest value of a column (UTF-8); None: no limit.
     `ignores_trailing_blanks`: whether texts that differ in blanks at their end are equal, so that keys must have none.
     `max_added_columns`: how many columns new attributes may add; more go to _cdc_rescued.
@@ -108,6 +109,7 @@ class Dialect:
     backslash: str | None = None
     places_rows: bool = False
     folds_names: bool = False
+    ignores_case: bool = False
     max_text_bytes: int | None = None
     max_binary_bytes: int | None = None
     ignores_trailing_blanks: bool = False
@@ -143,6 +145,11 @@ class Dialect:
     def from_catalog(self, name: str) -> str:
         """A name of the catalog as we have it."""
         return name.translate(_TO_LOWER) if self.upper_case else name
+
+    def folded(self, name: str) -> str:
+        """What names have in common that the engine takes for one."""
+        is_any_case = self.folds_names or self.ignores_case or self.upper_case
+        return name.translate(_TO_LOWER) if is_any_case else name
 
     def read_rescued(self, value: str) -> str:
         """A text of _cdc_rescued as its column takes it."""
@@ -208,6 +215,8 @@ DUCKDB = Dialect(
     same_json="CASE WHEN {a} IS NOT DISTINCT FROM {b} THEN TRUE ELSE coalesce(same_json({a}, {b}), FALSE) END",
     decimal_digits=38,
     decimal_scale=18,
+    # https://duckdb.org/docs/stable/sql/dialect/keywords_and_identifiers#case-sensitivity-of-identifiers
+    ignores_case=True,
     reserved_columns=frozenset({"rowid"}),
 )
 

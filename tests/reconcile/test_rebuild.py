@@ -127,6 +127,27 @@ def test_a_key_column_can_be_renamed(shop: Harness, export: Export) -> None:
     assert set(after.tables()["orders"]) == {("a",), ("b",), ("newer",)}
 
 
+def test_columns_can_be_renamed_by_capitals_alone_and_the_history_goes_on(
+    warehouse_url: str, tmp_path: Path, export: Export
+) -> None:
+    before = replace(BEFORE, columns=(Column("id", ("PK",)), NAME, TOTAL), has_history=True)
+    shop = Harness(warehouse_url, replace(SOURCE, targets=(before,)), tmp_path / "feed")
+    shop.put_records([change("a", 10, image(1))])
+    shop.run()
+    name = Column("Name", ("Name",), TEXT)
+    after = wants(shop, replace(before, columns=(Column("id", ("PK",)), name, TOTAL)))
+
+    assert counts(rebuild(after, export({"a": image(1)}))) == (1, 0, 0, 0, 0)
+
+    assert columns(after) == ["id", "Name", "total", *METADATA]
+    after.put_records([change("a", 20, image(2), minute=61)])
+    after.run()
+    assert after.query(f'SELECT "Name" FROM {after.schema}.orders') == [("n2",)]
+    versions = f'SELECT "Name", total FROM {after.schema}.orders_history ORDER BY _cdc_position'
+    is_one = shop.url.startswith("duckdb")  # the column of before is the new one
+    assert after.query(versions) == [("n1" if is_one else None, "1"), ("n2", "2")]
+
+
 def test_a_table_that_was_dropped_comes_back_with_what_changed_since(shop: Harness, export: Export) -> None:
     before = shop.tables()["orders"][("newer",)]
     shop.query(f"DROP TABLE {shop.schema}.orders") if shop.url.startswith("duckdb") else execute(shop, "DROP TABLE {t}")
