@@ -322,15 +322,40 @@ def test_the_view_of_documents_that_outlive_their_items_says_when_they_went(docu
 
 
 def test_a_value_of_another_type_is_null_in_the_view(documents: Harness) -> None:
-    documents.put_records([put("a", 1, Price=1, Paid=True)])
+    documents.put_records([put("a", 1, Price=1, Paid=True, Name="Ada")])
     documents.run()
     by_hand(documents, plan(documents).views[0].sql)
-    documents.put_records([put("b", 2, Price="2", Paid="true")])
+    documents.put_records([put("b", 2, Price="2", Paid="true", Name=7)])
     documents.run()
-    assert documents.query("SELECT pk, price, paid FROM analytics.items_typed ORDER BY pk") == [
-        ("a", Decimal(1), True),
-        ("b", None, None),
+    assert documents.query("SELECT pk, price, paid, name FROM analytics.items_typed ORDER BY pk") == [
+        ("a", Decimal(1), True, "Ada"),
+        ("b", None, None, None),
     ]
+
+
+def test_a_number_is_exact_in_the_view_or_null_where_the_engine_cannot_hold_it(documents: Harness) -> None:
+    held = [
+        "7",
+        "-0.25",
+        "0.1",
+        "99999999999999999999",
+        "12345678901234567.123456789012345678",
+        "-18446744073709551617",
+    ]
+    too_much = ["12345678901234567890123456789012345678", "0.1234567890123456789", "1E-120", "1E+30"]
+    too_much.append("0.9999999999999999999999999999")  # as a double it is 1
+    attribute = 'V "(a.b'  # and something deeper of that name does not count
+    documents.put_records(
+        [
+            put(f"{i:02}", i + 1, M={attribute: Decimal("1.5")}, **{attribute: Decimal(number)}, Z=1)
+            for i, number in enumerate([*held, *too_much])
+        ]
+    )
+    documents.run()
+    by_hand(documents, plan(documents).views[0].sql)
+    seen = [v for (v,) in documents.query("SELECT v_a_b FROM analytics.items_typed ORDER BY pk")]
+    is_any = documents.url.startswith("postgres")
+    assert seen == [*map(Decimal, held), *(Decimal(n) if is_any else None for n in too_much)]
 
 
 def test_where_no_document_is_known_the_view_is_a_template(documents: Harness) -> None:

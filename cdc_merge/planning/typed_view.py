@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -42,6 +44,7 @@ class _ViewColumn:
     pointer: str
     kind: str
     type: Sql
+    digits: str
 
 
 def read_attributes(
@@ -102,7 +105,14 @@ def typed_view(book: SchemaBook, layout: Layout, attributes: Attributes) -> Stat
         document=name(DOCUMENT.name),
         keys=[name(k) for k in keys],
         columns=[
-            _ViewColumn(name(names[a]), a, f"/{escape(a)}", attributes[a].value, Sql(dialect.types[attributes[a]]))
+            _ViewColumn(
+                name(names[a]),
+                a,
+                f"/{escape(a)}",
+                attributes[a].value,
+                Sql(dialect.types[attributes[a]]),
+                _digits_of(a, dialect.decimal_scale),
+            )
             for a in mine
         ],
         has_deleted_at=schema.has_deleted_at,
@@ -110,6 +120,15 @@ def typed_view(book: SchemaBook, layout: Layout, attributes: Attributes) -> Stat
         sampled=_SAMPLE,
     )
     return Statement(f"view {view}", sql)
+
+
+def _digits_of(attribute: str, scale: int | None) -> str:
+    """A regular expression of an attribute's number in a document, written without spaces, that a decimal holds.
+
+    An attribute of that name deeper in the document can match as well: which number is meant is for the caller.
+    """
+    written = re.escape(json.dumps(attribute, ensure_ascii=False))
+    return rf"{written}:(-?[0-9]+(?:\.[0-9]{{1,{scale or 0}}})?)[,}}]"
 
 
 def _key_columns(schema: TargetSchema) -> tuple[str, ...]:

@@ -161,7 +161,10 @@ def _new(table: str, column: Column) -> Difference:
 
 
 def _to_be_widened(table: str, column: Column) -> Difference:
-    cure = "the next batch widens it in place; values that did not fit stay in _cdc_rescued until cdc-merge reconcile"
+    cure = (
+        "the next batch widens it in place; values that did not fit stay in _cdc_rescued until cdc-merge reconcile. "
+        f"Where a view uses the column the engine refuses that, and stops the source: {REBUILD} instead"
+    )
     return Difference(table, column.name, Change.WIDENED, "its type is to hold more digits", RUN, cure)
 
 

@@ -55,6 +55,10 @@ _PASSING_CODES = frozenset(
 _STAGING_MEMORY = "256MB"  # to read a staged file with, a portion at a time
 _UNIQUE_VIOLATION = "23505"
 _HINTS = {
+    # Of our statements only the one that widens a column asks for what is not supported: where a view uses it.
+    # https://www.postgresql.org/docs/current/sql-altertable.html (ALTER COLUMN TYPE)
+    "0A000": "does a view or a rule use the column? cdc-merge reconcile --rebuild makes the table anew and keeps its "
+    "views; one of a history is to be dropped, and made again after the next batch",
     "42501": "GRANT the worker's user what the statement needs; see: cdc-merge check",
     "42P01": "was the table dropped or renamed? see: cdc-merge plan; metadata: cdc-merge migrate",
     "42703": "was the column dropped or renamed? see: cdc-merge plan",

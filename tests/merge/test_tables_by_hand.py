@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cdc_merge.checking import check
-from cdc_merge.errors import SchemaConflict
+from cdc_merge.errors import SchemaConflict, WarehouseRefused
 from cdc_merge.layout import layout_of
 from cdc_merge.ledger import Ledger
 from cdc_merge.model import Column, ColumnType, Condition, Kind, Source, Target
@@ -212,6 +212,21 @@ def test_a_decimal_that_is_to_hold_more_is_widened_in_place_where_that_costs_not
     kept = harness.query("SELECT spent FROM analytics.items_history WHERE pk = 'a' ORDER BY _cdc_position")
     assert kept == [(Decimal("1234.56"),), (Decimal("99999.99"),)]
     assert deliver(harness, put("b", 2, Spent=Decimal("12345.67"))).applied == 1
+
+
+def test_where_a_view_uses_the_column_the_error_says_that_a_rebuild_widens_it(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    harness = Harness(postgres_url, Source("shop", "", ("PK",), spent(6, 2)), tmp_path / "feed")
+    deliver(harness, put("a", 1, Spent=1))
+    by_hand(harness, "CREATE VIEW analytics.seen AS SELECT spent FROM analytics.items")
+    harness.source = replace(harness.source, targets=spent(14, 2))
+    harness.put_records([put("a", 2, Spent=2)])
+
+    with pytest.raises(WarehouseRefused, match=r"widen items\.spent") as refused:
+        harness.run()
+
+    assert "cdc-merge reconcile --rebuild" in str(refused.value.hint)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 -- Typed access to the documents, with a column for each attribute seen in {{ sampled }} of them; shape it as you like. A
--- value of another type than its column is NULL. (DuckDB reads a number with a fraction as a double: 17 digits.)
+-- value of another type than its column is NULL, and so is a number that {{ numeric }} does not hold to its last digit.
+-- (DuckDB's functions of JSON read a number that is no 64-bit integer as a double; its digits stand in the text.)
 CREATE VIEW {{ view }} AS
 SELECT
 {% for key in keys %}
@@ -8,14 +9,26 @@ SELECT
 {% endfor %}
 {% for column in columns %}
 {% if column.kind == "text" %}
-    , json_extract_string(d.{{ document }}, {{ column.pointer }}) AS {{ column.name }}
+    , CASE
+        WHEN json_type(d.{{ document }}, {{ column.pointer }}) = 'VARCHAR'
+            THEN json_extract_string(d.{{ document }}, {{ column.pointer }})
+    END AS {{ column.name }}
 {% elif column.kind == "json" %}
     , json_extract(d.{{ document }}, {{ column.pointer }}) AS {{ column.name }}
+{% elif column.kind == "boolean" %}
+    , CASE
+        WHEN json_type(d.{{ document }}, {{ column.pointer }}) = 'BOOLEAN'
+            THEN CAST(json_extract_string(d.{{ document }}, {{ column.pointer }}) AS {{ column.type }})
+    END AS {{ column.name }}
 {% else %}
     , CASE
-        WHEN json_type(d.{{ document }}, {{ column.pointer }}) {% if column.kind == "boolean" %}= 'BOOLEAN'{% else %}IN ('BIGINT', 'UBIGINT', 'DOUBLE'){% endif %}
-
+        WHEN json_type(d.{{ document }}, {{ column.pointer }}) IN ('BIGINT', 'UBIGINT')
             THEN TRY_CAST(json_extract_string(d.{{ document }}, {{ column.pointer }}) AS {{ column.type }})
+        WHEN json_type(d.{{ document }}, {{ column.pointer }}) = 'DOUBLE'
+            THEN TRY_CAST(list_filter(
+                regexp_extract_all(CAST(d.{{ document }} AS VARCHAR), {{ column.digits }}, 1),
+                lambda digits: CAST(digits AS DOUBLE) = CAST(json_extract(d.{{ document }}, {{ column.pointer }}) AS DOUBLE)
+            )[1] AS {{ column.type }})
     END AS {{ column.name }}
 {% endif %}
 {% else %}

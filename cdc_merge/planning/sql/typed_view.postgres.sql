@@ -8,7 +8,10 @@ SELECT
 {% endfor %}
 {% for column in columns %}
 {% if column.kind == "text" %}
-    , d.{{ document }} ->> {{ column.attribute }} AS {{ column.name }}
+    , CASE
+        WHEN jsonb_typeof(d.{{ document }} -> {{ column.attribute }}) = 'string'
+            THEN d.{{ document }} ->> {{ column.attribute }}
+    END AS {{ column.name }}
 {% elif column.kind == "json" %}
     , d.{{ document }} -> {{ column.attribute }} AS {{ column.name }}
 {% else %}
