@@ -143,6 +143,9 @@ def _judge(source: Source, seen: Glimpse) -> Iterator[Finding]:
             kind = column.type.kind.value if column.type else ""
             message = f"{column.name} (from {origin(column)}): {count(unread, 'piece')} of keys that are no {kind}"
             yield Finding(subject, message, "make it text: there it is NULL, and is not counted", is_doubt=True)
+        if found.unknown:
+            message = f"attributes without a column, at which `evolve: fail` stops: {listed(found.unknown)}"
+            yield Finding(subject, message, "add them to `columns`, or write evolve: freeze", is_doubt=True)
 
 
 def _message(error: CdcMergeError, subject: str) -> str:

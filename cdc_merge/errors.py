@@ -113,6 +113,25 @@ class SchemaConflict(SourceStopped):
     """The table in the warehouse is not what the configuration and the ledger say it should be."""
 
 
+class UnknownAttributes(SchemaConflict):
+    """Items have attributes without a column, and the target's `evolve` is `fail`."""
+
+    def __init__(self, table: str, attributes: Sequence[str], example: str | None = None) -> None:
+        self.table = table
+        self.attributes = tuple(attributes)
+        few = ", ".join(self.attributes[:5]) + (" …" if len(self.attributes) > 5 else "")
+        super().__init__(
+            f"items have attributes without a column: {few}" + (f" ({example})" if example else ""),
+            where=f"target {table}",
+            hint="add them to `columns`, or set `evolve: add` or `evolve: freeze`: for a while only, where the changes "
+            "are old ones that are merged again",
+        )
+
+    def with_example(self, example: str) -> UnknownAttributes:
+        """The same, with an item that has them."""
+        return UnknownAttributes(self.table, self.attributes, example)
+
+
 class StoreDenied(SourceStopped):
     """The object store refuses us: credentials, permission, or no such bucket or folder."""
 

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cdc_merge.errors import ObjectChanged, UnreadableObject
+import pyarrow as pa
+
+from cdc_merge.errors import ObjectChanged, UnknownAttributes, UnreadableObject
 from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.convert import piece_of, typed_piece
 from cdc_merge.feed.keys import is_data
+from cdc_merge.feed.plain import attributes_seen
 from cdc_merge.feed.store import ObjectStore
 from cdc_merge.feed.where import takes
 from cdc_merge.feed.workbench import Workbench
@@ -19,7 +22,8 @@ from cdc_merge.infer.facts import Form
 from cdc_merge.infer.gather import Gatherer
 from cdc_merge.infer.keys import told_by_names
 from cdc_merge.infer.sample import cut_head, spread
-from cdc_merge.model import Column, Mask, ObjectRef, Source, Target
+from cdc_merge.model import Column, Evolve, Mask, ObjectRef, Source, Target
+from cdc_merge.schema.opening import open_book
 from cdc_merge.warehouses.dialect import DUCKDB
 
 _OBJECTS = 3
@@ -33,12 +37,15 @@ class Sighting:
     """What a target found: how many of the items it takes, and its columns that have a value in none of those.
 
     `unread`: columns whose template fits some keys of which the piece is not of the column's type, and how many.
+    `unknown`: attributes without a column at which `evolve: fail` would stop the source; those of elements are not
+    looked for.
     """
 
     target: Target
     items: int
     blank: tuple[Column, ...]
     unread: tuple[tuple[Column, int], ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,8 +111,26 @@ def _sightings(source: Source, workbench: Workbench) -> tuple[Sighting, ...]:
         items = next(rest)
         values = [(column, next(rest), next(rest)) for column in columns]
         blank = tuple(column for column, given, _ in values if items and not given)
-        found.append(Sighting(target, items, blank, tuple((column, unread) for column, _, unread in values if unread)))
+        misread = tuple((column, unread) for column, _, unread in values if unread)
+        found.append(Sighting(target, items, blank, misread, _unknown(source, target, workbench)))
     return tuple(found)
+
+
+def _unknown(source: Source, target: Target, workbench: Workbench) -> tuple[str, ...]:
+    if target.evolve is not Evolve.FAIL or target.each is not None or target.is_document:
+        return ()
+    pointers = shape.Pointers(_FORM)
+    is_taken = takes(target, pointers.value)
+    images = workbench.rows(
+        "SELECT image FROM "
+        f"(SELECT image, json_extract_string(image, {pointers.as_list()}) AS v FROM items) WHERE {is_taken}"
+    )
+    try:
+        seen = attributes_seen(pa.array([image for (image,) in images], pa.large_string()))
+        open_book(target, source.key, DUCKDB, None).meet(seen)
+    except UnknownAttributes as error:
+        return error.attributes
+    return ()
 
 
 def _of_item(target: Target) -> tuple[Column, ...]:

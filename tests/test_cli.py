@@ -396,6 +396,14 @@ def test_check_doubts_a_piece_of_keys_that_is_not_of_its_type(fresh: Shop) -> No
     assert re.search(doubt, fresh("check").stdout)
 
 
+def test_check_doubts_attributes_at_which_a_target_would_stop(fresh: Shop) -> None:
+    strict = fresh.config.read_text().replace(
+        "table: ecommerce_customers\n", "table: ecommerce_customers\n        evolve: fail\n"
+    )
+    fresh.config.write_text(strict.replace("total_spent:", "# total_spent:"))
+    assert re.search(r"\? target ecommerce_customers: attributes without a column.*TotalSpent", fresh("check").stdout)
+
+
 def test_check_says_so_where_no_change_record_lies(fresh: Shop) -> None:
     (fresh.folder / "other").mkdir()
     (fresh.folder / "other" / "readme.txt").write_text("hello\n")

@@ -136,7 +136,8 @@ def _decode(
             staged=Staged("history_facts", "history_rows"),
             only=with_history,
         )
-        stage_histories(workbench, Rereading(workbench, crew, portions, rejects), rows)
+        reading = Rereading(workbench, crew, portions, rejects)
+        stage_histories(workbench, reading, rows, source, portions.object_key)
         images.finish()  # older images may have brought columns
     # Changes that the second pass rejected are in both tables, so each record is counted where pass one left it.
     records_of = dict(

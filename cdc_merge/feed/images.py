@@ -8,12 +8,13 @@ from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.notices import Notices
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.picks import Picks
-from cdc_merge.feed.portions import Portions
+from cdc_merge.feed.portions import Portion, Portions
 from cdc_merge.feed.reading import Rereading
 from cdc_merge.feed.rejects import Rejects
 from cdc_merge.feed.rows import RowStage
+from cdc_merge.feed.strangers import example
 from cdc_merge.feed.unusable import Doubts, refuse_keys
-from cdc_merge.feed.workbench import Workbench
+from cdc_merge.feed.workbench import Bench, Workbench
 from cdc_merge.model import Source
 from cdc_merge.render import render
 from cdc_merge.schema.book import SchemaBook
@@ -39,6 +40,8 @@ class ImagePass:
     ) -> None:
         """`notices` and `picks` as RowStage has them."""
         self._workbench = workbench
+        self._source = source
+        self._portions = portions
         self._rejects = rejects
         self._facts = facts
         self._dialect = dialect
@@ -67,7 +70,12 @@ class ImagePass:
 
     def _stage(self, choice: str, target: str) -> None:
         columns = f"n, idx, {target}" if self._picks else "n, idx"
-        self._reading.read(choice, lambda bench, _portion: self._rows.stage(bench), columns=columns)
+
+        def stage(bench: Bench, portion: Portion) -> None:
+            with example(bench, portion, self._source, self._portions.object_key):
+                self._rows.stage(bench)
+
+        self._reading.read(choice, stage, columns=columns)
 
 
 def make_stage_keys(workbench: Workbench, rows: RowStage, picks: Picks = Picks()) -> None:  # noqa: B008 - frozen

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from cdc_merge.errors import SchemaConflict
+from cdc_merge.errors import SchemaConflict, UnknownAttributes
 from cdc_merge.model import Column, ColumnType, Evolve, Target
 from cdc_merge.names import assign, history_table
 from cdc_merge.schema.masking import Hidden
@@ -109,7 +109,7 @@ class SchemaBook:
     def meet(self, seen: Mapping[tuple[str, str], int]) -> bool:
         """Take note of (attribute, type tag) counts of rows; returns whether columns were added.
 
-        Raises SchemaConflict where the target says `evolve: fail` and an attribute has no column.
+        Raises UnknownAttributes where the target says `evolve: fail` and an attribute with a value has no column.
         """
         if self.target.is_document:
             return False
@@ -121,11 +121,10 @@ class SchemaBook:
         if not strangers or self.target.evolve is Evolve.FREEZE:
             return False
         if self.target.evolve is Evolve.FAIL:
-            raise SchemaConflict(
-                f"items have attributes without a column: {', '.join(sorted(strangers)[:5])}",
-                where=f"target {self.target.table}",
-                hint="add them to `columns`, or set `evolve: add` or `evolve: freeze`",
-            )
+            # Where nothing but DynamoDB's NULL was seen there is no value that a column could hold.
+            if unknown := sorted(a for a, tags in strangers.items() if tags.keys() - {"NULL"}):
+                raise UnknownAttributes(self.target.table, unknown)
+            return False
         typed = {a: t for a, tags in strangers.items() if (t := _own_type(tags))}
         # "" stands for something that is no whole attribute: a column filled by a path.
         asked: tuple[TypedColumn | Column, ...] = (*self.schema.columns, *self.pending)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cdc_merge.errors import MixedFeed, SchemaConflict, SourceStopped, UnusableFeed
+from cdc_merge.errors import MixedFeed, SchemaConflict, SourceStopped, UnknownAttributes, UnusableFeed
 from cdc_merge.model import Column, ColumnType, Condition, Deletes, Evolve, Kind, Ordering, Source, Target
 from cdc_merge.warehouses.engines import BY_SCHEME
 from tests.support.harness import Harness
@@ -328,9 +328,26 @@ def test_evolve_freeze_rescues_new_attributes_and_fail_stops(warehouse_url: str,
     assert harness.query("SELECT count(*) FROM analytics.items WHERE _cdc_rescued IS NOT NULL") == [(1,)]
     harness.source = replace(harness.source, targets=(Target("items", columns=columns, evolve=Evolve.FAIL),))
     harness.put_records([put("b", 2, v="x", w="y")])
-    with pytest.raises(SchemaConflict, match="w"):
+    with pytest.raises(UnknownAttributes, match=r"without a column: w \(PK=b, for one, in record 1 of .*\)"):
         harness.run()
     assert list(values(harness, "items")) == ["a"]
+
+
+def test_evolve_fail_lets_an_attribute_without_a_value_pass(warehouse_url: str, tmp_path: Path) -> None:
+    columns = (Column("v", ("v",), ColumnType(Kind.TEXT)),)
+    source = replace(ALL, targets=(Target("items", columns=columns, evolve=Evolve.FAIL),))
+    harness = Harness(warehouse_url, source, tmp_path / "feed")
+    deliver(harness, put("a", 1, v="x", w=None))
+    assert values(harness, "items") == {"a": {"PK": "a", "v": "x"}}
+
+
+def test_evolve_fail_with_a_history_names_an_item_of_before(warehouse_url: str, tmp_path: Path) -> None:
+    columns = (Column("v", ("v",), ColumnType(Kind.TEXT)),)
+    target = Target("items", columns=columns, evolve=Evolve.FAIL, has_history=True)
+    harness = Harness(warehouse_url, replace(ALL, targets=(target,)), tmp_path / "feed")
+    harness.put_records([put("b", 1, v="x"), put("a", 1, v="x", w="y"), put("a", 2, v="x")])
+    with pytest.raises(UnknownAttributes, match="PK=a, for one, in record 2"):
+        harness.run()
 
 
 def test_a_batch_without_a_usable_record_keeps_the_books_and_the_tables(items: Harness) -> None:
