@@ -203,6 +203,25 @@ def test_what_a_first_load_brought_is_not_told_as_lost_unless_a_change_of_it_is_
     assert "the last reconcile found it missing: never arrived" in command("explain", "shop", "b").stdout
 
 
+def test_a_row_that_a_reconcile_took_away_is_missing_because_of_it(shop: Harness, tmp_path: Path) -> None:
+    people = replace(CUSTOMERS, table="people", deletes=Deletes.SOFT)  # keeps the row, and with it the change
+    shop.source = replace(shop.source, targets=(people, CUSTOMERS))
+    deliver(shop, put("a", 1, Type="Customer"), put("b", 1, Type="Customer"))
+    moved = [{"PK": "a", "Type": "Order"}, {"PK": "b", "Type": "Customer"}]
+    for hour in (1, 2):
+        as_of = T0 + timedelta(hours=hour)
+        export = write_export(tmp_path / f"exports{hour}", map(to_item, moved), as_of=as_of, key=("PK",))
+        reconciler = Reconciler(shop.settings)
+        report = reconciler.reconcile("shop", str(export), force=True)
+        reconciler.close()
+
+    explanation = asked(shop, "a")
+
+    assert story(explanation) == [("INSERT", Became.CURRENT)]
+    judged = f"the reconcile with {report.export} as of 2026-01-01T02:00:00Z"
+    assert whys(explanation)["customers"].startswith(f"no row, though 1 belongs here: {judged}")
+
+
 def test_the_table_of_a_target_that_was_taken_out_is_explained_too(shop: Harness) -> None:
     deliver(shop, put("a", 1, Type="Customer"), put("b", 1, Type="Order"))
     shop.source = replace(shop.source, targets=(ORDERS,))

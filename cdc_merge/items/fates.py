@@ -264,7 +264,12 @@ def explain_row(table: str, changes: Sequence[Change], fates: Sequence[Fate], st
         return f"no row: the item belongs to {_list(sorted(change.takes))} now ({last + 1})"
     if not change.takes:
         return f"no row: the item matches no target now ({last + 1})"
-    return f"no row, though {last + 1} belongs here: the target was added since, or its floor is above the change"
+    floor = standing.floors.get(table)
+    if floor and change.changed_at is not None and change.changed_at <= floor.at:
+        return (
+            f"no row, though {last + 1} belongs here: {_export(floor.by)} judged the item since, and has no row for it"
+        )
+    return f"no row, though {last + 1} belongs here: the target was added since, or its `where` was another one"
 
 
 def _last_that_counts(table: str, numbers: Sequence[int], changes: Sequence[Change], standing: Standing) -> int | None:
