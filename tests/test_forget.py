@@ -235,6 +235,8 @@ def command(local: Harness) -> Command:
 def test_without_a_terminal_yes_is_required(local: Harness, command: Command) -> None:
     deliver(local, put(SECRET, 1, Type="Customer"))
     assert "--yes" in command("forget", "shop", SECRET, exits=2).output
+    assert "--yes" not in command("forget", "shop", SECRET, "more", exits=2).output  # what is wrong comes first
+    assert "--yes" not in command("forget", "other", SECRET, exits=2).output
     assert set(local.tables()["customers"]) == {(SECRET,)}
 
 

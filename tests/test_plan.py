@@ -112,6 +112,20 @@ def test_new_tables_and_columns_come_with_the_next_batch(shop: Harness) -> None:
     assert found(shop) == []
 
 
+def test_what_new_attributes_do_beside_configured_columns_is_told(shop: Harness) -> None:
+    configure(shop, replace(ITEMS, evolve=Evolve.ADD), Target("others"))
+    assert plan(shop).unknown == (
+        "items: every attribute that no column has becomes a column as it is first seen",
+        "others: every attribute becomes a column as it is first seen",
+    )
+
+
+def test_a_document_is_told_as_the_whole_item(shop: Harness) -> None:
+    configure(shop, Target("items", is_document=True))
+    told = {d.where: d.message for d in plan(shop).differences}
+    assert told["items.document"] == "it is to hold the whole item"
+
+
 def test_a_target_that_becomes_soft_gets_the_column_for_it(shop: Harness) -> None:
     configure(shop, replace(ITEMS, deletes=Deletes.SOFT))
     assert found(shop) == [("items._cdc_deleted_at", "new column", "cdc-merge run", False)]

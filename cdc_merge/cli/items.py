@@ -18,6 +18,7 @@ from cdc_merge.explain import Explanation, TableExplained, explain
 from cdc_merge.forget import Forgetter, Forgotten, Holdings
 from cdc_merge.items.changes import Change
 from cdc_merge.items.fates import Fate
+from cdc_merge.items.key import parse_key
 from cdc_merge.items.moves import Moves
 from cdc_merge.words import count
 
@@ -158,6 +159,7 @@ def is_terminal() -> bool:
 @command
 def forget_command(context: Context, *, name: str, words: tuple[str, ...], yes: bool, keep_tombstone: bool) -> None:
     """Erase one item everywhere, and list the objects that still hold it."""
+    parse_key(context.settings.source_named(name), words, None)
     if not yes and not is_terminal():
         raise UsageError("there is no terminal to ask on whether to erase the item", hint="add --yes")
     forgetter = Forgetter(context.settings, name, words)

@@ -170,5 +170,7 @@ def _unknown(books: Sequence[SchemaBook]) -> Iterator[str]:
         if book.stored is None:
             for column in book.pending:
                 yield f"{table}: column {column.name} is created when a value first shows its type"
-        if book.target.columns is None and not book.target.is_document:
-            yield f"{table}: every attribute becomes a column as it is first seen"
+        if book.target.is_document or not book.adds_attributes:
+            continue
+        which = "every attribute" if book.target.columns is None else "every attribute that no column has"
+        yield f"{table}: {which} becomes a column as it is first seen"

@@ -339,7 +339,16 @@ class ReconcilePlan:
 
     def _find_causes(self, target: PlannedTarget, source: str) -> Statement:
         label, count = f"find causes in {target.label}", len(self._found)
-        return self._say(label, "causes", target=target, source=source, target_count=count)
+        configured = self.configured_since(self._books[target.number])
+        return self._say(label, "causes", target=target, source=source, target_count=count, configured=configured)
+
+    def configured_since(self, book: SchemaBook) -> list[str]:
+        """Columns that the table gets from this reconcile since the configuration asks for them.
+
+        One that an attribute of the export brings is none: the feed should have brought it.
+        """
+        asked = {c.name for c in book.target.columns or ()}
+        return [c.name for c in book.new_columns if c.name in asked] if book.stored else []
 
     def _differing(self, columns: Sequence[ComparedColumn], text: Sql) -> Sql:
         """The names of the columns that differ. Of rows joined by keys alone at first (x), or of both sides."""

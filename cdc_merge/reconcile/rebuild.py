@@ -24,6 +24,7 @@ from cdc_merge.schema.opening import open_book
 from cdc_merge.schema.stored import DELETED_AT, METADATA_COLUMNS, TargetSchema, TypedColumn, all_columns
 from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect, Row, Statement
+from cdc_merge.words import count
 
 
 @dataclass(frozen=True)
@@ -250,6 +251,10 @@ class RebuildPlan(ReconcilePlan):
         rescued = [self.same_rescued()] if change.overlap.is_whole else []
         return [*columns, *rescued, *self.unmarked(change.found)]
 
+    def configured_since(self, book: SchemaBook) -> list[str]:
+        """None: columns that the old table has not are not compared."""
+        return []
+
     def _foresee(
         self, undertaking: Undertaking, limits: Limits, findings: Findings, *, dry_run: bool
     ) -> Iterator[Statement]:
@@ -296,13 +301,13 @@ class RebuildPlan(ReconcilePlan):
             )
             keys, gone = map(int, found[0])
             findings.overridden += limits.deletes(label, Tally(keys, 0, 0, gone, 0, 0))
-            lost = f"{gone:,} of its {keys:,} keys go"
+            lost = f"{gone:,} of its {count(keys, 'key')} go"
         else:
             sql = f"SELECT count(*) FROM {self._dialect.quote(*before.table.parts)}"
             yield Statement(f"count rows that go from {label}", sql, inspect=found.extend)
             rows = int(found[0][0])
             findings.overridden += limits.unseen(label, rows)
-            lost = f"all of its {rows:,} rows go"
+            lost = f"all of it goes, {count(rows, 'row')}"
         findings.notes.append(f"{label}: the old table is not of the kind any more that can be compared; {lost}")
 
     def _look(self, change: Change, findings: Findings, *, dry_run: bool) -> Iterator[Statement]:

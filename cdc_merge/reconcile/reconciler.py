@@ -46,6 +46,7 @@ from cdc_merge.reconcile.way import REPAIR, Way
 from cdc_merge.schema.tables import Inspector
 from cdc_merge.stopping import Stop, Stopping
 from cdc_merge.warehouses import Statement, Warehouse
+from cdc_merge.words import count
 
 log = get_logger("cdc_merge.reconcile")
 
@@ -335,7 +336,7 @@ class Reconciler:
                 where=f"source {source.name}",
                 hint=f"cdc-merge replay --source {source.name} --from {since.strftime('%Y-%m-%dT%H:%M:%SZ')}",
             ) from error
-        return f"{counts.objects:,} objects written since {since.isoformat()} were merged once more"
+        return f"{count(counts.objects, 'object')} written since {since.isoformat()} merged once more"
 
 
 __all__ = ["Reconciler", "Turn"]

@@ -9,7 +9,7 @@ from cdc_merge.model import Column, Deletes, Evolve, Source, Target
 from cdc_merge.names import choose_column, history_table, spelled
 from cdc_merge.schema.conditions import are_same, told
 from cdc_merge.schema.opening import REBUILD, Asked, Change, is_widened
-from cdc_merge.schema.stored import DELETED_AT, TYPE_OF_TAG, TargetSchema, TypedColumn
+from cdc_merge.schema.stored import DELETED_AT, DOCUMENT, TYPE_OF_TAG, TargetSchema, TypedColumn
 from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect
 
@@ -103,7 +103,7 @@ def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterat
     for name, dropped in old.items():
         if there.dialect.folded(name) in taken:
             continue
-        message = f"it holds {spelled(dropped.path)}, which the configuration does not ask for"
+        message = f"it holds {_content(dropped)}, which the configuration does not ask for"
         cure = f"it stays, and is still filled; {REBUILD} takes it away"
         yield Difference(table, name, Change.DROPPED, message, REBUILD, cure)
     for name in sorted(there.others(table)):
@@ -205,7 +205,9 @@ def _is_same_content(column: Column, have: TypedColumn) -> bool:
     return same == have
 
 
-def _content(column: Column) -> str:
+def _content(column: Column | TypedColumn) -> str:
+    if not column.path:
+        return "the whole item" if column.name == DOCUMENT.name else "the element as a whole"
     return ("^" if column.of_parent else "") + spelled(column.path)
 
 

@@ -98,7 +98,8 @@ LIMIT 0;
 -- What can be told of why: a row that is missing beside a tombstone lost the insert after a delete, one whose item
 -- lies in a table that should not have it lost a move, one that nothing is known of never arrived. An extra row whose
 -- item the export has for other tables moved away; one of an item it does not have lost its delete. An element that is
--- missing or extra beside others of its item lost the item's update.
+-- missing or extra beside others of its item lost the item's update. A row that differs in nothing but columns that were
+-- configured since, and in what these take out of _cdc_rescued, had no value of them yet.
 CREATE OR REPLACE TEMPORARY TABLE _cdc_causes_0 AS
 SELECT
     v.verdict,
@@ -210,7 +211,8 @@ LIMIT 0;
 -- What can be told of why: a row that is missing beside a tombstone lost the insert after a delete, one whose item
 -- lies in a table that should not have it lost a move, one that nothing is known of never arrived. An extra row whose
 -- item the export has for other tables moved away; one of an item it does not have lost its delete. An element that is
--- missing or extra beside others of its item lost the item's update.
+-- missing or extra beside others of its item lost the item's update. A row that differs in nothing but columns that were
+-- configured since, and in what these take out of _cdc_rescued, had no value of them yet.
 CREATE OR REPLACE TEMPORARY TABLE _cdc_causes_1 AS
 SELECT
     v.verdict,
@@ -504,7 +506,8 @@ FROM _cdc_verdicts_0 AS v;
 -- What can be told of why: a row that is missing beside a tombstone lost the insert after a delete, one whose item
 -- lies in a table that should not have it lost a move, one that nothing is known of never arrived. An extra row whose
 -- item the export has for other tables moved away; one of an item it does not have lost its delete. An element that is
--- missing or extra beside others of its item lost the item's update.
+-- missing or extra beside others of its item lost the item's update. A row that differs in nothing but columns that were
+-- configured since, and in what these take out of _cdc_rescued, had no value of them yet.
 INSERT INTO _cdc_causes_0
 SELECT
     v.verdict,
@@ -690,7 +693,8 @@ FROM _cdc_verdicts_1 AS v;
 -- What can be told of why: a row that is missing beside a tombstone lost the insert after a delete, one whose item
 -- lies in a table that should not have it lost a move, one that nothing is known of never arrived. An extra row whose
 -- item the export has for other tables moved away; one of an item it does not have lost its delete. An element that is
--- missing or extra beside others of its item lost the item's update.
+-- missing or extra beside others of its item lost the item's update. A row that differs in nothing but columns that were
+-- configured since, and in what these take out of _cdc_rescued, had no value of them yet.
 INSERT INTO _cdc_causes_1
 SELECT
     v.verdict,

@@ -64,6 +64,37 @@ def test_the_feed_goes_on_after_a_bootstrap(shop: Harness, export: Export) -> No
     assert shop.tables()["customers"][("a",)].item["Name"] == "Bo"
 
 
+def test_a_row_that_lacks_only_what_the_configuration_asks_for_since_has_a_cause_of_its_own(
+    shop: Harness, export: Export
+) -> None:
+    total = Column("total", ("Total",), ColumnType(Kind.NUMERIC))
+    before = Target("orders", columns=(total,), evolve=Evolve.FREEZE)
+    shop.source = replace(shop.source, targets=(before,))
+    shop.put_records([change("lacks", 1, {**ORDER, "City": "Ulm"}), change("lost", 2, ORDER)])
+    shop.run()
+    city = Column("city", ("City",), ColumnType(Kind.TEXT))
+    shop.source = replace(shop.source, targets=(replace(before, columns=(total, city)),))
+
+    report = reconcile(
+        shop, export([item("lacks", {**ORDER, "City": "Ulm"}), item("lost", {**ORDER, "Total": 13, "City": "Bonn"})])
+    )
+
+    assert report.targets["orders"].causes == {"different": {"new_column": 1, "update_lost_or_altered": 1}}
+    assert {(s.key[0], s.cause) for s in report.targets["orders"].samples} == {
+        ("lacks", "new_column"),
+        ("lost", "update_lost_or_altered"),
+    }
+
+
+def test_a_column_that_only_the_exports_attributes_bring_is_a_lost_update(shop: Harness, export: Export) -> None:
+    shop.put_records([change("a", 1, CUSTOMER)])
+    shop.run()
+
+    report = reconcile(shop, export([item("a", {**CUSTOMER, "City": "Ulm"})]))
+
+    assert report.targets["customers"].causes == {"different": {"update_lost_or_altered": 1}}
+
+
 def test_each_drift_is_found_and_repaired(shop: Harness, export: Export) -> None:
     shop.put_records(
         [

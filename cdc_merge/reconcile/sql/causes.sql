@@ -1,7 +1,8 @@
 -- What can be told of why: a row that is missing beside a tombstone lost the insert after a delete, one whose item
 -- lies in a table that should not have it lost a move, one that nothing is known of never arrived. An extra row whose
 -- item the export has for other tables moved away; one of an item it does not have lost its delete. An element that is
--- missing or extra beside others of its item lost the item's update.
+-- missing or extra beside others of its item lost the item's update. A row that differs in nothing but columns that were
+-- configured since, and in what these take out of _cdc_rescued, had no value of them yet.
 CREATE TEMPORARY TABLE _cdc_causes_{{ target.number }} AS
 SELECT
     v.verdict,
@@ -22,6 +23,10 @@ SELECT
         WHEN v.verdict = 'extra' AND e.takes THEN 'update_lost_or_altered'
         WHEN v.verdict = 'extra' AND e.k0 IS NOT NULL THEN 'move_lost'
         WHEN v.verdict = 'extra' THEN 'delete_lost'
+{% if configured %}
+        -- Names of columns stand in their order, new ones after all others.
+        WHEN v.verdict = 'different' AND split_part(v.differing, chr(10), 1) IN ({% for column in configured %}{{ column }}{% if not loop.last %}, {% endif %}{% endfor %}) THEN 'new_column'
+{% endif %}
         WHEN v.verdict = 'different' THEN 'update_lost_or_altered'
         ELSE 'changed_since'
     END AS cause
