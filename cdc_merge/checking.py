@@ -119,13 +119,13 @@ def _judge(source: Source, seen: Glimpse) -> Iterator[Finding]:
     looked = f"{count(seen.records, 'record')} of {count(seen.objects, 'object')}"
     if seen.key is None:
         cure = "name the prefix that Firehose writes to, or see what lies there: cdc-merge infer"
-        yield Finding(subject, f"no change record is among {looked} that were read", cure, is_doubt=True)
+        yield Finding(subject, f"no change record is among the {looked} read", cure, is_doubt=True)
         return
     if set(seen.key) != set(source.key):
         message = f"the records have the key {listed(seen.key)}, the configuration says {listed(source.key)}"
         yield Finding(subject, message, f"write key: [{', '.join(seen.key)}], the partition key first")
         return
-    yield Finding(subject, f"the key is right; {looked} were read")
+    yield Finding(subject, f"the key is right; read: {looked}")
     if seen.partition_key not in (None, source.key[0]):
         cure = f"write key: [{', '.join(reversed(source.key))}], if {seen.partition_key} is the table's partition key"
         message = f"the configuration has {source.key[0]} as the partition key, and {source.key[1]} is named like one"
@@ -133,11 +133,11 @@ def _judge(source: Source, seen: Glimpse) -> Iterator[Finding]:
     for found in seen.sightings:
         subject = f"target {found.target.table}"
         if seen.items and not found.items:
-            message = f"takes none of the {count(seen.items, 'item')} that were read"
+            message = f"takes none of the {count(seen.items, 'item')} read"
             yield Finding(subject, message, "see whether its `where` is as the items are", is_doubt=True)
         if found.blank:
             names = ", ".join(f"{c.name} (from {origin(c)})" for c in found.blank)
-            message = f"no value in {count(found.items, 'item')} that were read: {names}"
+            message = f"no value in {count(found.items, 'item')} read: {names}"
             yield Finding(subject, message, "see whether the names of the attributes are right", is_doubt=True)
         for column, unread in found.unread:
             kind = column.type.kind.value if column.type else ""

@@ -518,6 +518,11 @@ def test_where_a_catalog_does_not_keep_capitals_names_have_none(load: Loader, ur
     assert load(text.replace("UserName", "user_name"))
 
 
+def test_on_snowflake_a_schema_may_be_written_as_the_catalog_has_it(load: Loader) -> None:
+    snowflake = "snowflake://me@account/db/schema?private_key_path=k.p8&warehouse=w"
+    assert load(re.sub("warehouse: .*", f"schema: PUBLIC\nwarehouse: {snowflake}", in_target("deletes: soft")))
+
+
 def test_values_that_this_version_does_keep_are_accepted(load: Loader) -> None:
     assert load(in_target("deletes: soft\nexpired: keep\nevolve: add") + "    load: worker\n")
 

@@ -12,7 +12,7 @@ def identifier(name: str | None, mark: Mark, what: str, dialect: Dialect | None)
     """Whether the engine takes the name of a schema, table or column (`what`)."""
     if name and not name.isprintable():
         yield Finding(mark, f"the name of a {what} must not hold control characters", "remove them")
-    if name and dialect and (plain := _without_capitals(name, dialect)) != name:
+    if name and dialect and (plain := _without_capitals(name, what, dialect)) != name:
         message = f"{dialect.name} does not keep the capitals of names, this {what} has some: {name!r}"
         yield Finding(mark, message, f"write {plain} in small letters")
     most = dialect.max_identifier_bytes if dialect else None
@@ -24,9 +24,11 @@ def identifier(name: str | None, mark: Mark, what: str, dialect: Dialect | None)
         )
 
 
-def _without_capitals(name: str, dialect: Dialect) -> str:
-    """A name as it can be told again when the engine's catalog is read."""
-    return name.lower() if dialect.folds_names else dialect.from_catalog(dialect.in_catalog(name))
+def _without_capitals(name: str, what: str, dialect: Dialect) -> str:
+    """A name as it is known again when the engine's catalog is read; that of a schema never is."""
+    if dialect.folds_names:
+        return name.lower()
+    return name if what == "schema" else dialect.from_catalog(dialect.in_catalog(name))
 
 
 def twice(
