@@ -113,6 +113,8 @@ def test_new_tables_and_columns_come_with_the_next_batch(shop: Harness) -> None:
 
 
 def test_what_new_attributes_do_beside_configured_columns_is_told(shop: Harness) -> None:
+    configure(shop, replace(ITEMS, evolve=Evolve.FAIL))
+    assert [told.startswith("items: an attribute without a column stops") for told in plan(shop).unknown] == [True]
     configure(shop, replace(ITEMS, evolve=Evolve.ADD), Target("others"))
     assert plan(shop).unknown == (
         "items: every attribute that no column has becomes a column as it is first seen",

@@ -10,7 +10,7 @@ from cdc_merge.backlog import Waiting
 from cdc_merge.layout import Layout
 from cdc_merge.ledger import OUTCOMES, SourceState
 from cdc_merge.merge.plan import Batch, MergePlan
-from cdc_merge.model import Source
+from cdc_merge.model import Evolve, Source
 from cdc_merge.planning.rehearsal import Rehearsal
 from cdc_merge.planning.typed_view import Attributes, has_views, typed_view
 from cdc_merge.schema.book import SchemaBook
@@ -170,6 +170,8 @@ def _unknown(books: Sequence[SchemaBook]) -> Iterator[str]:
         if book.stored is None:
             for column in book.pending:
                 yield f"{table}: column {column.name} is created when a value first shows its type"
+        if book.target.evolve is Evolve.FAIL:
+            yield f"{table}: an attribute without a column stops the source; whether one waits: cdc-merge plan --rows"
         if book.target.is_document or not book.adds_attributes:
             continue
         which = "every attribute" if book.target.columns is None else "every attribute that no column has"

@@ -112,15 +112,15 @@ def contradictions(
             what = f"there is a column {there} already, which {whose}"
             cure = f"give the new column another name{f', or: {_REBUILT}' if folded in by_hand else ''}"
             yield Contradiction(Change.OCCUPIED, what, cure, column.name)
-    yield from _clear_contradictions(asked, stored)
+    yield from _clear_contradictions(asked, stored, dialect)
 
 
-def _clear_contradictions(asked: Asked, stored: TargetSchema) -> Iterator[Contradiction]:
+def _clear_contradictions(asked: Asked, stored: TargetSchema, dialect: Dialect) -> Iterator[Contradiction]:
     """Columns that are still filled though nobody asks for them, with what another column masks from now on."""
-    names = {c.name for c in asked.columns}
+    names = {dialect.folded(c.name) for c in asked.columns}
     masked = [c for c in asked.columns if c.mask is not None]
     for have in stored.columns:
-        if have.name in names or have.mask is not None:
+        if dialect.folded(have.name) in names or have.mask is not None:
             continue
         for column in masked:
             if have.of_parent == column.of_parent and overlap(have.path, column.path):
