@@ -71,7 +71,7 @@ def _due(pending: Sequence[Migration]) -> str:
 
 def _check_targets(source: Source, dialect: Dialect, layout: Layout, state: SourceState) -> Iterator[Finding]:
     """Whether the tables are what the configuration and the ledger say."""
-    there = Inspector(dialect, layout.schema, state.schemas, state.columns, state.key_tags)
+    there = Inspector(dialect, layout.schema, state.schemas, state.columns, state.key_tags, state.owners)
     for target in source.targets:  # one by one, so that a conflict of one hides none of another
         subject = f"target {target.table}"
         try:

@@ -32,6 +32,7 @@ class SourceState:
     floors: Mapping[str, datetime | None] = field(default_factory=dict)
     schema_exists: bool = False
     columns: Tables = field(default_factory=dict)  # of the tables in `schemas` and their histories, as they are now
+    owners: Mapping[str, str] = field(default_factory=dict)  # by table: other sources of this warehouse
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ class Ledger:
         )
         rows = session.query(f"SELECT target, columns, floor_at FROM {self._tables['targets']} WHERE source = {name}")
         schemas = {target: TargetSchema.from_json(columns) for target, columns, _ in rows}
-        tables = [*schemas, *(history_table(t) for t, schema in schemas.items() if schema.has_history)]
+        others = session.query(f"SELECT target, source FROM {self._tables['targets']} WHERE source <> {name}")
+        owners: dict[str, str] = dict(others)
+        tables = [*schemas, *(history_table(t) for t, schema in schemas.items() if schema.has_history), *owners]
         return SourceState(
             ordering=Ordering(learned[0][0]) if learned and learned[0][0] else None,
             table_arn=learned[0][2] if learned else None,
@@ -91,6 +94,7 @@ class Ledger:
                 )
             ),
             columns=as_in_books(read_tables(session, self._dialect, schema, tables), schemas, self._dialect),
+            owners=owners,
         )
 
     def merged(self, session: Session, source: str, bucket: str, refs: Sequence[ObjectRef]) -> set[ObjectRef]:

@@ -176,7 +176,7 @@ class Preparer:
         narrowly: bool = False,
     ) -> Prepared:
         dialect, source, state = self._dialect, self._source, self._read_state()
-        there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags)
+        there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags, state.owners)
         books, removed = there.open_books(source), there.left_behind(source)
         workbench = resources.enter_context(Workbench(memory=int(source.memory * WORKBENCH_SHARE)))
         began = perf_counter()

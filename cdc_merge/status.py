@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,6 +16,7 @@ from cdc_merge.model import ObjectRef, Source
 from cdc_merge.quarantine import Quarantine
 from cdc_merge.reconcile.estimate import Estimate
 from cdc_merge.reconcile.history import Drift, History
+from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Session, Warehouse
 
 _TOTALS = ("records", "applied", "superseded", "stale", "ignored", "quarantined")
@@ -105,6 +106,7 @@ class SourceStatus:
     unmatched: tuple[UnmatchedStatus, ...]
     misfits: tuple[MisfitStatus, ...]
     blanks: tuple[Blank, ...]
+    stopped_by: tuple[str, ...]  # what keeps the source from merging, as its tables and the configuration are now
 
     def is_stale(self, now: datetime, allowed: timedelta) -> bool:
         """Whether an object has been waiting for longer than allowed."""
@@ -168,7 +170,15 @@ class StatusReader:
             unmatched=self._unmatched(session, mine),
             misfits=self._misfits(session, mine),
             blanks=tuple(blanks(session, source, state, dialect=self._warehouse.dialect, schema=self._layout.schema)),
+            stopped_by=tuple(self._contradictions(source, state)),
         )
+
+    def _contradictions(self, source: Source, state: SourceState) -> Iterator[str]:
+        dialect, schema = self._warehouse.dialect, self._layout.schema
+        there = Inspector(dialect, schema, state.schemas, state.columns, state.key_tags, state.owners)
+        for target in source.targets:
+            for found in there.contradictions(target, source.key):
+                yield f"{found.place(target.table)}: {found.message}"
 
     def _unmatched(self, session: Session, mine: str) -> tuple[UnmatchedStatus, ...]:
         rows = session.query(

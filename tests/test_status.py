@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cdc_merge import Reconciler
+from cdc_merge.errors import SchemaConflict
 from cdc_merge.feed.entities import discriminator
 from cdc_merge.feed.notices import fold, typed_at
 from cdc_merge.forget import Forgetter
@@ -21,6 +22,7 @@ from cdc_merge.status import MisfitStatus, SourceStatus, StatusReader
 from tests.support.commands import command_of
 from tests.support.exports import write_export
 from tests.support.harness import Harness
+from tests.support.merging import by_hand
 from tests.support.records import kinesis_record, stream_record, to_item
 
 CUSTOMERS = Target("customers", where=(Condition(("Type",), any_of=("Customer",)),))
@@ -151,9 +153,47 @@ def test_a_table_full_of_entities_takes_no_new_ones() -> None:
 def test_the_attribute_that_most_targets_compare_tells_entities_apart() -> None:
     by_kind = Condition(("Kind",), any_of=("a",))
     by_type = Condition(("Type", "Name"), any_of=("b", "c"))
-    assert discriminator([Target("1", (by_kind,)), Target("2", (by_type,)), Target("3", (by_type,))]) == by_type.path
-    assert discriminator([Target("1", (by_kind,)), Target("2", (by_type,))]) == by_kind.path
-    assert discriminator([Target("1", (Condition(("Kind",), prefix="a"),)), Target("2")]) is None
+    most = [Target("1", (by_kind,)), Target("2", (by_type,)), Target("3", (by_type,))]
+    assert discriminator(most, ("PK",)) == by_type.path
+    assert discriminator([Target("1", (by_kind,)), Target("2", (by_type,))], ("PK",)) == by_kind.path
+    assert discriminator([Target("1", (Condition(("Kind",), prefix="a"),)), Target("2")], ("PK",)) is None
+
+
+def test_no_value_of_a_key_attribute_stands_for_an_entity(shop: Harness) -> None:
+    by_key = Target("profiles", where=(Condition(("SK",), any_of=("PROFILE",)), Condition(("PK",), prefix="USER#")))
+    shop.source = replace(shop.source, key=("PK", "SK"), targets=(by_key,))
+    address = "EMAIL#ada@example.com"
+    keys = [{"PK": address, "SK": sort} for sort in (address, "x")]
+    deliver(shop, *(stream_record(k, k, sequence=n, at=T0) for n, k in enumerate(keys)))
+    assert unmatched(shop) == {"EMAIL#": 2}
+
+
+# --- sources that cannot merge ---------------------------------------------------------------------------
+
+
+def test_a_source_that_its_tables_stop_is_said_to_be_stopped(shop: Harness) -> None:
+    deliver(shop, item("a#", 1, Type="Customer", Age=1))
+    assert status(shop).stopped_by == ()
+    (target, *others) = shop.source.targets
+    other = replace(target, each=("Lines",))
+    shop.source = replace(shop.source, targets=(other, *others))
+    assert status(shop).stopped_by == (f"{target.table}: its rows come from whole items, the configuration says Lines",)
+
+
+def test_a_source_that_was_renamed_is_told_whose_its_table_is(shop: Harness) -> None:
+    deliver(shop, item("a#", 1, Type="Customer", Age=1))
+    shop.source = replace(shop.source, name="renamed")
+    (reason, *_) = status(shop).stopped_by
+    assert "the table is of the source shop" in reason
+    shop.put_records([item("b#", 2, Type="Customer", Age=1)])
+    with pytest.raises(SchemaConflict, match="the table is of the source shop") as stopped:
+        shop.run()
+    assert "cannot be renamed" in str(stopped.value.hint)
+    # Once the table is gone, its name is free.
+    for target in shop.source.targets:
+        by_hand(shop, f"DROP TABLE IF EXISTS {shop.schema}.{target.table}")
+    shop.run()
+    assert status(shop).stopped_by == ()
 
 
 # --- values that their column did not take ---------------------------------------------------------------

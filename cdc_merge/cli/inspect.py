@@ -48,9 +48,10 @@ def status(context: Context, *, is_check: bool, no_backlog: bool) -> None:
     else:
         click.echo(f"configuration {context.config}")
         for s, stale, unverified in judged:
-            words = [word for word, holds in (("stale", stale), ("unverified", unverified)) if holds]
+            said = (("stopped", bool(s.stopped_by)), ("stale", stale), ("unverified", unverified))
+            words = [word for word, holds in said if holds]
             _print_status(s, ", ".join(words), now)
-    if is_check and any(stale or unverified for _, stale, unverified in judged):
+    if is_check and any(s.stopped_by or stale or unverified for s, stale, unverified in judged):
         sys.exit(EXIT_FOUND)
 
 
@@ -61,6 +62,8 @@ def _print_status(s: SourceStatus, remark: str, now: datetime) -> None:
     click.echo(f"source {s.source}" + (f" ({remark})" if remark else ""))
     click.echo(f"  last merge      {age(s.last_merge, now)}; newest change {age(s.newest_change, now)}")
     click.echo(f"  waiting         {waiting}")
+    for reason in s.stopped_by:
+        click.echo(f"  stopped         {reason} (cure: cdc-merge plan)")
     click.echo(
         f"  merged          {count(s.objects, 'object')}, {count(s.totals['records'], 'record')}: "
         + ", ".join(f"{records:,} {name}" for name, records in s.totals.items() if name != "records")

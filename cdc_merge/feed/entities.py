@@ -11,11 +11,13 @@ from cdc_merge.model import Path, Source, Target
 NO_PREFIX = "(no prefix)"
 
 
-def discriminator(targets: Sequence[Target]) -> Path | None:
-    """The path that most targets compare with one value or several; of equals the one named first."""
-    used = Counter(
-        path for target in targets for path in dict.fromkeys(c.path for c in target.where if c.any_of is not None)
-    )
+def discriminator(targets: Sequence[Target], key: Sequence[str]) -> Path | None:
+    """The path that most targets compare with one value or several; of equals the one named first.
+
+    No attribute of the key: its values are of single items, as many as there are, and may be somebody's address.
+    """
+    compared = (dict.fromkeys(c.path for c in t.where if c.any_of is not None) for t in targets)
+    used = Counter(path for paths in compared for path in paths if not (len(path) == 1 and path[0] in key))
     return used.most_common(1)[0][0] if used else None
 
 
@@ -26,7 +28,7 @@ def entity(source: Source, key_tags: Sequence[str], form: shape.Form, value: Cal
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-sort-keys.html
     """
     ways = []
-    if path := discriminator(source.targets):
+    if path := discriminator(source.targets, source.key):
         at = shape.pointer(path)
         ways += [value(at + "/S"), f"plain_number({value(at + '/N')})", value(at + "/BOOL")]
     if key_tags and key_tags[0] == "S":

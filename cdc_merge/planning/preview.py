@@ -133,7 +133,7 @@ def preview(
     `documents`: the attributes seen in targets with `columns: document`, by table.
     """
     state = state or SourceState()
-    there = Inspector(dialect, layout.schema, state.schemas, state.columns, state.key_tags)
+    there = Inspector(dialect, layout.schema, state.schemas, state.columns, state.key_tags, state.owners)
     found = tuple(differences(source, there))
     if any(d.stops for d in found):
         return Preview(source.name, found, waiting, (), (), (), ())

@@ -110,7 +110,7 @@ class Probe:
 
     def _books(self, state: SourceState) -> list[SchemaBook]:
         dialect = self._warehouse.dialect
-        there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags)
+        there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags, state.owners)
         return there.open_books(self._source)
 
     def _typed(self, row: SampledRow, tags: Sequence[str]) -> Item:

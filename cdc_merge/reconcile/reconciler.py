@@ -279,7 +279,7 @@ class Reconciler:
         self, source: Source, items: Items, state: SourceState, folder: Path, *, table_arn: str | None, rebuild: bool
     ) -> Prepared:
         dialect = self._warehouse.dialect
-        there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags)
+        there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags, state.owners)
         books = open_new_books(source, there) if rebuild else there.open_books(source)
         snapshot = take_snapshot(
             items,

@@ -45,9 +45,12 @@ class Contradiction:
     cure: str
     column: str | None = None
 
+    def place(self, table: str) -> str:
+        """The table, or the column in it."""
+        return f"{table}.{self.column}" if self.column else table
+
     def error(self, table: str) -> SchemaConflict:
-        where = f"target {table}.{self.column}" if self.column else f"target {table}"
-        return SchemaConflict(self.message, where=where, hint=self.cure)
+        return SchemaConflict(self.message, where=f"target {self.place(table)}", hint=self.cure)
 
 
 REBUILD = "cdc-merge reconcile --rebuild"
@@ -143,7 +146,8 @@ def _column_contradictions(column: Column, have: TypedColumn, dialect: Dialect) 
         yield Contradiction(Change.MATCH, what, cure, column.name)
     if have.mask != column.mask:
         what = f"its mask is {have.mask or 'none'}, is to be {column.mask or 'none'}"
-        yield Contradiction(Change.MASK, what, cure, column.name)
+        # Under a new name a masked column would leave the one in the clear.
+        yield Contradiction(Change.MASK, what, _REBUILT if column.mask else cure, column.name)
 
 
 def is_widened(column: Column, have: TypedColumn, dialect: Dialect) -> bool:

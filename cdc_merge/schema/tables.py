@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cdc_merge.model import ColumnType, Kind, Source, Target
 from cdc_merge.names import history_table
@@ -74,13 +74,17 @@ def _spelled_as(
 
 @dataclass(frozen=True)
 class Inspector:
-    """What earlier batches of a source made (`schemas`, `key_tags`) beside what is in `schema` now (`tables`)."""
+    """What earlier batches of a source made (`schemas`, `key_tags`) beside what is in `schema` now (`tables`).
+
+    `owners`: tables that other sources made, with the names of these.
+    """
 
     dialect: Dialect
     schema: str
     schemas: Mapping[str, TargetSchema]
     tables: Tables
     key_tags: tuple[str, ...] | None
+    owners: Mapping[str, str] = field(default_factory=dict)
 
     def open_books(self, source: Source) -> list[SchemaBook]:
         """The book of each target.
@@ -190,6 +194,11 @@ class Inspector:
             if table in self.tables and table != target.table and self.dialect.folded(table) == folded:
                 what = f"there is a table {table} already, and {self.dialect.name} takes the two names for one"
                 yield Contradiction(Change.RENAMED, what, f"keep the name {table}, or take one that differs by more")
+        for table, owner in self.owners.items():
+            if table in self.tables and self.dialect.folded(table) == folded:
+                what = f"the table is of the source {owner}, and so are the tombstones and the floor of its rows"
+                cure = f"name the source {owner} again, for a source cannot be renamed; or name another table"
+                yield Contradiction(Change.OCCUPIED, what, cure)
 
     def left_behind(self, source: Source) -> dict[str, TargetSchema]:
         """Tables of targets that the configuration no longer has: their rows still tell how far their keys had come.

@@ -353,11 +353,11 @@ def _reaction(error: duckdb.Error, label: str) -> CdcMergeError:
     if isinstance(error, _PASSING):
         return WarehouseUnavailable(message, where=label)
     if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
-        return WarehouseRefused(
-            str(error).partition("\n\nLINE ")[0].strip(),  # what follows is a line of SQL, with its literals
-            where=label,
-            hint="was a table or column dropped or renamed? see: cdc-merge plan",
-        )
+        hint = "was a table or column dropped or renamed? see: cdc-merge plan"
+        if "already exists" in message:  # a CatalogException says in words alone which one it is
+            hint = "rename or drop what has the name, or name another table in the configuration"
+        # What follows is a line of SQL, with its literals.
+        return WarehouseRefused(str(error).partition("\n\nLINE ")[0].strip(), where=label, hint=hint)
     return WarehouseRefused(message, where=label)
 
 

@@ -60,6 +60,7 @@ _HINTS = {
     "0A000": "does a view or a rule use the column? cdc-merge reconcile --rebuild makes the table anew and keeps its "
     "views; one of a history is to be dropped, and made again after the next batch",
     "42501": "GRANT the worker's user what the statement needs; see: cdc-merge check",
+    "42P07": "rename or drop what has the name, or name another table in the configuration",
     "42P01": "was the table dropped or renamed? see: cdc-merge plan; metadata: cdc-merge migrate",
     "42703": "was the column dropped or renamed? see: cdc-merge plan",
     "3F000": "was the schema dropped or renamed? see: cdc-merge plan; metadata: cdc-merge migrate",
