@@ -62,6 +62,8 @@ class TargetModel:
             typed = find(around, column.path) if column.path else element
             values[column.name] = self._value(column, typed)
         is_held = self._is_masked(()) or self._is_held((), values)
+        # What is masked in the attributes of maps, an element that is no map may be itself.
+        is_held = is_held or ("M" not in element and any(c.mask is not None for c in self._own()))
         attributes = {} if is_held else own if "M" in element else {".": element}
         row = self._row(values, attributes)
         return WantedRow(row.values, row.rescued, row.excused, key)
