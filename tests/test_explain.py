@@ -612,6 +612,8 @@ def test_a_remove_that_a_target_spares_takes_the_item_out_of_the_others_only() -
         ([change("1", 1, event="REMOVE")], standing(tombstone=Tombstone("1", T0)), "removed by a REMOVE (1)"),
         ([change("1", 1, "a")], standing(), "1, the newest found, has left no trace"),
         ([change("1", 1, "a")], standing(tombstone=Tombstone("2", T0)), "1, the newest found, was stale"),
+        ([change("1", 1, "b")], standing(), "1, the newest found, belongs to b"),
+        ([change("1", 1, "b")], standing(tombstone=Tombstone("2", T0)), "1, the newest found, belongs to b"),
         ([], standing(rows={"a": row("")}), "the row came from a reconcile that is no longer in the books"),
         (
             [],

@@ -210,7 +210,7 @@ def _print_forgotten(forgotten: Forgotten) -> None:
             fg="yellow",
         )
     if forgotten.held:
-        click.secho("these objects still hold it, and are yours to delete:", fg="yellow")
+        click.secho("these objects still hold it, and are yours to delete or rewrite:", fg="yellow")
     for held in forgotten.held:
         may = " (perhaps)" if held.is_doubtful else ""
         waits = "" if held.is_merged else ", not merged yet"

@@ -253,6 +253,8 @@ def explain_row(table: str, changes: Sequence[Change], fates: Sequence[Fate], st
     if last is None:
         return f"no row: {usable[-1] + 1}, the newest found, has no effect here"
     change, fate = changes[last], fates[last]
+    if fate.became in (Became.STALE, Became.LOST) and change.takes and table not in change.takes:
+        return f"no row: {last + 1}, the newest found, belongs to {_list(sorted(change.takes))}"
     if fate.became is Became.STALE:
         return f"no row: {last + 1}, the newest found, was stale"
     if fate.became is Became.LOST:

@@ -130,12 +130,14 @@ def _of_where(target: Target, stored: TargetSchema) -> Iterator[Difference]:
         yield Difference(target.table, None, Change.WHERE, message, RECONCILE, cure)
     elif stored.has_other_where:
         message = "batches were merged under another `where` since its last reconcile"
-        cure = f"{RECONCILE} deletes the rows of it that are left, and inserts those that it kept away"
+        cure = (
+            f"{RECONCILE} deletes the rows of it that are left, and inserts those that it kept away, with a new export"
+        )
         yield Difference(target.table, None, Change.WHERE, message, RECONCILE, cure)
     elif stored.where_since:
         message = "rows that changed just before its last reconcile may be of the `where` of before that"
         since = stored.where_since.isoformat(timespec="seconds").replace("+00:00", "Z")
-        cure = f"the next {RECONCILE} judges them, with an export as of a time well after {since}"
+        cure = f"{RECONCILE} judges them with an export as of {since} plus the `margin`, or later"
         yield Difference(target.table, None, Change.WHERE, message, RECONCILE, cure)
 
 
