@@ -116,20 +116,20 @@ class SchemaConflict(SourceStopped):
 class UnknownAttributes(SchemaConflict):
     """Items have attributes without a column, and the target's `evolve` is `fail`."""
 
-    def __init__(self, table: str, attributes: Sequence[str], example: str | None = None) -> None:
+    def __init__(self, table: str, attributes: Sequence[str], place: str | None = None) -> None:
         self.table = table
         self.attributes = tuple(attributes)
         few = ", ".join(self.attributes[:5]) + (" …" if len(self.attributes) > 5 else "")
         super().__init__(
-            f"items have attributes without a column: {few}" + (f" ({example})" if example else ""),
+            f"items have attributes without a column: {few}" + (f" ({place}, for one)" if place else ""),
             where=f"target {table}",
             hint="add them to `columns`, or set `evolve: add` or `evolve: freeze`: for a while only, where the changes "
             "are old ones that are merged again",
         )
 
-    def with_example(self, example: str) -> UnknownAttributes:
-        """The same, with an item that has them."""
-        return UnknownAttributes(self.table, self.attributes, example)
+    def found_in(self, place: str) -> UnknownAttributes:
+        """The same, with where one of them is. A place has no key in it: the log, /health and terminals show it."""
+        return UnknownAttributes(self.table, self.attributes, place)
 
 
 class StoreDenied(SourceStopped):

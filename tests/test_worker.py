@@ -22,11 +22,12 @@ from cdc_merge.errors import (
     LeaseLost,
     ObjectChanged,
     StoreUnavailable,
+    UnknownAttributes,
     WarehouseUnavailable,
 )
 from cdc_merge.feed.decode import decode
 from cdc_merge.lease import LEASE_SECONDS
-from cdc_merge.model import BatchLimits, ObjectRef, Settings, Source, Target
+from cdc_merge.model import BatchLimits, Column, ColumnType, Evolve, Kind, ObjectRef, Settings, Source, Target
 from cdc_merge.source_worker import SourceWorker
 from cdc_merge.warehouses import Statement
 from cdc_merge.worker import Worker
@@ -97,6 +98,22 @@ def test_an_error_nobody_foresaw_stops_its_source_and_no_other(
     assert stopped.where == f"source first, {key}" and "tom" not in str(stopped)
     assert totals.by_source["second"].applied == 1
     assert any(r.exc_info and r.exc_info[1] is error for r in caplog.records)
+
+
+def test_what_stops_at_an_attribute_names_the_record_in_the_log_and_in_health_and_no_key(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    strict = Target("first", columns=(Column("v", ("v",), ColumnType(Kind.TEXT)),), evolve=Evolve.FAIL)
+    shop.first.source = replace(shop.first.source, targets=(strict,))
+    key = shop.first.put_records([put("a", v="x"), put("tom@example.com", 2, w="secret")])
+    worker = shop.worker()
+    error = worker.run_once().stopped["first"]
+    health = worker.health.report()["first"]
+    assert isinstance(error, UnknownAttributes) and error.attributes == ("w",)
+    assert health.reason == str(error) and f"record 2 of {key}" in health.reason
+    assert "source_stopped" in caplog.text and f"record 2 of {key}" in caplog.text
+    for told in (health.reason, caplog.text):
+        assert "tom@example.com" not in told and "secret" not in told
 
 
 def holding(most: int) -> Callable[..., Any]:

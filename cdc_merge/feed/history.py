@@ -7,7 +7,7 @@ from collections.abc import Callable
 from cdc_merge.feed.portions import Portion
 from cdc_merge.feed.reading import Rereading
 from cdc_merge.feed.rows import RowStage
-from cdc_merge.feed.strangers import example
+from cdc_merge.feed.strangers import stage_or_locate
 from cdc_merge.feed.unusable import UNUSABLE
 from cdc_merge.feed.workbench import Bench, Workbench
 from cdc_merge.model import Source
@@ -26,8 +26,7 @@ def stage_histories(
     workbench.execute(render("feed/sql/history.sql", DUCKDB))
 
     def stage(bench: Bench, portion: Portion) -> None:
-        with example(bench, portion, source, object_key):
-            rows.stage(bench)
+        stage_or_locate(rows, bench, portion, source, object_key)
 
     reading.read("distinct_changes", stage)
     rows.finish()

@@ -12,7 +12,7 @@ from cdc_merge.feed.portions import Portion, Portions
 from cdc_merge.feed.reading import Rereading
 from cdc_merge.feed.rejects import Rejects
 from cdc_merge.feed.rows import RowStage
-from cdc_merge.feed.strangers import example
+from cdc_merge.feed.strangers import stage_or_locate
 from cdc_merge.feed.unusable import Doubts, refuse_keys
 from cdc_merge.feed.workbench import Bench, Workbench
 from cdc_merge.model import Source
@@ -72,8 +72,7 @@ class ImagePass:
         columns = f"n, idx, {target}" if self._picks else "n, idx"
 
         def stage(bench: Bench, portion: Portion) -> None:
-            with example(bench, portion, self._source, self._portions.object_key):
-                self._rows.stage(bench)
+            stage_or_locate(self._rows, bench, portion, self._source, self._portions.object_key)
 
         self._reading.read(choice, stage, columns=columns)
 

@@ -25,7 +25,7 @@ from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.portions import BUFFER_SHARE, Portion, Portions
 from cdc_merge.feed.reading import DOOMED, choose, numbered
 from cdc_merge.feed.rows import RowStage
-from cdc_merge.feed.strangers import example
+from cdc_merge.feed.strangers import stage_or_locate
 from cdc_merge.feed.unusable import refuse_keys
 from cdc_merge.feed.workbench import Bench, Workbench
 from cdc_merge.model import Source
@@ -185,8 +185,7 @@ class _ItemPass:
         with bench.naming(lines=numbered(portion)):
             self._place(bench, portion)
             choose(bench, portion, "latest")
-            with example(bench, portion, self._source, self._names.__getitem__, self._form):
-                self._rows.stage(bench)
+            stage_or_locate(self._rows, bench, portion, self._source, self._names.__getitem__, form=self._form)
         counts = np.bincount(numbers)
         with self._counting:
             self._items.update({number: count for number, count in enumerate(counts.tolist()) if count})

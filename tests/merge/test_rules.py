@@ -328,7 +328,7 @@ def test_evolve_freeze_rescues_new_attributes_and_fail_stops(warehouse_url: str,
     assert harness.query("SELECT count(*) FROM analytics.items WHERE _cdc_rescued IS NOT NULL") == [(1,)]
     harness.source = replace(harness.source, targets=(Target("items", columns=columns, evolve=Evolve.FAIL),))
     harness.put_records([put("b", 2, v="x", w="y")])
-    with pytest.raises(UnknownAttributes, match=r"without a column: w \(PK=b, for one, in record 1 of .*\)"):
+    with pytest.raises(UnknownAttributes, match=r"without a column: w \(record 1 of \S+, for one\)"):
         harness.run()
     assert list(values(harness, "items")) == ["a"]
 
@@ -346,7 +346,7 @@ def test_evolve_fail_with_a_history_names_an_item_of_before(warehouse_url: str, 
     target = Target("items", columns=columns, evolve=Evolve.FAIL, has_history=True)
     harness = Harness(warehouse_url, replace(ALL, targets=(target,)), tmp_path / "feed")
     harness.put_records([put("b", 1, v="x"), put("a", 1, v="x", w="y"), put("a", 2, v="x")])
-    with pytest.raises(UnknownAttributes, match="PK=a, for one, in record 2"):
+    with pytest.raises(UnknownAttributes, match=r"record 2 of .*, for one"):
         harness.run()
 
 
