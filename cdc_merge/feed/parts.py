@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count
+import threading
 
 from cdc_merge.feed.workbench import Bench, Workbench
 
@@ -17,14 +17,18 @@ class Parts:
     def __init__(self, workbench: Workbench, name: str) -> None:
         self._workbench = workbench
         self._name = name
-        self._numbers = count()
+        self._noting = threading.Lock()
+        self._begun = 0
         self._made: list[str] = []
 
     def add(self, bench: Bench, select: str) -> str:
         """A part of the rows of a query; returns what it is called."""
-        part = f"{self._name}__{next(self._numbers)}"
+        with self._noting:  # and not while the rows are written: threads do that side by side
+            part = f"{self._name}__{self._begun}"
+            self._begun += 1
         bench.execute(f"CREATE TABLE {part} AS {select}")
-        self._made.append(part)
+        with self._noting:  # only now: the statement fails where a line is damaged
+            self._made.append(part)
         return part
 
     def delete(self, condition: str) -> None:

@@ -68,7 +68,7 @@ class RowStage:
         self._notices = notices
         self._staged = staged
         self._workbench = workbench
-        # Guards the books and the staging tables: a table cannot be altered while another thread fills it.
+        # Guards the books: one thread adds columns to them while others ask which there are.
         self._staging = threading.RLock()
         self._source = source
         self._facts = facts
@@ -183,6 +183,8 @@ class RowStage:
     def _stage_rows(self, bench: Bench, layout: TargetLayout) -> None:
         number = layout.number
         types = staged_columns(self._books[number], self._dialect)
+        # The book may have more columns by now, from another thread. They come after these, and this portion was told
+        # nothing of them: the view has them NULL.
         values = "".join(
             f", CAST({column.name.parts[0]} AS {kind}) AS {staged}"
             for column, (staged, kind) in zip(layout.columns, types, strict=False)
