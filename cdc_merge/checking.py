@@ -119,7 +119,7 @@ def _judge(source: Source, seen: Glimpse) -> Iterator[Finding]:
     looked = f"{count(seen.records, 'record')} of {count(seen.objects, 'object')}"
     if seen.key is None:
         cure = "name the prefix that Firehose writes to, or see what lies there: cdc-merge infer"
-        yield Finding(subject, f"no change record is among the {looked} read", cure, is_doubt=True)
+        yield Finding(subject, f"no change record was found; read: {looked}", cure, is_doubt=True)
         return
     if set(seen.key) != set(source.key):
         message = f"the records have the key {listed(seen.key)}, the configuration says {listed(source.key)}"
@@ -139,10 +139,13 @@ def _judge(source: Source, seen: Glimpse) -> Iterator[Finding]:
             names = ", ".join(f"{c.name} (from {origin(c)})" for c in found.blank)
             message = f"no value in {count(found.items, 'item')} read: {names}"
             yield Finding(subject, message, "see whether the names of the attributes are right", is_doubt=True)
-        for column, unread in found.unread:
-            kind = column.type.kind.value if column.type else ""
-            message = f"{column.name} (from {origin(column)}): {count(unread, 'piece')} of keys that are no {kind}"
-            yield Finding(subject, message, "make it text: there it is NULL, and is not counted", is_doubt=True)
+        for column, kind, pieces in found.misread:
+            keys = count(pieces, "key has a piece that is", "keys have pieces that are")
+            message = f"{column.name} (from {origin(column)}): {keys} no {kind.value}"
+            cure = (
+                f"as {kind.value} {'it is' if pieces == 1 else 'these are'} NULL and not counted: make the column text"
+            )
+            yield Finding(subject, message, cure, is_doubt=True)
         if found.unknown:
             message = f"attributes without a column, at which `evolve: fail` stops: {listed(found.unknown)}"
             yield Finding(subject, message, "add them to `columns`, or write evolve: freeze", is_doubt=True)

@@ -22,7 +22,7 @@ from cdc_merge.infer.facts import Form
 from cdc_merge.infer.gather import Gatherer
 from cdc_merge.infer.keys import told_by_names
 from cdc_merge.infer.sample import cut_head, spread
-from cdc_merge.model import Column, Evolve, Mask, ObjectRef, Source, Target
+from cdc_merge.model import Column, Evolve, Kind, Mask, ObjectRef, Source, Target
 from cdc_merge.schema.opening import open_book
 from cdc_merge.warehouses.dialect import DUCKDB
 
@@ -36,7 +36,7 @@ _FORM = shape.Form(image="", keys="")
 class Sighting:
     """What a target found: how many of the items it takes, and its columns that have a value in none of those.
 
-    `unread`: columns whose template fits some keys of which the piece is not of the column's type, and how many.
+    `misread`: columns whose template fits some keys of which the piece is not of the column's type, the type, how many.
     `unknown`: attributes without a column at which `evolve: fail` would stop the source; those of elements are not
     looked for.
     """
@@ -44,7 +44,7 @@ class Sighting:
     target: Target
     items: int
     blank: tuple[Column, ...]
-    unread: tuple[tuple[Column, int], ...] = ()
+    misread: tuple[tuple[Column, Kind, int], ...] = ()
     unknown: tuple[str, ...] = ()
 
 
@@ -100,8 +100,10 @@ def _sightings(source: Source, workbench: Workbench) -> tuple[Sighting, ...]:
         counts.append(f"count(*) FILTER (WHERE {is_taken})")
         for column in columns:
             value = _value(column, pointers)
-            unread = f"{value} IS NOT NULL AND {_read(column, value, source.key)} IS NULL"
-            counts += [f"count(*) FILTER (WHERE {is_taken} AND {test})" for test in (f"{value} IS NOT NULL", unread)]
+            is_misread = f"{value} IS NOT NULL AND {_as_read(column, value, source.key)} IS NULL"
+            counts += [
+                f"count(*) FILTER (WHERE {is_taken} AND {test})" for test in (f"{value} IS NOT NULL", is_misread)
+            ]
     row = workbench.rows(
         f"SELECT {', '.join(counts)} FROM (SELECT json_extract_string(image, {pointers.as_list()}) AS v FROM items)"
     )[0]
@@ -111,7 +113,7 @@ def _sightings(source: Source, workbench: Workbench) -> tuple[Sighting, ...]:
         items = next(rest)
         values = [(column, next(rest), next(rest)) for column in columns]
         blank = tuple(column for column, given, _ in values if items and not given)
-        misread = tuple((column, unread) for column, _, unread in values if unread)
+        misread = tuple((column, column.type.kind, pieces) for column, _, pieces in values if column.type and pieces)
         found.append(Sighting(target, items, blank, misread, _unknown(source, target, workbench)))
     return tuple(found)
 
@@ -148,7 +150,7 @@ def _value(column: Column, pointers: shape.Pointers) -> str:
     return piece_of(column.template, pointers.value(f"{at}/S")) if column.template else pointers.value(at)
 
 
-def _read(column: Column, value: str, key: Sequence[str]) -> str:
+def _as_read(column: Column, value: str, key: Sequence[str]) -> str:
     """The value, or NULL for a piece of a key that a run would not read. What else does not fit is counted by a run."""
     if column.template is None or column.type is None or column.mask or column.path[0] not in key:
         return value

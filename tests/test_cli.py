@@ -392,7 +392,7 @@ def test_check_doubts_targets_and_columns_that_find_nothing_in_the_records(fresh
 def test_check_doubts_a_piece_of_keys_that_is_not_of_its_type(fresh: Shop) -> None:
     text = fresh.config.read_text().replace('match: "CUSTOMER#{}"', 'match: "CUSTOMER#{}", type: integer')
     fresh.config.write_text(text)
-    doubt = r"\? target ecommerce_order_lines: username \(from \^PK\): \d+ pieces of keys that are no integer"
+    doubt = r"\? target ecommerce_order_lines: username \(from \^PK\): \d+ keys have pieces that are no integer"
     assert re.search(doubt, fresh("check").stdout)
 
 
@@ -408,7 +408,7 @@ def test_check_says_so_where_no_change_record_lies(fresh: Shop) -> None:
     (fresh.folder / "other").mkdir()
     (fresh.folder / "other" / "readme.txt").write_text("hello\n")
     fresh.config.write_text(fresh.config.read_text().replace("firehose/ecommerce/", "other/"))
-    assert "? records of ecommerce: no change record is among the 1 record of 1 object read" in fresh("check").stdout
+    assert "? records of ecommerce: no change record was found; read: 1 record of 1 object" in fresh("check").stdout
 
 
 @pytest.mark.parametrize(("setting", "subject"), [("changes", "source ecommerce"), ("exports", "exports of ecommerce")])

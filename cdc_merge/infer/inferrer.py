@@ -30,7 +30,7 @@ from cdc_merge.infer.proposal import Proposal, propose_tables
 from cdc_merge.infer.sample import DEFAULT_RECORDS, Plan, cut_head, plan_sample, spread
 from cdc_merge.infer.secrets import hide_secrets, with_environment
 from cdc_merge.model import ObjectRef
-from cdc_merge.words import listed
+from cdc_merge.words import count, listed
 
 MEMORY = 1_000_000_000  # bytes, before the workbench spills to disk
 _WORKBENCH_SHARE = 0.6  # of it, DuckDB's; the rest is for lines
@@ -133,12 +133,12 @@ def infer(
 def _nothing(location: Location, extent: Extent) -> UsageError:
     if extent.keys_only:
         return UsageError(
-            f"the {extent.records:,} records have keys and no images",
+            count(extent.records, "record has a key and no image", "records have keys and no images"),
             where=location.label,
             hint="a stream of changes needs the view type NEW_IMAGE or NEW_AND_OLD_IMAGES",
         )
     if extent.unreadable and not extent.records:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(extent.unreadable.items()))
+        reasons = ", ".join(f"{objects} {reason}" for reason, objects in sorted(extent.unreadable.items()))
         return UsageError(f"no object here can be read: {reasons}", where=location.label, hint="see docs/quarantine.md")
     return no_records(location.label)
 

@@ -19,6 +19,7 @@ from cdc_merge.infer.proposal import (
 from cdc_merge.infer.templates import KeyPiece
 from cdc_merge.infer.types import looks_personal
 from cdc_merge.names import spelled
+from cdc_merge.words import count
 
 _PLAIN = re.compile(r"\^?[A-Za-z_]([A-Za-z0-9_./-]| (?! ))*(?<! )")
 # What YAML 1.1 or 1.2 reads as something else than text.
@@ -64,37 +65,37 @@ def _lines(proposal: Proposal) -> Iterator[str]:
     for entity in proposal.entities.left_out:
         yield from _left_out(entity, whole)
     if proposal.entities.untold:
-        count = _count(proposal.entities.untold, "item", "items")
+        counted = count(proposal.entities.untold, "item")
         share = _share(proposal.entities.untold, whole)
-        yield f"      # Left out: {count}, {share} of all, that nothing tells from the others."
+        yield f"      # Left out: {counted}, {share} of all, that nothing tells from the others."
 
 
 def reading_of(extent: Extent, form: Form) -> Iterator[str]:
     """How much was read, exactly, in sentences."""
-    what = {Form.CHANGES: "changes", Form.ITEMS: "exported items", Form.EXPORTED_CHANGES: "exported changes"}[form]
+    what = {Form.CHANGES: "change", Form.ITEMS: "exported item", Form.EXPORTED_CHANGES: "exported change"}[form]
     if extent.is_everything:
-        where = f"all of {_count(extent.objects, 'object', 'objects')}"
+        where = f"all of {count(extent.objects, 'object')}"
     else:
-        where = f"{extent.objects:,} of {_count(extent.objects_there, 'object', 'objects')}"
+        where = f"{extent.objects:,} of {count(extent.objects_there, 'object')}"
         if extent.whole < extent.objects:
             where += f", {extent.objects - extent.whole:,} of them only their beginning"
         where += "; --all reads everything"
-    yield f"Read: {extent.records:,} {what} ({where})."
-    images = _count(extent.images, "item", "items")
+    yield f"Read: {count(extent.records, what)} ({where})."
+    images = count(extent.images, "item")
     if form is not Form.ITEMS:
         images += ", each counted once by its newest image among them"
     if extent.keys_only:
-        images += f"; {_count(extent.keys_only, 'key', 'keys')} without any image"
+        images += f"; {count(extent.keys_only, 'key')} without any image"
     yield f"Counted: {images}."
     if extent.unusable:
-        yield f"Not usable: {_count(extent.unusable, 'record', 'records')} without a key, a position or an image."
-    for reason, count in sorted(extent.unreadable.items()):
-        yield f"Not readable: {_count(count, 'object', 'objects')} ({reason})."
+        yield f"Not usable: {count(extent.unusable, 'record')} without a key, a position or an image."
+    for reason, objects in sorted(extent.unreadable.items()):
+        yield f"Not readable: {count(objects, 'object')} ({reason})."
 
 
 def _target(table: ProposedTable, whole: int) -> Iterator[str]:
     entity = table.entity
-    yield f"      # {_count(entity.items, 'item', 'items')}, {_share(entity.items, whole)} of all"
+    yield f"      # {count(entity.items, 'item')}, {_share(entity.items, whole)} of all"
     yield f"      - table: {scalar(table.table)}"
     if entity.where:
         yield f"        where: {_where(entity)}"
@@ -112,8 +113,8 @@ def _target(table: ProposedTable, whole: int) -> Iterator[str]:
     if table.has_nameless:
         yield "        # An attribute whose name is the empty text has no column: a configuration cannot name it."
     for rows in table.rows:
-        count = _count(rows.elements.count, "element", "elements")
-        yield f"      # a row for each of {count} of the list {shown('.'.join(rows.path))}"
+        counted = count(rows.elements.count, "element")
+        yield f"      # a row for each of {counted} of the list {shown('.'.join(rows.path))}"
         yield f"      - table: {scalar(rows.table)}"
         if entity.where:
             yield f"        where: {_where(entity)}"
@@ -132,8 +133,8 @@ def _pieces(pieces: Sequence[KeyPiece], *, of_parent: bool = False) -> Iterator[
 
 
 def _left_out(entity: Entity, whole: int) -> Iterator[str]:
-    count = f"{_count(entity.items, 'item', 'items')}, {_share(entity.items, whole)} of all"
-    yield f"      # Left out: {count}, that have key"
+    counted = f"{count(entity.items, 'item')}, {_share(entity.items, whole)} of all"
+    yield f"      # Left out: {counted}, that have key"
     yield "      # attributes only, as items do that keep a value unique. A run counts them as ignored. They are those"
     yield f"      # with {_where(entity)}."
 
@@ -169,13 +170,13 @@ def _ranges(attribute: str, values: Values) -> Iterator[str]:
         if not looks_personal(attribute):
             yield f"{numbers.least} to {numbers.greatest}"
         if numbers.decimals:
-            yield f"at most {_count(numbers.decimals, 'decimal', 'decimals')}"
+            yield f"at most {count(numbers.decimals, 'decimal')}"
     if texts:
         yield f"longest {texts.longest:,}"
         if texts.distinct <= 20 and texts.count >= 5 * texts.distinct:
             yield f"{texts.distinct} different"
     if values.longest_list:
-        yield f"at most {_count(values.longest_list, 'element', 'elements')}"
+        yield f"at most {count(values.longest_list, 'element')}"
 
 
 def _where(entity: Entity) -> str:
@@ -226,10 +227,6 @@ def _escaped(character: str) -> str:
     if character.isprintable():
         return character
     return f"\\U{ord(character):08x}"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
 
 
 def _share(part: int, whole: int) -> str:
