@@ -35,7 +35,7 @@ def check(root: Node, dialect: Dialect | None = None) -> Iterator[Finding]:
 def _schemas(root: Node, dialect: Dialect | None) -> Iterator[Finding]:
     schema, metadata = root.get("schema"), root.get("metadata_schema")
     for node in (schema, metadata):
-        yield from identifier(node.text, node.mark, "schema", dialect)
+        yield from identifier(node.text, node.mark, "schema", dialect, is_read_back=False)
     targets_in = schema.text or (dialect.default_schema if dialect else None)
     metadata_in = metadata.text or DEFAULT_METADATA_SCHEMA
     if targets_in and targets_in.lower() == metadata_in.lower():

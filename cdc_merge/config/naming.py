@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from cdc_merge.config.marks import Finding, Mark
-from cdc_merge.warehouses.dialect import Dialect
+from cdc_merge.warehouses.dialect import Capitals, Dialect
 
 
-def identifier(name: str | None, mark: Mark, what: str, dialect: Dialect | None) -> Iterator[Finding]:
-    """Whether the engine takes the name of a schema, table or column (`what`)."""
+def identifier(
+    name: str | None, mark: Mark, what: str, dialect: Dialect | None, *, is_read_back: bool = True
+) -> Iterator[Finding]:
+    """Whether the engine takes the name of a schema, table or column (`what`).
+
+    `is_read_back`: whether the name is known again by what the engine's catalog says. That of a schema never is.
+    """
     if name and not name.isprintable():
         yield Finding(mark, f"the name of a {what} must not hold control characters", "remove them")
-    if name and dialect and (plain := _without_capitals(name, what, dialect)) != name:
+    if name and dialect and (plain := _kept(name, dialect, is_read_back=is_read_back)) != name:
         message = f"{dialect.name} does not keep the capitals of names, this {what} has some: {name!r}"
-        yield Finding(mark, message, f"write {plain} in small letters")
+        yield Finding(mark, message, f"write {plain}")
     most = dialect.max_identifier_bytes if dialect else None
     if name and dialect and most and len(name.encode()) > most:
         yield Finding(
@@ -24,11 +29,11 @@ def identifier(name: str | None, mark: Mark, what: str, dialect: Dialect | None)
         )
 
 
-def _without_capitals(name: str, what: str, dialect: Dialect) -> str:
-    """A name as it is known again when the engine's catalog is read; that of a schema never is."""
-    if dialect.folds_names:
+def _kept(name: str, dialect: Dialect, *, is_read_back: bool) -> str:
+    """What is left of a name: on an engine that has none of its capitals, and where ours are told by the catalog's."""
+    if dialect.capitals is Capitals.LOWERED:
         return name.lower()
-    return name if what == "schema" else dialect.from_catalog(dialect.in_catalog(name))
+    return dialect.from_catalog(dialect.in_catalog(name)) if is_read_back else name
 
 
 def twice(

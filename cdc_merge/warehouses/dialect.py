@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 from cdc_merge.model import ColumnType, Kind
 
@@ -13,6 +14,15 @@ class Limit:
 
     words: str
     link: str
+
+
+class Capitals(Enum):
+    """What becomes of capitals in a quoted name. But for KEPT, names that differ by capitals alone are one name."""
+
+    KEPT = "kept"
+    IGNORED = "ignored"  # they are kept as given, and a name is found by any
+    LOWERED = "lowered"
+    RAISED = "raised"  # names that people do not quote are in capitals in the catalog, so we write ours so, too
 
 
 @dataclass(frozen=True)
@@ -46,8 +56,7 @@ class Dialect:
     `stages_decimals`: whether the bulk path takes decimals; else they are staged as text and cast in SQL.
     `backslash`: a backslash in a text, where a literal may take it for an escape; None: it stands for itself.
     `places_rows`: whether a table says by which columns its rows are distributed and sorted.
-    `folds_names`: whether names lose their capitals, quoted or not.
-    `ignores_case`: whether names that differ by capitals alone are one name, quoted or not, and are kept as given.
+    `capitals`: what becomes of capitals in the names of schemas, tables and columns that are quoted.
     `max_text_bytes`, `max_binary_bytes`: the longest value of a column (UTF-8); None: no limit.
     `ignores_trailing_blanks`: whether texts that differ in blanks at their end are equal, so that keys must have none.
     `max_added_columns`: how many columns new attributes may add; more go to _cdc_rescued.
@@ -64,7 +73,6 @@ class Dialect:
         of numbers; never NULL.
     `widens_decimals`: whether a decimal column can take more digits before the point without its rows being rewritten.
     `widened`: precisions of decimals that hold fewer digits than they say, each with one that holds them.
-    `upper_case`: whether names that people do not quote are upper case in the catalog, so that ours are, too.
     `ddl_commits`: whether DDL commits the open transaction, so that it goes before it and can be said twice.
     `rebuilds`: whether a new table can take the place of an old one in the transaction that fills it.
     `limits`: what the engine cannot do, each in words with the vendor's page: `cdc-merge check` shows them.
@@ -108,8 +116,7 @@ class Dialect:
     stages_decimals: bool = True
     backslash: str | None = None
     places_rows: bool = False
-    folds_names: bool = False
-    ignores_case: bool = False
+    capitals: Capitals = Capitals.KEPT
     max_text_bytes: int | None = None
     max_binary_bytes: int | None = None
     ignores_trailing_blanks: bool = False
@@ -123,7 +130,6 @@ class Dialect:
     same_json: str = "({a} IS NOT DISTINCT FROM {b})"
     widens_decimals: bool = False
     widened: dict[int, int] = field(default_factory=dict, hash=False)
-    upper_case: bool = False
     ddl_commits: bool = False
     rebuilds: bool = True
     limits: tuple[Limit, ...] = ()
@@ -140,16 +146,15 @@ class Dialect:
 
     def in_catalog(self, name: str) -> str:
         """A name of ours as the catalog has it. Only ASCII letters have their case changed: no two names meet."""
-        return name.translate(_TO_UPPER) if self.upper_case else name
+        return name.translate(_TO_UPPER) if self.capitals is Capitals.RAISED else name
 
     def from_catalog(self, name: str) -> str:
         """A name of the catalog as we have it."""
-        return name.translate(_TO_LOWER) if self.upper_case else name
+        return name.translate(_TO_LOWER) if self.capitals is Capitals.RAISED else name
 
     def folded(self, name: str) -> str:
         """What names have in common that the engine takes for one."""
-        is_any_case = self.folds_names or self.ignores_case or self.upper_case
-        return name.translate(_TO_LOWER) if is_any_case else name
+        return name if self.capitals is Capitals.KEPT else name.translate(_TO_LOWER)
 
     def read_rescued(self, value: str) -> str:
         """A text of _cdc_rescued as its column takes it."""
@@ -216,7 +221,7 @@ DUCKDB = Dialect(
     decimal_digits=38,
     decimal_scale=18,
     # https://duckdb.org/docs/stable/sql/dialect/keywords_and_identifiers#case-sensitivity-of-identifiers
-    ignores_case=True,
+    capitals=Capitals.IGNORED,
     reserved_columns=frozenset({"rowid"}),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cdc_merge.model import Kind
-from cdc_merge.warehouses.dialect import Dialect, Limit
+from cdc_merge.warehouses.dialect import Capitals, Dialect, Limit
 
 _DOCS = "https://docs.aws.amazon.com/redshift/latest/dg"
 
@@ -75,7 +75,7 @@ REDSHIFT = Dialect(
     widened={19: 20},
     # r_names.html
     max_identifier_bytes=127,
-    folds_names=True,
+    capitals=Capitals.LOWERED,
     reserved_columns=frozenset({"oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}),
     # NUL ends a value in COPY, and text cannot hold it: copy-parameters-data-conversion.html
     holds_nul=False,
