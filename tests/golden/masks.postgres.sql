@@ -1,48 +1,66 @@
 -- [mask what was rescued in people]
--- What is masked from now on is hidden where it stood in the clear: in columns of a history, and in what was rescued.
+-- What is masked from now on is hidden where it stood in the clear: in columns of a history, and in what was rescued,
+-- which stays without the masked attributes.
 UPDATE "analytics"."people"
 SET
-    _cdc_rescued = -- What is rescued without some attributes.
-CASE
-    WHEN strpos(CAST(_cdc_rescued AS text), '"Dropped"') > 0 OR strpos(CAST(_cdc_rescued AS text), '"Hashed"') > 0 OR strpos(CAST(_cdc_rescued AS text), '"It''s \"it\""') > 0 OR strpos(CAST(_cdc_rescued AS text), '"Redacted"') > 0
-    -- No function of Postgres takes the escape of U+0000, which is what is rescued here: so a word stands for it meanwhile.
-    -- https://www.postgresql.org/docs/current/datatype-json.html
-    THEN (
-        -- In the names of attributes the word comes unescaped.
-        SELECT CAST(replace(
-            replace(CAST(json_object_agg(r.key, r.value) AS text), '\ue000cdc-merge-nul', '\u0000'),
-            chr(57344) || 'cdc-merge-nul', '\u0000'
-        ) AS json)
-        FROM json_each(CAST(replace(CAST(_cdc_rescued AS text), '\u0000', '\ue000cdc-merge-nul') AS json)) AS r
-        WHERE r.key NOT IN ('Dropped', 'Hashed', 'It''s "it"', 'Redacted')
-    )
-    ELSE _cdc_rescued
-END
+    _cdc_rescued = CASE
+        WHEN strpos(CAST(_cdc_rescued AS text), '"Dropped"') > 0
+            OR strpos(CAST(_cdc_rescued AS text), '"Hashed"') > 0
+            OR strpos(CAST(_cdc_rescued AS text), '"It''s \"it\""') > 0
+            OR strpos(CAST(_cdc_rescued AS text), '"Redacted"') > 0
+            -- No function of Postgres takes the escape of U+0000, which is what is rescued here: so a word stands for it
+            -- meanwhile. https://www.postgresql.org/docs/current/datatype-json.html
+            THEN (
+                -- In the names of attributes the word comes unescaped.
+                SELECT CAST(replace(
+                    replace(CAST(json_object_agg(r.key, r.value) AS text), '\ue000cdc-merge-nul', '\u0000'),
+                    chr(57344) || 'cdc-merge-nul', '\u0000'
+                ) AS json)
+                FROM json_each(
+                    CAST(replace(CAST(_cdc_rescued AS text), '\u0000', '\ue000cdc-merge-nul') AS json)
+                ) AS r
+                WHERE TRUE
+                    AND r.key <> 'Dropped'
+                    AND r.key <> 'Hashed'
+                    AND r.key <> 'It''s "it"'
+                    AND r.key <> 'Redacted'
+            )
+        ELSE _cdc_rescued
+    END
 WHERE _cdc_rescued IS NOT NULL;
 
 -- [mask history of people]
--- What is masked from now on is hidden where it stood in the clear: in columns of a history, and in what was rescued.
+-- What is masked from now on is hidden where it stood in the clear: in columns of a history, and in what was rescued,
+-- which stays without the masked attributes.
 UPDATE "analytics"."people_history"
 SET
     "hashed" = encode(sha256(convert_to("hashed", 'UTF8')), 'hex'),
     "redacted" = CASE WHEN "redacted" IS NOT NULL THEN 'redacted' END,
     "dropped" = NULL,
-    _cdc_rescued = -- What is rescued without some attributes.
-CASE
-    WHEN strpos(CAST(_cdc_rescued AS text), '"Dropped"') > 0 OR strpos(CAST(_cdc_rescued AS text), '"Hashed"') > 0 OR strpos(CAST(_cdc_rescued AS text), '"It''s \"it\""') > 0 OR strpos(CAST(_cdc_rescued AS text), '"Redacted"') > 0
-    -- No function of Postgres takes the escape of U+0000, which is what is rescued here: so a word stands for it meanwhile.
-    -- https://www.postgresql.org/docs/current/datatype-json.html
-    THEN (
-        -- In the names of attributes the word comes unescaped.
-        SELECT CAST(replace(
-            replace(CAST(json_object_agg(r.key, r.value) AS text), '\ue000cdc-merge-nul', '\u0000'),
-            chr(57344) || 'cdc-merge-nul', '\u0000'
-        ) AS json)
-        FROM json_each(CAST(replace(CAST(_cdc_rescued AS text), '\u0000', '\ue000cdc-merge-nul') AS json)) AS r
-        WHERE r.key NOT IN ('Dropped', 'Hashed', 'It''s "it"', 'Redacted')
-    )
-    ELSE _cdc_rescued
-END
+    _cdc_rescued = CASE
+        WHEN strpos(CAST(_cdc_rescued AS text), '"Dropped"') > 0
+            OR strpos(CAST(_cdc_rescued AS text), '"Hashed"') > 0
+            OR strpos(CAST(_cdc_rescued AS text), '"It''s \"it\""') > 0
+            OR strpos(CAST(_cdc_rescued AS text), '"Redacted"') > 0
+            -- No function of Postgres takes the escape of U+0000, which is what is rescued here: so a word stands for it
+            -- meanwhile. https://www.postgresql.org/docs/current/datatype-json.html
+            THEN (
+                -- In the names of attributes the word comes unescaped.
+                SELECT CAST(replace(
+                    replace(CAST(json_object_agg(r.key, r.value) AS text), '\ue000cdc-merge-nul', '\u0000'),
+                    chr(57344) || 'cdc-merge-nul', '\u0000'
+                ) AS json)
+                FROM json_each(
+                    CAST(replace(CAST(_cdc_rescued AS text), '\u0000', '\ue000cdc-merge-nul') AS json)
+                ) AS r
+                WHERE TRUE
+                    AND r.key <> 'Dropped'
+                    AND r.key <> 'Hashed'
+                    AND r.key <> 'It''s "it"'
+                    AND r.key <> 'Redacted'
+            )
+        ELSE _cdc_rescued
+    END
 WHERE _cdc_rescued IS NOT NULL
     OR "hashed" IS NOT NULL
     OR "redacted" IS NOT NULL

@@ -1,5 +1,5 @@
--- Lists inside maps, one or two levels deep, in some items that are spread evenly: those that at least half of the items
--- have that have the map. In fewer, the map's keys are rather data than names.
+-- Lists inside maps, one or two levels deep, that are in half of the items with the map or more: in fewer, the map's keys
+-- are rather data than names. Some items are looked at, spread evenly.
 WITH first AS (
     SELECT entity, attribute, entry.key AS member, CAST(entry.value AS VARCHAR) AS value
     FROM (

@@ -1,4 +1,5 @@
--- What is masked from now on is hidden where it stood in the clear: in columns of a history, and in what was rescued.
+-- What is masked from now on is hidden where it stood in the clear: in columns of a history, and in what was rescued,
+-- which stays without the masked attributes.
 UPDATE {{ table }}
 SET
 {% for column, mask, digest in columns %}
