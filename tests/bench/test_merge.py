@@ -49,7 +49,7 @@ def test_batches_grow_from_a_millionth_to_a_tenth_of_the_table() -> None:
 
 
 @pytest.mark.parametrize("measure", ["growth", "growth-postgres"])
-def test_growth_holds_the_largest_target_against_the_smallest_and_each_against_sql_by_hand(
+def test_growth_holds_the_largest_target_against_one_of_a_tenth_of_it_and_each_against_sql_by_hand(
     options: Options, measure: str
 ) -> None:
     small, large, grown = MEASURES[measure](replace(options, judge=True))

@@ -41,9 +41,8 @@ def moto_s3() -> Iterator[MotoS3]:
 @contextmanager
 def moto_server() -> Iterator[str]:
     """Run a server; gives its endpoint."""
-    from moto.server import (
-        ThreadedMotoServer,  # here, as moto and flask are 20 MiB that the benches' probes do not need
-    )
+    # Only here: moto and flask are 20 MiB that the benches' probes do not need.
+    from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
