@@ -11,8 +11,8 @@ import pyarrow as pa
 from cdc_merge.model import ObjectRef, Ordering
 from cdc_merge.names import history_table
 from cdc_merge.render import Name
+from cdc_merge.schema.catalog import Tables, as_in_books, read_tables
 from cdc_merge.schema.stored import TargetSchema
-from cdc_merge.schema.tables import Tables, as_in_books, read_tables
 from cdc_merge.warehouses import Dialect, Session
 
 OUTCOMES = ("applied", "superseded", "stale", "ignored", "quarantined")

@@ -18,7 +18,7 @@ from cdc_merge.feed.workbench import Bench
 from cdc_merge.model import Column, Evolve
 from cdc_merge.render import Sql, render
 from cdc_merge.schema.book import SchemaBook
-from cdc_merge.schema.stored import TypedColumn
+from cdc_merge.schema.stored import WHOLE, TypedColumn
 from cdc_merge.warehouses.dialect import DUCKDB
 
 # The element's own text by type tag, as element_rows.sql extracts it.
@@ -145,7 +145,7 @@ class ElementStage:
             touched=self._book.touched_attributes(),
             failed=failed_attributes(few, attributes),
             # What would be in a masked attribute of a map, an element that is no map may be itself.
-            hidden=frozenset({"."} if any(c.mask and not c.of_parent for c in self._book.schema.columns) else ()),
+            hidden=frozenset({WHOLE} if any(c.mask and not c.of_parent for c in self._book.schema.columns) else ()),
             base64_layers=self._values.base64_layers,
         )
         texts: list[str | None] = [None] * len(table)

@@ -11,13 +11,12 @@ from typing import Any
 import pyarrow as pa
 
 from cdc_merge.feed import shape
-from cdc_merge.feed.convert import surely
 from cdc_merge.feed.where import takes
 from cdc_merge.feed.workbench import Workbench
 from cdc_merge.infer.entities import Entity, is_named_for_kinds
 from cdc_merge.infer.facts import KEY_TAGS, Elements, KeyCandidate, KeyPieces, Numbers, Shape, Texts, Values
-from cdc_merge.infer.pieces import cut_keys
-from cdc_merge.model import ColumnType, Kind, Target
+from cdc_merge.infer.pieces import as_run_reads, cut_keys
+from cdc_merge.model import Kind, Target
 from cdc_merge.names import spelled
 from cdc_merge.render import Sql, render
 from cdc_merge.warehouses.dialect import DUCKDB
@@ -201,9 +200,9 @@ class Census:
                 "infer/sql/values.sql",
                 DUCKDB,
                 rows=Sql(render(rows, DUCKDB)),
-                time=_fits(Kind.TIMESTAMP, "moment"),
-                date=_fits(Kind.DATE, "moment"),
-                integer=_fits(Kind.INTEGER, "number"),
+                time=as_run_reads(Kind.TIMESTAMP, "moment"),
+                date=as_run_reads(Kind.DATE, "moment"),
+                integer=as_run_reads(Kind.INTEGER, "number"),
             )
         )
         found: dict[tuple[int, str, str | None], list[dict[str, Any]]] = defaultdict(list)
@@ -263,11 +262,6 @@ def _overflow(attribute: Attribute) -> str | None:
     if attribute.distinct > MOST_VALUES:
         return f"more than {MOST_VALUES} values"
     return None
-
-
-def _fits(kind: Kind, value: str) -> Sql:
-    """The expression by which a run would read it: NULL for what does not fit."""
-    return Sql(surely(ColumnType(kind), value, DUCKDB, base64_layers=1))
 
 
 def _values(path: tuple[str, ...], rows: Sequence[dict[str, Any]], keys: int) -> Values:

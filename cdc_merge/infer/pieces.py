@@ -14,7 +14,7 @@ from cdc_merge.model import ColumnType, Kind
 from cdc_merge.render import Sql, render
 from cdc_merge.warehouses.dialect import DUCKDB
 
-_SHOW_WHAT_IS_REPEATED = 1_000  # items of each entity
+_MOST_COMPARED = 1_000  # items of each entity: so many show which pieces attributes repeat
 
 
 def cut_keys(workbench: Workbench, *, entities: int, key: Sequence[str], step: int) -> list[list[KeyPieces]]:
@@ -29,8 +29,8 @@ def cut_keys(workbench: Workbench, *, entities: int, key: Sequence[str], step: i
                 DUCKDB,
                 text=text,
                 step=step,
-                time=_fits(Kind.TIMESTAMP),
-                date=_fits(Kind.DATE),
+                time=as_run_reads(Kind.TIMESTAMP, "moment"),
+                date=as_run_reads(Kind.DATE, "moment"),
             )
         ).to_pylist():
             by_entity[row["entity"]].append(row)
@@ -66,11 +66,11 @@ def _repeated(workbench: Workbench, text: str, numbers: Sequence[int], step: int
         return set()
     entities = Sql("[" + ", ".join(map(str, numbers)) + "]")
     query = render(
-        "infer/sql/repeated_pieces.sql", DUCKDB, text=text, step=step, entities=entities, most=_SHOW_WHAT_IS_REPEATED
+        "infer/sql/repeated_pieces.sql", DUCKDB, text=text, step=step, entities=entities, most=_MOST_COMPARED
     )
     return set(workbench.rows(query))
 
 
-def _fits(kind: Kind) -> Sql:
-    """The expression by which a run would read it: NULL for what does not fit."""
-    return Sql(surely(ColumnType(kind), "moment", DUCKDB, base64_layers=1))
+def as_run_reads(kind: Kind, value: str) -> Sql:
+    """The expression by which a run reads a value: NULL for what does not fit."""
+    return Sql(surely(ColumnType(kind), value, DUCKDB, base64_layers=1))

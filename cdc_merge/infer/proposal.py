@@ -10,7 +10,7 @@ from cdc_merge.infer.entities import Entities, Entity
 from cdc_merge.infer.facts import Elements, Extent, Form, KeyPieces, Values
 from cdc_merge.infer.keys import KeyChoice
 from cdc_merge.infer.naming import free_name, plural, singular, table_names
-from cdc_merge.infer.secrets import Hidden
+from cdc_merge.infer.secrets import SafeUrl
 from cdc_merge.infer.templates import KeyPiece, labels, propose_pieces, why_uncut
 from cdc_merge.infer.types import choose_type, looks_personal
 from cdc_merge.model import ColumnType, Condition, Kind
@@ -70,7 +70,7 @@ class Proposal:
     """All of it. `changes`, `exports`: where to read, None if it is not known. `tables_seen`: names in the records."""
 
     label: str
-    warehouse: Hidden
+    warehouse: SafeUrl
     source: str
     changes: str | None
     exports: str | None

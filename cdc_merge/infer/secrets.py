@@ -19,14 +19,14 @@ _REFERENCE = re.compile(r"\$\{[^}]*\}")
 
 
 @dataclass(frozen=True)
-class Hidden:
+class SafeUrl:
     """A URL with references such as `${CDC_MERGE_WAREHOUSE_PASSWORD}` for its secrets, and the variables' names."""
 
     url: str
     variables: tuple[str, ...] = ()
 
 
-def hide_secrets(url: str) -> Hidden:
+def hide_secrets(url: str) -> SafeUrl:
     """References that are there already stay as they are."""
     variables: list[str] = []
 
@@ -44,7 +44,7 @@ def hide_secrets(url: str) -> Hidden:
         address, mark, options = url, "", ""
     address = _PASSWORD.sub(lambda found: hidden(found, "PASSWORD"), address)
     options = _OPTION.sub(hidden_option, mark + options)
-    return Hidden(address + options, tuple(dict.fromkeys(variables)))
+    return SafeUrl(address + options, tuple(dict.fromkeys(variables)))
 
 
 def with_environment(url: str, environ: Mapping[str, str]) -> str:

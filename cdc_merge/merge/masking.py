@@ -11,7 +11,7 @@ from cdc_merge.warehouses import Dialect, Statement
 
 
 def hide(
-    render: Render, dialect: Dialect, label: str, table: Name, hidden: Hidden, *, columns: Sequence[HiddenColumn] = ()
+    render: Render, dialect: Dialect, *, label: str, table: Name, hidden: Hidden, columns: Sequence[HiddenColumn] = ()
 ) -> Statement:
     """Masks `columns` of a table, and takes out of `_cdc_rescued` what a mask hides."""
     masked = [(name(c.name), c.mask, Sql(dialect.sha256.format(dialect.quote(c.name)))) for c in columns]

@@ -17,8 +17,8 @@ from cdc_merge.model import Kind, Ordering
 from cdc_merge.names import history_table
 from cdc_merge.render import Sql, name, render
 from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.catalog import MARK
 from cdc_merge.schema.stored import TargetSchema
-from cdc_merge.schema.tables import MARK
 from cdc_merge.warehouses import LEDGER_LABEL, Dialect, Row, Statement
 
 
@@ -162,7 +162,7 @@ class MergePlan:
             if book.hidden is None:
                 continue
             label = f"mask what was rescued in {target.label}"
-            statements.append(hide(self.render, self._dialect, label, target.table, book.hidden))
+            statements.append(hide(self.render, self._dialect, label=label, table=target.table, hidden=book.hidden))
             statements += self.hide_in_history(book)
         return statements
 
@@ -172,8 +172,8 @@ class MergePlan:
         if hidden is None or not hidden.has_history:
             return []
         table = name(self._layout.schema, history_table(label))
-        columns = hidden.columns
-        return [hide(self.render, self._dialect, f"mask history of {label}", table, hidden, columns=columns)]
+        step = f"mask history of {label}"
+        return [hide(self.render, self._dialect, label=step, table=table, hidden=hidden, columns=hidden.columns)]
 
     def hold_schemas(self, source: str) -> Statement:
         """Insists that the targets' columns are still those the books were opened with."""

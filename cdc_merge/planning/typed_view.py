@@ -13,8 +13,8 @@ from cdc_merge.model import Kind, Source
 from cdc_merge.names import assign
 from cdc_merge.render import Name, Sql, find_template, name, render
 from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.catalog import Tables
 from cdc_merge.schema.stored import DELETED_AT, DOCUMENT, ELEMENT_COLUMNS, TargetSchema
-from cdc_merge.schema.tables import Tables
 from cdc_merge.warehouses import Dialect, Session, Statement
 
 _SAMPLE = 1_000  # documents

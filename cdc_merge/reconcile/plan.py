@@ -339,10 +339,10 @@ class ReconcilePlan:
 
     def _find_causes(self, target: PlannedTarget, source: str) -> Statement:
         label, count = f"find causes in {target.label}", len(self._found)
-        configured = self.configured_since(self._books[target.number])
-        return self._say(label, "causes", target=target, source=source, target_count=count, configured=configured)
+        asked_since = self.columns_asked_since(self._books[target.number])
+        return self._say(label, "causes", target=target, source=source, target_count=count, asked_since=asked_since)
 
-    def configured_since(self, book: SchemaBook) -> list[str]:
+    def columns_asked_since(self, book: SchemaBook) -> list[str]:
         """Columns that the table gets from this reconcile since the configuration asks for them.
 
         One that an attribute of the export brings is none: the feed should have brought it.

@@ -251,7 +251,7 @@ class RebuildPlan(ReconcilePlan):
         rescued = [self.same_rescued()] if change.overlap.is_whole else []
         return [*columns, *rescued, *self.unmarked(change.found)]
 
-    def configured_since(self, book: SchemaBook) -> list[str]:
+    def columns_asked_since(self, book: SchemaBook) -> list[str]:
         """None: columns that the old table has not are not compared."""
         return []
 
@@ -363,7 +363,7 @@ class RebuildPlan(ReconcilePlan):
                 )
                 if hidden := self._books[change.target.number].hidden:
                     step = f"mask what came over in {label}"
-                    yield hide(self._merge.render, self._dialect, step, change.new.table, hidden)
+                    yield hide(self._merge.render, self._dialect, label=step, table=change.new.table, hidden=hidden)
             yield from self._merge.hide_in_history(self._books[change.target.number])
             if change.target.history and findings.targets[label].repaired:
                 yield from self._record_history(change.target, undertaking, merged_at)

@@ -9,7 +9,7 @@ from cdc_merge.errors import SchemaConflict, UnknownAttributes
 from cdc_merge.model import Column, ColumnType, Evolve, Target
 from cdc_merge.names import assign, history_table
 from cdc_merge.schema.masking import Hidden
-from cdc_merge.schema.stored import TYPE_OF_TAG, TargetSchema, TypedColumn, holders, takes_whole
+from cdc_merge.schema.stored import TYPE_OF_TAG, WHOLE, TargetSchema, TypedColumn, holders, takes_whole
 from cdc_merge.warehouses.dialect import Dialect
 
 
@@ -80,7 +80,7 @@ class SchemaBook:
         columns: tuple[TypedColumn | Column, ...] = (*self.schema.columns, *self.pending)
         paths = [c.path for c in columns if not c.of_parent]
         is_element = self.target.each is not None and () in paths
-        return frozenset(str(path[0]) for path in paths if path) | ({"."} if is_element else frozenset())
+        return frozenset(str(path[0]) for path in paths if path) | ({WHOLE} if is_element else frozenset())
 
     def pinned_attributes(self) -> frozenset[str]:
         """Attributes that need no column, since every row of the target has one and the same value of them."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from cdc_merge.model import Column, Deletes, Evolve, Source, Target
 from cdc_merge.names import choose_column, history_table, spelled
 from cdc_merge.schema.conditions import are_same, told
-from cdc_merge.schema.opening import REBUILD, Asked, Change, is_widened
+from cdc_merge.schema.opening import REBUILD, Asked, Change, Contradiction, is_widened
 from cdc_merge.schema.stored import DELETED_AT, DOCUMENT, TYPE_OF_TAG, TargetSchema, TypedColumn
 from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect
@@ -60,64 +60,99 @@ def differences(source: Source, there: Inspector) -> list[Difference]:
 
 
 def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterator[Difference]:
-    table, stored = target.table, there.schemas.get(target.table)
+    stored = there.schemas.get(target.table)
     if stored is None:
-        for c in there.name_contradictions(target):
-            yield Difference(table, None, c.change, c.message, None, c.cure, stops=True)
-            return
-        cure = "the first batch makes it"
-        if there.key_tags is not None:
-            cure = "the next batch makes it; cdc-merge reconcile fills it with what was merged before"
-        yield Difference(table, None, Change.NEW_TABLE, "there is no table yet", RUN, cure)
+        yield _of_no_table(target, there)
         return
     stopping = list(there.contradictions(target, key))
-    for c in stopping:
-        command = REBUILD if REBUILD in c.cure and c.change is not Change.KEY else None
-        cure = c.cure
-        if c.change is Change.MASK and stored.has_history:
-            cure = f"{cure}. {REBUILD} masks the values of before in {history_table(table)} too"
-        yield Difference(table, c.column, c.change, c.message, command, cure, stops=True)
-    if table not in there.tables:
+    yield from (_that_stops(target.table, c, stored) for c in stopping)
+    if target.table not in there.tables:
         return
-    named = {c.column for c in stopping}
-    new = [c for c in Asked.of(target, key).columns if c.name not in {s.name for s in stored.columns}]
-    old = {c.name: c for c in _not_asked(target, key, stored, there.dialect)}
-    for column in new:
-        if column.name in named:
-            continue
-        before = next((name for name, c in old.items() if _is_same_content(column, c)), None)
-        if before:
-            del old[before]
-            yield _renamed(table, before, column)
-        else:
-            yield _new(table, column)
-    for column in Asked.of(target, key).columns:
-        have = next((s for s in stored.columns if s.name == column.name), None)
-        if have and column.name not in named and is_widened(column, have, there.dialect):
-            yield _to_be_widened(table, column)
+    told = frozenset(c.column for c in stopping if c.column)
+    new, dropped = _matched(target, key, stored, there.dialect, told)
+    yield from (_renamed(target.table, before, c) if before else _new(target.table, c) for c, before in new)
+    yield from _of_wider_types(target, key, stored, there.dialect, told)
     yield from _of_where(target, stored)
     if target.deletes is Deletes.SOFT and not stored.has_deleted_at:
         cure = "the next batch adds it; rows of items that were deleted before do not come back"
-        yield Difference(table, DELETED_AT, Change.NEW_COLUMN, "it is to say when an item was deleted", RUN, cure)
-    taken = {there.dialect.folded(name) for name in named if name}
-    for name, dropped in old.items():
-        if there.dialect.folded(name) in taken:
+        message = "it is to say when an item was deleted"
+        yield Difference(target.table, DELETED_AT, Change.NEW_COLUMN, message, RUN, cure)
+    yield from _of_columns_not_asked(target.table, dropped, there, told)
+    yield from _of_room(target, stored, there.dialect)
+    if target.has_history:
+        yield from _of_history(target.table, stored, there)
+
+
+def _of_no_table(target: Target, there: Inspector) -> Difference:
+    taken = next(there.name_contradictions(target), None)
+    if taken:
+        return Difference(target.table, None, taken.change, taken.message, None, taken.cure, stops=True)
+    cure = "the first batch makes it"
+    if there.key_tags is not None:
+        cure = "the next batch makes it; cdc-merge reconcile fills it with what was merged before"
+    return Difference(target.table, None, Change.NEW_TABLE, "there is no table yet", RUN, cure)
+
+
+def _that_stops(table: str, contradiction: Contradiction, stored: TargetSchema) -> Difference:
+    c = contradiction
+    command = REBUILD if REBUILD in c.cure and c.change is not Change.KEY else None
+    cure = c.cure
+    if c.change is Change.MASK and stored.has_history:
+        cure = f"{cure}. {REBUILD} masks the values of before in {history_table(table)} too"
+    return Difference(table, c.column, c.change, c.message, command, cure, stops=True)
+
+
+def _matched(
+    target: Target, key: tuple[str, ...], stored: TargetSchema, dialect: Dialect, told: frozenset[str]
+) -> tuple[list[tuple[Column, str | None]], dict[str, TypedColumn]]:
+    """Columns that are asked for anew, each with the name of one that holds the same; and those that are left over.
+
+    `told`: columns that stop the source, which says enough of them.
+    """
+    left = {c.name: c for c in _not_asked(target, key, stored, dialect)}
+    there = {c.name for c in stored.columns}
+    new: list[tuple[Column, str | None]] = []
+    for column in Asked.of(target, key).columns:
+        if column.name in there or column.name in told:
             continue
-        message = f"it holds {_content(dropped)}, which the configuration does not ask for"
-        cure = f"it stays, and is still filled; {REBUILD} takes it away"
-        yield Difference(table, name, Change.DROPPED, message, REBUILD, cure)
+        before = next((name for name, c in left.items() if _is_same_content(column, c)), None)
+        if before:
+            del left[before]
+        new.append((column, before))
+    return new, left
+
+
+def _of_wider_types(
+    target: Target, key: tuple[str, ...], stored: TargetSchema, dialect: Dialect, told: frozenset[str]
+) -> Iterator[Difference]:
+    there = {c.name: c for c in stored.columns}
+    for column in Asked.of(target, key).columns:
+        have = there.get(column.name)
+        if have and column.name not in told and is_widened(column, have, dialect):
+            yield _to_be_widened(target.table, column)
+
+
+def _of_columns_not_asked(
+    table: str, dropped: Mapping[str, TypedColumn], there: Inspector, told: frozenset[str]
+) -> Iterator[Difference]:
+    taken = {there.dialect.folded(name) for name in told}
+    for name, column in dropped.items():
+        if there.dialect.folded(name) not in taken:
+            message = f"it holds {_content(column)}, which the configuration does not ask for"
+            cure = f"it stays, and is still filled; {REBUILD} takes it away"
+            yield Difference(table, name, Change.DROPPED, message, REBUILD, cure)
     for name in sorted(there.others(table)):
-        if there.dialect.folded(name) in taken:
-            continue
-        message = "the column was added by hand"
-        yield Difference(table, name, Change.BY_HAND, message, None, f"it is left alone; {REBUILD} takes it away")
-    most = there.dialect.max_added_columns
-    if target.evolve is Evolve.ADD and not target.is_document and len(stored.columns) >= most:
+        if there.dialect.folded(name) not in taken:
+            cure = f"it is left alone; {REBUILD} takes it away"
+            yield Difference(table, name, Change.BY_HAND, "the column was added by hand", None, cure)
+
+
+def _of_room(target: Target, stored: TargetSchema, dialect: Dialect) -> Iterator[Difference]:
+    adds = target.evolve is Evolve.ADD and not target.is_document
+    if adds and len(stored.columns) >= dialect.max_added_columns:
         message = f"it has {len(stored.columns):,} columns: new attributes add no more, and go to _cdc_rescued"
         cure = "name the columns that are wanted, or take `columns: document`"
-        yield Difference(table, None, Change.NEW_COLUMN, message, None, cure)
-    if target.has_history:
-        yield from _of_history(table, stored, there)
+        yield Difference(target.table, None, Change.FULL, message, None, cure)
 
 
 def _of_where(target: Target, stored: TargetSchema) -> Iterator[Difference]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from cdc_merge.model import Kind, Mask, Path
-from cdc_merge.schema.stored import TargetSchema, TypedColumn
+from cdc_merge.schema.stored import WHOLE, TargetSchema, TypedColumn
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ def find_hidden(stored: TargetSchema, schema: TargetSchema, history: Collection[
             mask = _mask_of(old, [c for c in masked if overlap(old.path, c.path)])
             columns += [HiddenColumn(old.name, mask)] if mask else []
     own = [c for c in masked if not c.of_parent]
-    attributes = sorted({str(c.path[0]) for c in own if c.path} | ({"."} if own and schema.each is not None else set()))
+    attributes = sorted(
+        {str(c.path[0]) for c in own if c.path} | ({WHOLE} if own and schema.each is not None else set())
+    )
     return Hidden(tuple(columns), tuple(attributes), any(not c.path for c in own), history is not None)
 
 

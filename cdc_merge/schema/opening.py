@@ -29,6 +29,7 @@ class Change(StrEnum):
     FROM = "from"
     TYPE = "type"
     WIDENED = "wider type"
+    FULL = "full"
     MATCH = "match"
     MASK = "mask"
     WHERE = "where"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from cdc_merge.model import ColumnType, Kind, Source, Target
 from cdc_merge.names import history_table
-from cdc_merge.render import render
 from cdc_merge.schema.book import SchemaBook, spelling
+from cdc_merge.schema.catalog import Tables, spelled_as
 from cdc_merge.schema.masking import Hidden, find_hidden
 from cdc_merge.schema.opening import REBUILD, Change, Contradiction, contradictions, open_book
 from cdc_merge.schema.stored import (
@@ -19,57 +19,7 @@ from cdc_merge.schema.stored import (
     all_columns,
     key_column_type,
 )
-from cdc_merge.warehouses import Dialect, Session
-
-
-@dataclass(frozen=True)
-class TableColumn:
-    """A column as the engine's catalog has it; `required`: an INSERT must give it a value.
-
-    `is_ours`: it says that we made it. Where DDL commits by itself, it can be there before a merge that needs it.
-    """
-
-    type: str
-    required: bool = False
-    is_ours: bool = False
-
-
-MARK = "cdc-merge"
-"""The comment of columns that were added where DDL commits by itself."""
-
-Tables = Mapping[str, Mapping[str, TableColumn]]
-"""The columns of each table by name, in order; a table that does not exist is left out."""
-
-
-def read_tables(session: Session, dialect: Dialect, schema: str, tables: Collection[str]) -> Tables:
-    """What the catalog says of the tables in `schema`."""
-    if not tables:
-        return {}
-    names = sorted(map(dialect.in_catalog, tables))
-    rows = session.query(
-        render("schema/sql/columns.sql", dialect, schema=dialect.in_catalog(schema), tables=names, mark=MARK)
-    )
-    found: dict[str, dict[str, TableColumn]] = {}
-    for table, column, type_name, precision, scale, required, is_ours in rows:
-        if type_name.lower() == "numeric" and precision is not None:  # Postgres; DuckDB names both in the type
-            type_name = f"{type_name}({precision}, {scale})"
-        made = TableColumn(type_name, bool(required), bool(is_ours))
-        found.setdefault(dialect.from_catalog(table), {})[dialect.from_catalog(column)] = made
-    return found
-
-
-def as_in_books(tables: Tables, schemas: Mapping[str, TargetSchema], dialect: Dialect) -> Tables:
-    """The tables with their columns spelled as the books have them, where the engine takes the names for the same."""
-    names = {table: all_columns(schema) for table, schema in schemas.items()}
-    names |= {history_table(table): (*mine, *HISTORY_COLUMNS) for table, mine in names.items()}
-    return {table: _spelled_as(columns, names.get(table, ()), dialect) for table, columns in tables.items()}
-
-
-def _spelled_as(
-    columns: Mapping[str, TableColumn], names: Iterable[str], dialect: Dialect
-) -> Mapping[str, TableColumn]:
-    ours = {dialect.folded(name): name for name in names}
-    return {ours.get(dialect.folded(column), column): made for column, made in columns.items()}
+from cdc_merge.warehouses import Dialect
 
 
 @dataclass(frozen=True)
@@ -124,7 +74,7 @@ class Inspector:
     def history_contradictions(self, label: str, schema: TargetSchema) -> Iterator[Contradiction]:
         """All that keeps a history from being merged into. It is not built anew, so it is not lost by a rebuild."""
         quoted, expected = self.dialect.quote(self.schema, label), dict(self._expected_of_history(schema))
-        have = _spelled_as(self.tables[label], expected, self.dialect)
+        have = spelled_as(self.tables[label], expected, self.dialect)
         added = {c.name for c in schema.columns}
         masked = {c.name for c in schema.columns if c.mask}
         for column, kind in expected.items():

@@ -17,8 +17,8 @@ from typing import Any
 from cdc_merge.layout import layout_of
 from cdc_merge.ledger import Ledger
 from cdc_merge.model import Evolve, Kind, Settings, Source
+from cdc_merge.schema.catalog import read_tables
 from cdc_merge.schema.stored import TargetSchema
-from cdc_merge.schema.tables import read_tables
 from cdc_merge.warehouses import Warehouse, open_warehouse
 from cdc_merge.worker import RunTotals, Worker
 from tests.doubles.redshift.server import BEHIND

@@ -23,9 +23,16 @@ SELECT
         WHEN v.verdict = 'extra' AND e.takes THEN 'update_lost_or_altered'
         WHEN v.verdict = 'extra' AND e.k0 IS NOT NULL THEN 'move_lost'
         WHEN v.verdict = 'extra' THEN 'delete_lost'
-{% if configured %}
+{% if asked_since %}
         -- Names of columns stand in their order, new ones after all others.
-        WHEN v.verdict = 'different' AND split_part(v.differing, chr(10), 1) IN ({% for column in configured %}{{ column }}{% if not loop.last %}, {% endif %}{% endfor %}) THEN 'new_column'
+        WHEN v.verdict = 'different'
+            AND split_part(v.differing, chr(10), 1) IN (
+{% for column in asked_since %}
+                {{ column }}{% if not loop.last %},{% endif %}
+
+{% endfor %}
+            )
+            THEN 'new_column'
 {% endif %}
         WHEN v.verdict = 'different' THEN 'update_lost_or_altered'
         ELSE 'changed_since'
