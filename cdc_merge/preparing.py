@@ -253,7 +253,7 @@ class Preparer:
             *plan.ddl(schema_exists=state.schema_exists),
             *plan.merge(batch),
             *plan.record_notices(batch, unmatched=bool(decoded.unmatched), misfits=bool(decoded.misfits)),
-            *plan.hide(),
+            *plan.hide(batch.source),
             *plan.record_schema(batch.source),
         ]
 

@@ -6,6 +6,10 @@ import threading
 
 from cdc_merge.feed.workbench import Bench, Workbench
 
+# A column of a part takes some 4 KB, however few its rows are, which is dear with many targets of many columns.
+FEW_ROWS = 4_096
+_FEW_PARTS = 4  # of few rows, before they become one
+
 
 class Parts:
     """A table in parts: each portion makes a table of its own, and a view named as the whole has them all.
@@ -20,16 +24,39 @@ class Parts:
         self._noting = threading.Lock()
         self._begun = 0
         self._made: list[str] = []
+        self._small: dict[str, int] = {}  # of few rows: how many
 
     def add(self, bench: Bench, select: str) -> str:
         """A part of the rows of a query; returns what it is called."""
-        with self._noting:  # and not while the rows are written: threads do that side by side
-            part = f"{self._name}__{self._begun}"
-            self._begun += 1
-        bench.execute(f"CREATE TABLE {part} AS {select}")
+        part, _ = self._write(bench, select)
         with self._noting:  # only now: the statement fails where a line is damaged
             self._made.append(part)
         return part
+
+    def add_unnamed(self, bench: Bench, select: str) -> None:
+        """The same where nobody asks for the part again: with few rows it joins others, with none it is not kept."""
+        part, rows = self._write(bench, select)
+        while True:
+            if rows == 0:
+                bench.execute(f"DROP TABLE {part}")
+                return
+            with self._noting:
+                if rows >= FEW_ROWS or len(self._small) + 1 < _FEW_PARTS:
+                    self._made.append(part)
+                    self._small |= {part: rows} if rows < FEW_ROWS else {}
+                    return
+                joined, self._small = [*self._small, part], {}
+                self._made = [made for made in self._made if made not in joined]
+            part, rows = self._write(bench, " UNION ALL BY NAME ".join(f"FROM {small}" for small in joined))
+            for small in joined:
+                bench.execute(f"DROP TABLE {small}")
+
+    def _write(self, bench: Bench, select: str) -> tuple[str, int]:
+        with self._noting:  # and not while the rows are written: threads do that side by side
+            part = f"{self._name}__{self._begun}"
+            self._begun += 1
+        ((rows,),) = bench.rows(f"CREATE TABLE {part} AS {select}")
+        return part, int(rows)
 
     def delete(self, condition: str) -> None:
         """Delete rows of all parts."""

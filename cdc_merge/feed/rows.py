@@ -189,7 +189,7 @@ class RowStage:
             f", CAST({column.name.parts[0]} AS {kind}) AS {staged}"
             for column, (staged, kind) in zip(layout.columns, types, strict=False)
         )
-        self._parts[number].add(bench, f"SELECT n{values} FROM wide WHERE takes_{number} AND clean_{number}")
+        self._parts[number].add_unnamed(bench, f"SELECT n{values} FROM wide WHERE takes_{number} AND clean_{number}")
 
     def _stage_odd(self, bench: Bench, number: int) -> None:
         """Rows with something that did not simply fit: new attributes, other types, values to be rescued."""
@@ -250,7 +250,7 @@ class RowStage:
         types = dict(staged_columns(self._books[number], self._dialect))
         values = (f"CAST({DUCKDB.quote(n)} AS {types[n]}) AS {n}" if n in types else n for n in rows.column_names)
         with bench.naming(careful=rows):
-            self._parts[number].add(bench, f"SELECT {', '.join(values)} FROM careful")
+            self._parts[number].add_unnamed(bench, f"SELECT {', '.join(values)} FROM careful")
 
     def finish(self) -> None:
         """The merge names every column, also of a table without rows."""

@@ -12,9 +12,10 @@ from cdc_merge.config.document import read_document
 _PREFIX = "CDC_MERGE_WAREHOUSE"
 # scheme://user:password@…; up to the last @, because a password may hold one that nobody escaped.
 _PASSWORD = re.compile(r"(?P<before>^[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:)(?P<secret>.+)(?=@)")
-# Options of drivers: password, sslpassword, token, private_key_file_pwd.
+# Options of drivers: password, sslpassword, passcode, token, private_key, private_key_file_pwd.
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
-_OPTION = re.compile(r"(?P<before>[?&](?P<name>[\w-]*(?:password|pwd|secret|token)[\w-]*)=)(?P<secret>[^&]+)", re.I)
+_SECRET = r"[\w-]*(?:pass(?:word|code|phrase)|pwd|secret|token)[\w-]*|private_key"
+_OPTION = re.compile(rf"(?P<before>[?&](?P<name>{_SECRET})=)(?P<secret>[^&]+)", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$\{[^}]*\}")
 
 
@@ -40,7 +41,9 @@ def hide_secrets(url: str) -> SafeUrl:
         return hidden(found, re.sub(r"\W", "_", found["name"]).upper())
 
     address, mark, options = url.partition("?")
-    if "@" in options and not _PASSWORD.search(address):  # a question mark in a password that nobody escaped
+    authority = address.partition("://")[2]
+    # Neither a host nor a path before the question mark: it is in a password that nobody escaped.
+    if "@" in options and ":" in authority and not {"@", "/"} & set(authority):
         address, mark, options = url, "", ""
     address = _PASSWORD.sub(lambda found: hidden(found, "PASSWORD"), address)
     options = _OPTION.sub(hidden_option, mark + options)

@@ -155,7 +155,7 @@ class MergePlan:
                 statements.append(Statement(f"record columns of {target.label}", sql))
         return statements
 
-    def hide(self) -> list[Statement]:
+    def hide(self, source: str) -> list[Statement]:
         """Hides what new masks reach of what is there. Comes after all that finds rows by their address."""
         statements = []
         for book, target in zip(self._books, self.targets, strict=True):
@@ -164,6 +164,8 @@ class MergePlan:
             label = f"mask what was rescued in {target.label}"
             statements.append(hide(self.render, self._dialect, label=label, table=target.table, hidden=book.hidden))
             statements += self.hide_in_history(book)
+            samples = self.render("merge/sql/erase_samples", target=target, source=source)
+            statements.append(Statement(f"erase samples of {target.label}", samples))
         return statements
 
     def hide_in_history(self, book: SchemaBook) -> list[Statement]:

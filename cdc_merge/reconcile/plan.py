@@ -251,7 +251,7 @@ class ReconcilePlan:
                 yield self.insert_rows(target, target.table, floor=undertaking.floor, merged_at=merged_at)
             if target.history and verdicts.repaired:
                 yield from self._record_history(target, undertaking, merged_at)
-        yield from self._merge.hide()
+        yield from self._merge.hide(undertaking.source)
 
     def _record_history(
         self, target: PlannedTarget, undertaking: Undertaking, merged_at: datetime

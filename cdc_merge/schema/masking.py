@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from cdc_merge.model import Kind, Mask, Path
+from cdc_merge.model import Kind, Mask, Path, Template
 from cdc_merge.schema.stored import WHOLE, TargetSchema, TypedColumn
 
 
@@ -42,22 +42,27 @@ class Hidden:
         return json.dumps(dict.fromkeys(self.attributes), ensure_ascii=False)
 
 
-def find_hidden(stored: TargetSchema, schema: TargetSchema, history: Collection[str] | None) -> Hidden | None:
+def find_hidden(
+    stored: TargetSchema, schema: TargetSchema, history: Collection[str] | None, *, folded: Callable[[str], str] = str
+) -> Hidden | None:
     """What the masks hide that `schema` has and `stored` had not; None: nothing.
 
-    `history`: the columns that the target's history has; None: there is none.
+    `history`: the columns that the target's history has; None: there is none. `folded`: a name as the engine compares
+    it.
 
     A document of before is not taken apart: `plan` names it as long as the history has it.
     """
-    had = {(c.path, c.template, c.mask, c.of_parent) for c in stored.columns}
-    masked = [c for c in schema.columns if c.mask and (c.path, c.template, c.mask, c.of_parent) not in had]
+    had = {(_content(c), c.mask) for c in stored.columns}
+    masked = [c for c in schema.columns if c.mask and (_content(c), c.mask) not in had]
     if not masked:
         return None
-    clear = {(c.name, c.path, c.template) for c in schema.columns if c.mask is None}
+    kept = set(map(folded, history or ()))
+    clear = {(folded(c.name), _content(c)) for c in schema.columns if c.mask is None}
     columns = []
     for old in stored.columns:
-        if old.name in (history or ()) and old.path and (old.name, old.path, old.template) not in clear:
-            mask = _mask_of(old, [c for c in masked if overlap(old.path, c.path)])
+        if folded(old.name) in kept and old.path and (folded(old.name), _content(old)) not in clear:
+            mine = [c for c in masked if c.of_parent == old.of_parent and overlap(old.path, c.path)]
+            mask = _mask_of(old, mine, folded)
             columns += [HiddenColumn(old.name, mask)] if mask else []
     own = [c for c in masked if not c.of_parent]
     attributes = sorted(
@@ -66,11 +71,17 @@ def find_hidden(stored: TargetSchema, schema: TargetSchema, history: Collection[
     return Hidden(tuple(columns), tuple(attributes), any(not c.path for c in own), history is not None)
 
 
-def _mask_of(old: TypedColumn, masked: Sequence[TypedColumn]) -> Mask | None:
+def _content(column: TypedColumn) -> tuple[Path, Template | None, bool]:
+    """What a column is taken from."""
+    return column.path, column.template, column.of_parent
+
+
+def _mask_of(old: TypedColumn, masked: Sequence[TypedColumn], folded: Callable[[str], str]) -> Mask | None:
     """What becomes of a column's values; None: they stay as they are."""
     if not masked:
         return None
-    new = next((c for c in masked if (c.name, c.path, c.template) == (old.name, old.path, old.template)), None)
+    mine = (folded(old.name), _content(old))
+    new = next((c for c in masked if (folded(c.name), _content(c)) == mine), None)
     if new is None or new.mask is None:
         return Mask.DROP if old.mask is None else None
     if old.mask is None:

@@ -128,8 +128,11 @@ def _clear_contradictions(asked: Asked, stored: TargetSchema, dialect: Dialect) 
             continue
         for column in masked:
             if have.of_parent == column.of_parent and overlap(have.path, column.path):
-                what = f"it holds {_placed(have.path, have.of_parent)} in the clear, which {column.name} is to mask"
-                yield Contradiction(Change.MASK, what, f"{_REBUILT}; or configure {have.name} too", have.name)
+                held = _placed(have.path, have.of_parent) if have.path else "the whole"
+                what = f"it holds {held} in the clear, which {column.name} is to mask"
+                # A document cannot be configured beside other columns.
+                cure = f"{_REBUILT}; or configure {have.name} too" if have.path else _REBUILT
+                yield Contradiction(Change.MASK, what, cure, have.name)
                 break
 
 

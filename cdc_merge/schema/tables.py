@@ -57,7 +57,8 @@ class Inspector:
         stored = self.schemas.get(target)
         if stored is None:
             return None
-        return find_hidden(stored, schema, self.tables.get(history_table(target)) if stored.has_history else None)
+        history = self.tables.get(history_table(target)) if stored.has_history else None
+        return find_hidden(stored, schema, history, folded=self.dialect.folded)
 
     def open_history(self, target: str, schema: TargetSchema) -> Mapping[str, str] | None:
         """The columns of a target's history, folded, with their types; None: it was dropped by hand, and begins anew.

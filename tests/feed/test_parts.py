@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import pytest
 
-from cdc_merge.feed.parts import Parts
-from cdc_merge.feed.workbench import Workbench
+from cdc_merge.feed.parts import FEW_ROWS, Parts
+from cdc_merge.feed.workbench import Bench, Workbench
 
 
 @pytest.fixture
@@ -46,3 +47,32 @@ def test_rows_are_deleted_wherever_they_are_and_more_parts_may_come(workbench: W
     parts.add(workbench, "SELECT 20 AS n")
     parts.show("n INTEGER")
     assert sorted(workbench.rows("FROM rows")) == [(0,), (2,), (10,), (12,), (20,)]
+
+
+def test_parts_of_few_rows_join_and_those_without_any_are_not_kept(workbench: Workbench) -> None:
+    parts = Parts(workbench, "rows")
+    for n in range(40):
+        parts.add_unnamed(workbench, f"SELECT {n} AS n, 'x' AS c{n % 3} FROM range({n % 4})")
+    parts.add_unnamed(workbench, f"SELECT -1 AS n FROM range({FEW_ROWS})")
+    parts.show("n INTEGER, c0 VARCHAR, c1 VARCHAR, c2 VARCHAR")
+
+    counted = dict(workbench.rows("SELECT n, count(*) FROM rows GROUP BY n"))
+    assert counted == {-1: FEW_ROWS, **{n: n % 4 for n in range(40) if n % 4}}
+    assert workbench.rows("SELECT count(*) FROM rows WHERE n >= 0 AND c0 IS NULL AND c1 IS NULL AND c2 IS NULL") == [
+        (0,)
+    ]
+    assert len(workbench.rows("SELECT * FROM duckdb_tables() WHERE table_name LIKE 'rows__%'")) <= 6
+
+
+def test_threads_may_add_parts_side_by_side(workbench: Workbench) -> None:
+    parts = Parts(workbench, "rows")
+    benches = [workbench.bench() for _ in range(4)]
+
+    def add(bench: Bench) -> None:
+        for n in range(30):
+            parts.add_unnamed(bench, f"SELECT {n} AS n FROM range(10)")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, benches))
+    parts.show("n INTEGER")
+    assert workbench.rows("SELECT count(*), count(DISTINCT n) FROM rows") == [(1_200, 30)]

@@ -81,7 +81,7 @@ def statements_of_masks(dialect: Dialect) -> list[Statement]:
     masked = replace(target, columns=(*map(_masked, clear, masks), Column("other", ('It\'s "it"',), mask=Mask.DROP)))
     book = open_book(masked, KEY, dialect, None)
     hidden = find_hidden(stored, book.schema, {c.name for c in clear})
-    return MergePlan(dialect, layout, [replace(book, stored=stored, hidden=hidden)], ("S", "S")).hide()
+    return MergePlan(dialect, layout, [replace(book, stored=stored, hidden=hidden)], ("S", "S")).hide("e'commerce")
 
 
 def _masked(column: Column, mask: Mask) -> Column:

@@ -18,6 +18,8 @@ from cdc_merge.layout import layout_of
 from cdc_merge.model import Column, ColumnType, Evolve, Kind, Mask, ReconcilePolicy, Source, Target
 from cdc_merge.planning.reader import PlanReader
 from cdc_merge.schema.differences import Difference
+from cdc_merge.schema.masking import HiddenColumn, find_hidden
+from cdc_merge.schema.stored import TargetSchema, TypedColumn
 from tests.support.forgetting import all_that_is_kept
 from tests.support.harness import Harness
 from tests.support.merging import by_hand
@@ -268,3 +270,37 @@ def test_a_mask_on_an_element_says_nothing_of_what_the_item_around_it_has_under_
     harness.run()
     rows = harness.query(f"SELECT email, shop_email FROM {harness.schema}.lines ORDER BY pk")
     assert rows == [(None, "shop@example.com"), ("redacted", "two@example.com")]
+
+
+def test_a_sample_of_what_did_not_fit_goes_where_it_is_masked_now(warehouse_url: str, tmp_path: Path) -> None:
+    number = Column("n", ("Email", "n"), INTEGER)
+    target = replace(PEOPLE, columns=(number,), has_history=False)
+    harness = Harness(warehouse_url, Source("shop", "", ("PK",), (target,)), tmp_path / "feed")
+    harness.put_records([change("a", 1, {"Email": {"n": "secret 4444"}})])
+    harness.run()
+    assert "secret 4444" in all_that_is_kept(harness)
+
+    hidden = Column("m", ("Email",), mask=Mask.DROP)
+    harness.source = replace(harness.source, targets=(replace(target, columns=(number, hidden)),))
+    harness.put_records([change("b", 2, {"City": "Rome"})])
+    harness.run()
+    assert "secret 4444" not in all_that_is_kept(harness)
+
+
+def test_a_mask_on_the_item_around_leaves_what_the_element_has_under_the_name() -> None:
+    of_item = TypedColumn("name", ("Name",), TEXT, of_parent=True)
+    of_element = TypedColumn("el", ("Name",), TEXT)
+    stored = TargetSchema(("pk",), (of_item, of_element), key=("PK",))
+    masked = TypedColumn("pm", ("Name",), TEXT, mask=Mask.HASH, of_parent=True)
+    found = find_hidden(stored, replace(stored, columns=(replace(of_element, name="name"), masked)), {"name", "el"})
+    assert found is not None
+    assert found.columns == (HiddenColumn("name", Mask.DROP),)
+
+
+def test_capitals_say_nothing_where_the_engine_ignores_them() -> None:
+    stored = TargetSchema(("pk",), (TypedColumn("Email", ("Email",), TEXT),), key=("PK",))
+    masked = TypedColumn("h", ("Email",), TEXT, mask=Mask.HASH)
+    kept = replace(stored, columns=(TypedColumn("email", ("Email",), TEXT), masked))
+    renamed = replace(stored, columns=(TypedColumn("EMAIL", ("Email",), TEXT, mask=Mask.HASH),))
+    hidden = [find_hidden(stored, schema, {"Email"}, folded=str.lower) for schema in (kept, renamed)]
+    assert [h and h.columns for h in hidden] == [(), (HiddenColumn("Email", Mask.HASH),)]

@@ -25,9 +25,14 @@ SELECT
         WHEN json_type(d.{{ document }}, {{ column.pointer }}) IN ('BIGINT', 'UBIGINT')
             THEN TRY_CAST(json_extract_string(d.{{ document }}, {{ column.pointer }}) AS {{ column.type }})
         WHEN json_type(d.{{ document }}, {{ column.pointer }}) = 'DOUBLE'
-            THEN TRY_CAST(list_filter(
-                regexp_extract_all(CAST(d.{{ document }} AS VARCHAR), {{ column.digits }}, 1),
-                lambda digits: CAST(digits AS DOUBLE) = CAST(json_extract(d.{{ document }}, {{ column.pointer }}) AS DOUBLE)
+            -- An attribute inside may have the same name and nearly the same number: then neither is taken.
+            THEN TRY_CAST(list_transform(
+                [list_distinct(list_filter(
+                    regexp_extract_all(CAST(d.{{ document }} AS VARCHAR), {{ column.digits }}, 1),
+                    lambda digits: CAST(digits AS DOUBLE)
+                        = CAST(json_extract(d.{{ document }}, {{ column.pointer }}) AS DOUBLE)
+                ))],
+                lambda found: CASE WHEN len(found) = 1 THEN found[1] END
             )[1] AS {{ column.type }})
     END AS {{ column.name }}
 {% endif %}
