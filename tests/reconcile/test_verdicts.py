@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cdc_merge.errors import UnknownAttributes
 from cdc_merge.exports.manifest import ExportFormat
 from cdc_merge.layout import layout_of
 from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Target
@@ -219,6 +220,17 @@ def test_an_attribute_only_the_export_has_becomes_a_column(shop: Harness, export
 
     assert report.targets["customers"].columns == {"age": 1}
     assert shop.tables()["customers"][("a",)].item["Age"] == 7
+
+
+def test_an_attribute_only_the_export_has_is_told_by_its_exported_file_where_it_stops_the_source(
+    shop: Harness, export: Export
+) -> None:
+    name = Column("name", ("Name",), ColumnType(Kind.TEXT))
+    strict = Target("strict", columns=(name,), evolve=Evolve.FAIL)
+    shop.source = replace(shop.source, targets=(strict,))
+    with pytest.raises(UnknownAttributes, match=r"column: Plan \(record [12] of .*\.gz, for one\)") as stopped:
+        reconcile(shop, export([item("a", {"Name": "Ada"}), item("tom@example.com", {"Plan": "gold"})]))
+    assert "tom@example.com" not in str(stopped.value)
 
 
 def test_rows_that_are_there_twice_are_healed(tmp_path: Path, export: Export) -> None:
