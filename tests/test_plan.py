@@ -350,6 +350,17 @@ def test_a_value_of_another_type_is_null_in_the_view(documents: Harness) -> None
     ]
 
 
+def test_of_two_numbers_of_one_name_that_are_nearly_the_same_the_view_takes_neither_for_the_other(
+    documents: Harness,
+) -> None:
+    one, other = Decimal("12345678901234567.89"), Decimal("12345678901234567.91")
+    documents.put_records([put("a", 1, Old={"Amount": one}, Amount=other)])
+    documents.run()
+    by_hand(documents, plan(documents).views[0].sql)
+    ((amount,),) = documents.query("SELECT amount FROM analytics.items_typed")
+    assert amount in (other, None)
+
+
 def test_a_number_is_exact_in_the_view_or_null_where_the_engine_cannot_hold_it(documents: Harness) -> None:
     held = [
         "7",

@@ -42,8 +42,8 @@ def hide_secrets(url: str) -> SafeUrl:
 
     address, mark, options = url.partition("?")
     authority = address.partition("://")[2]
-    # Neither a host nor a path before the question mark: it is in a password that nobody escaped.
-    if "@" in options and ":" in authority and not {"@", "/"} & set(authority):
+    # A user and a colon, but no host before the question mark: it is in a password that nobody escaped.
+    if "@" in options and "@" not in authority and ":" in authority.partition("/")[0]:
         address, mark, options = url, "", ""
     address = _PASSWORD.sub(lambda found: hidden(found, "PASSWORD"), address)
     options = _OPTION.sub(hidden_option, mark + options)

@@ -35,3 +35,11 @@ WHERE _cdc_rescued IS NOT NULL
     OR "hashed" IS NOT NULL
     OR "redacted" IS NOT NULL
     OR "dropped" IS NOT NULL;
+
+-- [erase samples of people]
+-- A sample may show what is masked from now on.
+UPDATE "cdc_merge"."misfits"
+SET first_key = NULL, first_value = NULL
+WHERE source = 'e''commerce'
+    AND target = 'people'
+    AND first_value IS NOT NULL;

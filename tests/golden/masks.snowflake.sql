@@ -49,3 +49,11 @@ WHERE _cdc_rescued IS NOT NULL
     OR "HASHED" IS NOT NULL
     OR "REDACTED" IS NOT NULL
     OR "DROPPED" IS NOT NULL;
+
+-- [erase samples of people]
+-- A sample may show what is masked from now on.
+UPDATE "CDC_MERGE"."MISFITS"
+SET first_key = NULL, first_value = NULL
+WHERE source = 'e''commerce'
+    AND target = 'people'
+    AND first_value IS NOT NULL;

@@ -169,6 +169,15 @@ def test_the_command_prints_a_configuration_or_the_findings(tmp_path: Path) -> N
             "snowflake://u@a/d?private_key_path=k.p8&private_key_file_pwd=s3cr3t",
             "snowflake://u@a/d?private_key_path=k.p8&private_key_file_pwd=${CDC_MERGE_WAREHOUSE_PRIVATE_KEY_FILE_PWD}",
         ),
+        ("postgresql://h/d?password=p@q", "postgresql://h/d?password=${CDC_MERGE_WAREHOUSE_PASSWORD}"),
+        ("postgresql://u@h/d?password=p@q", "postgresql://u@h/d?password=${CDC_MERGE_WAREHOUSE_PASSWORD}"),
+        (
+            "snowflake://u@a/d?passcode=12@3&private_key=k&private_key_file=k.p8",
+            (
+                "snowflake://u@a/d?passcode=${CDC_MERGE_WAREHOUSE_PASSCODE}"
+                "&private_key=${CDC_MERGE_WAREHOUSE_PRIVATE_KEY}&private_key_file=k.p8"
+            ),
+        ),
         ("duckdb:///a@b:c.duckdb", "duckdb:///a@b:c.duckdb"),
     ],
 )
