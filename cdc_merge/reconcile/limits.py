@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from cdc_merge.errors import Refused
 from cdc_merge.exports.manifest import is_table
 from cdc_merge.model import Source
-from cdc_merge.reconcile.plan import Tally
+from cdc_merge.reconcile.findings import Tally
 from cdc_merge.reconcile.snapshot import Items
 from cdc_merge.reconcile.way import REPAIR, Way
 

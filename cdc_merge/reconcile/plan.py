@@ -3,101 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from cdc_merge.merge.plan import MergePlan
 from cdc_merge.merge.planned import PlannedTarget
 from cdc_merge.model import ColumnType, Kind
-from cdc_merge.reconcile.report import Method, Sample, Verdicts
+from cdc_merge.reconcile.comparing import ComparedColumn, Comparing
+from cdc_merge.reconcile.findings import CopiesFound, DryRunOver, Findings, Limits, Tally, Undertaking, verdicts_of
 from cdc_merge.render import Name, Sql, name
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.conditions import are_same, in_order
-from cdc_merge.schema.stored import DELETED_AT
 from cdc_merge.warehouses import Dialect, Row, Statement
 
 SAMPLES = 10  # keys of each verdict that are kept
-
-
-@dataclass(frozen=True)
-class ComparedColumn:
-    """Whether a column of the target (t) is what the export says (s); `label` names it in reports."""
-
-    label: str
-    here: Sql
-    staged: Sql
-    same: Sql
-
-
-@dataclass(frozen=True)
-class Tally:
-    """The counts of one target before anything is done: `rows` in the table, the rest as in Verdicts."""
-
-    rows: int
-    equal: int
-    missing: int
-    extra: int
-    different: int
-    newer: int
-
-
-@dataclass(frozen=True)
-class Undertaking:
-    """The facts of one reconcile that its statements write down."""
-
-    id: str
-    source: str
-    export: str
-    method: Method
-    as_of: datetime
-    floor: datetime
-    items: int
-    unusable: int
-    worker: str
-    started_at: datetime
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What may stop a reconcile in mid-transaction, by raising.
-
-    `floors`: is told the targets' floors under the lock. `deletes`: is told each target's tally, and returns the
-    limits that were lifted for it. `unseen`: the same for a table of so many rows that all go uncompared.
-    """
-
-    floors: Callable[[dict[str, datetime | None]], None]
-    deletes: Callable[[str, Tally], Sequence[str]]
-    unseen: Callable[[str, int], Sequence[str]]
-
-
-@dataclass
-class Findings:
-    """What the statements found as they ran; begun anew with every try."""
-
-    floors: dict[str, datetime | None] = field(default_factory=dict)  # as they were before
-    targets: dict[str, Verdicts] = field(default_factory=dict)
-    overridden: list[str] = field(default_factory=list)
-    collected: int = 0
-    notes: list[str] = field(default_factory=list)
-    bound: list[Statement] = field(default_factory=list)  # reads of views on tables that were swapped
-    replay_from: datetime | None = None  # objects written since must be merged once more
 
 
 _BARING = (
     ("bare_place", "drop the place of copies in"),
     ("bare_copies", "drop the number of copies in"),
 )
-
-
-class CopiesFound(Exception):
-    """A table has rows of one key twice: they must go before it can be compared."""
-
-
-class DryRunOver(Exception):
-    """Everything is found; the transaction ends here, with nothing written."""
 
 
 class ReconcilePlan:
@@ -108,6 +35,7 @@ class ReconcilePlan:
         self._merge = merge
         self._books = tuple(books)
         self._dialect = dialect
+        self._comparing = Comparing(dialect, merge.render)
         self._is_partial = is_partial
         # The tables that are compared; an empty temporary one for each that is not there yet.
         self._found: Sequence[PlannedTarget] = [
@@ -317,24 +245,24 @@ class ReconcilePlan:
         )
         if copies:
             causes.append(("extra", "row_twice", copies))
-        findings.targets[label] = _verdicts(tally, causes, differing, samples)
+        findings.targets[label] = verdicts_of(tally, causes=causes, differing=differing, samples=samples)
 
     def _compare(self, target: PlannedTarget, *, verified: datetime | None) -> Statement:
         """`verified`: the target's floor."""
         columns = self.compared(target, self._books[target.number])
         if target.is_each:
             key = ColumnType(Kind.TEXT)
-            columns.append(self.same("_cdc_key", "_cdc_key", key, Sql("s.element_key")))
+            columns.append(self._comparing.same("_cdc_key", "_cdc_key", key, Sql("s.element_key")))
         return self._say(
             f"compare {target.label}",
             "verdicts",
             target=target,
             columns=columns,
-            differing=self._differing(columns, Sql(self._dialect.types[Kind.TEXT])),
+            differing=self._comparing.differing(columns),
             is_partial=self._is_partial,
             verified=verified,
-            staged_hash=self._hash(*(c.staged.text.replace("s.", "r.", 1) for c in columns)),
-            row_hash=self._hash(*(c.here.text for c in columns)),
+            staged_hash=self._comparing.hashed(*(c.staged.text.replace("s.", "r.", 1) for c in columns)),
+            row_hash=self._comparing.hashed(*(c.here.text for c in columns)),
         )
 
     def _find_causes(self, target: PlannedTarget, source: str) -> Statement:
@@ -350,56 +278,9 @@ class ReconcilePlan:
         asked = {c.name for c in book.target.columns or ()}
         return [c.name for c in book.new_columns if c.name in asked] if book.stored else []
 
-    def _differing(self, columns: Sequence[ComparedColumn], text: Sql) -> Sql:
-        """The names of the columns that differ. Of rows joined by keys alone at first (x), or of both sides."""
-        is_joined_by_keys = self._dialect.row_hash or not self._dialect.row_address
-        row, number = ("x", "x") if is_joined_by_keys else ("t", "s")
-        template = "reconcile/sql/differing"
-        return Sql(self._merge.render(template, columns=columns, text=text, row=Sql(row), number=Sql(number)))
-
-    def _hash(self, *values: str) -> Sql | None:
-        form = self._dialect.row_hash
-        return Sql(form.format(", ".join(values) or "0")) if form else None
-
     def compared(self, target: PlannedTarget, book: SchemaBook) -> list[ComparedColumn]:
         """How each column of a target is compared with the export's."""
-        lacking = {c.name for c in book.new_columns}
-        return [
-            *(
-                self._lacking(c.name, c.type, p.staged)
-                if c.name in lacking
-                else self.same(c.name, c.name, c.type, p.staged)
-                for p, c in zip(target.columns, book.schema.columns, strict=True)
-            ),
-            self.same_rescued(),
-            *self.unmarked(target),
-        ]
-
-    def _lacking(self, label: str, column_type: ColumnType, staged: Sql) -> ComparedColumn:
-        """As if the column were there already, and NULL in all rows."""
-        here = Sql(f"CAST(NULL AS {self._dialect.type_name(column_type)})")
-        return ComparedColumn(label, here, staged, Sql(f"({staged.text} IS NULL)"))
-
-    def same(self, label: str, column: str, column_type: ColumnType, staged: Sql) -> ComparedColumn:
-        """How a column of the table is compared with its staged value."""
-        here = Sql(f"t.{self._dialect.quote(column)}")
-        forms = {Kind.JSON: self._dialect.same_json, Kind.TEXT: self._dialect.same_text}
-        form = forms.get(column_type.kind, self._dialect.same)
-        return ComparedColumn(label, here, staged, Sql(form.format(a=here.text, b=staged.text)))
-
-    def unmarked(self, target: PlannedTarget) -> list[ComparedColumn]:
-        """The row of an item that is there must not be marked as deleted."""
-        if not target.has_deleted_at:
-            return []
-        nothing = Sql(f"CAST(NULL AS {self._dialect.types[Kind.TIMESTAMP]})")
-        return [ComparedColumn(DELETED_AT, Sql(f"t.{DELETED_AT}"), nothing, Sql(f"(t.{DELETED_AT} IS NULL)"))]
-
-    def same_rescued(self) -> ComparedColumn:
-        """How `_cdc_rescued` is compared: as text, or without the attributes that are NULL, as good as missing."""
-        here = Sql(self._dialect.written_rescued("t._cdc_rescued"))
-        staged = Sql("s.rescued")
-        same = self._dialect.same_rescued.format(a=here.text, b=staged.text, column="t._cdc_rescued")
-        return ComparedColumn("_cdc_rescued", here, staged, Sql(same))
+        return self._comparing.columns(target, book)
 
     def _tally(self, row: Row, copies: int) -> Tally:
         """`copies`: rows that were there twice and are gone by now; they count as extra."""
@@ -432,30 +313,3 @@ class ReconcilePlan:
             overridden="; ".join(findings.overridden),
             finished_at=finished_at,
         )
-
-
-def _verdicts(tally: Tally, causes: Sequence[Row], differing: Sequence[Row], samples: Sequence[Row]) -> Verdicts:
-    by_verdict: dict[str, dict[str, int]] = {}
-    for verdict, cause, count in causes:
-        if verdict not in ("newer", "kept"):
-            by_verdict.setdefault(verdict, {})[cause] = int(count)
-    columns: Counter[str] = Counter()
-    for names, count in differing:
-        columns.update(dict.fromkeys(_split(names), int(count)))
-    return Verdicts(
-        equal=tally.equal,
-        missing=tally.missing,
-        extra=tally.extra,
-        different=tally.different,
-        newer=tally.newer,
-        repaired=tally.missing + tally.extra + tally.different,
-        causes=by_verdict,
-        columns=dict(columns),
-        samples=tuple(
-            Sample(tuple(map(str, key)), verdict, cause, _split(names)) for verdict, cause, names, *key in samples
-        ),
-    )
-
-
-def _split(names: str | None) -> tuple[str, ...]:
-    return tuple((names or "").split("\n")) if names else ()

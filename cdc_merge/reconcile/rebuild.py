@@ -2,146 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterator, Sequence
 from datetime import datetime
-from hashlib import sha256
 
-from cdc_merge.errors import Refused, SchemaConflict
-from cdc_merge.layout import Layout
+from cdc_merge.errors import Refused
 from cdc_merge.merge.masking import hide
 from cdc_merge.merge.plan import MergePlan
 from cdc_merge.merge.planned import PlannedTarget
-from cdc_merge.model import Source
 from cdc_merge.names import history_table
 from cdc_merge.reconcile import swap
+from cdc_merge.reconcile.comparing import ComparedColumn
+from cdc_merge.reconcile.findings import Findings, Limits, Tally, Undertaking
 from cdc_merge.reconcile.hangings import Catalog, Hangings, Relation
-from cdc_merge.reconcile.plan import ComparedColumn, Findings, Limits, ReconcilePlan, Tally, Undertaking
+from cdc_merge.reconcile.plan import ReconcilePlan
+from cdc_merge.reconcile.replacing import CarriedColumn, Change
 from cdc_merge.reconcile.snapshot import Items
-from cdc_merge.render import Name, name
+from cdc_merge.render import name
 from cdc_merge.schema.book import SchemaBook
-from cdc_merge.schema.opening import open_book
-from cdc_merge.schema.stored import DELETED_AT, METADATA_COLUMNS, TargetSchema, TypedColumn, all_columns
-from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect, Row, Statement
 from cdc_merge.words import count
-
-
-@dataclass(frozen=True)
-class CarriedColumn:
-    """A column that both tables have, by its names in the old one and in the new one."""
-
-    old: Name
-    new: Name
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """What an old table and a new one have in common.
-
-    `pairs`: columns that hold the same, old and new, whatever their names. `kept`: every old column that stays, and
-    its name then; `alike`: those whose type stays as well. `is_whole`: all values of the one are in the other.
-    """
-
-    pairs: tuple[tuple[TypedColumn, TypedColumn], ...]
-    kept: Mapping[str, str]
-    alike: Mapping[str, str]
-    is_whole: bool
-
-    @staticmethod
-    def of(stored: TargetSchema, schema: TargetSchema, *, there: Sequence[str], intact: frozenset[str]) -> Overlap:
-        """`there`: the columns of the old table; `intact`: those that are as they were made."""
-        pairs = []
-        for column in schema.columns:
-            same = [c for c in stored.columns if _content(c) == _content(column) and c.name in intact]
-            if same:
-                pairs.append((next((c for c in same if c.name == column.name), same[0]), column))
-        kept = dict(zip(stored.key_names, schema.key_names, strict=True))
-        for old, new in sorted(pairs, key=lambda pair: pair[0].name != pair[1].name):
-            kept.setdefault(old.name, new.name)
-        stays = set(all_columns(schema))
-        kept |= {c: c for c in there if c not in kept and c in stays}
-        is_same = set(map(_content, stored.columns)) == set(map(_content, schema.columns))
-        own = {*stored.key_names, *METADATA_COLUMNS, *(old.name for old, _ in pairs)}
-        alike = {old: new for old, new in kept.items() if old in own & intact}
-        return Overlap(tuple(pairs), kept, alike, is_same and intact.issuperset(all_columns(stored)))
-
-
-def _content(column: TypedColumn) -> TypedColumn:
-    return replace(column, name="")
-
-
-def _has_same_rows(stored: TargetSchema, schema: TargetSchema) -> bool:
-    return (stored.key, stored.each) == (schema.key, schema.each)
-
-
-@dataclass(frozen=True)
-class Change:
-    """One target of a rebuild.
-
-    `new`: the table that is filled. `found`: what the export is compared with: the old table, or where there is none
-    that can be compared, the new one, which is empty then. `before`: the old table by its own columns;
-    `columns`: all it has, of which `intact` are as they were made. `by_hand`: columns of the old one that people added.
-    """
-
-    target: PlannedTarget
-    new: PlannedTarget
-    found: PlannedTarget
-    old: Relation | None
-    overlap: Overlap | None
-    before: PlannedTarget | None = None
-    columns: tuple[str, ...] = ()
-    intact: frozenset[str] = frozenset()
-    by_hand: tuple[str, ...] = ()
-    was_known: bool = False
-
-    @property
-    def has_its_keys(self) -> bool:
-        """Whether at least the keys of the old table can be compared."""
-        return self.before is not None and self.intact.issuperset(k.name.parts[0] for k in self.before.keys)
-
-    @property
-    def is_compared(self) -> bool:
-        return self.found.table != self.new.table
-
-
-def open_new_books(source: Source, there: Inspector) -> list[SchemaBook]:
-    """The books of tables as the configuration asks for them now.
-
-    Raises SchemaConflict for another key, and for a new table whose name the engine takes for another one's.
-
-    A column without a type, of which the items to come have no value, is as the old table has it.
-    """
-    for target in source.targets:
-        for contradiction in there.name_contradictions(target):
-            raise contradiction.error(target.table)
-        stored = there.schemas.get(target.table)
-        if stored and stored.key != source.key:
-            raise SchemaConflict(
-                f"its rows have the key {list(stored.key)}, the source says {list(source.key)}",
-                where=f"target {target.table}",
-                hint="what is known of deleted items has the old key too: begin with another metadata_schema",
-            )
-    books = [open_book(target, source.key, there.dialect, None) for target in source.targets]
-    return [replace(book, former=there.schemas.get(book.target.table)) for book in books]
-
-
-def know_stored(books: Sequence[SchemaBook], there: Inspector) -> list[SchemaBook]:
-    """The books of new tables, with what is stored of the old ones. A history stays: it is not built anew.
-
-    Raises SchemaConflict where the history cannot hold the new columns.
-    """
-    known = []
-    for book in books:
-        stored = there.schemas.get(book.target.table)
-        history = None
-        if stored and stored.has_history:
-            book = replace(book, schema=replace(book.schema, has_history=True))
-            if book.target.has_history:
-                history = there.open_history(book.target.table, book.schema)
-        hidden = there.find_hidden(book.target.table, book.schema)
-        known.append(replace(book, stored=stored, history=history, hidden=hidden))
-    return known
 
 
 def refuse_engine(dialect: Dialect) -> None:
@@ -162,49 +41,6 @@ def refuse_partial(items: Items) -> None:
             where=items.label,
             hint="rebuild from a full export: cdc-merge reconcile --rebuild --request",
         )
-
-
-def plan_changes(
-    merge: MergePlan,
-    books: Sequence[SchemaBook],
-    there: Inspector,
-    layout: Layout,
-    key_tags: Sequence[str],
-) -> list[Change]:
-    """What becomes of each target; `books` know what is stored."""
-    before = [replace(b, schema=b.stored or b.schema) for b in books]
-    olds = MergePlan(there.dialect, layout, before, key_tags).targets
-    changes = []
-    for target, old, book in zip(merge.targets, olds, books, strict=True):
-        intact = there.intact_columns(target.label)
-        if book.stored is None or intact is None:
-            known = book.stored is not None
-            changes.append(Change(target, target, target, None, None, was_known=known))
-            continue
-        new = replace(target, table=name(layout.schema, side_name(target.label)))
-        columns = tuple(there.tables[target.label])
-        needed = {*book.stored.key_names, *METADATA_COLUMNS}
-        needed |= {DELETED_AT} if book.stored.has_deleted_at else set()
-        changes.append(
-            Change(
-                target,
-                new,
-                old if needed <= intact and _has_same_rows(book.stored, book.schema) else new,
-                (layout.schema, target.label),
-                Overlap.of(book.stored, book.schema, there=columns, intact=intact),
-                before=old,
-                columns=columns,
-                intact=intact,
-                by_hand=tuple(c for c in columns if c not in all_columns(book.stored)),
-                was_known=True,
-            )
-        )
-    return changes
-
-
-def side_name(table: str) -> str:
-    """What a new table is called until it takes the place of `table`."""
-    return f"_cdc_new_{sha256(table.encode()).hexdigest()[:8]}"
 
 
 class RebuildPlan(ReconcilePlan):
@@ -246,10 +82,11 @@ class RebuildPlan(ReconcilePlan):
             return super().compared(change.new, book)
         staged = dict(zip((c.name for c in book.schema.columns), change.new.columns, strict=True))
         columns = [
-            self.same(new.name, old.name, new.type, staged[new.name].staged) for old, new in change.overlap.pairs
+            self._comparing.same(new.name, old.name, new.type, staged[new.name].staged)
+            for old, new in change.overlap.pairs
         ]
-        rescued = [self.same_rescued()] if change.overlap.is_whole else []
-        return [*columns, *rescued, *self.unmarked(change.found)]
+        rescued = [self._comparing.same_rescued()] if change.overlap.is_whole else []
+        return [*columns, *rescued, *self._comparing.unmarked(change.found)]
 
     def columns_asked_since(self, book: SchemaBook) -> list[str]:
         """None: columns that the old table has not are not compared."""
@@ -403,16 +240,3 @@ class RebuildPlan(ReconcilePlan):
         present = yield from catalog.grants([old, *(v.relation for v in hangings.views)])
         yield from swap.grant_changes(swap.wanted_grants(old, hangings, kept), present, dialect)
         return hangings
-
-
-__all__ = [
-    "Change",
-    "Overlap",
-    "RebuildPlan",
-    "know_stored",
-    "open_new_books",
-    "plan_changes",
-    "refuse_engine",
-    "refuse_partial",
-    "side_name",
-]

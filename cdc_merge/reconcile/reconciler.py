@@ -27,18 +27,13 @@ from cdc_merge.migrate import Migrator
 from cdc_merge.model import Settings, Source
 from cdc_merge.open_warehouse import OpenWarehouse
 from cdc_merge.patience import patiently
+from cdc_merge.reconcile.findings import Undertaking
 from cdc_merge.reconcile.inputs import items_of, requested_items, scanned_items
 from cdc_merge.reconcile.limits import SafetyLimits
-from cdc_merge.reconcile.plan import ReconcilePlan, Undertaking
-from cdc_merge.reconcile.rebuild import (
-    RebuildPlan,
-    know_stored,
-    open_new_books,
-    plan_changes,
-    refuse_engine,
-    refuse_partial,
-)
+from cdc_merge.reconcile.plan import ReconcilePlan
+from cdc_merge.reconcile.rebuild import RebuildPlan, refuse_engine, refuse_partial
 from cdc_merge.reconcile.refill import Refill
+from cdc_merge.reconcile.replacing import know_stored, open_new_books, plan_changes
 from cdc_merge.reconcile.report import Method, Report
 from cdc_merge.reconcile.snapshot import Items, Progress, take_snapshot
 from cdc_merge.reconcile.transaction import Prepared, Transaction, Turn

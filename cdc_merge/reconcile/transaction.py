@@ -12,8 +12,9 @@ from cdc_merge.errors import WarehouseRefused, WarehouseUnavailable
 from cdc_merge.lease import Leases
 from cdc_merge.ledger import Ledger
 from cdc_merge.reconcile import swap
+from cdc_merge.reconcile.findings import CopiesFound, DryRunOver, Findings, Limits, Undertaking
 from cdc_merge.reconcile.limits import SafetyLimits
-from cdc_merge.reconcile.plan import CopiesFound, DryRunOver, Findings, Limits, ReconcilePlan, Undertaking
+from cdc_merge.reconcile.plan import ReconcilePlan
 from cdc_merge.reconcile.snapshot import Snapshot
 from cdc_merge.staging import misfit_rows
 from cdc_merge.warehouses import Row, Session, Statement, Warehouse

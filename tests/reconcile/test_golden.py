@@ -13,7 +13,8 @@ from sqlglot import exp
 from cdc_merge.layout import Layout
 from cdc_merge.merge.plan import MergePlan
 from cdc_merge.migrate import metadata_names
-from cdc_merge.reconcile.plan import CopiesFound, Findings, Limits, ReconcilePlan, Undertaking
+from cdc_merge.reconcile.findings import CopiesFound, Findings, Limits, Undertaking
+from cdc_merge.reconcile.plan import ReconcilePlan
 from cdc_merge.reconcile.report import Method
 from cdc_merge.schema.stored import TargetSchema
 from cdc_merge.warehouses import Dialect, Row, Statement

@@ -18,8 +18,8 @@ from cdc_merge.errors import CdcMergeError, Refused, SchemaMoved, StoreDenied, W
 from cdc_merge.exports.manifest import ExportKind
 from cdc_merge.model import Column, Condition, ReconcilePolicy, Target
 from cdc_merge.reconcile.hangings import Attached, Comment, Grant, Hangings, View
-from cdc_merge.reconcile.rebuild import Overlap
 from cdc_merge.reconcile.refill import Refill
+from cdc_merge.reconcile.replacing import Overlap
 from cdc_merge.reconcile.swap import fresh_names, grant_changes, notes, refuse_obstacles
 from cdc_merge.schema.stored import TargetSchema, TypedColumn
 from cdc_merge.stopping import Stop

@@ -372,13 +372,5 @@ def _as_the_service_says() -> Iterator[None]:
     except ProgrammingError as error:
         error.msg = (error.msg or "").partition("\n\nLINE ")[0]  # the service does not show the statement
         raise
-    except (
-        UnknownForm,
-        NotImplementedError,
-        AssertionError,
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as error:
+    except (UnknownForm, *_UNTRANSLATED) as error:
         refuse(90_002, "0A000", f"the double does not know this: {type(error).__name__}: {error}")
