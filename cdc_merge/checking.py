@@ -16,7 +16,6 @@ from cdc_merge.layout import Layout
 from cdc_merge.ledger import READABLE_SINCE, Ledger, SourceState
 from cdc_merge.migrate import Migration, Migrator
 from cdc_merge.model import Settings, Source
-from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect, Session, Warehouse
 from cdc_merge.words import count, listed
 
@@ -71,7 +70,7 @@ def _due(pending: Sequence[Migration]) -> str:
 
 def _check_targets(source: Source, dialect: Dialect, layout: Layout, state: SourceState) -> Iterator[Finding]:
     """Whether the tables are what the configuration and the ledger say."""
-    there = Inspector(dialect, layout.schema, state.schemas, state.columns, state.key_tags, state.owners)
+    there = state.inspector(dialect, layout.schema)
     for target in source.targets:  # one by one, so that a conflict of one hides none of another
         subject = f"target {target.table}"
         try:

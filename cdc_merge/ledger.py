@@ -13,6 +13,7 @@ from cdc_merge.names import history_table
 from cdc_merge.render import Name
 from cdc_merge.schema.catalog import Tables, as_in_books, read_tables
 from cdc_merge.schema.stored import TargetSchema
+from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect, Session
 
 OUTCOMES = ("applied", "superseded", "stale", "ignored", "quarantined")
@@ -33,6 +34,10 @@ class SourceState:
     schema_exists: bool = False
     columns: Tables = field(default_factory=dict)  # of the tables in `schemas` and their histories, as they are now
     owners: Mapping[str, str] = field(default_factory=dict)  # by table: other sources of this warehouse
+
+    def inspector(self, dialect: Dialect, schema: str) -> Inspector:
+        """Holds the tables in `schema`, where targets live, against this."""
+        return Inspector(dialect, schema, self.schemas, self.columns, self.key_tags, self.owners)
 
 
 @dataclass(frozen=True)

@@ -35,15 +35,14 @@ _LEVELS = {
     2: (logging.DEBUG, logging.INFO),
 }
 
-_SECRET_WORDS = r"(?:password|passwd|secret|token|signature|credential)"
-_SECRET_KEY = re.compile(_SECRET_WORDS, re.IGNORECASE)
+SECRET_WORDS = r"(?:pass(?:word|wd|code|phrase)|pwd|secret|token|signature|credential|private_key(?!_(?:file|path)\b))"
+"""What the names of secrets have in them. A private key's place is none."""
+_SECRET_KEY = re.compile(SECRET_WORDS, re.IGNORECASE)
 # scheme://user:password@host; up to the last @, because a password may hold one that nobody escaped
 _URL_PASSWORD = re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^\s\"']*@", re.IGNORECASE)
 # ?X-Amz-Security-Token=... in presigned URLs, password=... in libpq connection strings
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-KEYWORD-VALUE
-_ASSIGNED = re.compile(
-    rf"(?P<before>[\w-]*{_SECRET_WORDS}[\w-]*\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s&'\"]+)", re.IGNORECASE
-)
+_ASSIGNED = re.compile(rf"(?P<before>[\w-]*{SECRET_WORDS}[\w-]*\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s&'\"]+)", re.IGNORECASE)
 
 
 def get_logger(name: str) -> BoundLogger:

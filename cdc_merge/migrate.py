@@ -180,7 +180,6 @@ class Migrator:
             double=Sql(types[Kind.DOUBLE]),
             timestamp=Sql(types[Kind.TIMESTAMP]),
             binary=Sql(types[Kind.BINARY]),
-            now=Sql(self._dialect.now),
         )
         parts = [part.strip() for part in _STATEMENT_END.split(script) if part.strip()]
         return [_CREATE.sub(r"\1 IF NOT EXISTS", p, count=1) for p in parts] if self._dialect.ddl_commits else parts

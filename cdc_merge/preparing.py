@@ -25,7 +25,6 @@ from cdc_merge.logs import get_logger
 from cdc_merge.merge.plan import Batch, MergePlan
 from cdc_merge.model import ObjectRef, Source
 from cdc_merge.schema.book import SchemaBook
-from cdc_merge.schema.tables import Inspector
 from cdc_merge.staging import Place
 from cdc_merge.unforeseen import stopping_at_the_unforeseen
 from cdc_merge.warehouses import Dialect, Statement
@@ -176,7 +175,7 @@ class Preparer:
         narrowly: bool = False,
     ) -> Prepared:
         dialect, source, state = self._dialect, self._source, self._read_state()
-        there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags, state.owners)
+        there = state.inspector(dialect, self._layout.schema)
         books, removed = there.open_books(source), there.left_behind(source)
         workbench = resources.enter_context(Workbench(memory=int(source.memory * WORKBENCH_SHARE)))
         began = perf_counter()
@@ -261,9 +260,7 @@ class Preparer:
         def fetch(numbered: tuple[int, ObjectRef]) -> LocalObject:
             number, ref = numbered
             check()
-            own = folder / str(number)
-            own.mkdir()
-            return LocalObject(number, ref, self._store.fetch(ref, own))
+            return LocalObject(number, ref, self._store.fetch(ref, folder))
 
         with ThreadPoolExecutor(_FETCH_THREADS, thread_name_prefix="fetch") as pool:
             return list(pool.map(fetch, enumerate(refs)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ from cdc_merge.model import ObjectRef, Source
 from cdc_merge.quarantine import Quarantine
 from cdc_merge.reconcile.estimate import Estimate
 from cdc_merge.reconcile.history import Drift, History
-from cdc_merge.schema.tables import Inspector
+from cdc_merge.schema.differences import differences
 from cdc_merge.warehouses import Session, Warehouse
 
 _TOTALS = ("records", "applied", "superseded", "stale", "ignored", "quarantined")
@@ -150,6 +150,7 @@ class StatusReader:
             f"SELECT holder FROM {self._tables['leases']} WHERE {mine} AND expires_at > {self._now}"
         )
         state = self._ledger.state(session, source.name, schema=self._layout.schema)
+        there = state.inspector(self._warehouse.dialect, self._layout.schema)
         last = self._history.last(session, source.name)
         estimate = self._history.estimate(session, source.name)
         return SourceStatus(
@@ -170,15 +171,8 @@ class StatusReader:
             unmatched=self._unmatched(session, mine),
             misfits=self._misfits(session, mine),
             blanks=tuple(blanks(session, source, state, dialect=self._warehouse.dialect, schema=self._layout.schema)),
-            stopped_by=tuple(self._contradictions(source, state)),
+            stopped_by=tuple(f"{d.where}: {d.message}" for d in differences(source, there) if d.stops),
         )
-
-    def _contradictions(self, source: Source, state: SourceState) -> Iterator[str]:
-        dialect, schema = self._warehouse.dialect, self._layout.schema
-        there = Inspector(dialect, schema, state.schemas, state.columns, state.key_tags, state.owners)
-        for target in source.targets:
-            for found in there.contradictions(target, source.key):
-                yield f"{found.place(target.table)}: {found.message}"
 
     def _unmatched(self, session: Session, mine: str) -> tuple[UnmatchedStatus, ...]:
         rows = session.query(

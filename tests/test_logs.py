@@ -153,6 +153,11 @@ def test_a_field_named_like_ours_does_not_replace_it(lines: io.StringIO) -> None
     ("fields", "written"),
     [
         ({"password": "hunter2"}, {"password": "***"}),
+        ({"private_key_passphrase": "hunter2", "pwd": "hunter2"}, {"private_key_passphrase": "***", "pwd": "***"}),
+        (
+            {"url": "snowflake://u@a/d?private_key_file=k.p8&private_key_file_pwd=hunter2&passcode=12"},
+            {"url": "snowflake://u@a/d?private_key_file=k.p8&private_key_file_pwd=***&passcode=***"},
+        ),
         ({"aws_secret_access_key": b"hunter2"}, {"aws_secret_access_key": "***"}),
         (
             {"options": {"Session-Token": "hunter2", "port": 1}},

@@ -100,25 +100,30 @@ class RowStage:
                     self._get_acquainted(bench, number, book)
             columns = {number: book.schema.columns for number, book in self._books.items()}
         layouts = self._wide.fill(bench, columns)
-        odd = ", ".join(f"count(*) FILTER (takes_{t.number} AND clean_{t.number} IS NOT TRUE)" for t in layouts)
+        by_target = ", ".join(
+            f"count(*) FILTER (takes_{t.number} AND clean_{t.number}), "
+            f"count(*) FILTER (takes_{t.number} AND clean_{t.number} IS NOT TRUE)"
+            for t in layouts
+        )
         belongs = " OR ".join(t.flag for t in layouts)
         # Only the newest of a key tells what an item is, not one that was picked for a single target.
         unmatched = f"count(*) FILTER (NOT removed AND NOT ({belongs}) AND NOT {UNUSABLE} AND n < {PICKED_FROM})"
-        query = f"SELECT count(*) FILTER ({UNUSABLE}), {unmatched}, {odd} FROM wide"
-        unusable, strangers, *odd_counts = bench.rows(query)[0]
+        query = f"SELECT count(*) FILTER ({UNUSABLE}), {unmatched}, {by_target} FROM wide"
+        unusable, strangers, *counts = bench.rows(query)[0]
         if unusable:
             self._unusable(bench)
         if strangers and self._notices and self._notices.counts_unmatched:
             self._count_unmatched(bench, self._notices, belongs)
         flags = "".join(f", takes_{t.number}" for t in layouts)
         bench.execute(f"INSERT INTO {self._staged.facts} SELECT n, changed_at, removed{flags} FROM wide")
-        for layout, count in zip(layouts, odd_counts, strict=True):
+        for layout, clean, odd in zip(layouts, counts[::2], counts[1::2], strict=True):
             if self._books[layout.number].target.each is not None:
-                if count:
+                if odd:
                     self._stage_elements(bench, layout.number)
                 continue
-            self._stage_rows(bench, layout)
-            if count:
+            if clean:
+                self._stage_rows(bench, layout)
+            if odd:
                 self._stage_odd(bench, layout.number)
 
     def _get_acquainted(self, bench: Bench, number: int, book: SchemaBook) -> None:

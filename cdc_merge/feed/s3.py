@@ -87,10 +87,9 @@ class S3Store:
 
     def fetch(self, ref: ObjectRef, directory: Path) -> Path:
         path = directory / blake2b(f"{ref.key}\0{ref.version}".encode(), digest_size=16).hexdigest()
-        part = path.with_suffix(".part")
-        with self._reacting(self.describe(ref), ref), part.open("wb") as file:
+        # Under its own name at once: nobody looks at a file whose fetching raised.
+        with self._reacting(self.describe(ref), ref), path.open("wb", buffering=0) as file:
             self._download(ref, file)
-        part.replace(path)
         return path
 
     def _download(self, ref: ObjectRef, file: BinaryIO) -> None:

@@ -48,6 +48,7 @@ class ObjectStore(Protocol):
     def fetch(self, ref: ObjectRef, directory: Path) -> Path:
         """A local file with the bytes of exactly this version, in `directory` or where it lies already.
 
+        In `directory` each version of an object has a name of its own.
         Raises ObjectChanged when the object no longer has that version or is gone.
         """
 

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cdc_merge.config.document import read_document
+from cdc_merge.logs import SECRET_WORDS
 
 _PREFIX = "CDC_MERGE_WAREHOUSE"
 # scheme://user:password@…; up to the last @, because a password may hold one that nobody escaped.
 _PASSWORD = re.compile(r"(?P<before>^[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:)(?P<secret>.+)(?=@)")
 # Options of drivers: password, sslpassword, passcode, token, private_key, private_key_file_pwd.
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
-_SECRET = r"[\w-]*(?:pass(?:word|code|phrase)|pwd|secret|token)[\w-]*|private_key"
-_OPTION = re.compile(rf"(?P<before>[?&](?P<name>{_SECRET})=)(?P<secret>[^&]+)", re.IGNORECASE)
+_OPTION = re.compile(rf"(?P<before>[?&](?P<name>[\w-]*{SECRET_WORDS}[\w-]*)=)(?P<secret>[^&]+)", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$\{[^}]*\}")
 
 

@@ -15,7 +15,6 @@ from cdc_merge.planning.rehearsal import Rehearsal
 from cdc_merge.planning.typed_view import Attributes, has_views, typed_view
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.differences import Difference, differences
-from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect, Statement
 from cdc_merge.warehouses.foresight import in_order
 from cdc_merge.words import count
@@ -133,7 +132,7 @@ def preview(
     `documents`: the attributes seen in targets with `columns: document`, by table.
     """
     state = state or SourceState()
-    there = Inspector(dialect, layout.schema, state.schemas, state.columns, state.key_tags, state.owners)
+    there = state.inspector(dialect, layout.schema)
     found = tuple(differences(source, there))
     if any(d.stops for d in found):
         return Preview(source.name, found, waiting, (), (), (), ())

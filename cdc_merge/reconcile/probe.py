@@ -27,7 +27,6 @@ from cdc_merge.reconcile.report import Method
 from cdc_merge.reconcile.sampling import SampledRow, sample_rows
 from cdc_merge.reconcile.snapshot import ItemFile, Items, Snapshot, take_snapshot
 from cdc_merge.schema.book import SchemaBook
-from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Session, Warehouse
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ class Probe:
 
     def _books(self, state: SourceState) -> list[SchemaBook]:
         dialect = self._warehouse.dialect
-        there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags, state.owners)
+        there = state.inspector(dialect, self._layout.schema)
         return there.open_books(self._source)
 
     def _typed(self, row: SampledRow, tags: Sequence[str]) -> Item:

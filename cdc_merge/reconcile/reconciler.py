@@ -38,7 +38,6 @@ from cdc_merge.reconcile.report import Method, Report
 from cdc_merge.reconcile.snapshot import Items, Progress, take_snapshot
 from cdc_merge.reconcile.transaction import Prepared, Transaction, Turn
 from cdc_merge.reconcile.way import REPAIR, Way
-from cdc_merge.schema.tables import Inspector
 from cdc_merge.stopping import Stop, Stopping
 from cdc_merge.warehouses import Statement, Warehouse
 from cdc_merge.words import count
@@ -274,7 +273,7 @@ class Reconciler:
         self, source: Source, items: Items, state: SourceState, folder: Path, *, table_arn: str | None, rebuild: bool
     ) -> Prepared:
         dialect = self._warehouse.dialect
-        there = Inspector(dialect, self._layout.schema, state.schemas, state.columns, state.key_tags, state.owners)
+        there = state.inspector(dialect, self._layout.schema)
         books = open_new_books(source, there) if rebuild else there.open_books(source)
         snapshot = take_snapshot(
             items,

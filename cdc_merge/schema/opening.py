@@ -46,12 +46,9 @@ class Contradiction:
     cure: str
     column: str | None = None
 
-    def place(self, table: str) -> str:
-        """The table, or the column in it."""
-        return f"{table}.{self.column}" if self.column else table
-
     def error(self, table: str) -> SchemaConflict:
-        return SchemaConflict(self.message, where=f"target {self.place(table)}", hint=self.cure)
+        where = f"target {table}.{self.column}" if self.column else f"target {table}"
+        return SchemaConflict(self.message, where=where, hint=self.cure)
 
 
 REBUILD = "cdc-merge reconcile --rebuild"

@@ -13,11 +13,11 @@ from cdc_merge.schema.conditions import as_documents, from_documents
 # The one column of a target with `columns: document`: the whole item as plain JSON.
 DOCUMENT = Column("document", (), ColumnType(Kind.JSON))
 
-# Which element a row is, in a target with `each`: its place from 0, and its key if it is a map's entry.
 WHOLE = "."
 """The attribute in which an element that is no map lies, as if it were a map of that one: `element_image` in macros.sql
 makes it so, and paths write it so."""
 
+# Which element a row is, in a target with `each`: its place from 0, and its key if it is a map's entry.
 ELEMENT_COLUMNS = ("_cdc_index", "_cdc_key")
 
 DELETED_AT = "_cdc_deleted_at"

@@ -12,10 +12,10 @@ from cdc_merge.warehouses.discreet import without_values
 # lock that was not released, a timeout), system. Snowflake has no list of its errors; these are the standard's classes.
 _PASSING_CLASSES = frozenset({"08", "40", "53", "57", "58"})
 
-# By number, where the class says nothing: 604 canceled, 625 and 630 timeouts, 606 and 608 a warehouse that is
-# suspended or changing, 390111 to 390114 a session that has ended, 390195 and 390201 a service that cannot answer now.
-_PASSING_NUMBERS = frozenset({604, 608, 625, 630, 390111, 390112, 390114, 390195})
+# By number, where the class says nothing: 604 canceled, 625 and 630 timeouts, 608 a warehouse that is changing,
+# 390195 a service that cannot answer now. (606, no warehouse, is for a person: see below.)
 _ENDED_SESSION = frozenset({390111, 390112, 390114})
+_PASSING_NUMBERS = _ENDED_SESSION | {604, 608, 625, 630, 390195}
 
 # The driver's own numbers of failures of the network: 25xxxx.
 # https://github.com/snowflakedb/snowflake-connector-python/blob/main/src/snowflake/connector/errorcode.py
