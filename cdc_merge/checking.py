@@ -58,7 +58,9 @@ def _check_warehouse(settings: Settings, warehouse: Warehouse, layout: Layout, s
     ledger = Ledger(layout.metadata, warehouse.dialect)
     is_known = all(m.version > READABLE_SINCE for m in pending)
     for source in settings.sources:
-        state = ledger.state(session, source.name, schema=layout.schema) if is_known else SourceState()
+        state = SourceState()
+        if is_known:
+            state = ledger.state(session, source.name, schema=layout.schema, targets=source.targets)
         yield from _check_targets(source, warehouse.dialect, layout, state)
 
 

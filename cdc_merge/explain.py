@@ -176,7 +176,7 @@ def explain(
 
         def read_state() -> SourceState:
             with opened.session() as session:
-                return opened.state(session, source.name)
+                return opened.state(session, source)
 
         state = patiently(read_state, source=source.name)
         key = parse_key(source, words, state.key_tags)
@@ -191,7 +191,7 @@ def explain(
 
         def read_item() -> _Found:
             with opened.session() as session:
-                now = opened.state(session, source.name)
+                now = opened.state(session, source)
                 reader = ItemReader(source, key, now, layout=opened.layout, dialect=opened.dialect, tags=tags)
                 return _Found(source, now, reader, history, store.bucket, session.query)
 

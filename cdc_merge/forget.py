@@ -180,7 +180,7 @@ class Forgetter:
 
         def read() -> Holdings:
             with self._opened.session() as session:
-                reader = self._reader(self._opened.state(session, self._source.name))
+                reader = self._reader(self._opened.state(session, self._source))
                 merged = reader.merged(session.query, store.bucket, (s.ref.key for s in found))
                 return Holdings(
                     rows={t.label: row.rows for t in reader.tables if (row := reader.row(session.query, t))},
@@ -218,7 +218,7 @@ class Forgetter:
 
     def _state(self) -> SourceState:
         with self._opened.session() as session:
-            return self._opened.state(session, self._source.name)
+            return self._opened.state(session, self._source)
 
     def _reader(self, state: SourceState) -> ItemReader:
         key = parse_key(self._source, self._words, state.key_tags)
@@ -253,7 +253,7 @@ class Forgetter:
         """Everything of the transaction. What is asked in between runs inside it, on the same connection."""
         yield first
         query = session.query
-        reader = self._reader(self._opened.state(session, self._source.name))
+        reader = self._reader(self._opened.state(session, self._source))
         known = [newest] if newest else []
         for table in reader.tables:
             if row := reader.row(query, table):

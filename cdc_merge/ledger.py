@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from cdc_merge.model import ObjectRef, Ordering
+from cdc_merge.model import ObjectRef, Ordering, Target
 from cdc_merge.names import history_table
 from cdc_merge.render import Name
 from cdc_merge.schema.catalog import Tables, as_in_books, read_tables
@@ -76,8 +76,11 @@ class Ledger:
         self._dialect = dialect
         self._tables = {k: dialect.quote(*v.parts) for k, v in metadata.items()}
 
-    def state(self, session: Session, source: str, *, schema: str) -> SourceState:
-        """What is known of a source, all unknown before its first batch; `schema` is where targets live."""
+    def state(self, session: Session, source: str, *, schema: str, targets: Sequence[Target] = ()) -> SourceState:
+        """What is known of a source, all unknown before its first batch; `schema` is where targets live.
+
+        `targets`: those of the configuration, of which it is asked, too, whether their names are taken.
+        """
         name = self._dialect.literal(source)
         learned = session.query(
             f"SELECT ordering, key_types, table_arn FROM {self._tables['sources']} WHERE source = {name}"
@@ -86,7 +89,9 @@ class Ledger:
         schemas = {target: TargetSchema.from_json(columns) for target, columns, _ in rows}
         others = session.query(f"SELECT target, source FROM {self._tables['targets']} WHERE source <> {name}")
         owners: dict[str, str] = dict(others)
-        tables = [*schemas, *(history_table(t) for t, schema in schemas.items() if schema.has_history), *owners]
+        tables = {*schemas, *(t.table for t in targets)}
+        tables |= {history_table(t) for t, schema in schemas.items() if schema.has_history}
+        tables |= {history_table(t.table) for t in targets if t.has_history}
         return SourceState(
             ordering=Ordering(learned[0][0]) if learned and learned[0][0] else None,
             table_arn=learned[0][2] if learned else None,

@@ -58,7 +58,9 @@ class Merger:
 
     def _read_state(self) -> SourceState:
         with self._warehouse.session() as session:
-            return self._ledger.state(session, self._source.name, schema=self._layout.schema)
+            return self._ledger.state(
+                session, self._source.name, schema=self._layout.schema, targets=self._source.targets
+            )
 
     def merge(self, job: Job, fence: Sequence[Statement]) -> Counts:
         """Merge a batch exactly once; `fence` opens its transaction and proves that the lease is ours.

@@ -9,7 +9,7 @@ from cdc_merge.layout import Layout, layout_of
 from cdc_merge.lease import LEASE_SECONDS, Leases, worker_name
 from cdc_merge.ledger import Ledger, SourceState
 from cdc_merge.migrate import Migrator
-from cdc_merge.model import Settings
+from cdc_merge.model import Settings, Source
 from cdc_merge.warehouses import Dialect, Observer, Session, Warehouse, open_warehouse
 
 
@@ -46,10 +46,10 @@ class OpenWarehouse:
         """As the warehouse's."""
         return self.warehouse.session()
 
-    def state(self, session: Session, source: str) -> SourceState:
+    def state(self, session: Session, source: Source) -> SourceState:
         """What is known of a source. Raises MissingMetadata where it cannot be asked for."""
         Migrator(self.warehouse, self.layout.metadata_schema).require(session)
-        return self.ledger.state(session, source, schema=self.layout.schema)
+        return self.ledger.state(session, source.name, schema=self.layout.schema, targets=source.targets)
 
     def close(self) -> None:
         """Close the connection, if it was opened here."""

@@ -69,7 +69,8 @@ def misfit_rows(misfits: Sequence[Misfit]) -> pa.Table:
         {
             "target": pa.array([m.target for m in misfits], pa.string()),
             "column_name": pa.array([m.column for m in misfits], pa.string()),
-            "attribute": pa.array([m.attribute for m in misfits], pa.string()),
+            # Postgres' texts have no U+0000: https://www.postgresql.org/docs/current/datatype-character.html
+            "attribute": pa.array([m.attribute.replace("\0", "?") for m in misfits], pa.string()),
             "rows": pa.array([m.rows for m in misfits], pa.int64()),
             "first_key": pa.array([key_document(m.key) for m in misfits], pa.string()),
             "first_value": pa.array([m.value for m in misfits], pa.string()),

@@ -149,7 +149,7 @@ class StatusReader:
         holders = session.query(
             f"SELECT holder FROM {self._tables['leases']} WHERE {mine} AND expires_at > {self._now}"
         )
-        state = self._ledger.state(session, source.name, schema=self._layout.schema)
+        state = self._ledger.state(session, source.name, schema=self._layout.schema, targets=source.targets)
         there = state.inspector(self._warehouse.dialect, self._layout.schema)
         last = self._history.last(session, source.name)
         estimate = self._history.estimate(session, source.name)

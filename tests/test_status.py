@@ -175,6 +175,8 @@ def test_a_source_that_its_tables_stop_is_said_to_be_stopped(shop: Harness) -> N
     deliver(shop, item("a#", 1, Type="Customer", Age=1))
     assert status(shop).stopped_by == ()
     (target, *others) = shop.source.targets
+    shop.source = replace(shop.source, targets=(target, *others, Target("new")))
+    assert status(shop).stopped_by == ()  # it will be made
     other = replace(target, each=("Lines",))
     shop.source = replace(shop.source, targets=(other, *others))
     assert status(shop).stopped_by == (f"{target.table}: its rows come from whole items, the configuration says Lines",)
@@ -184,9 +186,9 @@ def test_a_source_that_was_renamed_is_told_whose_its_table_is(shop: Harness) -> 
     deliver(shop, item("a#", 1, Type="Customer", Age=1))
     shop.source = replace(shop.source, name="renamed")
     (reason, *_) = status(shop).stopped_by
-    assert "the table is of the source shop" in reason
+    assert "in the books is of the source shop" in reason
     shop.put_records([item("b#", 2, Type="Customer", Age=1)])
-    with pytest.raises(SchemaConflict, match="the table is of the source shop") as stopped:
+    with pytest.raises(SchemaConflict, match="in the books is of the source shop") as stopped:
         shop.run()
     assert "cannot be renamed" in str(stopped.value.hint)
     # Once the table is gone, its name is free.
@@ -194,6 +196,35 @@ def test_a_source_that_was_renamed_is_told_whose_its_table_is(shop: Harness) -> 
         by_hand(shop, f"DROP TABLE IF EXISTS {shop.schema}.{target.table}")
     shop.run()
     assert status(shop).stopped_by == ()
+
+
+def test_a_table_of_somebodys_own_is_not_taken_for_a_target(shop: Harness) -> None:
+    deliver(shop, item("a#", 1, Type="Customer", Age=1))
+    by_hand(shop, f"CREATE TABLE {shop.schema}.mine (x integer)")
+    by_hand(shop, f"CREATE TABLE {shop.schema}.customers_history (x integer)")
+    kept = replace(CUSTOMERS, has_history=True)
+    shop.source = replace(shop.source, targets=(kept, ORDERS, replace(CUSTOMERS, table="mine")))
+    assert status(shop).stopped_by == (
+        "customers: there is a table customers_history already",
+        "mine: there is a table mine already",
+    )
+    shop.put_records([item("b#", 2, Type="Customer", Age=1)])
+    with pytest.raises(SchemaConflict, match="there is a table customers_history already"):
+        shop.run()
+
+
+def test_status_checked_exits_with_4_where_the_tables_stop_a_source(shop: Harness) -> None:
+    deliver(shop, item("a#", 1, Type="Customer", Age=1))
+    fits, differs = "table: customers, where: {Type: Customer}", "table: customers, each: Lines, columns: {sku: Sku}"
+    command_of(shop, fits)("status", "--check")
+    assert "(stopped)" in command_of(shop, differs)("status", "--check", exits=4).output
+
+
+def test_an_attribute_with_a_nul_in_its_name_that_does_not_fit_is_counted(shop: Harness) -> None:
+    with_targets(shop, replace(CUSTOMERS, columns=(Column("n", ("a\0b",), ColumnType(Kind.INTEGER)),)))
+    deliver(shop, item("a#", 1, Type="Customer", **{"a\0b": "text"}))
+    (misfit,) = misfits(shop).values()
+    assert "a?b" in misfit.attribute
 
 
 # --- values that their column did not take ---------------------------------------------------------------

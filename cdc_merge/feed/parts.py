@@ -7,7 +7,7 @@ import threading
 from cdc_merge.feed.workbench import Bench, Workbench
 
 # A column of a part takes some 4 KB, however few its rows are, which is dear with many targets of many columns.
-FEW_ROWS = 4_096
+FEW_ROWS = 512
 _FEW_PARTS = 4  # of few rows, before they become one
 
 

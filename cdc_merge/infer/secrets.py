@@ -16,6 +16,7 @@ _PASSWORD = re.compile(r"(?P<before>^[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:)(?P<se
 # Options of drivers: password, sslpassword, passcode, token, private_key, private_key_file_pwd.
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 _OPTION = re.compile(rf"(?P<before>[?&](?P<name>[\w-]*{SECRET_WORDS}[\w-]*)=)(?P<secret>[^&]+)", re.IGNORECASE)
+_HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:/@]*):[0-9]+(/.*)?")
 _REFERENCE = re.compile(r"\$\{[^}]*\}")
 
 
@@ -43,7 +44,8 @@ def hide_secrets(url: str) -> SafeUrl:
     address, mark, options = url.partition("?")
     authority = address.partition("://")[2]
     # A user and a colon, but no host before the question mark: it is in a password that nobody escaped.
-    if "@" in options and "@" not in authority and ":" in authority.partition("/")[0]:
+    is_user = ":" in authority.partition("/")[0] and not _HOST_AND_PORT.fullmatch(authority)
+    if "@" in options and "@" not in authority and is_user:
         address, mark, options = url, "", ""
     address = _PASSWORD.sub(lambda found: hidden(found, "PASSWORD"), address)
     options = _OPTION.sub(hidden_option, mark + options)

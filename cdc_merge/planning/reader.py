@@ -32,7 +32,9 @@ class PlanReader:
             return self._ledger.merged(session, source.name, store.bucket, refs) if self._is_known else set()
 
         schema = self._layout.schema
-        state = self._ledger.state(session, source.name, schema=schema) if self._is_known else None
+        state = None
+        if self._is_known:
+            state = self._ledger.state(session, source.name, schema=schema, targets=source.targets)
         documents: Mapping[str, Attributes] = {}
         if state and with_views:
             documents = read_attributes(session, self._dialect, schema, source, state.columns)

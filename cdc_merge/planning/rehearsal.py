@@ -132,7 +132,7 @@ class Rehearser:
             if is_empty:
                 return SourceState()
             with self._warehouse.session() as session:
-                return self._ledger.state(session, source.name, schema=layout.schema)
+                return self._ledger.state(session, source.name, schema=layout.schema, targets=source.targets)
 
         preparer = Preparer(
             source=source,

@@ -44,7 +44,8 @@ class _ViewColumn:
     pointer: str
     kind: str
     type: Sql
-    digits: str
+    digits: str  # a regular expression of its numbers in a document
+    held: str  # one of the numbers that a decimal holds
 
 
 def read_attributes(
@@ -111,7 +112,8 @@ def typed_view(book: SchemaBook, layout: Layout, attributes: Attributes) -> Stat
                 f"/{escape(a)}",
                 attributes[a].value,
                 Sql(dialect.types[attributes[a]]),
-                _digits_of(a, dialect.decimal_scale),
+                _digits_of(a),
+                rf"-?[0-9]+(\.[0-9]{{1,{dialect.decimal_scale or 0}}})?",
             )
             for a in mine
         ],
@@ -122,13 +124,13 @@ def typed_view(book: SchemaBook, layout: Layout, attributes: Attributes) -> Stat
     return Statement(f"view {view}", sql)
 
 
-def _digits_of(attribute: str, scale: int | None) -> str:
-    """A regular expression of an attribute's number in a document, written without spaces, that a decimal holds.
+def _digits_of(attribute: str) -> str:
+    """A regular expression of an attribute's number in a document, written without spaces.
 
     An attribute of that name deeper in the document can match as well: which number is meant is for the caller.
     """
     written = re.escape(json.dumps(attribute, ensure_ascii=False))
-    return rf"{written}:(-?[0-9]+(?:\.[0-9]{{1,{scale or 0}}})?)[,}}]"
+    return rf"{written}:(-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)[,}}]"
 
 
 def _key_columns(schema: TargetSchema) -> tuple[str, ...]:

@@ -150,7 +150,7 @@ class Reconciler:
     def _state(self, source: Source) -> SourceState:
         def read() -> SourceState:
             with self._warehouse.session() as session:
-                return self._opened.state(session, source.name)
+                return self._opened.state(session, source)
 
         return patiently(read, source=source.name, wait=self._stop.pause)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from cdc_merge.model import Kind, Mask, Path, Template
+from cdc_merge.model import Column, Kind, Mask, Path, Template
 from cdc_merge.schema.stored import WHOLE, TargetSchema, TypedColumn
 
 
@@ -61,7 +61,7 @@ def find_hidden(
     columns = []
     for old in stored.columns:
         if folded(old.name) in kept and old.path and (folded(old.name), _content(old)) not in clear:
-            mine = [c for c in masked if c.of_parent == old.of_parent and overlap(old.path, c.path)]
+            mine = [c for c in masked if hides(c, old, schema.each)]
             mask = _mask_of(old, mine, folded)
             columns += [HiddenColumn(old.name, mask)] if mask else []
     own = [c for c in masked if not c.of_parent]
@@ -90,10 +90,18 @@ def _mask_of(old: TypedColumn, masked: Sequence[TypedColumn], folded: Callable[[
     return None if new.mask is Mask.HASH else new.mask
 
 
-def overlap(one: Path, other: Path) -> bool:
+def hides(masked: Column | TypedColumn, column: TypedColumn, each: Path | None) -> bool:
+    """Whether what is masked is in another column, or a part of it. `each`: where the elements lie that are rows."""
+    if masked.of_parent == column.of_parent:
+        return _overlap(masked.path, column.path)
+    # One of the item around that has the elements has all of each.
+    return each is not None and _overlap((masked if masked.of_parent else column).path, each)
+
+
+def _overlap(one: Path, other: Path) -> bool:
     """Whether the value at one path has the value at the other, or a part of it."""
     shorter = min(len(one), len(other))
     return one[:shorter] == other[:shorter]
 
 
-__all__ = ["Hidden", "HiddenColumn", "find_hidden", "overlap"]
+__all__ = ["Hidden", "HiddenColumn", "find_hidden", "hides"]

@@ -11,7 +11,7 @@ from cdc_merge.model import Column, ColumnType, Deletes, Kind, Path, Target, Tem
 from cdc_merge.names import choose_column, spelled
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.conditions import are_same, in_order
-from cdc_merge.schema.masking import overlap
+from cdc_merge.schema.masking import hides
 from cdc_merge.schema.stored import DOCUMENT, TargetSchema, TypedColumn
 from cdc_merge.warehouses.dialect import Dialect
 
@@ -124,7 +124,7 @@ def _clear_contradictions(asked: Asked, stored: TargetSchema, dialect: Dialect) 
         if dialect.folded(have.name) in names or have.mask is not None:
             continue
         for column in masked:
-            if have.of_parent == column.of_parent and overlap(have.path, column.path):
+            if hides(column, have, stored.each):
                 held = _placed(have.path, have.of_parent) if have.path else "the whole"
                 what = f"it holds {held} in the clear, which {column.name} is to mask"
                 # A document cannot be configured beside other columns.

@@ -51,6 +51,8 @@ def test_rows_are_deleted_wherever_they_are_and_more_parts_may_come(workbench: W
 
 def test_parts_of_few_rows_join_and_those_without_any_are_not_kept(workbench: Workbench) -> None:
     parts = Parts(workbench, "rows")
+    parts.add_unnamed(workbench, "SELECT 1 AS n FROM range(0)")
+    assert workbench.rows("SELECT * FROM duckdb_tables() WHERE table_name LIKE 'rows__%'") == []
     for n in range(40):
         parts.add_unnamed(workbench, f"SELECT {n} AS n, 'x' AS c{n % 3} FROM range({n % 4})")
     parts.add_unnamed(workbench, f"SELECT -1 AS n FROM range({FEW_ROWS})")

@@ -169,6 +169,10 @@ def test_the_command_prints_a_configuration_or_the_findings(tmp_path: Path) -> N
             "snowflake://u@a/d?private_key_path=k.p8&private_key_file_pwd=s3cr3t",
             "snowflake://u@a/d?private_key_path=k.p8&private_key_file_pwd=${CDC_MERGE_WAREHOUSE_PRIVATE_KEY_FILE_PWD}",
         ),
+        (
+            "postgresql://h:5432/d?user=me@server&password=s3",
+            "postgresql://h:5432/d?user=me@server&password=${CDC_MERGE_WAREHOUSE_PASSWORD}",
+        ),
         ("postgresql://h/d?password=p@q", "postgresql://h/d?password=${CDC_MERGE_WAREHOUSE_PASSWORD}"),
         ("postgresql://u@h/d?password=p@q", "postgresql://u@h/d?password=${CDC_MERGE_WAREHOUSE_PASSWORD}"),
         (

@@ -297,6 +297,17 @@ def test_a_mask_on_the_item_around_leaves_what_the_element_has_under_the_name() 
     assert found.columns == (HiddenColumn("name", Mask.DROP),)
 
 
+def test_a_list_of_the_item_around_has_what_is_masked_in_its_elements(warehouse_url: str, tmp_path: Path) -> None:
+    whole = Column("whole", ("Lines",), ColumnType(Kind.JSON), of_parent=True)
+    lines = Target("lines", each=("Lines",), columns=(Column("owner", ("Owner",), TEXT), whole), evolve=Evolve.FREEZE)
+    harness = Harness(warehouse_url, Source("shop", "", ("PK",), (lines,)), tmp_path / "feed")
+    harness.put_records([change("a", 1, {"Lines": [{"Owner": "Ada", "Mail": "ada@example.com"}]})])
+    harness.run()
+    masked = replace(lines, columns=(Column("owner", ("Owner",), TEXT), Column("mail", ("Mail",), mask=Mask.HASH)))
+    harness.source = replace(harness.source, targets=(masked,))
+    assert [(d.where, d.stops) for d in plan(harness)] == [("lines.whole", True), ("lines.mail", False)]
+
+
 def test_capitals_say_nothing_where_the_engine_ignores_them() -> None:
     stored = TargetSchema(("pk",), (TypedColumn("Email", ("Email",), TEXT),), key=("PK",))
     masked = TypedColumn("h", ("Email",), TEXT, mask=Mask.HASH)

@@ -32,7 +32,7 @@ SELECT
                     lambda digits: CAST(digits AS DOUBLE)
                         = CAST(json_extract(d.{{ document }}, {{ column.pointer }}) AS DOUBLE)
                 ))],
-                lambda found: CASE WHEN len(found) = 1 THEN found[1] END
+                lambda found: CASE WHEN len(found) = 1 AND regexp_full_match(found[1], {{ column.held }}) THEN found[1] END
             )[1] AS {{ column.type }})
     END AS {{ column.name }}
 {% endif %}
