@@ -362,7 +362,6 @@ def test_of_two_numbers_of_one_name_that_are_nearly_the_same_the_view_takes_neit
     near = [
         ("12345678901234567.89", "12345678901234567.91"),
         ("0.12345678901234568", "0.12345678901234567890"),
-        ("12345678901234568000", "1234567890123456789.5E1"),
     ]
     same = Decimal("0.5")
     pairs = [*((Decimal(old), Decimal(new)) for old, new in near), (same, same)]

@@ -75,7 +75,9 @@ class TargetModel:
         for name, typed in attributes.items():
             if self._is_masked((name,)):
                 continue
-            takers = {c.name for c in self._own() if c.path[:1] == (name,) or self._is_element(name, c)}
+            # Also one that is asked for, but that no value has shown the type of yet.
+            asked = [c for c in self.target.columns or () if not c.of_parent]
+            takers = {c.name for c in (*self._own(), *asked) if c.path[:1] == (name,) or self._is_element(name, c)}
             if typed == NULL and takers:
                 excused |= {name} if takers.isdisjoint(c.name for c in self.target.columns or ()) else set()
             elif not self._is_held((name,), values):
