@@ -91,11 +91,15 @@ def _mask_of(old: TypedColumn, masked: Sequence[TypedColumn], folded: Callable[[
 
 
 def hides(masked: Column | TypedColumn, column: TypedColumn, each: Path | None) -> bool:
-    """Whether what is masked is in another column, or a part of it. `each`: where the elements lie that are rows."""
+    """Whether what is masked is in another column, or a part of it. `each`: where the elements lie that are rows.
+
+    The elements' own columns are what a target with `each` is for: a mask over the list, in the item around, leaves
+    them as they are.
+    """
     if masked.of_parent == column.of_parent:
         return _overlap(masked.path, column.path)
     # One of the item around that has the elements has all of each.
-    return each is not None and _overlap((masked if masked.of_parent else column).path, each)
+    return column.of_parent and each is not None and _overlap(column.path, each)
 
 
 def _overlap(one: Path, other: Path) -> bool:

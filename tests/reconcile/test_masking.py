@@ -308,6 +308,17 @@ def test_a_list_of_the_item_around_has_what_is_masked_in_its_elements(warehouse_
     assert [(d.where, d.stops) for d in plan(harness)] == [("lines.whole", True), ("lines.mail", False)]
 
 
+def test_a_mask_over_the_list_leaves_the_elements_that_are_rows(warehouse_url: str, tmp_path: Path) -> None:
+    whole = Column("whole", ("Lines",), mask=Mask.HASH, of_parent=True)
+    lines = Target("lines", each=("Lines",), columns=(Column("owner", ("Owner",), TEXT), whole))
+    harness = Harness(warehouse_url, Source("shop", "", ("PK",), (lines,)), tmp_path / "feed")
+    for number, place in enumerate(["Rome", "Oslo"], 1):
+        harness.put_records([change("a", number, {"Lines": [{"Owner": "Ada", "City": place}]})])
+        harness.run()
+    assert harness.query(f"SELECT owner, city FROM {harness.schema}.lines") == [("Ada", "Oslo")]
+    assert plan(harness) == []
+
+
 def test_capitals_say_nothing_where_the_engine_ignores_them() -> None:
     stored = TargetSchema(("pk",), (TypedColumn("Email", ("Email",), TEXT),), key=("PK",))
     masked = TypedColumn("h", ("Email",), TEXT, mask=Mask.HASH)
