@@ -58,7 +58,7 @@ def _count(session: Session, target: Target, columns: list[Column], *, dialect: 
 
 def origin(column: Column) -> str:
     """What a column is of, as the configuration writes it: `OrderId`, `^PK`."""
-    return ("^" if column.of_parent else "") + spelled(column.path)
+    return spelled(column.path, of_parent=column.of_parent)
 
 
 __all__ = ["Blank", "blanks", "origin"]

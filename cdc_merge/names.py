@@ -127,10 +127,13 @@ def _can_be_plain(attribute: str, taken: Mapping[str, str], reserved: frozenset[
     return snake_case(attribute) == choose_column(attribute, taken=taken, reserved=reserved, max_bytes=max_bytes)
 
 
-def spelled(path: Path) -> str:
-    """A path as the configuration writes it: `Lines[0].Sku`; `.` is the element, or the item, as a whole."""
+def spelled(path: Path, *, of_parent: bool = False) -> str:
+    """A path as the configuration writes it: `Lines[0].Sku`; `.` is the element, or the item, as a whole.
+
+    `of_parent`: it is one of the item around an element, `^PK`.
+    """
     steps = [f"[{step}]" if isinstance(step, int) else f".{_named(step)}" for step in path]
-    return "".join(steps).removeprefix(".") or "."
+    return ("^" if of_parent else "") + ("".join(steps).removeprefix(".") or ".")
 
 
 def _named(step: str) -> str:

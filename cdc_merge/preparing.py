@@ -15,7 +15,7 @@ from types import TracebackType
 
 from cdc_merge.errors import BatchTooLarge
 from cdc_merge.feed.chunks import LocalObject
-from cdc_merge.feed.decode import Decoded, decode
+from cdc_merge.feed.decode import Decoded, Pace, decode
 from cdc_merge.feed.envelopes import FeedFacts
 from cdc_merge.feed.store import ObjectStore
 from cdc_merge.feed.workbench import WORKBENCH_SHARE, Workbench
@@ -156,13 +156,13 @@ class Preparer:
         check: Callable[[], None],
         is_feed: bool,
     ) -> Prepared:
-        """What does not fit the memory is decoded in halves by whoever asked; a single object narrowly, at once."""
+        """What does not fit the memory is decoded in halves by whoever asked; a single object slowly, at once."""
         try:
             return self._decode(job, objects, resources, check=check, is_feed=is_feed)
         except BatchTooLarge:
             if len(objects) > 1:
                 raise
-        return self._decode(job, objects, resources, check=check, is_feed=is_feed, narrowly=True)
+        return self._decode(job, objects, resources, check=check, is_feed=is_feed, pace=Pace.NARROW)
 
     def _decode(
         self,
@@ -172,7 +172,7 @@ class Preparer:
         *,
         check: Callable[[], None],
         is_feed: bool,
-        narrowly: bool = False,
+        pace: Pace = Pace.FULL,
     ) -> Prepared:
         dialect, source, state = self._dialect, self._source, self._read_state()
         there = state.inspector(dialect, self._layout.schema)
@@ -188,7 +188,7 @@ class Preparer:
                 books=books,
                 dialect=dialect,
                 check=check,
-                narrowly=narrowly,
+                pace=pace,
             )
         if is_feed:
             self._learn_inflation(objects, decoded)

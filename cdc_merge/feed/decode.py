@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum, auto
 
 import duckdb
 
@@ -59,6 +60,13 @@ class Decoded:
         return self.records - self.latest - self.quarantined
 
 
+class Pace(Enum):
+    """How much of a batch is decoded at once. NARROW: few lines, one portion after the other, for very large items."""
+
+    FULL = auto()
+    NARROW = auto()
+
+
 def decoding_threads(workbench: Workbench) -> int:
     """How many portions to decode at once: one a core, as far as the memory goes."""
     return max(1, min(os.cpu_count() or 1, _MOST_THREADS, workbench.memory // _MEMORY_PER_THREAD))
@@ -73,16 +81,14 @@ def decode(
     books: Sequence[SchemaBook],
     dialect: Dialect,
     check: Callable[[], None] = lambda: None,
-    narrowly: bool = False,
+    pace: Pace = Pace.FULL,
 ) -> Decoded:
     """Decode a batch on a fresh workbench; `books` grow by the columns it needs; `check` may raise to stop.
-
-    `narrowly`: few lines at a time and one portion after the other, for items so large that it takes too much else.
 
     Raises BatchTooLarge, SourceStopped and its kind when the feed as a whole cannot be used; nothing for a bad record.
     """
     try:
-        return _decode(workbench, objects, source, facts, books, dialect, check, narrowly)
+        return _decode(workbench, objects, source, facts, books, dialect, check, pace)
     except duckdb.OutOfMemoryException as error:
         raise BatchTooLarge(
             f"decoding a batch takes more than the {workbench.memory:,} bytes it may use",
@@ -99,15 +105,15 @@ def _decode(
     books: Sequence[SchemaBook],
     dialect: Dialect,
     check: Callable[[], None],
-    narrowly: bool,
+    pace: Pace,
 ) -> Decoded:
-    threads = 1 if narrowly else decoding_threads(workbench)
+    threads = 1 if pace is Pace.NARROW else decoding_threads(workbench)
     workbench.execute(f"SET threads = {threads}")
     crew = Crew(workbench, size=threads)
     portions = Portions(
         tuple(objects),
         limit=source.batch.bytes * _BOMB_FACTOR,
-        memory=0 if narrowly else int(source.memory * BUFFER_SHARE),
+        memory=0 if pace is Pace.NARROW else int(source.memory * BUFFER_SHARE),
         users=crew.size,
         check=check,
     )

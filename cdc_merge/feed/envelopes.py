@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -29,6 +30,8 @@ from cdc_merge.render import Sql, render
 from cdc_merge.warehouses.dialect import DUCKDB
 
 Numbers = npt.NDArray[np.int32]
+
+_SAMPLE = 1_000  # lines that are looked at, to learn what is the same for all
 
 
 @dataclass(frozen=True)
@@ -234,31 +237,19 @@ class EnvelopePass:
         """Learn from the lines what is the same for the whole source; whether all of it is known now."""
         if self.facts.key_tags and self.facts.ordering and self.facts.is_kinesis is not None:
             return True
-        key = ", ".join(
-            f"json_keys(line, {shape.literal(f'{shape.KEYS}/{shape.escape(a)}')})[1]" for a in self._source.key
-        )
-        # What every record of a stream has and none of Kinesis does; one of them may be damaged.
-        only_streams = (shape.SEQUENCE_NUMBER, shape.VIEW_TYPE, shape.SOURCE_ARN, "/eventVersion")
-        kinds = ", ".join(f"json_extract_string(line, '{at}')" for at in only_streams)
-        shapes = bench.rows(
-            f"""
-            SELECT list_sort(json_keys(line, '{shape.KEYS}')) AS attributes, [{key}] AS tags,
-                coalesce({kinds}) IS NULL AS is_kinesis, count(*) AS records,
-                any_value(json_extract_string(line, '{shape.SOURCE_ARN}')) AS arn
-            FROM lines
-            WHERE len(json_keys(line, '{shape.KEYS}')) > 0
-                AND coalesce(json_extract_string(line, '{shape.SEQUENCE_NUMBER}'),
-                    json_extract_string(line, '{shape.CREATED_AT}')) IS NOT NULL
-            GROUP BY ALL ORDER BY records DESC, is_kinesis
-            """
-        )
+        lines = bench.rows("SELECT count(*) FROM lines")[0][0]
+        # Other threads wait for this, so a few lines from all over the portion will do where they are all alike.
+        shapes = self._shapes(bench, every=max(1, lines // _SAMPLE))
+        usable = self._usable(shapes)
+        if len(shapes) != 1 or not usable:
+            shapes = self._shapes(bench, every=1)
+            usable = self._usable(shapes)
         if not shapes:
             return False
-        named = [s for s in shapes if set(s[0]) == set(self._source.key)]
-        usable = [s for s in named if all(t in shape.KEY_TAGS for t in s[1])]
+        is_named = any(set(s[0]) == set(self._source.key) for s in shapes)
         if not usable and self.facts.key_tags:
             usable = shapes  # strangers only: the key is known, so they can be judged one by one
-        if not usable and named:
+        if not usable and is_named:
             return False
         if not usable:
             raise SourceStopped(
@@ -282,6 +273,35 @@ class EnvelopePass:
             table_arn=arn.partition("/stream/")[0] if arn else None,
         )
         return True
+
+    def _shapes(self, bench: Bench, *, every: int) -> list[tuple[Any, ...]]:
+        """What the lines are like, the most frequent first, of every so-manieth line.
+
+        (key attributes, their type tags, whether of Kinesis, lines, ARN of the stream).
+        """
+        key = ", ".join(
+            f"json_keys(line, {shape.literal(f'{shape.KEYS}/{shape.escape(a)}')})[1]" for a in self._source.key
+        )
+        # What every record of a stream has and none of Kinesis does; one of them may be damaged.
+        only_streams = (shape.SEQUENCE_NUMBER, shape.VIEW_TYPE, shape.SOURCE_ARN, "/eventVersion")
+        kinds = ", ".join(f"json_extract_string(line, '{at}')" for at in only_streams)
+        return bench.rows(
+            f"""
+            SELECT list_sort(json_keys(line, '{shape.KEYS}')) AS attributes, [{key}] AS tags,
+                coalesce({kinds}) IS NULL AS is_kinesis, count(*) AS records,
+                any_value(json_extract_string(line, '{shape.SOURCE_ARN}')) AS arn
+            FROM lines
+            WHERE idx % {every} = 0 AND len(json_keys(line, '{shape.KEYS}')) > 0
+                AND coalesce(json_extract_string(line, '{shape.SEQUENCE_NUMBER}'),
+                    json_extract_string(line, '{shape.CREATED_AT}')) IS NOT NULL
+            GROUP BY ALL ORDER BY records DESC, is_kinesis
+            """
+        )
+
+    def _usable(self, shapes: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Those with the source's key, in types that a key can have."""
+        wanted = set(self._source.key)
+        return [s for s in shapes if set(s[0]) == wanted and all(t in shape.KEY_TAGS for t in s[1])]
 
     def _mixed(self, portion: Portion | None, line: int) -> MixedFeed:
         place = f", record {portion.place(line)[1]} of {self._object_key(portion.place(line)[0])}" if portion else ""

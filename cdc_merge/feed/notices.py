@@ -83,7 +83,7 @@ class Notices:
                 value = single_base64(value)
             first = Misfit(
                 *at,
-                attribute=spelled(column.path),
+                attribute=spelled(column.path, of_parent=column.of_parent),
                 rows=count,
                 key=key_of(rows.column("n")[row].as_py()),
                 value=value[:_LONGEST_VALUE] if value is not None else None,

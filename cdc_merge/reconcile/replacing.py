@@ -106,7 +106,7 @@ def open_new_books(source: Source, there: Inspector) -> list[SchemaBook]:
     """
     for target in source.targets:
         for contradiction in there.name_contradictions(target):
-            raise contradiction.error(target.table)
+            raise contradiction.error(target.table, there.dialect)
         stored = there.schemas.get(target.table)
         if stored and stored.key != source.key:
             raise SchemaConflict(

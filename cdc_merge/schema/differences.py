@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from cdc_merge.model import Column, Deletes, Evolve, Source, Target
 from cdc_merge.names import choose_column, history_table, spelled
 from cdc_merge.schema.conditions import are_same, told
-from cdc_merge.schema.opening import REBUILD, Asked, Change, Contradiction, is_widened
+from cdc_merge.schema.opening import REBUILD, Asked, Change, Contradiction, cure_on, is_by_rebuild, is_widened
 from cdc_merge.schema.stored import DELETED_AT, DOCUMENT, TYPE_OF_TAG, TargetSchema, TypedColumn
 from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect
@@ -16,7 +16,6 @@ from cdc_merge.warehouses import Dialect
 RUN = "cdc-merge run"
 RECONCILE = "cdc-merge reconcile"
 _WITHOUT_EXPORTS = "as the source has no `exports`, add them, or say --export PLACE or --scan"
-_WITHOUT_REBUILD = "{} has no rebuild: name another table in the configuration instead, and cdc-merge reconcile"
 
 
 @dataclass(frozen=True)
@@ -48,15 +47,19 @@ def differences(source: Source, there: Inspector) -> list[Difference]:
     for table in sorted(there.unconfigured(source)):
         found += _of_unconfigured(table, source, there)
     if not there.dialect.rebuilds:
-        other = _WITHOUT_REBUILD.format(there.dialect.name)
-        return [replace(d, command=None, cure=f"{d.cure}; {other}") if REBUILD in d.cure else d for d in found]
+        return [_without_rebuild(d, there.dialect) for d in found]
     if source.exports is None:
-        needing = [REBUILD in d.cure or d.command == RECONCILE for d in found]
+        needing = [is_by_rebuild(d.cure, d.change) or d.command == RECONCILE for d in found]
         found = [
             replace(d, cure=f"{d.cure}; {_WITHOUT_EXPORTS}") if is_needed else d
             for d, is_needed in zip(found, needing, strict=True)
         ]
     return found
+
+
+def _without_rebuild(difference: Difference, dialect: Dialect) -> Difference:
+    cure = cure_on(dialect, difference.cure, difference.change)
+    return difference if cure == difference.cure else replace(difference, command=None, cure=cure)
 
 
 def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterator[Difference]:
@@ -95,7 +98,7 @@ def _of_no_table(target: Target, there: Inspector) -> Difference:
 
 def _that_stops(table: str, contradiction: Contradiction, stored: TargetSchema) -> Difference:
     c = contradiction
-    command = REBUILD if REBUILD in c.cure and c.change is not Change.KEY else None
+    command = REBUILD if is_by_rebuild(c.cure, c.change) else None
     cure = c.cure
     if c.change is Change.MASK and stored.has_history:
         cure = f"{cure}. {REBUILD} masks the values of before in {history_table(table)} too"
@@ -245,7 +248,7 @@ def _is_same_content(column: Column, have: TypedColumn) -> bool:
 def _content(column: Column | TypedColumn) -> str:
     if not column.path:
         return "the whole item" if column.name == DOCUMENT.name else "the element as a whole"
-    return ("^" if column.of_parent else "") + spelled(column.path)
+    return spelled(column.path, of_parent=column.of_parent)
 
 
 def _is_certain(column: Column) -> bool:

@@ -46,13 +46,25 @@ class Contradiction:
     cure: str
     column: str | None = None
 
-    def error(self, table: str) -> SchemaConflict:
+    def error(self, table: str, dialect: Dialect) -> SchemaConflict:
         where = f"target {table}.{self.column}" if self.column else f"target {table}"
-        return SchemaConflict(self.message, where=where, hint=self.cure)
+        return SchemaConflict(self.message, where=where, hint=cure_on(dialect, self.cure, self.change))
 
 
 REBUILD = "cdc-merge reconcile --rebuild"
 _REBUILT = f"{REBUILD} makes the table anew, with items read again"
+_WITHOUT_REBUILD = "{} has no rebuild: name another table in the configuration instead, and cdc-merge reconcile"
+
+
+def is_by_rebuild(cure: str, change: Change) -> bool:
+    """Whether a rebuild is one of the ways out: it is not where it could not take away tombstones of another key."""
+    return REBUILD in cure and change is not Change.KEY
+
+
+def cure_on(dialect: Dialect, cure: str, change: Change) -> str:
+    """A cure, and what to do instead where it is a rebuild and the engine has none."""
+    is_refused = is_by_rebuild(cure, change) and not dialect.rebuilds
+    return f"{cure}; {_WITHOUT_REBUILD.format(dialect.name)}" if is_refused else cure
 
 
 @dataclass(frozen=True)
@@ -125,7 +137,7 @@ def _clear_contradictions(asked: Asked, stored: TargetSchema, dialect: Dialect) 
             continue
         for column in masked:
             if hides(column, have, stored.each):
-                held = _placed(have.path, have.of_parent) if have.path else "the whole"
+                held = spelled(have.path, of_parent=have.of_parent) if have.path else "the whole"
                 what = f"it holds {held} in the clear, which {column.name} is to mask"
                 # A document cannot be configured beside other columns.
                 cure = f"{_REBUILT}; or configure {have.name} too" if have.path else _REBUILT
@@ -138,7 +150,8 @@ def _column_contradictions(column: Column, have: TypedColumn, dialect: Dialect) 
     kind = _known_type(column)
     is_same_place = (have.path, have.of_parent) == (column.path, column.of_parent)
     if not is_same_place:
-        what = f"it holds {_placed(have.path, have.of_parent)}, is to hold {_placed(column.path, column.of_parent)}"
+        held, wanted = (spelled(c.path, of_parent=c.of_parent) for c in (have, column))
+        what = f"it holds {held}, is to hold {wanted}"
         yield Contradiction(Change.FROM, what, cure, column.name)
     if kind not in (None, have.type) and not is_widened(column, have, dialect):
         yield Contradiction(Change.TYPE, f"it is {_typed(have.type)}, is to be {_typed(kind)}", cure, column.name)
@@ -187,7 +200,7 @@ def open_book(
     else:
         schema = stored
     for contradiction in contradictions(target, key, dialect, schema, others=others):
-        raise contradiction.error(target.table)
+        raise contradiction.error(target.table, dialect)
     existing = {c.name for c in schema.columns}
     asked_by_name = {c.name: c for c in asked.columns}
     kept = tuple(_widened(c, asked_by_name.get(c.name), dialect) for c in schema.columns)
@@ -239,10 +252,6 @@ def _known_type(column: Column) -> ColumnType | None:
 
 def _said(each: Path | None) -> str:
     return spelled(each) if each is not None else "whole items"
-
-
-def _placed(path: Path, of_parent: bool) -> str:
-    return ("^" if of_parent else "") + spelled(path)
 
 
 def _typed(kind: ColumnType | None) -> str:

@@ -44,7 +44,7 @@ class Inspector:
         books = []
         for target in source.targets:
             for contradiction in self.contradictions(target, source.key):
-                raise contradiction.error(target.table)
+                raise contradiction.error(target.table, self.dialect)
             stored, others = self.schemas.get(target.table), self.others(target.table)
             is_kept = stored is not None and stored.has_history and target.has_history
             history = self.open_history(target.table, stored) if stored and is_kept else None
@@ -69,7 +69,7 @@ class Inspector:
         if label not in self.tables:
             return None
         for contradiction in self.history_contradictions(label, schema):
-            raise contradiction.error(label)
+            raise contradiction.error(label, self.dialect)
         return {self.dialect.folded(name): column.type for name, column in self.tables[label].items()}
 
     def history_contradictions(self, label: str, schema: TargetSchema) -> Iterator[Contradiction]:
@@ -168,7 +168,7 @@ class Inspector:
         found = {t: s for t, s in self.unconfigured(source).items() if t in self.tables and s.key == source.key}
         for table in found:
             for contradiction in self.contradictions_left_behind(table):
-                raise contradiction.error(table)
+                raise contradiction.error(table, self.dialect)
         return found
 
     def unconfigured(self, source: Source) -> dict[str, TargetSchema]:

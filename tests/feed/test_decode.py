@@ -291,6 +291,23 @@ def test_the_wrong_key_in_the_configuration_stops_the_source_and_names_the_right
     assert not isinstance(raised.value, MixedFeed)
 
 
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        {"a": "record of something else"},
+        stream_record({"id": "x"}, {}, sequence=1, at=T0),
+        stream_record({"PK": True}, {}, sequence=1, at=T0),
+    ],
+)
+def test_what_most_records_of_a_feed_are_like_is_learned_though_a_few_looks_meet_strangers(
+    staged: Decode, stranger: Record
+) -> None:
+    records = [stranger if n % 2 == 0 else put(n, n) for n in range(2_000)]  # of which each other is looked at
+    batch = staged(records)
+    assert batch.decoded.facts == FeedFacts(Ordering.SEQUENCE, ("N",), is_kinesis=False, table_arn=TABLE_ARN)
+    assert (batch.decoded.latest, batch.decoded.quarantined) == (1_000, 1_000)
+
+
 # --- stopping ---------------------------------------------------------------------------------------------
 
 
