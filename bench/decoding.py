@@ -14,7 +14,7 @@ from bench.feed import COLUMNS, ONE_BATCH, link, settings
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import decode
 from cdc_merge.feed.directory import DirectoryStore
-from cdc_merge.feed.envelopes import FeedFacts
+from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.workbench import WORKBENCH_SHARE, Workbench
 from cdc_merge.schema.opening import open_book
 from cdc_merge.warehouses.dialect import DUCKDB

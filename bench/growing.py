@@ -22,7 +22,7 @@ from bench.working import all_of, timed
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import decode
 from cdc_merge.feed.directory import DirectoryStore
-from cdc_merge.feed.envelopes import FeedFacts
+from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.workbench import WORKBENCH_SHARE, Workbench
 from cdc_merge.model import BatchLimits, Source
 from cdc_merge.schema.opening import open_book

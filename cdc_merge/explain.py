@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cdc_merge.feed.envelopes import FeedFacts
+from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.store import open_store
 from cdc_merge.items.changes import Change, History, read_history
 from cdc_merge.items.fates import Fate, Floor, Standing, explain_row, judge

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from cdc_merge.beside import beside_merges
 from cdc_merge.explain import Progress
-from cdc_merge.feed.envelopes import FeedFacts
+from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.store import open_store
 from cdc_merge.items.changes import read_history
 from cdc_merge.items.key import parse_key

@@ -16,7 +16,7 @@ from types import TracebackType
 from cdc_merge.errors import BatchTooLarge
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import Decoded, Pace, decode
-from cdc_merge.feed.envelopes import FeedFacts
+from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.store import ObjectStore
 from cdc_merge.feed.workbench import WORKBENCH_SHARE, Workbench
 from cdc_merge.layout import Layout

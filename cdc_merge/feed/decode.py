@@ -12,7 +12,8 @@ import duckdb
 
 from cdc_merge.errors import BatchTooLarge
 from cdc_merge.feed.chunks import LocalObject
-from cdc_merge.feed.envelopes import EnvelopePass, FeedFacts
+from cdc_merge.feed.envelopes import EnvelopePass
+from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.history import leave_out, stage_histories
 from cdc_merge.feed.images import ImagePass
 from cdc_merge.feed.notices import Misfit, Notices

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -13,11 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cdc_merge.errors import MixedFeed, SourceStopped
+from cdc_merge.errors import MixedFeed
 from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import SHORT_VECTOR, Unframed, Unreadable, table_of
 from cdc_merge.feed.depth import MAX_LEVELS, too_deep
 from cdc_merge.feed.diagnose import DAMAGE, Diagnosis, Special, diagnose
+from cdc_merge.feed.facts import FeedFacts, learn, mixed_feed
 from cdc_merge.feed.framing import MAX_RECORD
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.parts import Parts
@@ -30,27 +29,6 @@ from cdc_merge.render import Sql, render
 from cdc_merge.warehouses.dialect import DUCKDB
 
 Numbers = npt.NDArray[np.int32]
-
-_SAMPLE = 1_000  # lines that are looked at, to learn what is the same for all
-
-
-@dataclass(frozen=True)
-class FeedFacts:
-    """What is the same for every record of a source.
-
-    `ordering` and `key_tags` are remembered by the warehouse; `is_kinesis` (records of Kinesis Data Streams
-    for DynamoDB, with binary values in base64 twice) is seen anew in each batch. `table_arn` is what the records of
-    a stream say, where their ordering had to be learned from them.
-    """
-
-    ordering: Ordering | None = None
-    key_tags: tuple[str, ...] | None = None
-    is_kinesis: bool | None = None
-    table_arn: str | None = None
-
-    @property
-    def base64_layers(self) -> int:
-        return 2 if self.is_kinesis else 1
 
 
 class EnvelopePass:
@@ -189,9 +167,10 @@ class EnvelopePass:
         return wanted[~np.isin(numbers[wanted], list(given_up))]
 
     def _extract(self, bench: Bench, portion: Portion, deep: Sequence[int]) -> None:
-        with self._learning:
-            is_known = self._learn(bench)
-        if not is_known:
+        with self._learning:  # the other threads wait for what the first portion tells
+            if not self.facts.are_known:
+                self.facts = learn(bench, self._source, self.facts)
+        if not self.facts.are_known:
             unplaced = bench.rows("SELECT idx FROM lines")
         else:
             arn = bench.rows(f"SELECT json_extract_string(line, '{shape.SOURCE_ARN}') FROM lines LIMIT 1")[0][0]
@@ -221,7 +200,9 @@ class EnvelopePass:
             case Special.ENVELOPE:
                 self._reject(portion, line, Diagnosis("unknown_shape", "a list of records inside a list of records"))
             case Special.OTHER_FEED:
-                raise self._mixed(portion, line)
+                number, record, _ = portion.place(line)
+                at = f"record {record} of {self._portions.object_key(number)}"
+                raise mixed_feed(self._source, self.facts, at)
             case Diagnosis():
                 self._reject(portion, line, finding)
 
@@ -232,91 +213,6 @@ class EnvelopePass:
     def _read_exactly(self, number: int) -> None:
         if not self._portions.is_given_up(number):
             self._portions.must_read_exactly(number)
-
-    def _learn(self, bench: Bench) -> bool:
-        """Learn from the lines what is the same for the whole source; whether all of it is known now."""
-        if self.facts.key_tags and self.facts.ordering and self.facts.is_kinesis is not None:
-            return True
-        lines = bench.rows("SELECT count(*) FROM lines")[0][0]
-        # Other threads wait for this, so a few lines from all over the portion will do where they are all alike.
-        shapes = self._shapes(bench, every=max(1, lines // _SAMPLE))
-        usable = self._usable(shapes)
-        if len(shapes) != 1 or not usable:
-            shapes = self._shapes(bench, every=1)
-            usable = self._usable(shapes)
-        if not shapes:
-            return False
-        is_named = any(set(s[0]) == set(self._source.key) for s in shapes)
-        if not usable and self.facts.key_tags:
-            usable = shapes  # strangers only: the key is known, so they can be judged one by one
-        if not usable and is_named:
-            return False
-        if not usable:
-            raise SourceStopped(
-                f"the records have the key attributes {list(shapes[0][0])}, "
-                f"the configuration says {list(self._source.key)}",
-                where=f"source {self._source.name}",
-                hint="set the source's `key` to the table's partition key and, if there is one, sort key",
-            )
-        _, tags, is_kinesis, _, arn = usable[0]
-        found = Ordering.TIME if is_kinesis else Ordering.SEQUENCE
-        ordering = self._source.ordering or self.facts.ordering or found
-        if ordering is Ordering.SEQUENCE and is_kinesis:
-            raise self._mixed(None, 0)
-        if self.facts.ordering is Ordering.TIME and self._source.ordering is None and not is_kinesis:
-            raise self._mixed(None, 0)
-        self.facts = replace(
-            self.facts,
-            ordering=ordering,
-            key_tags=self.facts.key_tags or tuple(tags),
-            is_kinesis=is_kinesis,
-            table_arn=arn.partition("/stream/")[0] if arn else None,
-        )
-        return True
-
-    def _shapes(self, bench: Bench, *, every: int) -> list[tuple[Any, ...]]:
-        """What the lines are like, the most frequent first, of every so-manieth line.
-
-        (key attributes, their type tags, whether of Kinesis, lines, ARN of the stream).
-        """
-        key = ", ".join(
-            f"json_keys(line, {shape.literal(f'{shape.KEYS}/{shape.escape(a)}')})[1]" for a in self._source.key
-        )
-        # What every record of a stream has and none of Kinesis does; one of them may be damaged.
-        only_streams = (shape.SEQUENCE_NUMBER, shape.VIEW_TYPE, shape.SOURCE_ARN, "/eventVersion")
-        kinds = ", ".join(f"json_extract_string(line, '{at}')" for at in only_streams)
-        return bench.rows(
-            f"""
-            SELECT list_sort(json_keys(line, '{shape.KEYS}')) AS attributes, [{key}] AS tags,
-                coalesce({kinds}) IS NULL AS is_kinesis, count(*) AS records,
-                any_value(json_extract_string(line, '{shape.SOURCE_ARN}')) AS arn
-            FROM lines
-            WHERE idx % {every} = 0 AND len(json_keys(line, '{shape.KEYS}')) > 0
-                AND coalesce(json_extract_string(line, '{shape.SEQUENCE_NUMBER}'),
-                    json_extract_string(line, '{shape.CREATED_AT}')) IS NOT NULL
-            GROUP BY ALL ORDER BY records DESC, is_kinesis
-            """
-        )
-
-    def _usable(self, shapes: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Those with the source's key, in types that a key can have."""
-        wanted = set(self._source.key)
-        return [s for s in shapes if set(s[0]) == wanted and all(t in shape.KEY_TAGS for t in s[1])]
-
-    def _mixed(self, portion: Portion | None, line: int) -> MixedFeed:
-        place = f", record {portion.place(line)[1]} of {self._object_key(portion.place(line)[0])}" if portion else ""
-        mine, other = "DynamoDB Streams", "Kinesis Data Streams for DynamoDB"
-        if self.facts.ordering is Ordering.TIME:
-            mine, other = other, mine
-        return MixedFeed(
-            f"records of {other} lie among those of {mine}; their positions cannot be compared",
-            where=f"source {self._source.name}{place}",
-            hint="give each feed a prefix and a source of its own; to change over to the other feed, "
-            "start a new source with new tables",
-        )
-
-    def _object_key(self, number: int) -> str:
-        return self._portions.object_key(number)
 
     def _envelope_sql(self, chunk: int, arn: str | None) -> str:
         pointers = shape.Pointers()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cdc_merge.feed.envelopes import FeedFacts
+from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.notices import Notices
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.picks import Picks

@@ -17,7 +17,7 @@ from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import LocalObject, Unframed, Unreadable
 from cdc_merge.feed.decode import decoding_threads
 from cdc_merge.feed.depth import MAX_LEVELS, too_deep
-from cdc_merge.feed.envelopes import FeedFacts
+from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.framing import split_lines
 from cdc_merge.feed.images import make_stage_keys
 from cdc_merge.feed.notices import Notices

@@ -11,7 +11,7 @@ import pyarrow as pa
 from cdc_merge.feed import shape
 from cdc_merge.feed.elements import ElementStage
 from cdc_merge.feed.entities import entity
-from cdc_merge.feed.envelopes import FeedFacts
+from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.notices import Notices, failed_attributes
 from cdc_merge.feed.parts import Parts
 from cdc_merge.feed.picks import PICKED_FROM, Picks

@@ -10,7 +10,8 @@ from datetime import datetime
 from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import decoding_threads
-from cdc_merge.feed.envelopes import EnvelopePass, FeedFacts
+from cdc_merge.feed.envelopes import EnvelopePass
+from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.portions import BUFFER_SHARE, Portion, Portions
 from cdc_merge.feed.reading import numbered

@@ -17,7 +17,7 @@ from cdc_merge.errors import MixedFeed, SchemaConflict, SourceStopped, UnusableF
 from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import ChunkReader, LocalObject
 from cdc_merge.feed.decode import Decoded, decode
-from cdc_merge.feed.envelopes import FeedFacts
+from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.items import decode_items
 from cdc_merge.feed.workbench import Workbench
 from cdc_merge.model import (

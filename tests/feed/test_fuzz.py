@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from cdc_merge.errors import SourceStopped
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import Decoded, decode
-from cdc_merge.feed.envelopes import FeedFacts
+from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.workbench import Workbench
 from cdc_merge.model import BatchLimits, Column, ColumnType, Evolve, Kind, ObjectRef, Ordering, Source, Target, TimeUnit
 from cdc_merge.schema.opening import open_book
