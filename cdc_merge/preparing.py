@@ -19,12 +19,15 @@ from cdc_merge.feed.decode import Decoded, Pace, decode
 from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.store import ObjectStore
 from cdc_merge.feed.workbench import WORKBENCH_SHARE, Workbench
+from cdc_merge.key_range import key_range
 from cdc_merge.layout import Layout
 from cdc_merge.ledger import SourceState
 from cdc_merge.logs import get_logger
 from cdc_merge.merge.plan import Batch, MergePlan
+from cdc_merge.merge.planned import KeyRange
 from cdc_merge.model import ObjectRef, Source
 from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.stored import key_column_type
 from cdc_merge.staging import Place
 from cdc_merge.unforeseen import stopping_at_the_unforeseen
 from cdc_merge.warehouses import Dialect, Statement
@@ -207,13 +210,10 @@ class Preparer:
             superseded=decoded.superseded,
             quarantined=decoded.quarantined,
         )
-        plan = MergePlan(
-            dialect,
-            self._layout,
-            books,
-            decoded.facts.key_tags or tuple("S" for _ in source.key),
-            removed=removed,
-        )
+        tags = decoded.facts.key_tags or tuple("S" for _ in source.key)
+        plan = MergePlan(dialect, self._layout, books, tags, removed=removed)
+        decimal = dialect.type_name(key_column_type("N"))
+        keys = key_range(workbench, tags[0], decimal=decimal) if dialect.prunes_by_literals else None
         return Prepared(
             job=job,
             objects=tuple(objects),
@@ -222,13 +222,21 @@ class Preparer:
             batch=batch,
             books=tuple(books),
             plan=plan,
-            statements=tuple(self._statements(job, state, decoded, plan, batch, is_feed=is_feed)),
+            statements=tuple(self._statements(job, state, decoded, plan, batch, keys, is_feed=is_feed)),
             teaches=state.ordering is None or any(book.teaches for book in books),
             resources=resources.pop_all(),
         )
 
     def _statements(
-        self, job: Job, state: SourceState, decoded: Decoded, plan: MergePlan, batch: Batch, *, is_feed: bool
+        self,
+        job: Job,
+        state: SourceState,
+        decoded: Decoded,
+        plan: MergePlan,
+        batch: Batch,
+        keys: KeyRange | None,
+        *,
+        is_feed: bool,
     ) -> list[Statement]:
         statements: list[Statement] = []
         if job.release:
@@ -250,7 +258,7 @@ class Preparer:
             *statements,
             plan.hold_schemas(batch.source),
             *plan.ddl(schema_exists=state.schema_exists),
-            *plan.merge(batch),
+            *plan.merge(batch, key_range=keys),
             *plan.record_notices(batch, unmatched=bool(decoded.unmatched), misfits=bool(decoded.misfits)),
             *plan.hide(batch.source),
             *plan.record_schema(batch.source),

@@ -77,8 +77,9 @@ def snowflake_url(snowflake: SnowflakeDouble) -> Iterator[str]:
 DOUBLES = ("redshift", "snowflake")
 _CONTRACT = ("warehouses/test_contract",)
 _PROMISES = ("merge/test_rules", "properties/test_convergence", "reconcile/test_verdicts")
+_OWN = ("merge/test_key_range",)
 _KINDS_OF_TARGETS = ("merge/test_deletes", "merge/test_each", "merge/test_history", "reconcile/test_each")
-EACH_TIME = {"redshift": (*_CONTRACT, *_PROMISES), "snowflake": _CONTRACT}
+EACH_TIME = {"redshift": (*_CONTRACT, *_PROMISES, *_OWN), "snowflake": _CONTRACT}
 LONG = (
     *_PROMISES,
     *_KINDS_OF_TARGETS,

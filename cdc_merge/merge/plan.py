@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from cdc_merge.errors import AlreadyMerged, SchemaConflict, SchemaMoved
@@ -12,7 +13,7 @@ from cdc_merge.layout import Layout
 from cdc_merge.merge.altering import alter_columns
 from cdc_merge.merge.history import HistoryPlan
 from cdc_merge.merge.masking import hide
-from cdc_merge.merge.planned import PlannedTarget, Planner, ValueColumn
+from cdc_merge.merge.planned import KeyRange, PlannedTarget, Planner, ValueColumn
 from cdc_merge.model import Kind, Ordering
 from cdc_merge.names import history_table
 from cdc_merge.render import Sql, name, render
@@ -77,6 +78,7 @@ class MergePlan:
                 "tables": [*self.targets, *self.removed],
                 "row_address": Sql(address) if (address := self._dialect.row_address) else None,
                 "mark": MARK,
+                "key_range": None,
                 "is_picked": any(t.is_picked for t in self.targets),
                 "has_soft": any(t.is_soft for t in self.targets),
                 "metadata_json": Sql(self._dialect.metadata_json),
@@ -264,19 +266,21 @@ class MergePlan:
         """The books of a batch that had no usable record."""
         return Statement("record batch", self.render("merge/sql/record_empty_batch", **_books(batch)))
 
-    def merge(self, batch: Batch) -> list[Statement]:
-        """Guard, delete, insert, tombstones and books, from the staging tables."""
+    def merge(self, batch: Batch, *, key_range: KeyRange | None = None) -> list[Statement]:
+        """Guard, delete, insert, tombstones and books, from the staging tables.
+
+        `key_range`: of the staged keys; None: not known, or of no use to the engine.
+        """
         source = batch.source
+        delete_rows = partial(self.render, "merge/sql/delete_rows", key_range=key_range)
         statements = [
             Statement("drop resolved", "DROP TABLE IF EXISTS _cdc_resolved"),
-            Statement("resolve", self.render("merge/sql/resolve", source=source)),
+            Statement("resolve", self.render("merge/sql/resolve", source=source, key_range=key_range)),
         ]
         if self._dialect.analyze_staging:
             statements.append(Statement("analyze resolved", "ANALYZE _cdc_resolved"))
         for target in self.targets:
-            statements.append(
-                Statement(f"delete from {target.label}", self.render("merge/sql/delete_rows", target=target))
-            )
+            statements.append(Statement(f"delete from {target.label}", delete_rows(target=target)))
             if self._dialect.row_address and not self._dialect.indexes_key and not target.is_each:
                 sql = self.render("merge/sql/delete_copies", target=target)
                 statements.append(Statement(f"delete copies from {target.label}", sql))

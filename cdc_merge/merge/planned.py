@@ -33,6 +33,14 @@ class KeyColumn:
 
 
 @dataclass(frozen=True)
+class KeyRange:
+    """The least and the greatest partition key of a batch: texts, or numbers as they stand in SQL."""
+
+    low: str | Sql
+    high: str | Sql
+
+
+@dataclass(frozen=True)
 class ValueColumn:
     name: Name
     type: Sql

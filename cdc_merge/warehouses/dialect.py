@@ -55,6 +55,7 @@ class Dialect:
     `sha256`: the digest of a text, {}, in hexadecimal.
     `stages_decimals`: whether the bulk path takes decimals; else they are staged as text and cast in SQL.
     `backslash`: a backslash in a text, where a literal may take it for an escape; None: it stands for itself.
+    `prunes_by_literals`: whether only literals in a statement keep a scan of a sorted table to a batch's range of keys.
     `places_rows`: whether a table says by which columns its rows are distributed and sorted.
     `capitals`: what becomes of capitals in the names of schemas, tables and columns that are quoted.
     `max_text_bytes`, `max_binary_bytes`: the longest value of a column (UTF-8); None: no limit.
@@ -116,6 +117,7 @@ class Dialect:
     stages_decimals: bool = True
     backslash: str | None = None
     places_rows: bool = False
+    prunes_by_literals: bool = False
     capitals: Capitals = Capitals.KEPT
     max_text_bytes: int | None = None
     max_binary_bytes: int | None = None

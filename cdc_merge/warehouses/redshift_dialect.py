@@ -119,6 +119,9 @@ REDSHIFT = Dialect(
     sha256="SHA2({}, 256)",
     stages_decimals=False,
     places_rows=True,
+    # Blocks are left out by the least and greatest value in each: t_Sorting_data.html. Texts have the order of their
+    # bytes, as the workbench's: c_collation_sequences.html
+    prunes_by_literals=True,
     # The planner has the statistics of what COPY fills first, and of CREATE TABLE AS: c_Analyzing_tables.html
     analyze_staging=False,
     # A row takes part in joins as wide as it may be: c_best-practices-smallest-column-size.html

@@ -167,6 +167,7 @@ FROM (
         JOIN "analytics"."customers" AS t
             ON t."pk" = s.partition_key
             AND t."sk" = TO_VARBYTE(s.sort_key, 'base64')
+        WHERE t."pk" BETWEEN 'a' AND 'it''s z'
         GROUP BY s.n
     ) AS t0 ON t0.n = s.n
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
@@ -176,6 +177,7 @@ FROM (
         JOIN "analytics"."or""ders'" AS t
             ON t."pk" = s.partition_key
             AND t."sk" = TO_VARBYTE(s.sort_key, 'base64')
+        WHERE t."pk" BETWEEN 'a' AND 'it''s z'
         GROUP BY s.n
     ) AS t1 ON t1.n = s.n
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
@@ -185,6 +187,7 @@ FROM (
         JOIN "analytics"."leads" AS t
             ON t."pk" = s.partition_key
             AND t."sk" = TO_VARBYTE(s.sort_key, 'base64')
+        WHERE t."pk" BETWEEN 'a' AND 'it''s z'
         GROUP BY s.n
     ) AS t2 ON t2.n = s.n
 ) AS known;
@@ -196,7 +199,8 @@ USING _cdc_resolved AS r
 WHERE r.own_0 IS NOT NULL
     AND r.accepted_0
     AND "customers"."pk" = r.partition_key
-    AND "customers"."sk" = TO_VARBYTE(r.sort_key, 'base64');
+    AND "customers"."sk" = TO_VARBYTE(r.sort_key, 'base64')
+    AND "customers"."pk" BETWEEN 'a' AND 'it''s z';
 
 -- [insert into customers]
 -- The images of accepted changes become rows.
@@ -228,7 +232,8 @@ USING _cdc_resolved AS r
 WHERE r.own_1 IS NOT NULL
     AND r.accepted_1
     AND "or""ders'"."pk" = r.partition_key
-    AND "or""ders'"."sk" = TO_VARBYTE(r.sort_key, 'base64');
+    AND "or""ders'"."sk" = TO_VARBYTE(r.sort_key, 'base64')
+    AND "or""ders'"."pk" BETWEEN 'a' AND 'it''s z';
 
 -- [insert into or"ders']
 -- The images of accepted changes become rows.

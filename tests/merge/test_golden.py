@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from cdc_merge.layout import Layout
 from cdc_merge.merge.plan import Batch, MergePlan
+from cdc_merge.merge.planned import KeyRange
 from cdc_merge.migrate import metadata_names
 from cdc_merge.model import Column, ColumnType, Deletes, Expired, Kind, Mask, Ordering, Target
 from cdc_merge.schema.masking import find_hidden
@@ -47,7 +48,7 @@ def statements(dialect: Dialect) -> list[Statement]:
         first.release_quarantine(["00aa", "00bb"]),
         first.record_quarantine(batch),
         first.record_empty(batch),
-        *later.merge(batch),
+        *later.merge(batch, key_range=KeyRange("a", "it's z") if dialect.prunes_by_literals else None),
         *later.record_notices(batch, unmatched=True, misfits=True),
         *later.record_export_misfits(batch.source, NOW, misfits=False, is_rebuild=True),
     ]

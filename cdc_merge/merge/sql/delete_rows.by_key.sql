@@ -6,3 +6,6 @@ WHERE r.own_{{ target.number }} IS NOT NULL
 {% for key in target.keys %}
     AND {{ target.table | bare }}.{{ key.name }} = {{ key.resolved }}
 {% endfor %}
+{% if key_range %}
+    AND {{ target.table | bare }}.{{ target.keys[0].name }} BETWEEN {{ key_range.low }} AND {{ key_range.high }}
+{% endif %}

@@ -165,6 +165,9 @@ FROM (
 
             AND {% endif %}{% endfor %}
 
+{% if key_range %}
+        WHERE t.{{ table.keys[0].name }} BETWEEN {{ key_range.low }} AND {{ key_range.high }}
+{% endif %}
         GROUP BY s.n
     ) AS t{{ table.number }} ON t{{ table.number }}.n = s.n
 {% endif %}

@@ -1,0 +1,34 @@
+"""The range of a batch's keys: engines that sort their tables by the key need not read what lies outside of it."""
+
+from __future__ import annotations
+
+from cdc_merge.feed.workbench import Workbench
+from cdc_merge.merge.planned import KeyRange
+from cdc_merge.render import Sql
+
+# Where blanks at a text's end do not count, no page says how one compares that goes on with less than a blank.
+_LESS_THAN_A_BLANK = r"[\x01-\x1f]"
+
+
+def key_range(workbench: Workbench, tag: str, *, decimal: str) -> KeyRange | None:
+    """From the least to the greatest staged partition key; None: there is none, or their order is in doubt.
+
+    `tag`: the key's DynamoDB type; `decimal`: the type of numbers that the engine compares.
+    """
+    if tag == "S":
+        is_doubtful, value = f"regexp_matches(partition_key, '{_LESS_THAN_A_BLANK}')", "partition_key"
+    elif tag == "N":
+        value = f"TRY_CAST(partition_key AS {decimal})"
+        is_doubtful = f"{value} IS NULL"
+    else:
+        return None
+    low, high, doubts = workbench.rows(
+        f"SELECT CAST(min({value}) AS VARCHAR), CAST(max({value}) AS VARCHAR), count(*) FILTER ({is_doubtful}) "
+        "FROM stage_keys"
+    )[0]
+    if doubts or low is None:
+        return None
+    return KeyRange(low, high) if tag == "S" else KeyRange(Sql(low), Sql(high))
+
+
+__all__ = ["key_range"]

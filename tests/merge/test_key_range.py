@@ -1,0 +1,90 @@
+"""The range of a batch's keys in its statements: on engines that read only blocks of it where literals say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdc_merge.feed.workbench import Workbench
+from cdc_merge.key_range import key_range
+from cdc_merge.merge.planned import KeyRange
+from cdc_merge.model import Source, Target
+from cdc_merge.render import Sql
+from cdc_merge.warehouses import Statement
+from tests.support.harness import Harness
+from tests.support.records import Record, stream_record
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+
+Range = Callable[..., KeyRange | None]
+
+
+@pytest.fixture
+def found() -> Iterator[Range]:
+    with Workbench(memory=100_000_000) as workbench:
+
+        def of(*keys: str, tag: str) -> KeyRange | None:
+            rows = ", ".join("('" + key.replace("'", "''") + "')" for key in keys) or "(NULL)"
+            workbench.execute(
+                f"CREATE OR REPLACE TABLE stage_keys AS SELECT * FROM (VALUES {rows}) AS t (partition_key)"
+            )
+            return key_range(workbench, tag, decimal="DECIMAL(38, 18)")
+
+        yield of
+
+
+@pytest.mark.parametrize(
+    ("tag", "keys", "wanted"),
+    [
+        ("S", ("b", "a", "ä", "Z"), KeyRange("Z", "ä")),
+        ("S", ("a", "a\x01"), None),  # which of the two is less, where blanks at the end do not count?
+        ("N", ("9", "10", "-3", "-20"), KeyRange(Sql("-20.000000000000000000"), Sql("10.000000000000000000"))),
+        ("N", ("1", "123456789012345678901234567890"), None),  # more than the engine's decimals hold
+        ("B", ("YQ==",), None),
+        ("S", (), None),
+    ],
+)
+def test_a_range_has_all_keys_in_the_order_of_the_engine_or_is_none(
+    found: Range, tag: str, keys: tuple[str, ...], wanted: KeyRange | None
+) -> None:
+    assert found(*keys, tag=tag) == wanted
+
+
+@pytest.mark.redshift
+@pytest.mark.parametrize(
+    ("keys", "wanted"),
+    [
+        (("it's", "b\\", "ä"), "('b' || chr(92) || '') AND 'it''s'"),
+        ((3, -5, 20), "-5.000000000000000000 AND 3.000000000000000000"),
+    ],
+    ids=["texts", "numbers"],
+)
+def test_a_merge_looks_for_rows_within_the_range_of_its_keys(
+    redshift_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: tuple[Any, ...], wanted: str
+) -> None:
+    said: list[str] = []
+    original = Statement.__init__
+
+    def noted(self: Statement, label: str, sql: str, *args: Any, **kwargs: Any) -> None:
+        said.append(sql)
+        original(self, label, sql, *args, **kwargs)
+
+    monkeypatch.setattr(Statement, "__init__", noted)
+    harness = Harness(redshift_url, Source("shop", "", ("PK",), (Target("items"),)), tmp_path / "feed")
+    harness.put_records([change(key, n, 1) for n, key in enumerate(keys)])
+    harness.run()
+    harness.put_records([change(keys[0], 10, 2), change(keys[1], 11, None)])
+    harness.run()
+
+    assert harness.query(f"SELECT pk, v FROM {harness.schema}.items ORDER BY v") == [(keys[2], 1), (keys[0], 2)]
+    ranges = [sql.partition(" BETWEEN ")[2].partition("\n")[0] for sql in said if " BETWEEN " in sql]
+    assert ranges[-2:] == [wanted] * 2 and len(ranges) == 4
+
+
+def change(key: Any, sequence: int, value: int | None) -> Record:
+    image = None if value is None else {"V": value}
+    return stream_record({"PK": key}, image, sequence=sequence, at=T0 + timedelta(seconds=sequence))
