@@ -15,7 +15,7 @@ from bench.feed import COLUMNS, ONE_BATCH, settings
 from bench.polling import counted
 from bench.s3 import BUCKET
 from bench.working import all_of, timed
-from cdc_merge.warehouses import Dialect, Row, Session, Statement, Warehouse
+from cdc_merge.warehouses import Dialect, Row, Session, Statement, Tidying, Warehouse
 
 _MILLION = 1_000_000
 
@@ -73,6 +73,10 @@ class MeteredWarehouse:
     @property
     def name(self) -> str:
         return self._warehouse.name
+
+    @property
+    def tidying(self) -> Tidying | None:
+        return self._warehouse.tidying
 
     def is_there(self) -> bool:
         return self._warehouse.is_there()

@@ -1,4 +1,4 @@
-"""What `run` does beside merging: each source's reconciles and probes, each in a thread of its own."""
+"""What `run` does beside merging: each source's reconciles, probes and tidying, each in a thread of its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
+from cdc_merge.housekeeping import Housekeeping
 from cdc_merge.layout import Layout
 from cdc_merge.logs import get_logger
 from cdc_merge.metrics import Metrics
@@ -20,7 +21,7 @@ from cdc_merge.reconcile.reconciler import Reconciler
 from cdc_merge.reconcile.schedule import ScheduledReconciles
 from cdc_merge.source_worker import SourceWorker
 from cdc_merge.stopping import STOP_GRACE_SECONDS, NotOurs, Stop, Stopping
-from cdc_merge.warehouses import Warehouse
+from cdc_merge.warehouses import Tidying, Warehouse
 
 _JOIN_SECONDS = STOP_GRACE_SECONDS + 2.0  # told to stop: a transaction's grace, then it is broken off
 
@@ -60,6 +61,8 @@ class Upkeep:
             self._start("reconcile", worker, self._reconciles(worker).attend)
             if probing := self._probing(worker):
                 self._start("probe", worker, probing.attend)
+            if tidying := self._warehouse.tidying:
+                self._start("tidying", worker, self._housekeeping(worker, tidying).attend)
         return self
 
     def __exit__(
@@ -102,6 +105,17 @@ class Upkeep:
             clock=self._clock,
             holds_lease=worker.holds_lease,
             turn=worker.hold_back_merges,
+        )
+
+    def _housekeeping(self, worker: SourceWorker, tidying: Tidying) -> Housekeeping:
+        return Housekeeping(
+            worker.source,
+            tidying,
+            schema=self._layout.schema,
+            metrics=self._metrics,
+            clock=self._clock,
+            holds_lease=worker.holds_lease,
+            check=self._stop.check,
         )
 
     def _probing(self, worker: SourceWorker) -> Probing | None:

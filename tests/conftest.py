@@ -77,7 +77,7 @@ def snowflake_url(snowflake: SnowflakeDouble) -> Iterator[str]:
 DOUBLES = ("redshift", "snowflake")
 _CONTRACT = ("warehouses/test_contract",)
 _PROMISES = ("merge/test_rules", "properties/test_convergence", "reconcile/test_verdicts")
-_OWN = ("merge/test_key_range",)
+_OWN = ("merge/test_key_range", "test_housekeeping")
 _KINDS_OF_TARGETS = ("merge/test_deletes", "merge/test_each", "merge/test_history", "reconcile/test_each")
 EACH_TIME = {"redshift": (*_CONTRACT, *_PROMISES, *_OWN), "snowflake": _CONTRACT}
 LONG = (

@@ -14,6 +14,7 @@ import pyarrow as pa
 from cdc_merge.errors import UsageError
 from cdc_merge.warehouses.dialect import Dialect
 from cdc_merge.warehouses.engines import BY_SCHEME, examples
+from cdc_merge.warehouses.tidying import Tidying
 
 Row = tuple[Any, ...]
 
@@ -82,6 +83,10 @@ class Warehouse(Protocol):
     def name(self) -> str:
         """The URL without its secrets, for messages."""
 
+    @property
+    def tidying(self) -> Tidying | None:
+        """What `run` does for its tables now and then; None: nothing, for the engine sees to them itself."""
+
     def is_there(self) -> bool:
         """Whether there is anything yet: an embedded engine makes its file when it first opens it."""
 
@@ -114,6 +119,7 @@ __all__ = [
     "Row",
     "Session",
     "Statement",
+    "Tidying",
     "Warehouse",
     "open_warehouse",
 ]

@@ -95,6 +95,10 @@ class DuckDBWarehouse:
         """The URL without its options."""
         return f"duckdb:///{self._path}"
 
+    @property
+    def tidying(self) -> None:
+        """Nothing: a checkpoint reclaims space. https://duckdb.org/docs/stable/operations_manual/footprint_of_duckdb/reclaiming_space"""
+
     def is_there(self) -> bool:
         """Whether the file exists."""
         return self._path.exists()

@@ -99,6 +99,10 @@ class PostgresWarehouse:
         port = f":{given['port']}" if "port" in given else ""
         return f"postgresql://{user}{given.get('host', '')}{port}/{given.get('dbname', '')}"
 
+    @property
+    def tidying(self) -> None:
+        """Autovacuum sees to its tables: https://www.postgresql.org/docs/current/routine-vacuuming.html"""
+
     def is_there(self) -> bool:
         """A server either is, or says that it is not when it is asked."""
         return True

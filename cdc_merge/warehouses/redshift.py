@@ -20,6 +20,7 @@ from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 from cdc_merge.warehouses.redshift_staging import Stage, Staged, staged_types
 from cdc_merge.warehouses.redshift_url import read_url
 from cdc_merge.warehouses.redshift_values import columns, few_rows, values
+from cdc_merge.warehouses.tidying import Tidying
 
 _SETTINGS = (
     "SET timezone TO 'UTC'",
@@ -74,6 +75,20 @@ class RedshiftWarehouse:
     def name(self) -> str:
         """The URL without password and options."""
         return self._url.name
+
+    @property
+    def tidying(self) -> Tidying | None:
+        """VACUUM and ANALYZE, in the hours that the URL names."""
+        window = self._url.options.vacuum
+        return Tidying(window, self._tidy) if window else None
+
+    def _tidy(self, schema: str, table: str) -> None:
+        quoted = REDSHIFT.quote(schema, table)
+        with self.session() as session:
+            # https://docs.aws.amazon.com/redshift/latest/dg/r_VACUUM_command.html
+            session.command(f"VACUUM FULL {quoted} TO 95 PERCENT", f"vacuum {table}")
+            # https://docs.aws.amazon.com/redshift/latest/dg/r_ANALYZE.html
+            session.command(f"ANALYZE {quoted}", f"analyze {table}")
 
     def is_there(self) -> bool:
         """A server either is, or says that it is not when it is asked."""
@@ -182,6 +197,10 @@ class RedshiftSession:
     def run(self, statements: Iterable[Statement], *, foreseen: Sequence[Statement] = ()) -> list[int]:
         """Run all statements in one transaction; returns the rows each touched (-1 where unknown)."""
         return self._link.run(statements, begin="BEGIN")
+
+    def command(self, sql: str, label: str) -> None:
+        """Run one statement that must not be in a transaction."""
+        self._link.execute(sql, label)
 
     def query(self, sql: str) -> list[Row]:
         """Rows of one reading statement. Times are aware, in UTC; JSON is text; binary is bytes."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
 from cdc_merge.errors import UsageError
+from cdc_merge.warehouses.tidying import Window, read_window
 
-OWN = frozenset({"staging", "iam_role", "region"})
+OWN = frozenset({"staging", "iam_role", "region", "vacuum"})
 
 _EXAMPLE = "redshift://user:password@host:5439/database?staging=s3://bucket/prefix/&iam_role=arn:aws:iam::1:role/name"
 
@@ -24,20 +25,23 @@ _ROLES = re.compile(
 class RedshiftOptions:
     """`iam_role`: one ARN, a chain of them, or None for the cluster's default.
 
-    `region`: of the bucket, which must be the cluster's; None: as the environment says.
+    `region`: of the bucket, which must be the cluster's; None: as the environment says. `vacuum`: the hours in which
+    tables are vacuumed; None: never by us.
     """
 
     bucket: str
     prefix: str  # ends in a slash, or is empty
     iam_role: str | None
     region: str | None
+    vacuum: Window | None
 
 
 def read_options(url: str) -> RedshiftOptions:
     """Raises UsageError, which never shows what may be a password."""
     given = options_of(url)
+    vacuum = read_window(given["vacuum"]) if "vacuum" in given else None
     bucket, prefix = _staging(given.get("staging"))
-    return RedshiftOptions(bucket, prefix, _role(given.get("iam_role")), given.get("region"))
+    return RedshiftOptions(bucket, prefix, _role(given.get("iam_role")), given.get("region"), vacuum)
 
 
 def options_of(url: str) -> Mapping[str, str]:

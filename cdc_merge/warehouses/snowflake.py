@@ -74,6 +74,10 @@ class SnowflakeWarehouse:
         """The URL without password and options."""
         return self._address.name
 
+    @property
+    def tidying(self) -> None:
+        """Snowflake sees to its tables: https://docs.snowflake.com/en/user-guide/tables-clustering-micropartitions"""
+
     def is_there(self) -> bool:
         """A service either is, or says that it is not when it is asked."""
         return True

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from cdc_merge import Reconciler
 from cdc_merge.model import Settings
-from cdc_merge.warehouses import Dialect, Session, Statement, Warehouse, open_warehouse
+from cdc_merge.warehouses import Dialect, Session, Statement, Tidying, Warehouse, open_warehouse
 from cdc_merge.worker import Worker
 
 COMMITTED = "committed"
@@ -54,6 +54,10 @@ class FaultyWarehouse:
     @property
     def name(self) -> str:
         return self._inner.name
+
+    @property
+    def tidying(self) -> Tidying | None:
+        return self._inner.tidying
 
     def is_there(self) -> bool:
         return self._inner.is_there()

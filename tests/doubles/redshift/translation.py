@@ -17,6 +17,7 @@ _OWN_FUNCTIONS = frozenset(
 _OWN_VIEWS = frozenset({"SVV_COLUMNS", "SVV_RELATION_PRIVILEGES"})
 _SIZED = {"VARCHAR": "varchar", "VARBYTE": "varbyte"}
 _TARGET = re.compile(r'(?:"(?:[^"]|"")*"|[\w$]+)(?:\s*\.\s*(?:"(?:[^"]|"")*"|[\w$]+))?')
+_VACUUM = re.compile(rf"(?is)VACUUM\s+FULL\s+({_TARGET.pattern})\s+TO\s+(?:100|[1-9]?[0-9])\s+PERCENT")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ def _one(parts: list[Token], copied: int) -> Translated:
     words = spelled(parts)
     if words.startswith("COPY "):
         return Translated("", copy=read_copy(joined(parts)))
+    if words.startswith("VACUUM "):
+        return _vacuum(joined(parts))
     refuse(parts)
     if words.startswith("CREATE ") and " TABLE " in words[:40]:
         parts = _without_placing(_without_keys(parts))
@@ -67,6 +70,14 @@ def _one(parts: list[Token], copied: int) -> Translated:
     if words.startswith(("UPDATE ", "DELETE ")):
         return Translated(text, first=_table_lock(parts))
     return Translated(text)
+
+
+def _vacuum(text: str) -> Translated:
+    """No transaction may have it, as on Postgres: https://docs.aws.amazon.com/redshift/latest/dg/r_VACUUM_command.html"""
+    match = _VACUUM.fullmatch(text.strip())
+    if not match:
+        raise Refused(f"syntax error: {text}", "42601")
+    return Translated(f"VACUUM {match[1]}")
 
 
 def _table_lock(parts: Sequence[Token]) -> tuple[str, ...]:
