@@ -11,7 +11,7 @@ from cdc_merge.feed.where import takes
 from cdc_merge.feed.workbench import Bench
 from cdc_merge.render import Sql, render
 from cdc_merge.schema.book import SchemaBook
-from cdc_merge.schema.stored import TypedColumn, holders
+from cdc_merge.schema.stored import TypedColumn, holders, takes_whole
 from cdc_merge.warehouses.dialect import DUCKDB
 
 Columns = tuple[TypedColumn, ...]
@@ -102,11 +102,14 @@ class WideTable:
             return f"{values[0].name.parts[0]} IS NOT NULL"
         held_by: dict[str, list[str]] = {}
         astray = []
-        for attribute, mine in holders(columns).items():
+        holding = holders(columns)
+        for attribute, mine in holding.items():
             if attribute not in book.key:
                 held_by[attribute] = [self._values.holds(columns[i], values[i], pointers) for i in mine]
-        for column, value in zip(columns, values, strict=True):
-            if len(column.path) != 1 and column.mask is None:
+        for i, (column, value) in enumerate(zip(columns, values, strict=True)):
+            # Beside a masked column, one that takes the attribute in the clear is to have it all the same.
+            is_beside = takes_whole(column) and i not in holding[str(column.path[0])]
+            if is_beside or (len(column.path) != 1 and column.mask is None):
                 given = pointers.value(shape.pointer(column.path))
                 astray.append(f"({value.name.parts[0]} IS NULL AND {given} IS NOT NULL)")
         for attribute, tag in zip(book.key, self._key_tags, strict=True):

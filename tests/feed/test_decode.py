@@ -26,6 +26,7 @@ from cdc_merge.model import (
     Condition,
     Evolve,
     Kind,
+    Mask,
     ObjectRef,
     Ordering,
     Source,
@@ -306,6 +307,17 @@ def test_what_most_records_of_a_feed_are_like_is_learned_though_a_few_looks_meet
     batch = staged(records)
     assert batch.decoded.facts == FeedFacts(Ordering.SEQUENCE, ("N",), is_kinesis=False, table_arn=TABLE_ARN)
     assert (batch.decoded.latest, batch.decoded.quarantined) == (1_000, 1_000)
+
+
+def test_beside_a_masked_column_one_in_the_clear_takes_values_of_every_type_it_can_hold(staged: Decode) -> None:
+    text, hidden = Column("text", ("V",), ColumnType(Kind.TEXT)), Column("hidden", ("V",), mask=Mask.DROP)
+    source = replace(ALL, targets=(Target("items", columns=(text, hidden)),))
+    batch = staged(
+        [put("a", 1, V="x"), put("b", 2, V=7), put("c", 3, V=None), put("d", 4, V={"no": "text"})], source=source
+    )
+    rows = batch.rows()
+    assert {key: row["text"] for key, row in rows.items()} == {"a": "x", "b": "7", "c": None, "d": None}
+    assert {row["rescued"] for row in rows.values()} == {None}
 
 
 # --- stopping ---------------------------------------------------------------------------------------------
