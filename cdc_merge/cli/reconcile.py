@@ -36,6 +36,21 @@ _SHOWN_COLUMNS = 5
     metavar="N",
     help="The most read capacity units a second that a scan takes.",
 )
+@click.option(
+    "--copy-from-dynamodb",
+    "copy",
+    is_flag=True,
+    help="Let Redshift read the table by COPY; for texts and numbers only.",
+)
+@click.option(
+    "--read-ratio",
+    type=click.IntRange(1, 200),
+    default=50,
+    show_default=True,
+    metavar="PERCENT",
+    help="Of the table's read capacity, what such a COPY takes.",
+)
+@click.option("--empty-as-null", is_flag=True, help="What COPY does not tell: take empty texts for missing ones.")
 @click.option("--dry-run", is_flag=True, help="Compare and report only; exit 4 if there is drift.")
 @click.option("--rebuild", is_flag=True, help="Fill new tables, as the configuration says now, and swap them in.")
 @click.option("--force", is_flag=True, help="Lift max_delete, and refusals of an empty export or another table's.")
@@ -47,14 +62,20 @@ def reconcile(
     request: bool,
     scan: bool,
     scan_rate: float,
+    copy: bool,
+    read_ratio: int,
+    empty_as_null: bool,
     dry_run: bool,
     rebuild: bool,
     force: bool,
 ) -> None:
     """Compare every target with a full export, report what had drifted, and repair it."""
-    asked = [name for name, given in (("--export", export), ("--request", request), ("--scan", scan)) if given]
+    ways = (("--export", export), ("--request", request), ("--scan", scan), ("--copy-from-dynamodb", copy))
+    asked = [name for name, given in ways if given]
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)} contradict each other", hint="give one of them")
+    if empty_as_null and not copy:
+        raise UsageError("--empty-as-null says how to take what COPY brings", hint="add --copy-from-dynamodb")
     sources = context.sources
     if export and len(sources) > 1:
         raise UsageError(
@@ -66,7 +87,8 @@ def reconcile(
         stop = Stop()
         stop_on_signals(stop, exit_code=1)
         reconciler = Reconciler(context.settings, stop=stop, progress=progress.bytes)
-        how = _How(export, asked[0] if asked else None, scan_rate, Way(dry_run, force, rebuild))
+        way = Way(dry_run, force, rebuild)
+        how = _How(export, asked[0] if asked else None, scan_rate, read_ratio, empty_as_null, way)
         try:
             for source in sources:
                 try:
@@ -100,6 +122,8 @@ class _How:
     export: str | None
     by: str | None
     rate: float
+    percent: int
+    empty_is_missing: bool
     way: Way
 
 
@@ -108,6 +132,11 @@ def _one(reconciler: Reconciler, source: Source, how: _How, progress: _Shown) ->
         return reconciler.reconcile_requested(source.name, way=how.way, progress=progress.status)
     if how.by == "--scan":
         return reconciler.reconcile_scanned(source.name, rate=how.rate, way=how.way, progress=progress.items)
+    if how.by == "--copy-from-dynamodb":
+        progress.waits("the warehouse copies the table")
+        return reconciler.reconcile_copied(
+            source.name, percent=how.percent, empty_is_missing=how.empty_is_missing, way=how.way
+        )
     return reconciler.reconcile_exported(source.name, how.export, way=how.way)
 
 
@@ -168,6 +197,9 @@ class _Shown:
 
     def status(self, arn: str, status: str) -> None:
         self._update(f"export {arn.rpartition('/')[2]}: {status.lower().replace('_', ' ')}")
+
+    def waits(self, what: str) -> None:
+        self._update(what)
 
     def items(self, scanned: int) -> None:
         self._update(f"scanned {count(scanned, 'item')}")

@@ -84,11 +84,13 @@ _HINTS = {
 class Table:
     """A table's ARN, and its key attributes: the partition key, then the sort key if there is one.
 
-    `told_at`: when it was told, by DynamoDB's clock, in whole seconds; None: the reply has no date.
+    `key_tags`: their types, S, N or B. `told_at`: when it was told, by DynamoDB's clock, in whole seconds; None: the
+    reply has no date.
     """
 
     arn: str
     key: tuple[str, ...]
+    key_tags: tuple[str, ...]
     told_at: datetime | None
 
 
@@ -114,8 +116,11 @@ def describe_table(table: str, client: DynamoDBClient) -> Table:
     # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_KeySchemaElement.html
     facts = reply["Table"]
     schema = sorted(facts["KeySchema"], key=lambda element: element["KeyType"] == "RANGE")
+    key = tuple(element["AttributeName"] for element in schema)
+    # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeDefinition.html
+    tags: dict[str, str] = {d["AttributeName"]: d["AttributeType"] for d in facts["AttributeDefinitions"]}
     told_at = _date_of(reply["ResponseMetadata"].get("HTTPHeaders", {}))
-    return Table(facts["TableArn"], tuple(element["AttributeName"] for element in schema), told_at)
+    return Table(facts["TableArn"], key, tuple(tags[attribute] for attribute in key), told_at)
 
 
 @contextmanager

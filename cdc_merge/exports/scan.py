@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from isal import igzip
 
 from cdc_merge.aws import CONNECTIONS
 from cdc_merge.errors import UsageError
-from cdc_merge.exports.dynamodb import describe_table, open_client, reacting
+from cdc_merge.exports.dynamodb import Item, describe_table, open_client, reacting
 from cdc_merge.exports.rate import ReadRate
 from cdc_merge.logs import get_logger
 
@@ -78,13 +78,13 @@ def scan_table(
     facts = describe_table(table, client)
     scan = _Scan(table, client, segments=segments, limit=limit, check=check, progress=progress)
     files = tuple(directory / f"segment-{segment:06}.json.gz" for segment in range(segments))
-    started_at = _start(table, clock(), facts.told_at)
+    started_at = beginning(table, clock(), facts.told_at)
     scan.run(files)
     return ScannedTable(facts.arn, started_at, scan.items, files, facts.key)
 
 
-def _start(table: str, ours: datetime, theirs: datetime | None) -> datetime:
-    """When the scan begins: never later than by DynamoDB's clock, which gives the feed's changes their times.
+def beginning(table: str, ours: datetime, theirs: datetime | None) -> datetime:
+    """When a reading of a table begins: never later than by DynamoDB's clock, which gives the feed's changes times.
 
     A later start would take changes that are made after it for older ones.
     """
@@ -169,6 +169,12 @@ class _Scan:
         with self._counting:
             self.items += items
             self._progress(self.items)
+
+
+def write_items(items: Sequence[Item], path: Path) -> None:
+    """As the file of a segment has them."""
+    with igzip.open(path, "wb", compresslevel=_FAST) as file:
+        file.write(msgspec.json.Encoder().encode_lines([{"Item": item} for item in items]))
 
 
 class _Abandoned(Exception):

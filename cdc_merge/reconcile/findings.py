@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -54,8 +54,13 @@ class Limits:
 
 @dataclass
 class Findings:
-    """What the statements found as they ran; begun anew with every try."""
+    """What the statements found as they ran; begun anew with every try.
 
+    `items`, `unusable`: how many items there were, and whose keys the warehouse cannot hold, by reason.
+    """
+
+    items: int = 0
+    unusable: Mapping[str, int] = field(default_factory=dict)
     floors: dict[str, datetime | None] = field(default_factory=dict)  # as they were before
     targets: dict[str, Verdicts] = field(default_factory=dict)
     overridden: list[str] = field(default_factory=list)

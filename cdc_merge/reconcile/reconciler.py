@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 import uuid
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from cdc_merge.clock import utc_now
@@ -22,24 +23,24 @@ from cdc_merge.exports.finder import find_export
 from cdc_merge.lease import worker_name
 from cdc_merge.ledger import SourceState
 from cdc_merge.logs import get_logger
-from cdc_merge.merge.plan import MergePlan
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import Settings, Source
 from cdc_merge.open_warehouse import OpenWarehouse
 from cdc_merge.patience import patiently
+from cdc_merge.reconcile.copyable import refuse_engine as refuse_no_copies
+from cdc_merge.reconcile.copying import NOT_COPIED, CopiedTable, look_at_table
 from cdc_merge.reconcile.findings import Undertaking
 from cdc_merge.reconcile.inputs import items_of, requested_items, scanned_items
 from cdc_merge.reconcile.limits import SafetyLimits
-from cdc_merge.reconcile.plan import ReconcilePlan
-from cdc_merge.reconcile.rebuild import RebuildPlan, refuse_engine, refuse_partial
+from cdc_merge.reconcile.preparation import Preparation
+from cdc_merge.reconcile.rebuild import refuse_engine, refuse_partial
 from cdc_merge.reconcile.refill import Refill
-from cdc_merge.reconcile.replacing import know_stored, open_new_books, plan_changes
 from cdc_merge.reconcile.report import Method, Report
-from cdc_merge.reconcile.snapshot import Items, Progress, take_snapshot
-from cdc_merge.reconcile.transaction import Prepared, Transaction, Turn
+from cdc_merge.reconcile.snapshot import Items, Progress
+from cdc_merge.reconcile.transaction import Prepare, Prepared, Transaction, Turn
 from cdc_merge.reconcile.way import REPAIR, Way
 from cdc_merge.stopping import Stop, Stopping
-from cdc_merge.warehouses import Statement, Warehouse
+from cdc_merge.warehouses import Session, Warehouse
 from cdc_merge.words import count
 
 log = get_logger("cdc_merge.reconcile")
@@ -141,6 +142,35 @@ class Reconciler:
             )
             return self.reconcile_with(mine, items, way=way)
 
+    def reconcile_copied(
+        self, source: str, *, percent: int = 50, empty_is_missing: bool = False, way: Way = REPAIR
+    ) -> Report:
+        """Let the warehouse read the table by itself, and reconcile as of the beginning: Redshift, by COPY.
+
+        `percent`: of the table's read capacity, 1 to 200. `empty_is_missing`: take a text that is empty or missing for
+        missing, as COPY does not tell. Raises as `reconcile_requested` does, and UsageError for another engine, for a
+        rebuild, and for tables that texts and numbers alone do not fill.
+        """
+        mine = self._settings.source_named(source)
+        refuse_no_copies(self._warehouse.dialect)
+        if way.rebuild:
+            raise UsageError(
+                "a rebuild takes an export or a scan",
+                where="reconcile --copy-from-dynamodb",
+                hint="cdc-merge reconcile --rebuild, with --scan, --request or an export",
+            )
+        self._prepare(way)
+        table = self.known_table(mine)
+
+        def look() -> CopiedTable:
+            return look_at_table(mine, table, percent=percent, empty_is_missing=empty_is_missing, clock=self._clock)
+
+        def attempt() -> Report:
+            copied = patiently(look, source=mine.name, wait=self._stop.pause, again=StoreUnavailable)
+            return self._attempt(mine, copied.items, way, None, copied=copied)
+
+        return patiently(attempt, source=mine.name, wait=self._stop.pause, again=SchemaMoved)
+
     def table_of(self, source: Source) -> str | None:
         """The source's DynamoDB table, as the configuration, its records or an earlier export say."""
         if source.table:
@@ -207,22 +237,44 @@ class Reconciler:
 
         patiently(prepare, source="all", wait=self._stop.pause)
 
-    def _attempt(self, source: Source, items: Items, way: Way, turn: Turn | None) -> Report:
+    def _attempt(
+        self, source: Source, items: Items, way: Way, turn: Turn | None, *, copied: CopiedTable | None = None
+    ) -> Report:
+        """`copied`: the table whose items the warehouse is to copy by itself."""
         started_at = self._clock()
         limits = SafetyLimits(source, items, way)
         with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
             state = self._state(source)
             limits.judge_items(now=self._clock(), known_arn=state.table_arn)
             limits.judge_floors(state.floors)
-            table_arn = None if limits.is_of_another_table else items.table_arn
+            preparation = Preparation(
+                source,
+                items,
+                state,
+                warehouse=self._warehouse,
+                layout=self._layout,
+                table_arn=None if limits.is_of_another_table else items.table_arn,
+                folder=Path(folder),
+                clock=self._clock,
+                check=self._stop.check,
+                wait=self._stop.pause,
+                progress=self._progress,
+            )
 
-            def take() -> Prepared:
-                own = Path(tempfile.mkdtemp(dir=folder))  # what a try left half done is in the way of the next
-                return self._take(source, items, state, own, table_arn=table_arn, rebuild=way.rebuild)
+            def judged(prepared: Prepared) -> Prepared:
+                limits.judge_count(prepared.snapshot.items)
+                limits.judge_key(is_known=state.key_tags is not None, count=prepared.snapshot.items)
+                return prepared
 
-            prepared = patiently(take, source=source.name, wait=self._stop.pause, again=StoreUnavailable)
-            limits.judge_count(prepared.snapshot.items)
-            limits.judge_key(is_known=state.key_tags is not None, count=prepared.snapshot.items)
+            def copy(session: Session) -> Prepared:
+                assert copied is not None
+                return judged(preparation.copy(copied, session))
+
+            prepare: Prepare = copy
+            if copied is None:
+                take = partial(preparation.take, rebuild=way.rebuild)
+                taken = judged(patiently(take, source=source.name, wait=self._stop.pause, again=StoreUnavailable))
+                prepare = lambda _session: taken  # noqa: E731
             undertaking = Undertaking(
                 id=uuid.uuid4().hex,
                 source=source.name,
@@ -230,14 +282,14 @@ class Reconciler:
                 method=Method.REBUILD if way.rebuild else items.method,
                 as_of=items.as_of,
                 floor=limits.floor,
-                items=prepared.snapshot.items,
-                unusable=sum(prepared.snapshot.unusable.values()),
+                items=0,
+                unusable=0,
                 worker=worker_name(),
                 started_at=started_at,
             )
 
             transaction = Transaction(
-                prepared,
+                prepare,
                 undertaking,
                 limits,
                 warehouse=self._warehouse,
@@ -249,7 +301,7 @@ class Reconciler:
                 turn=turn,
             )
             findings = patiently(transaction.run, source=source.name, wait=self._stop.pause, never=SchemaMoved)
-        notes = [*limits.notes, *findings.notes]
+        notes = [*limits.notes, *findings.notes, *([NOT_COPIED] if copied else [])]
         if findings.replay_from:
             notes.append(self._replay(source, findings.replay_from, dry_run=way.dry_run))
         report = Report(
@@ -258,56 +310,16 @@ class Reconciler:
             method=undertaking.method,
             as_of=items.as_of,
             floor=limits.floor,
-            items=prepared.snapshot.items,
+            items=findings.items,
             targets=findings.targets,
             is_dry_run=way.dry_run,
             tombstones_collected=findings.collected,
-            unusable=prepared.snapshot.unusable,
+            unusable=findings.unusable,
             overridden=tuple(findings.overridden),
             notes=tuple(notes),
         )
         log.info("reconciled", source=source.name, export=items.label, drifted=report.drifted, dry_run=way.dry_run)
         return report
-
-    def _take(
-        self, source: Source, items: Items, state: SourceState, folder: Path, *, table_arn: str | None, rebuild: bool
-    ) -> Prepared:
-        dialect = self._warehouse.dialect
-        there = state.inspector(dialect, self._layout.schema)
-        books = open_new_books(source, there) if rebuild else there.open_books(source)
-        snapshot = take_snapshot(
-            items,
-            folder,
-            source=source,
-            key_tags=state.key_tags,
-            books=books,
-            dialect=dialect,
-            check=self._stop.check,
-            progress=self._progress,
-        )
-        if rebuild:
-            books = know_stored(books, there)
-        merge = MergePlan(dialect, self._layout, books, snapshot.key_tags, removed=there.left_behind(source))
-        make: list[Statement] = []
-        if state.key_tags is None:
-            make.append(merge.record_source(source.name, source.ordering, table_arn=table_arn))
-        elif state.table_arn is None and table_arn:
-            make.append(merge.record_table(source.name, table_arn))
-        if rebuild:
-            changes = plan_changes(merge, books, there, self._layout, snapshot.key_tags)
-            # The floor, and once more the margin: the clocks of the store and of the stream may differ.
-            since = items.as_of - 2 * timedelta(seconds=source.reconcile.margin)
-            is_fed = state.ordering is not None
-            plan: ReconcilePlan = RebuildPlan(merge, books, dialect, changes, replay_from=since, is_fed=is_fed)
-        else:
-            plan = ReconcilePlan(merge, books, dialect, is_partial=items.since is not None)
-        setup = [merge.hold_schemas(source.name), *plan.prepare(schema_exists=state.schema_exists)]
-        make += plan.create(schema_exists=state.schema_exists)
-        make += merge.record_schema(source.name)
-        make += merge.record_export_misfits(
-            source.name, self._clock(), misfits=bool(snapshot.misfits), is_rebuild=rebuild
-        )
-        return Prepared(snapshot, len(books), plan, setup, make)
 
     def _replay(self, source: Source, since: datetime, *, dry_run: bool) -> str:
         """Merge what was written since once more; says so."""

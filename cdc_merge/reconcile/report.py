@@ -14,6 +14,7 @@ class Method(StrEnum):
     EXPORT = "export"
     INCREMENTAL = "incremental export"
     SCAN = "scan"
+    COPY = "copy from dynamodb"
     REBUILD = "rebuild"
 
 

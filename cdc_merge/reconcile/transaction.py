@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cdc_merge.beside import beside_merges
@@ -31,7 +31,8 @@ class _Committed(Exception):
 class Prepared:
     """What there is to carry out: decoded items, for so many targets, and the plan.
 
-    `setup`: what is needed to compare; `make`: what makes tables and columns that are not there.
+    `setup`: what is needed to compare; `make`: what makes tables and columns that are not there. `filling`: what adds
+    items to the staging tables that the warehouse has copied by itself; the snapshot counts them, too.
     """
 
     snapshot: Snapshot
@@ -39,6 +40,11 @@ class Prepared:
     plan: ReconcilePlan
     setup: list[Statement]
     make: list[Statement]
+    filling: tuple[Statement, ...] = ()
+
+
+Prepare = Callable[[Session], Prepared]
+"""What there is to carry out in a session: the same in each, or copied into it anew."""
 
 
 class Transaction:
@@ -46,7 +52,7 @@ class Transaction:
 
     def __init__(
         self,
-        prepared: Prepared,
+        prepare: Prepare,
         undertaking: Undertaking,
         limits: SafetyLimits,
         *,
@@ -58,8 +64,11 @@ class Transaction:
         dry_run: bool,
         turn: Turn | None,
     ) -> None:
-        """`turn`: opens the transaction, for a caller that holds the lease."""
-        self._prepared = prepared
+        """`turn`: opens the transaction, for a caller that holds the lease.
+
+        How many items there are is told to `undertaking` when they are prepared.
+        """
+        self._prepare = prepare
         self._undertaking = undertaking
         self._limits = limits
         self._warehouse = warehouse
@@ -80,24 +89,28 @@ class Transaction:
             return self._run(heal_copies=True)
 
     def _run(self, *, heal_copies: bool) -> Findings:
-        findings = Findings(overridden=list(self._limits.overridden))
-        statements = self._prepared.plan.statements(
-            self._undertaking,
-            Limits(self._limits.judge_floors, self._limits.judge_deletes, self._limits.judge_unseen),
-            findings,
-            clock=self._clock,
-            setup=self._prepared.setup,
-            make=self._prepared.make,
-            heal_copies=heal_copies,
-            dry_run=self._dry_run,
-        )
         with self._warehouse.session() as session:
-            self._stage(session)
+            prepared = self._prepare(session)
+            items, unusable = prepared.snapshot.items, prepared.snapshot.unusable
+            undertaking = replace(self._undertaking, items=items, unusable=sum(unusable.values()))
+            findings = Findings(items, unusable, overridden=list(self._limits.overridden))
+            statements = prepared.plan.statements(
+                undertaking,
+                Limits(self._limits.judge_floors, self._limits.judge_deletes, self._limits.judge_unseen),
+                findings,
+                clock=self._clock,
+                setup=prepared.setup,
+                make=prepared.make,
+                heal_copies=heal_copies,
+                dry_run=self._dry_run,
+            )
+            _stage(session, prepared)
             self._check()
             try:
                 with self._opened(session) as first:
                     books = [self._look_into_books()] if self._tried else []
-                    session.run(_chain([*first, *books], statements), foreseen=self._foreseen(heal_copies=heal_copies))
+                    foreseen = self._foreseen(prepared, heal_copies=heal_copies)
+                    session.run(_chain([*first, *books], statements), foreseen=foreseen)
             except DryRunOver:
                 return findings
             except _Committed:
@@ -117,17 +130,9 @@ class Transaction:
                 raise
         return findings
 
-    def _foreseen(self, *, heal_copies: bool) -> list[Statement]:
-        prepared = self._prepared
+    def _foreseen(self, prepared: Prepared, *, heal_copies: bool) -> list[Statement]:
         made = prepared.plan.foreseen(self._undertaking, heal_copies=heal_copies)
         return [*prepared.setup, *(() if self._dry_run else prepared.make), *made]
-
-    def _stage(self, session: Session) -> None:
-        targets = range(self._prepared.targets)
-        tables = {"_cdc_keys": "keys"} | {f"_cdc_rows_{i}": f"rows_{i}" for i in targets}
-        session.stage(self._prepared.snapshot.path, tables)
-        if misfits := self._prepared.snapshot.misfits:
-            session.load("_cdc_misfits", misfit_rows(misfits).to_reader())
 
     def _look_into_books(self) -> Statement:
         def look(rows: Sequence[Row]) -> None:
@@ -150,6 +155,15 @@ class Transaction:
             source = self._undertaking.source
             with beside_merges(self._warehouse, self._leases, source, session=session) as opening:
                 yield [opening.first]
+
+
+def _stage(session: Session, prepared: Prepared) -> None:
+    tables = {"_cdc_keys": "keys"} | {f"_cdc_rows_{i}": f"rows_{i}" for i in range(prepared.targets)}
+    session.stage(prepared.snapshot.path, tables)
+    if prepared.filling:
+        session.run(prepared.filling)
+    if misfits := prepared.snapshot.misfits:
+        session.load("_cdc_misfits", misfit_rows(misfits).to_reader())
 
 
 def _chain(first: Sequence[Statement], rest: Iterator[Statement]) -> Iterator[Statement]:

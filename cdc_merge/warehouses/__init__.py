@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -73,6 +73,20 @@ class Session(Protocol):
         """Rows of one reading statement, in a transaction of its own. Times come back aware, in UTC."""
 
 
+@runtime_checkable
+class CopiesDynamoDB(Protocol):
+    """A session of an engine that reads a DynamoDB table by itself (`copies_dynamodb` in dialect.py)."""
+
+    def copy_dynamodb(self, into: str, table: str, attributes: Sequence[str], *, region: str, percent: int) -> int:
+        """Create the temporary table `into` with a text column of each attribute's name, and fill it from the table.
+
+        `percent`: of the table's read capacity, at most. A text is as it is, a number as the engine writes it; an
+        attribute that is not there, or is an empty text, is NULL. Returns the rows.
+
+        Raises WarehouseRefused where an item has such an attribute of another type, or as a text that is too long.
+        """
+
+
 class Warehouse(Protocol):
     """An engine that holds targets and metadata tables."""
 
@@ -113,6 +127,7 @@ def open_warehouse(url: str, *, observer: Observer | None = None) -> Warehouse:
 
 __all__ = [
     "LEDGER_LABEL",
+    "CopiesDynamoDB",
     "Dialect",
     "Iterator",
     "Observer",

@@ -13,6 +13,7 @@ import psycopg2.extensions
 import pyarrow as pa
 
 from cdc_merge.errors import CdcMergeError, WarehouseRefused, WarehouseUnavailable
+from cdc_merge.model import Kind
 from cdc_merge.warehouses import Observer, Row, Statement
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 from cdc_merge.warehouses.driver import CONNECT_DEFAULTS, Connection, Link, Pool, error_text, is_lost
@@ -175,17 +176,46 @@ class RedshiftSession:
         self._link.execute(f"CREATE TEMPORARY TABLE {REDSHIFT.quote(into)} ({definition})", label)
         if staged.manifest is None:
             return
-        role = "default" if self._iam_role is None else REDSHIFT.literal(self._iam_role)
         # https://docs.aws.amazon.com/redshift/latest/dg/r_COPY.html
         self._link.execute(
             f"COPY {REDSHIFT.quote(into)}\nFROM {REDSHIFT.literal(staged.manifest)}\n"
-            f"IAM_ROLE {role}\nFORMAT AS PARQUET\nMANIFEST",
+            f"IAM_ROLE {self._role}\nFORMAT AS PARQUET\nMANIFEST",
             label,
         )
-        # https://docs.aws.amazon.com/redshift/latest/dg/PG_LAST_COPY_COUNT.html
-        [(loaded,)] = self._link.query("SELECT pg_last_copy_count()")
-        if int(loaded) != staged.rows:
+        if (loaded := self._copied()) != staged.rows:
             raise WarehouseRefused(f"COPY loaded {loaded} of {staged.rows} rows", where=label, hint=_COPY_HINT)
+
+    @property
+    def _role(self) -> str:
+        return "default" if self._iam_role is None else REDSHIFT.literal(self._iam_role)
+
+    def _copied(self) -> int:
+        """The rows of the session's last COPY: docs.aws.amazon.com/redshift/latest/dg/PG_LAST_COPY_COUNT.html"""
+        [(rows,)] = self._link.query("SELECT pg_last_copy_count()")
+        return int(rows)
+
+    def copy_dynamodb(self, into: str, table: str, attributes: Sequence[str], *, region: str, percent: int) -> int:
+        """Create the temporary table `into`, a VARCHAR for each attribute, and fill it by COPY from the table.
+
+        https://docs.aws.amazon.com/redshift/latest/dg/t_Loading-data-from-dynamodb.html
+        """
+        self.has_staged = True
+        label, quoted = f"copy {table}", REDSHIFT.quote(into)
+        names = [REDSHIFT.quote(attribute) for attribute in attributes]
+        text = f"{REDSHIFT.types[Kind.TEXT]} {REDSHIFT.byte_order}"
+        self._link.execute(f"DROP TABLE IF EXISTS {quoted}", label)
+        definition = ", ".join(f"{name} {text}" for name in names)
+        self._link.execute(f"CREATE TEMPORARY TABLE {quoted} ({definition})", label)
+        # Compression that is chosen by a sample reads many items twice, at the table's cost. Without EMPTYASNULL it is
+        # not said which of the two, NULL or an empty text, becomes of what an item lacks.
+        # https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-data-source-dynamodb.html
+        self._link.execute(
+            f"COPY {quoted} ({', '.join(names)})\nFROM {REDSHIFT.literal(f'dynamodb://{table}')}\n"
+            f"IAM_ROLE {self._role}\nREADRATIO {percent}\nREGION {REDSHIFT.literal(region)}\n"
+            "EMPTYASNULL\nCOMPUPDATE OFF",
+            label,
+        )
+        return self._copied()
 
     def stage(self, path: Path, tables: Mapping[str, str]) -> None:
         """Copy tables of a DuckDB file into temporary tables."""

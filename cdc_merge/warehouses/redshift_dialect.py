@@ -127,6 +127,8 @@ REDSHIFT = Dialect(
     # A row takes part in joins as wide as it may be: c_best-practices-smallest-column-size.html
     max_added_columns=300,
     schema_exists="SELECT 1 FROM pg_namespace WHERE nspname = {name}",
+    # t_Loading-data-from-dynamodb.html
+    copies_dynamodb=True,
     limits=LIMITS,
 )
 

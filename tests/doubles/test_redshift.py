@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import boto3
 import psycopg2
@@ -18,6 +19,7 @@ from tests.doubles.redshift.refusals import Refused
 from tests.doubles.redshift.translation import translate
 
 ROLE = "arn:aws:iam::123456789012:role/reads"
+DYNAMODB = "COPY t (\"a\") FROM 'dynamodb://shop'"
 
 
 @pytest.fixture
@@ -72,6 +74,13 @@ def bucket(redshift_url: str) -> str:
         "SELECT 'a\\b'",
         "COPY t FROM 's3://b/k' IAM_ROLE default FORMAT AS PARQUET",
         f"COPY t FROM 's3://b/k' IAM_ROLE '{ROLE}, {ROLE}' FORMAT AS PARQUET MANIFEST",
+        f"{DYNAMODB} IAM_ROLE '{ROLE}' REGION 'us-east-1' COMPUPDATE OFF",
+        f"{DYNAMODB} IAM_ROLE '{ROLE}' READRATIO 0 REGION 'us-east-1' COMPUPDATE OFF",
+        f"{DYNAMODB} IAM_ROLE '{ROLE}' READRATIO 201 REGION 'us-east-1' COMPUPDATE OFF",
+        f"{DYNAMODB} IAM_ROLE '{ROLE}' READRATIO 50 REGION 'us-east-1'",
+        f"{DYNAMODB} IAM_ROLE '{ROLE}, x' READRATIO 50 REGION 'us-east-1' COMPUPDATE OFF",
+        f"{DYNAMODB} IAM_ROLE default READRATIO 50 REGION 'us-east-1' COMPUPDATE OFF JSON 'auto'",
+        f"{DYNAMODB} IAM_ROLE default READRATIO 50 REGION 'us-east-1' COMPUPDATE OFF MANIFEST",
     ],
 )
 def test_what_redshift_does_not_know_is_refused(sql: str) -> None:
@@ -228,6 +237,46 @@ def test_copy_wants_the_length_of_columnar_files(lake: Lake, cursor: Any, meta: 
 def test_copy_refuses_what_does_not_fit_the_table(lake: Lake, cursor: Any, spoiled: pa.Table) -> None:
     with pytest.raises(psycopg2.Error, match="failed"):
         cursor.execute(lake.copy(lake.parquet(spoiled)))
+
+
+def test_copy_from_dynamodb_matches_attributes_whatever_their_case_and_tells_little(
+    redshift_url: str, cursor: Any
+) -> None:
+    table = f"table-{uuid4()}"
+    client = boto3.session.Session().client("dynamodb")
+    client.create_table(
+        TableName=table,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "PK", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}],
+    )
+    for item in (
+        {"PK": {"S": "texts"}, "name": {"S": " a "}, "More": {"B": b"is passed over"}},
+        {"PK": {"S": "numbers"}, "Name": {"N": "12.5"}},
+        {"PK": {"S": "empty"}, "Name": {"S": ""}},
+        {"PK": {"S": "null"}, "Name": {"S": "\\N"}},
+        {"PK": {"S": "missing"}},
+    ):
+        client.put_item(TableName=table, Item=item)
+    cursor.execute('CREATE TEMPORARY TABLE t ("PK" VARCHAR(65535), "Name" VARCHAR(65535), n BIGINT)')
+    copy = f"COPY t (\"PK\", \"Name\") FROM 'dynamodb://{table}' IAM_ROLE '{ROLE}' READRATIO 50 REGION 'us-east-1'"
+
+    cursor.execute(f"{copy} EMPTYASNULL COMPUPDATE OFF")
+    cursor.execute("SELECT pg_last_copy_count()")
+    assert cursor.fetchall() == [(5,)]
+    cursor.execute("SELECT pk, name FROM t ORDER BY pk")
+    texts = [("empty", None), ("missing", None), ("null", None), ("numbers", "12.5"), ("texts", " a ")]
+    assert cursor.fetchall() == texts
+    cursor.execute("TRUNCATE t")
+    cursor.execute(f"{copy} COMPUPDATE OFF")
+    cursor.execute("SELECT pk, name FROM t WHERE pk IN ('empty', 'missing') ORDER BY pk")
+    assert cursor.fetchall() == [("empty", ""), ("missing", "")]
+
+    for name, why in (("n", "VARCHAR only"), ("none", "does not exist")):
+        with pytest.raises(psycopg2.Error, match=why):
+            cursor.execute(copy.replace('"Name"', f'"{name}"') + " COMPUPDATE OFF")
+    with pytest.raises(psycopg2.Error, match="DynamoDB"):
+        cursor.execute(copy.replace(table, "no-such-table") + " COMPUPDATE OFF")
 
 
 def test_super_and_varbyte_come_as_redshift_gives_them(cursor: Any) -> None:

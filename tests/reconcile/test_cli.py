@@ -252,6 +252,10 @@ def test_an_export_is_refused_with_exit_3(command: Shops) -> None:
         (["--source", "shop", "--export", "/nowhere/at/all"], "/nowhere/at/all"),
         (["--source", "kiosk", "--scan"], "it is not known which DynamoDB table this is"),
         (["--source", "shop", "--scan", "--scan-rate", "0"], "0"),
+        (["--scan", "--copy-from-dynamodb"], "--scan and --copy-from-dynamodb contradict each other"),
+        (["--source", "shop", "--copy-from-dynamodb"], "duckdb cannot read a DynamoDB table by itself"),
+        (["--source", "shop", "--copy-from-dynamodb", "--read-ratio", "201"], "201"),
+        (["--source", "shop", "--scan", "--empty-as-null"], "add --copy-from-dynamodb"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
 )

@@ -436,7 +436,7 @@ def test_a_stop_drops_a_reconcile_that_is_being_decoded(local: Scene, monkeypatc
         finally:
             dropped.set()
 
-    monkeypatch.setattr("cdc_merge.reconcile.reconciler.take_snapshot", decoding)
+    monkeypatch.setattr("cdc_merge.reconcile.preparation.take_snapshot", decoding)
     thread = running(worker)
     thread.join(30)
     assert not thread.is_alive()

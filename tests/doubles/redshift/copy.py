@@ -1,4 +1,5 @@
-"""COPY from S3 as Redshift does it: reads the manifest, the role chain and Parquet files, and trusts nothing."""
+"""COPY as Redshift does it, from S3 and from DynamoDB: reads the manifest, the role chain and Parquet files, or scans a
+table, and trusts nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -33,6 +34,19 @@ _COPY = re.compile(
     (?P<is_manifest>MANIFEST)\s*""",
     re.VERBOSE | re.IGNORECASE,
 )
+# https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-data-source-dynamodb.html
+_COPY_DYNAMODB = re.compile(
+    r"""COPY\s+(?P<table>"(?:[^"]|"")*"|\w+)\s+
+    \((?P<columns>(?:\s*"(?:[^"]|"")*"\s*,?)+)\)\s+
+    FROM\s+'dynamodb://(?P<dynamodb>[A-Za-z0-9_.-]{3,255})'\s+
+    IAM_ROLE\s+(?:'(?P<role>[^']*)'|(?P<default>default))\s+
+    READRATIO\s+(?P<ratio>\d+)\s+
+    REGION\s+'(?P<region>[a-z0-9-]+)'
+    (?P<options>(?:\s+(?:EMPTYASNULL|COMPUPDATE\s+OFF))*)\s*""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_NULL_TEXT = "\\N"  # what stands for NULL by default: copy-parameters-data-conversion.html, NULL AS
+_MOST_TEXT = 65_535
 _ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=.@/-]+")
 
 # What of Parquet goes into which column.
@@ -56,6 +70,17 @@ class CopyCommand:
 
 
 @dataclass(frozen=True)
+class DynamoDBCommand:
+    """`columns`: those that are filled, folded; `table`, as it was written."""
+
+    table: str
+    columns: tuple[str, ...]
+    dynamodb: str
+    region: str
+    empty_as_null: bool
+
+
+@dataclass(frozen=True)
 class Column:
     """Of the table: its name, its type's base, and the most bytes it takes."""
 
@@ -64,18 +89,30 @@ class Column:
     most: int | None
 
 
-def read_copy(sql: str) -> CopyCommand:
-    """Raises Refused for any other form of COPY than the one that cdc-merge sends."""
-    match = _COPY.fullmatch(sql.strip())
-    if match is None:
-        raise Refused(f"the double knows no such COPY: {sql}")
-    if match["role"] is not None:
-        # One ARN after the other with commas, and no blanks:
-        # https://docs.aws.amazon.com/redshift/latest/mgmt/authorizing-redshift-service-chaining-roles.html
-        for arn in match["role"].split(","):
-            if not _ARN.fullmatch(arn):
-                raise Refused(f"invalid IAM role {arn!r}", "XX000")
-    return CopyCommand(match["table"].lower(), match["manifest"])
+def read_copy(sql: str) -> CopyCommand | DynamoDBCommand:
+    """Raises Refused for any other forms of COPY than those that cdc-merge sends."""
+    if match := _COPY.fullmatch(sql.strip()):
+        _check_role(match["role"])
+        return CopyCommand(match["table"].lower(), match["manifest"])
+    if match := _COPY_DYNAMODB.fullmatch(sql.strip()):
+        _check_role(match["role"])
+        if not 1 <= int(match["ratio"]) <= 200:
+            raise Refused(f"invalid READRATIO {match['ratio']}: 1 to 200", "22023")
+        if "COMPUPDATE" not in match["options"].upper():
+            # It would read many items twice: t_Loading-data-from-dynamodb.html
+            raise Refused("the double takes no COPY that may sample the table for compression")
+        columns = tuple(n[1:-1].replace('""', '"').lower() for n in re.findall(r'"(?:[^"]|"")*"', match["columns"]))
+        is_null = "EMPTYASNULL" in match["options"].upper()
+        return DynamoDBCommand(match["table"].lower(), columns, match["dynamodb"], match["region"], is_null)
+    raise Refused(f"the double knows no such COPY: {sql}")
+
+
+def _check_role(role: str | None) -> None:
+    # One ARN after the other with commas, and no blanks:
+    # https://docs.aws.amazon.com/redshift/latest/mgmt/authorizing-redshift-service-chaining-roles.html
+    for arn in role.split(",") if role is not None else ():
+        if not _ARN.fullmatch(arn):
+            raise Refused(f"invalid IAM role {arn!r}", "XX000")
 
 
 def read_files(command: CopyCommand, columns: list[Column]) -> pa.Table:
@@ -119,6 +156,56 @@ def read_files(command: CopyCommand, columns: list[Column]) -> pa.Table:
     return table
 
 
+def read_dynamodb(command: DynamoDBCommand, columns: list[Column]) -> pa.Table:
+    """The items as the table takes them: only texts and numbers, in columns that are called like their attributes.
+
+    https://docs.aws.amazon.com/redshift/latest/dg/t_Loading-data-from-dynamodb.html
+    """
+    there = {column.name: column for column in columns}
+    for name in command.columns:
+        if name not in there:
+            raise Refused(f'column "{name}" of relation {command.table} does not exist', "42703")
+        if there[name].type != "character varying":
+            raise Refused("the double copies from DynamoDB into VARCHAR only: numbers would be cut elsewhere")
+    rows = [_item(command, item) for item in _scan(command)]
+    values = {name: pa.array([row.get(name) for row in rows], pa.string()) for name in there}
+    table = pa.table(values) if rows else pa.schema([(name, pa.string()) for name in there]).empty_table()
+    return table.select(list(there))
+
+
+def _scan(command: DynamoDBCommand) -> list[dict[str, dict[str, Any]]]:
+    client = boto3.session.Session().client("dynamodb", region_name=command.region)
+    try:
+        pages = client.get_paginator("scan").paginate(TableName=command.dynamodb)  # eventually consistent
+        return [item for page in pages for item in page["Items"]]
+    except ClientError as error:
+        raise _load_failed(command, f"DynamoDB: {error}") from error
+
+
+def _item(command: DynamoDBCommand, item: dict[str, dict[str, Any]]) -> dict[str, str | None]:
+    found: dict[str, str | None] = dict.fromkeys(command.columns, None if command.empty_as_null else "")
+    folded = [attribute.lower() for attribute in item]
+    if len(set(folded)) < len(folded):
+        raise _load_failed(command, f"attributes differ only in case: {sorted(item)}")
+    for attribute, typed in item.items():
+        name = attribute.lower()
+        if name not in found:
+            continue
+        ((tag, value),) = typed.items()
+        if tag not in ("S", "N"):
+            raise _load_failed(command, f"attribute {attribute} is of the unsupported type {tag}")
+        if len(value.encode()) > _MOST_TEXT:
+            raise _load_failed(command, f"column {name}: String length exceeds DDL length")
+        if "\0" in value:
+            raise _load_failed(command, f"column {name}: invalid digit, NUL")
+        found[name] = None if value == _NULL_TEXT or (not value and command.empty_as_null) else value
+    return found
+
+
+def _load_failed(command: DynamoDBCommand, why: str) -> Refused:
+    return Refused(_LOAD_FAILED.format(command.table.strip('"'), why), "XX000")
+
+
 @cache
 def _client(endpoint: str | None) -> S3Client:
     """Making one costs more than all that the double does with it."""
@@ -144,4 +231,4 @@ def _read(body: bytes) -> pa.Table:
         return pq.read_table(file.name, use_threads=False)
 
 
-__all__ = ["Column", "CopyCommand", "read_copy", "read_files"]
+__all__ = ["Column", "CopyCommand", "DynamoDBCommand", "read_copy", "read_dynamodb", "read_files"]

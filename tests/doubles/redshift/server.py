@@ -18,7 +18,7 @@ import psycopg2
 import pyarrow as pa
 from pgpq import ArrowToPostgresBinaryEncoder
 
-from tests.doubles.redshift.copy import Column, CopyCommand, read_files
+from tests.doubles.redshift.copy import Column, CopyCommand, DynamoDBCommand, read_dynamodb, read_files
 from tests.doubles.redshift.refusals import Refused
 from tests.doubles.redshift.translation import Translated, translate
 
@@ -243,14 +243,15 @@ class _Conversation:
                     raise failure
                 return rows
 
-    def _copy(self, command: CopyCommand) -> None:
+    def _copy(self, command: CopyCommand | DynamoDBCommand) -> None:
         columns = [
             Column(str(name, "utf-8"), str(kind, "utf-8"), int(most) if most else None)  # type: ignore[arg-type]
             for name, kind, most in self._unseen(_columns(command.table))
         ]
         if not columns:
             raise Refused(f"relation {command.table} does not exist", "42P01")
-        table = read_files(command, columns)
+        is_dynamodb = isinstance(command, DynamoDBCommand)
+        table = read_dynamodb(command, columns) if is_dynamodb else read_files(command, columns)
         self._load(command.table, table)
         self._copied = table.num_rows
         self._client.send(_notice(f"Load into table completed, {table.num_rows} record(s) loaded successfully."))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tests.doubles.redshift.copy import CopyCommand, read_copy
+from tests.doubles.redshift.copy import CopyCommand, DynamoDBCommand, read_copy
 from tests.doubles.redshift.refusals import MAX_STATEMENT_BYTES, Refused, refuse
 from tests.doubles.redshift.tokens import Is, Token, joined, spelled, statements, tokens
 
@@ -29,7 +29,7 @@ class Translated:
 
     sql: str
     first: tuple[str, ...] = ()
-    copy: CopyCommand | None = None
+    copy: CopyCommand | DynamoDBCommand | None = None
     last: tuple[str, ...] = field(default=())
 
 
