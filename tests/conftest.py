@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
 
 from tests.doubles.redshift import RedshiftDouble, redshift_double
-from tests.doubles.redshift.server import prepare_database
+from tests.doubles.redshift.server import BEHIND, prepare_database
+from tests.doubles.redshift_data import RedshiftDataDouble, found_by_boto3, redshift_data_double
 from tests.doubles.snowflake import SnowflakeDouble, snowflake_double
 from tests.support.postgres import PostgresServer, drop_database, fresh_database, postgres_server
 from tests.support.s3 import MotoS3, moto_server, s3_environment
@@ -57,6 +59,21 @@ def redshift_url(redshift: RedshiftDouble, postgres_url: str, staging_endpoint: 
 
 
 @pytest.fixture(scope="session")
+def redshift_data(redshift: RedshiftDouble) -> Iterator[RedshiftDataDouble]:
+    """The double of Redshift's Data API before the double of Redshift."""
+    with redshift_data_double(redshift.port) as double:
+        yield double
+
+
+@pytest.fixture
+def redshift_data_url(redshift_data: RedshiftDataDouble, redshift_url: str) -> Iterator[str]:
+    """The database of `redshift_url` through the Data API."""
+    with found_by_boto3(redshift_data):
+        staging = parse_qs(urlsplit(redshift_url).query)["staging"][0]
+        yield redshift_data.url(BEHIND[redshift_url], staging=staging)
+
+
+@pytest.fixture(scope="session")
 def snowflake() -> Iterator[SnowflakeDouble]:
     """A double of Snowflake, of this test process."""
     with snowflake_double() as double:
@@ -74,12 +91,12 @@ def snowflake_url(snowflake: SnowflakeDouble) -> Iterator[str]:
 # A double takes several times as long as an engine in the process. What proves the promises runs each time, what is
 # beside them with the long tests, and what looks at an engine with words of its own not at all. Each statement costs
 # the double of Snowflake a translation, so less of it runs each time.
-DOUBLES = ("redshift", "snowflake")
+DOUBLES = ("redshift", "redshift-data", "snowflake")
 _CONTRACT = ("warehouses/test_contract",)
 _PROMISES = ("merge/test_rules", "properties/test_convergence", "reconcile/test_verdicts")
 _OWN = ("merge/test_key_range", "test_housekeeping")
 _KINDS_OF_TARGETS = ("merge/test_deletes", "merge/test_each", "merge/test_history", "reconcile/test_each")
-EACH_TIME = {"redshift": (*_CONTRACT, *_PROMISES, *_OWN), "snowflake": _CONTRACT}
+EACH_TIME = {"redshift": (*_CONTRACT, *_PROMISES, *_OWN), "redshift-data": _CONTRACT, "snowflake": _CONTRACT}
 LONG = (
     *_PROMISES,
     *_KINDS_OF_TARGETS,
@@ -100,7 +117,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _has_a_place(item: pytest.Item) -> bool:
     """Whether a test runs on its engine at all; those that take long there are marked so."""
-    double = next(filter(item.get_closest_marker, DOUBLES), None)
+    double = next((name for name in DOUBLES if item.get_closest_marker(_mark(name))), None)
     if double is None:
         return True
     if double == "snowflake" and item.get_closest_marker("rebuild"):
@@ -113,7 +130,11 @@ def _has_a_place(item: pytest.Item) -> bool:
     return True
 
 
-ENGINES = ["duckdb", "postgres", *(pytest.param(name, marks=getattr(pytest.mark, name)) for name in DOUBLES)]
+def _mark(double: str) -> str:
+    return double.replace("-", "_")
+
+
+ENGINES = ["duckdb", "postgres", *(pytest.param(name, marks=getattr(pytest.mark, _mark(name))) for name in DOUBLES)]
 
 
 @pytest.fixture(params=ENGINES)
@@ -121,7 +142,7 @@ def warehouse_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty warehouse, on every engine in turn."""
     if request.param == "duckdb":
         return f"duckdb:///{tmp_path}/warehouse.duckdb"
-    url: str = request.getfixturevalue(f"{request.param}_url")
+    url: str = request.getfixturevalue(f"{_mark(request.param)}_url")
     return url
 
 

@@ -439,15 +439,12 @@ def test_names_fit_the_63_bytes_of_postgres(load: Loader) -> None:
 
 def example_of(promise: promises.Promise) -> dict[str, Any]:
     """A file that uses the promise."""
-    value: Any = promise.equals or (f"{promise.begins}://h/d" if promise.path == ("warehouse",) else None)
-    value = value or ("^Attr" if promise.begins else "x")
+    value: Any = promise.equals or "x"
     target: dict[str, Any] = {"table": "t"}
     source: dict[str, Any] = {"name": "s", "changes": "c", "key": ["PK"], "targets": [target]}
     config: dict[str, Any] = {"warehouse": "duckdb:///w", "sources": [source]}
     key = promise.path[-1]
     match promise.path:
-        case ("warehouse",):
-            config["warehouse"] = value
         case ("defaults", _):
             config["defaults"] = {key: value}
         case ("sources", "*", _):
@@ -461,15 +458,30 @@ def example_of(promise: promises.Promise) -> dict[str, Any]:
     return config
 
 
-@pytest.mark.parametrize("promise", NOT_YET, ids=lambda p: "-".join((*p.path, p.equals or p.begins or "")))
+@pytest.mark.parametrize("promise", NOT_YET, ids=lambda p: "-".join((*p.path, p.equals or "")))
 def test_what_this_version_does_not_do_is_refused_by_name(load: Loader, promise: promises.Promise) -> None:
     _, message, hint = load.problem(json.dumps(example_of(promise)))
     assert message == f"{promise.name} is not in this version yet" and hint
 
 
 def test_a_promised_value_is_reported_at_the_value(load: Loader) -> None:
-    data_api = re.sub("warehouse: .*", "warehouse: redshift+data://h/d", in_target("deletes: soft"))
-    assert load.problem(data_api)[0] == "1:12"
+    config = "defaults: {load: warehouse}\n" + in_target("deletes: soft")
+    assert load.problem(config)[0] == "1:18"
+
+
+@pytest.mark.parametrize(
+    ("rest", "word"),
+    [
+        ("//me@host/db?cluster=c", "host"),
+        ("///db?staging=s3://b/p/&iam_role=default", "cluster or a workgroup"),
+        ("///db?cluster=c", "stage"),
+    ],
+)
+def test_a_redshift_data_url_must_say_where_and_how_to_stage(load: Loader, rest: str, word: str) -> None:
+    place, message, hint = load.problem(
+        re.sub("warehouse: .*", f"warehouse: redshift+data:{rest}", in_target("deletes: soft"))
+    )
+    assert place == "1:12" and word in message and hint
 
 
 @pytest.mark.parametrize(
@@ -508,6 +520,7 @@ def test_a_snowflake_url_must_say_where_and_who(load: Loader, rest: str, word: s
     "url",
     [
         "redshift://h/d?staging=s3://b/p/&iam_role=default",
+        "redshift+data:///d?workgroup=www&staging=s3://b/p/&iam_role=default",
         "snowflake://me@account/db/schema?private_key_path=k.p8&warehouse=w",
     ],
 )

@@ -15,7 +15,7 @@ _TARGET = (*_SOURCE, "targets", _ANY)
 
 @dataclass(frozen=True)
 class Promise:
-    """A key, or a value of a key (`equals`, `begins`), that a later version will take.
+    """A key, or a value of a key (`equals`), that a later version will take.
 
     `path`: keys from the top, `*` for any key or list index.
     """
@@ -24,24 +24,19 @@ class Promise:
     name: str
     hint: str
     equals: str | None = None
-    begins: str | None = None
 
     @property
     def is_key(self) -> bool:
         """Whether the key itself is what this version does not know."""
-        return self.equals is None and self.begins is None
+        return self.equals is None
 
     def holds(self, node: Node) -> bool:
         """Whether a value under the key is meant."""
-        text = node.text or ""
-        if self.equals is not None:
-            return text == self.equals
-        return self.begins is None or text.lower().startswith(self.begins)
+        return self.equals is None or node.text == self.equals
 
 
 # A line goes when its feature comes.
 NOT_YET = (
-    Promise(("warehouse",), "a redshift+data:// warehouse", "write redshift://", begins="redshift+"),
     Promise(("defaults", "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
     Promise((*_SOURCE, "load"), "`load: warehouse`", "write load: worker", equals="warehouse"),
 )

@@ -124,12 +124,12 @@ class Link:
         self.execute("COMMIT", "commit")
         return touched
 
-    def query(self, sql: str) -> list[Row]:
+    def query(self, sql: str, label: str = "query") -> list[Row]:
         """Rows of one reading statement."""
         try:
             return self.fetch(sql)
         except psycopg2.Error as error:
-            raise self.reaction(error, "query") from error
+            raise self.reaction(error, label) from error
 
     def execute(self, sql: str, label: str) -> int:
         """Run one statement, outside of `run`."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from cdc_merge.errors import UsageError, how_to_install
 from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES, Dialect
+from cdc_merge.warehouses.redshift_data_url import read_data_url
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 from cdc_merge.warehouses.redshift_options import read_options
 from cdc_merge.warehouses.snowflake_dialect import SNOWFLAKE
@@ -73,6 +74,14 @@ ENGINES = (
         example="redshift://user@host:5439/database?staging=s3://bucket/prefix/&iam_role=arn",
         extra="redshift",
         check=read_options,
+    ),
+    Engine(
+        schemes=("redshift+data",),
+        dialect=REDSHIFT,
+        module="cdc_merge.warehouses.redshift_data",
+        warehouse="RedshiftDataWarehouse",
+        example="redshift+data:///database?cluster=name&db_user=user&staging=s3://bucket/prefix/&iam_role=arn",
+        check=read_data_url,
     ),
 )
 

@@ -132,9 +132,16 @@ def start_reconcile(settings: Settings, export: str, *, killed_after: str | None
 
 
 def _started(work: Callable[..., None], *arguments: Any) -> ForkServerProcess:
-    process = _processes.Process(target=work, args=arguments, daemon=True)
+    process = _processes.Process(target=_in_environment, args=(dict(os.environ), work, *arguments), daemon=True)
     process.start()
     return process
+
+
+def _in_environment(environment: Mapping[str, str], work: Callable[..., None], *arguments: Any) -> None:
+    """The server from which processes are forked has the environment of the test that came first."""
+    os.environ.clear()
+    os.environ.update(environment)
+    work(*arguments)
 
 
 def _work(settings: Settings, once: bool, killed_after: str | None) -> None:
