@@ -103,6 +103,7 @@ class RedshiftDataWarehouse:
                 return link
             if link.take_up():
                 return link
+            link.let_go()
 
     def interrupt(self) -> None:
         """Break off what sessions run now, from any thread; they raise WarehouseUnavailable."""

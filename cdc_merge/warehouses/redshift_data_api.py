@@ -20,9 +20,9 @@ from cdc_merge.warehouses import Row
 from cdc_merge.warehouses.redshift_data_errors import (
     DataApiError,
     Denied,
+    GivenUp,
     SessionGone,
     SqlFailed,
-    Unanswered,
     of_request,
 )
 from cdc_merge.warehouses.redshift_data_url import RedshiftDataUrl
@@ -103,9 +103,7 @@ class DataApi:
         request: dict[str, Any] = {"SessionId": session} if session else dict(self._url.target)
         if keep is not None:
             request["SessionKeepAliveSeconds"] = keep
-        # Whatever becomes of the answer, boto3's next try of the same request does not run the statement again.
-        # https://docs.aws.amazon.com/redshift/latest/mgmt/data-api.html#data-api-calling-considerations-idempotency
-        request |= {"ClientToken": str(uuid.uuid4()), "WaitTimeSeconds": _FIRST_WAIT_SECONDS}
+        request["WaitTimeSeconds"] = _FIRST_WAIT_SECONDS
         with self._noted() as running:
             reply = self._hand_in(sqls, request)
             running.id = reply["Id"]
@@ -115,6 +113,9 @@ class DataApi:
     def _hand_in(self, sqls: Sequence[str], request: dict[str, Any]) -> dict[str, Any]:
         pauses = iter(_SESSION_PAUSES_SECONDS if "SessionId" in request else ())
         while True:
+            # Whatever becomes of the answer, boto3's next try of the same request does not run the statement again.
+            # https://docs.aws.amazon.com/redshift/latest/mgmt/data-api.html#data-api-calling-considerations-idempotency
+            request["ClientToken"] = str(uuid.uuid4())
             try:
                 with _told():
                     if len(sqls) == 1:
@@ -135,10 +136,10 @@ class DataApi:
         try:
             while reply.get("Status") not in _ENDED:
                 if running.is_given_up:
-                    raise Unanswered("the statement was broken off")
+                    raise GivenUp("the statement was broken off")
                 if self._monotonic() > deadline:
                     hint = "if it has to, let it run longer: &timeout=… in the URL, in seconds"
-                    raise Unanswered(f"the statement ran for more than {self._url.timeout} seconds", hint=hint)
+                    raise GivenUp(f"the statement ran for more than {self._url.timeout} seconds", hint=hint)
                 reply, described = self._look(running.id), True
         except BaseException:
             self._cancel(running.id)

@@ -29,7 +29,11 @@ class SessionGone(DataApiError):
 
 
 class Unanswered(DataApiError):
-    """Whether the statement ran is not known, or it was given up; the session is of no use any more."""
+    """Whether the statement ran is not known; the session is of no use any more."""
+
+
+class GivenUp(Unanswered):
+    """We did not wait for its end, and had it cancelled."""
 
 
 class Denied(DataApiError):
@@ -124,4 +128,4 @@ def asks_for(error: DataApiError, label: str) -> CdcMergeError:
     return reaction(code, shown, label, said=message)
 
 
-__all__ = ["DataApiError", "Denied", "SessionGone", "SqlFailed", "Unanswered", "asks_for", "of_request"]
+__all__ = ["DataApiError", "Denied", "GivenUp", "SessionGone", "SqlFailed", "Unanswered", "asks_for", "of_request"]

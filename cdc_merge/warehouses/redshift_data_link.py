@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cdc_merge.warehouses import Observer, Row, Statement
 from cdc_merge.warehouses.redshift_data_api import MAX_STATEMENT_BYTES, MAX_STATEMENTS, DataApi, Ended
-from cdc_merge.warehouses.redshift_data_errors import DataApiError, SessionGone, SqlFailed, asks_for
+from cdc_merge.warehouses.redshift_data_errors import DataApiError, Denied, GivenUp, SessionGone, SqlFailed, asks_for
 from cdc_merge.warehouses.redshift_data_proof import Proof
 from cdc_merge.warehouses.redshift_session import SETTINGS
 from cdc_merge.warehouses.transaction import StatementFailed, run_in_order
 
 KEPT_SECONDS = 3600
 """How long a session lasts without a statement: staging tables are in it, and files for the next are on their way."""
+
+LONGEST_SECONDS = 12 * 3600
+"""A session is not used for longer: after 24 hours it would be closed, whatever runs in it."""
 
 OPEN_SECONDS = 60
 """The same while a transaction is open. It is how long the locks of a worker that is gone hold up the others."""
@@ -41,8 +44,9 @@ class DataLink:
         self._observer = observer
         self._monotonic = monotonic
         self._session = ""
-        self._used_at = 0.0
+        self._begun_at = self._used_at = 0.0
         self._may_have_ended = False
+        self._was_given_up = False
         self.is_lost = False
 
     # --- the session ---------------------------------------------------------------------------------------
@@ -57,12 +61,13 @@ class DataLink:
     def _begin_session(self) -> None:
         self._may_have_ended = False
         self._session = self._api.run(SETTINGS, session=None, keep=KEPT_SECONDS).session
-        self._used_at = self._monotonic()
+        self._begun_at = self._used_at = self._monotonic()
 
     def take_up(self) -> bool:
-        """Use it again after a pause; False: it will have ended. Whether it did the next statement shows."""
+        """Use it again after a pause; False: it will have ended, or soon. Whether it did the next statement shows."""
         self._may_have_ended = True
-        return self._monotonic() - self._used_at < KEPT_SECONDS / 2
+        now = self._monotonic()
+        return now - self._used_at < KEPT_SECONDS / 2 and now - self._begun_at < LONGEST_SECONDS
 
     def let_go(self) -> None:
         """Use it no more."""
@@ -98,6 +103,7 @@ class DataLink:
         try:
             self._say(["COMMIT"], keep=KEPT_SECONDS)
         except DataApiError as error:
+            self._roll_back()  # what was given up, and perhaps never ran
             raise asks_for(error, "commit") from error
         return touched
 
@@ -138,26 +144,29 @@ class DataLink:
         self._say(["ROLLBACK"], keep=KEPT_SECONDS)
 
     def _roll_back(self) -> None:
-        if self.is_lost:
+        if self.is_lost and not self._was_given_up:
             return  # the transaction ends with the session
         try:
-            self.roll_back()
+            if self.is_lost:
+                # Once the cancelled statement has ended, its locks go with this, and the session soon after.
+                self._api.run(["ROLLBACK"], session=self._session, keep=1)
+            else:
+                self.roll_back()
         except DataApiError:
             self.is_lost = True
 
     def _say(self, sqls: Sequence[str], *, keep: int | None = None) -> Ended:
         try:
-            ended = self._said(sqls, keep)
-        except SqlFailed:
+            return self._said(sqls, keep)
+        except (SqlFailed, Denied):
             raise  # the session goes on
-        except BaseException:
+        except BaseException as error:
             # Perhaps the statement still runs in it, or it has ended.
-            self.is_lost = True
+            self.is_lost, self._was_given_up = True, isinstance(error, GivenUp)
             raise
         finally:
             self._used_at = self._monotonic()
             self._may_have_ended = False
-        return ended
 
     def _said(self, sqls: Sequence[str], keep: int | None) -> Ended:
         try:

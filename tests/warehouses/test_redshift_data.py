@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pyarrow as pa
 import pytest
 
@@ -24,7 +26,9 @@ from cdc_merge.warehouses.redshift_data_url import read_data_url
 from cdc_merge.warehouses.redshift_data_values import VARBYTE_FORMS, read_records
 from tests.doubles.redshift_data import RedshiftDataDouble
 from tests.doubles.redshift_data.requests import Refused
+from tests.doubles.redshift_data.service import HASTE
 from tests.properties.story import FIRST, LATER, assert_merged_once, contents, put, shop
+from tests.properties.test_signals import command
 from tests.support.harness import Harness
 from tests.support.postgres import PostgresServer
 from tests.support.records import stream_record
@@ -359,6 +363,40 @@ def test_a_statement_that_runs_too_long_is_cancelled(redshift_data_url: str, ser
         with warehouse.session() as session, pytest.raises(WarehouseUnavailable, match="more than 1 second") as caught:
             session.query("SELECT pg_sleep(60)")
         assert "timeout" in (caught.value.hint or "") and sent(service, "CancelStatement")
+
+
+def test_what_is_given_up_in_mid_transaction_lets_go_of_its_locks_at_once(
+    redshift_data_url: str, service: RedshiftDataDouble
+) -> None:
+    with closing(RedshiftDataWarehouse(redshift_data_url + "&timeout=1")) as warehouse:
+        with warehouse.session() as session:
+            session.run([Statement("make", "CREATE TABLE public.t (a BIGINT)")])
+            slow = [Statement("lock", "LOCK TABLE public.t"), Statement("wait", "SELECT pg_sleep(60)")]
+            with pytest.raises(WarehouseUnavailable):
+                session.run(slow)
+        with warehouse.session() as session:
+            began = time.monotonic()
+            session.run([Statement("lock", "LOCK TABLE public.t")])
+            assert time.monotonic() - began < redshift_data_link.OPEN_SECONDS / HASTE
+
+
+@pytest.mark.long
+def test_a_signal_while_a_statement_hangs_ends_the_command_and_gives_back_the_lease(
+    redshift_data_url: str, postgres_url: str, tmp_path: Path
+) -> None:
+    harness = after_the_first(redshift_data_url, tmp_path)
+    before = contents(harness)
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with closing(psycopg2.connect(postgres_url)) as other, other.cursor() as cursor, command(harness) as run:
+        cursor.execute("LOCK TABLE analytics.customers IN ACCESS EXCLUSIVE MODE")
+        while not harness.query(waiting):
+            assert run.process.poll() is None
+        run.stop(signal.SIGTERM)
+        other.rollback()
+        assert contents(harness) == before
+        assert harness.query("SELECT count(*) FROM cdc_merge.leases") == [(0,)]
+        harness.run()
+    assert_merged_once(harness, FIRST + LATER)
 
 
 # --- a merge -------------------------------------------------------------------------------------------------
