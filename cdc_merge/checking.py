@@ -16,7 +16,7 @@ from cdc_merge.layout import Layout
 from cdc_merge.ledger import READABLE_SINCE, Ledger, SourceState
 from cdc_merge.migrate import Migration, Migrator
 from cdc_merge.model import Settings, Source
-from cdc_merge.warehouses import Dialect, Session, Warehouse
+from cdc_merge.warehouses import Dialect, Session, Statement, Warehouse
 from cdc_merge.words import count, listed
 
 
@@ -43,6 +43,7 @@ def check(settings: Settings, warehouse: Warehouse, layout: Layout, *, config: P
             findings.append(_check_exports(source, source.exports))
     try:
         with warehouse.session() as session:
+            session.run([Statement("try a transaction", "SELECT 1")])  # what a road to it must prove, it proves now
             findings.append(Finding("warehouse", f"connected to {warehouse.name}"))
             findings += [Finding(warehouse.dialect.name, f"{m.words} ({m.link})") for m in warehouse.dialect.limits]
             findings += _check_warehouse(settings, warehouse, layout, session)

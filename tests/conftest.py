@@ -105,6 +105,14 @@ LONG = (
     *("reconcile/test_newer", "reconcile/test_deletes", "reconcile/test_incremental", "reconcile/test_limits"),
     *("reconcile/test_locks", "reconcile/test_probe", "test_explain", "test_forget"),
 )
+# Over the Data API the SQL is that of Redshift, so it is the road that matters: what breaks, waits and is read back.
+LONG_OVER_DATA_API = (
+    *_PROMISES,
+    *("properties/test_crashes", "properties/test_signals", "properties/test_two_workers"),
+    *("reconcile/test_deletes", "reconcile/test_incremental", "reconcile/test_locks", "reconcile/test_probe"),
+    *("test_explain", "test_forget"),
+)
+LONG_ON = {"redshift": LONG, "redshift-data": LONG_OVER_DATA_API, "snowflake": LONG}
 LONG_ON_SNOWFLAKE = (
     *("test_an_item_of_many_attributes_lands_whole", "test_a_target_of_very_many_columns_is_compared"),
     *("test_a_process_killed_after_any_kind", "test_a_process_killed_at_random_moments", "two tables"),
@@ -126,7 +134,7 @@ def _has_a_place(item: pytest.Item) -> bool:
     is_slow = double == "snowflake" and any(name in item.name for name in LONG_ON_SNOWFLAKE)
     if module not in EACH_TIME[double] or is_slow:
         item.add_marker(pytest.mark.long)
-        return module in (*EACH_TIME[double], *LONG)
+        return module in (*EACH_TIME[double], *LONG_ON[double])
     return True
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
 from cdc_merge.aws import NO_ANSWER, RENEW, WHO_AM_I, code_of, is_broken_off, is_busy, said
 from cdc_merge.errors import CdcMergeError, WarehouseRefused, WarehouseUnavailable
@@ -64,7 +64,10 @@ _HINTS = {
     "ExpiredTokenException": RENEW,
     "UnrecognizedClientException": RENEW,
 }
+_REGION = "add &region=… to the URL, or set AWS_DEFAULT_REGION"
 _PLACE = "are cluster or workgroup, database and region of the URL right?"
+
+_OF_PLACE = frozenset({"ValidationException", "ResourceNotFoundException"})
 
 # "Session is not available" where it has ended, "Session with Id: … is invalid" where there never was one, and other
 # words where it runs another statement: https://github.com/awslabs/mcp/issues/4587
@@ -76,13 +79,13 @@ def of_request(error: BotoCoreError | ClientError) -> DataApiError:
     if not isinstance(error, ClientError):
         if is_broken_off(error):
             return Unanswered(f"the Data API did not answer: {error}", hint=NO_ANSWER)
-        return Denied(str(error), hint=WHO_AM_I)
+        return Denied(str(error), hint=_REGION if isinstance(error, NoRegionError) else WHO_AM_I)
     message, code = said(error, "the Data API"), code_of(error)
     if is_busy(error, _BUSY):
         return Unanswered(message, hint=_HINTS.get(code))
     if code == "ValidationException" and _OF_SESSION.search(message):
         return SessionGone(message)
-    return Denied(message, hint=_HINTS.get(code, _PLACE if code == "ValidationException" else WHO_AM_I))
+    return Denied(message, hint=_HINTS.get(code, _PLACE if code in _OF_PLACE else WHO_AM_I))
 
 
 # The engine's errors come as words alone, so the code is told from these; of Postgres' own words, in its order of
