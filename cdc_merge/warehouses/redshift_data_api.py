@@ -59,7 +59,7 @@ class Ended:
     touched: int | None
 
 
-@dataclass
+@dataclass(eq=False)
 class _Running:
     """A statement under way. `id`: None until the service has taken it."""
 

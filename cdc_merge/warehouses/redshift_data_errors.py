@@ -108,6 +108,7 @@ _CODES = tuple(
         (r"connection .*(refused|reset|closed|timed out|lost|fail)|could not connect|broken pipe", "08006"),
     )
 )
+_OF_CONNECTION = frozenset({"08006", "57P01"})
 _NAMES_THINGS = frozenset({"42P01", "42703", "3F000", "42501", "42601"})
 
 # https://docs.aws.amazon.com/redshift/latest/mgmt/data-api-troubleshooting.html
@@ -123,12 +124,32 @@ def asks_for(error: DataApiError, label: str) -> CdcMergeError:
     if not isinstance(error, SqlFailed):
         return WarehouseUnavailable(message, where=label, hint=error.hint)
     # The detail and the context that follow may quote rows, and so may the message itself, unless it is of names.
-    first = message.partition("\n")[0].removeprefix("ERROR:").strip()
-    code = next((code for words, code in _CODES if words.search(first)), "")
+    first, code = _read(message)
     if _TOO_LARGE.search(first):
         return WarehouseRefused(first, where=label, hint=_LARGE_HINT)
     shown = first if code in _NAMES_THINGS else without_values(first)
     return reaction(code, shown, label, said=message)
 
 
-__all__ = ["DataApiError", "Denied", "GivenUp", "SessionGone", "SqlFailed", "Unanswered", "asks_for", "of_request"]
+def is_of_connection(error: SqlFailed) -> bool:
+    """Whether the service has lost the database, so that the session is of no use, whatever it says."""
+    return _read(str(error))[1] in _OF_CONNECTION
+
+
+def _read(message: str) -> tuple[str, str]:
+    """What the engine says first, and the code that it would have for it."""
+    first = message.partition("\n")[0].removeprefix("ERROR:").strip()
+    return first, next((code for words, code in _CODES if words.search(first)), "")
+
+
+__all__ = [
+    "DataApiError",
+    "Denied",
+    "GivenUp",
+    "SessionGone",
+    "SqlFailed",
+    "Unanswered",
+    "asks_for",
+    "is_of_connection",
+    "of_request",
+]

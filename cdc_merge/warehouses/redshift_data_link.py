@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cdc_merge.warehouses import Observer, Row, Statement
 from cdc_merge.warehouses.redshift_data_api import MAX_STATEMENT_BYTES, MAX_STATEMENTS, DataApi, Ended
-from cdc_merge.warehouses.redshift_data_errors import DataApiError, Denied, GivenUp, SessionGone, SqlFailed, asks_for
+from cdc_merge.warehouses.redshift_data_errors import (
+    DataApiError,
+    Denied,
+    GivenUp,
+    SessionGone,
+    SqlFailed,
+    asks_for,
+    is_of_connection,
+)
 from cdc_merge.warehouses.redshift_data_proof import Proof
 from cdc_merge.warehouses.redshift_session import SETTINGS
 from cdc_merge.warehouses.transaction import StatementFailed, run_in_order
@@ -158,8 +166,11 @@ class DataLink:
     def _say(self, sqls: Sequence[str], *, keep: int | None = None) -> Ended:
         try:
             return self._said(sqls, keep)
-        except (SqlFailed, Denied):
-            raise  # the session goes on
+        except SqlFailed as error:
+            self.is_lost = is_of_connection(error)  # else it goes on
+            raise
+        except Denied:
+            raise
         except BaseException as error:
             # Perhaps the statement still runs in it, or it has ended.
             self.is_lost, self._was_given_up = True, isinstance(error, GivenUp)

@@ -207,6 +207,29 @@ def test_a_session_that_ends_in_mid_transaction_leaves_nothing_and_is_tried_agai
         assert session.query("SELECT count(*) FROM public.t") == [(0,)]
 
 
+def test_tables_are_vacuumed_outside_of_a_transaction(redshift_data_url: str, service: RedshiftDataDouble) -> None:
+    with closing(RedshiftDataWarehouse(redshift_data_url + "&vacuum=01:00-05:00")) as warehouse:
+        with warehouse.session() as session:
+            session.run([Statement("make", "CREATE TABLE public.t (a BIGINT)")])
+        assert warehouse.tidying is not None
+        service.requests.clear()
+        warehouse.tidying.tidy("public", "t")
+    assert [request["Sql"].split()[0] for request in sent(service)][:2] == ["VACUUM", "ANALYZE"]
+
+
+def test_a_session_whose_connection_was_ended_is_used_no_more(
+    warehouse: RedshiftDataWarehouse, postgres_url: str
+) -> None:
+    with warehouse.session() as session:
+        ((number,),) = session.query("SELECT pg_backend_pid()")
+        with closing(psycopg2.connect(postgres_url)) as other, other.cursor() as cursor:
+            cursor.execute(f"SELECT pg_terminate_backend({number}, 5000)")
+        with pytest.raises(WarehouseUnavailable):
+            session.query("SELECT 1")
+    with warehouse.session() as session:
+        assert session.query("SELECT 1") == [(1,)]
+
+
 # --- what nobody promises ------------------------------------------------------------------------------------
 
 
