@@ -30,6 +30,7 @@ from cdc_merge.model import (
     Target,
     TimeUnit,
 )
+from cdc_merge.warehouses.engines import ENGINES, Engine
 from tests.support.config import MINIMAL, Loader, in_target
 
 DOCS = Path(__file__).parent.parent / "docs" / "configuration.md"
@@ -679,6 +680,12 @@ def test_files_that_load_and_those_of_the_reference_fit_the_json_schema(
         text = MINIMAL.split("sources:")[0] + text if text.startswith("sources:") else in_target(text)
     assert load(text, {"POSTGRES_PASSWORD": "p"})
     jsonschema.validate(YAML(typ="safe").load(text), json_schema(), jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.schemes[0])
+def test_the_json_schema_takes_the_urls_of_every_engine(engine: Engine) -> None:
+    document = YAML(typ="safe").load(MINIMAL) | {"warehouse": engine.example}
+    jsonschema.validate(document, json_schema(), jsonschema.Draft202012Validator)
 
 
 @pytest.mark.parametrize(

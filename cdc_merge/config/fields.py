@@ -70,7 +70,9 @@ Document = Annotated[str, PlainValidator(references.document), WithJsonSchema({"
 Warehouse = Annotated[
     str,
     BeforeValidator(warehouse_url),
-    WithJsonSchema({"type": "string", "pattern": "^(duckdb:///|postgres(ql)?://|redshift://|snowflake://)"}),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^(duckdb:///|postgres(ql)?://|redshift://|redshift\+data:///|snowflake://)"}
+    ),
 ]
 Changes = Annotated[str, BeforeValidator(changes_url)]
 Exports = Annotated[str, BeforeValidator(exports_url)]

@@ -251,7 +251,7 @@ class ConfigModel(Model):
 
     warehouse: Warehouse = Field(
         description="duckdb:///file (three slashes: relative to this file, four: absolute), "
-        "postgresql://…, redshift://… or snowflake://…",
+        "postgresql://…, redshift://…, redshift+data:///… or snowflake://…",
         examples=["duckdb:///warehouse.duckdb"],
     )
     # `schema` is a method of pydantic's own, so the field has another name.
