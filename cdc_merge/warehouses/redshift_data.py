@@ -30,7 +30,7 @@ DATA_LIMITS = (
         f"{_DOCS}/data-api-troubleshooting.html",
     ),
     Limit(
-        "over the Data API the locks of a worker that was killed last for a minute, and a moment more",
+        "over the Data API the locks of a worker that was killed last until its statement has ended, and a minute more",
         f"{_DOCS}/data-api.html#data-api-calling-considerations-session-reuse",
     ),
 )

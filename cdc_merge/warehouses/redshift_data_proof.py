@@ -10,6 +10,7 @@ from cdc_merge.warehouses import Row
 from cdc_merge.warehouses.redshift_data_errors import Denied
 from cdc_merge.warehouses.redshift_data_values import VARBYTE_FORMS, FromText
 
+_TEXT = ":n ? %s $1"
 _HINT = "use redshift://, and tell us: docs/redshift.md says what was relied on"
 
 
@@ -34,7 +35,8 @@ class Proof:
         self._varbyte: FromText | None = None
 
     def of_transactions(self, session: Session) -> None:
-        """That BEGIN holds until ROLLBACK over several requests, and that the rows of an UPDATE are counted.
+        """That BEGIN holds until ROLLBACK over several requests, that the rows of an UPDATE are counted, and that a
+        text which looks like a parameter stays as it is where there is none.
 
         Without the first a merge would be there in part, without the second no lease would hold. Raises Denied.
         """
@@ -46,11 +48,15 @@ class Proof:
             session.affected(f"CREATE TEMPORARY TABLE {table} AS SELECT 1 AS n UNION ALL SELECT 2")
             counted = [session.affected(f"UPDATE {table} SET n = 3 WHERE n = {n}") for n in (1, 9)]
             session.roll_back()
-            left = session.fetch(f"SELECT count(*) FROM pg_class WHERE relname = '{table}'")
-            if left != [(0,)]:
+            ((left, text),) = session.fetch(
+                f"SELECT count(*), CAST('{_TEXT}' AS VARCHAR(10)) FROM pg_class WHERE relname = '{table}'"
+            )
+            if left != 0:
                 raise Denied("a transaction does not last from one statement of a session to the next", hint=_HINT)
             if counted != [1, 0]:
                 raise Denied(f"updates of 1 row and of none were counted as {counted}", hint=_HINT)
+            if text != _TEXT:
+                raise Denied(f"the text {_TEXT!r} came back as {text!r}", hint=_HINT)
             self._spans = True
 
     def of_varbyte(self, session: Session) -> FromText:

@@ -16,10 +16,12 @@ import psycopg2
 import pyarrow as pa
 import pytest
 
+from cdc_merge.checking import Finding, check
 from cdc_merge.errors import CdcMergeError, UsageError, WarehouseRefused, WarehouseUnavailable
+from cdc_merge.layout import layout_of
 from cdc_merge.model import Source, Target
 from cdc_merge.warehouses import Statement, redshift_data_api, redshift_data_link
-from cdc_merge.warehouses.redshift_data import REDSHIFT_OVER_DATA_API, RedshiftDataWarehouse
+from cdc_merge.warehouses.redshift_data import DATA_LIMITS, RedshiftDataWarehouse
 from cdc_merge.warehouses.redshift_data_errors import Denied, SessionGone, SqlFailed, Unanswered, asks_for
 from cdc_merge.warehouses.redshift_data_proof import Proof
 from cdc_merge.warehouses.redshift_data_url import read_data_url
@@ -34,6 +36,7 @@ from tests.support.postgres import PostgresServer
 from tests.support.records import stream_record
 from tests.support.working import after_the_first
 
+_OF_TRANSACTIONS = Proof.of_transactions
 ROLE = "arn:aws:iam::123456789012:role/reads"
 REST = f"staging=s3://b/p/&iam_role={ROLE}"
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -236,8 +239,10 @@ def test_a_session_whose_connection_was_ended_is_used_no_more(
 class Forgetful:
     """A service in which each statement is a transaction of its own."""
 
-    def __init__(self, *, left: int = 1, counts: tuple[int, int] = (1, 0), varbyte: str = "00ff") -> None:
-        self.left, self.counts, self.varbyte = left, list(counts), varbyte
+    def __init__(
+        self, *, left: int = 1, counts: tuple[int, int] = (1, 0), text: str = ":n ? %s $1", varbyte: str = "00ff"
+    ) -> None:
+        self.left, self.counts, self.text, self.varbyte = left, list(counts), text, varbyte
 
     def begin(self) -> None: ...
     def roll_back(self) -> None: ...
@@ -246,7 +251,7 @@ class Forgetful:
         return self.counts.pop(0) if sql.startswith("UPDATE") else -1
 
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
-        return [(self.left,)]
+        return [(self.left, self.text)]
 
     def fetch_as_it_comes(self, sql: str) -> list[tuple[Any, ...]]:
         return [(self.varbyte,)]
@@ -261,6 +266,11 @@ def test_a_service_that_commits_each_statement_gets_no_merge() -> None:
 def test_a_service_that_counts_no_rows_gets_no_merge(counts: tuple[int, int]) -> None:
     with pytest.raises(Denied, match="counted as"):
         Proof().of_transactions(Forgetful(left=0, counts=counts))
+
+
+def test_a_service_that_takes_texts_for_parameters_gets_no_merge() -> None:
+    with pytest.raises(Denied, match="came back as"):
+        Proof().of_transactions(Forgetful(left=0, text="NULL ? %s $1"))
 
 
 def test_what_was_proved_once_is_not_asked_again(redshift_data_url: str, service: RedshiftDataDouble) -> None:
@@ -527,7 +537,24 @@ def test_an_error_names_tables_and_never_values() -> None:
     assert asks_for(SqlFailed("ERROR: invalid input 'tom' for \"tom\""), "x").message == "invalid input …"
 
 
-def test_check_tells_what_the_data_api_cannot() -> None:
-    told = [limit.words for limit in REDSHIFT_OVER_DATA_API.limits]
-    assert sum("over the Data API" in words for words in told) == 3
-    assert redshift_data_link.OPEN_SECONDS == 60
+def test_check_proves_what_a_run_relies_on_and_tells_what_the_data_api_cannot(
+    redshift_data_url: str, service: RedshiftDataDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = shop(redshift_data_url, tmp_path)
+
+    def found() -> list[Finding]:
+        with closing(harness.open()) as warehouse:
+            layout = layout_of(harness.settings, warehouse)
+            return check(harness.settings, warehouse, layout, config=Path("cdc-merge.yaml"))
+
+    findings = found()
+    assert not any(finding.is_problem for finding in findings)
+    assert sum("over the Data API" in finding.message for finding in findings) == len(DATA_LIMITS)
+    assert "ROLLBACK" in [request["Sql"] for request in sent(service)]
+    monkeypatch.setattr("cdc_merge.warehouses.redshift_data_proof.Proof.of_transactions", refuse_proof)
+    (problem,) = [finding for finding in found() if finding.is_problem]
+    assert "does not last" in problem.message and "redshift://" in (problem.cure or "")
+
+
+def refuse_proof(_proof: Proof, _session: object) -> None:
+    _OF_TRANSACTIONS(Proof(), Forgetful())
