@@ -110,7 +110,7 @@ LONG_OVER_DATA_API = (
     *_PROMISES,
     *("properties/test_crashes", "properties/test_signals", "properties/test_two_workers"),
     *("reconcile/test_deletes", "reconcile/test_incremental", "reconcile/test_locks", "reconcile/test_probe"),
-    *("test_explain", "test_forget"),
+    *("reconcile/test_copied", "test_explain", "test_forget"),
 )
 LONG_ON = {"redshift": LONG, "redshift-data": LONG_OVER_DATA_API, "snowflake": LONG}
 LONG_ON_SNOWFLAKE = (

@@ -98,6 +98,7 @@ _CODES = tuple(
         (r"^schema .* does not exist", "3F000"),
         (r"^permission denied|must be owner of", "42501"),
         (r"^syntax error at", "42601"),
+        (r"^load into table .* failed", "XX000"),  # the values are in sys_load_error_detail
         (r"current transaction is aborted", "25P02"),
         (r"duplicate key value violates unique constraint \"?pg_", "23505"),
         (r"could not serialize|serializable isolation violation", "40001"),
@@ -109,7 +110,7 @@ _CODES = tuple(
     )
 )
 _OF_CONNECTION = frozenset({"08006", "57P01"})
-_NAMES_THINGS = frozenset({"42P01", "42703", "3F000", "42501", "42601"})
+_NAMES_THINGS = frozenset({"42P01", "42703", "3F000", "42501", "42601", "XX000"})
 
 # https://docs.aws.amazon.com/redshift/latest/mgmt/data-api-troubleshooting.html
 _TOO_LARGE = re.compile(r"packet for query is too large|exceeded size limit", re.IGNORECASE)

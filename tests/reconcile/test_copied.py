@@ -106,8 +106,15 @@ class Shop(Harness):
         return sorted(self.query(f"SELECT {names} FROM {self.schema}.{table}"), key=repr)
 
 
+@pytest.fixture(params=["redshift", pytest.param("redshift-data", marks=pytest.mark.redshift_data)])
+def redshifts_url(request: pytest.FixtureRequest) -> str:
+    """Redshift by either road."""
+    url: str = request.getfixturevalue(f"{request.param.replace('-', '_')}_url")
+    return url
+
+
 @pytest.fixture
-def make_shop(redshift_url: str, tmp_path: Path) -> Iterator[Callable[..., Shop]]:
+def make_shop(redshifts_url: str, tmp_path: Path) -> Iterator[Callable[..., Shop]]:
     """Makes a table of DynamoDB and a source of it. Of what was copied nothing may stay in the end."""
     client = boto3.session.Session().client("dynamodb")
 
@@ -120,10 +127,10 @@ def make_shop(redshift_url: str, tmp_path: Path) -> Iterator[Callable[..., Shop]
             KeySchema=[{"AttributeName": a, "KeyType": role} for a, role in zip(key, ("HASH", "RANGE"), strict=False)],
         )
         source = Source("shop", "", key, targets, table=table, reconcile=ReconcilePolicy(max_delete=1.0))
-        return Shop(redshift_url, source, tmp_path / table, dynamodb=client)
+        return Shop(redshifts_url, source, tmp_path / table, dynamodb=client)
 
     yield make
-    with closing(psycopg2.connect(BEHIND[redshift_url])) as connection, connection.cursor() as cursor:
+    with closing(psycopg2.connect(BEHIND[redshifts_url])) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT relname FROM pg_class WHERE relname LIKE '\\_cdc\\_%' AND relpersistence <> 't'")
         assert cursor.fetchall() == []
 
