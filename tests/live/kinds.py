@@ -36,6 +36,7 @@ _KINDS = tuple(
     (re.compile(pattern), kind)
     for pattern, kind in (
         (rf"CREATE (OR REPLACE )?TEMPORARY TABLE {_NAME} AS\b", "CREATE TEMPORARY TABLE AS"),
+        (r"CREATE (OR REPLACE )?TEMPORARY VIEW\b", "CREATE TEMPORARY VIEW"),
         (r"CREATE OR REPLACE TEMPORARY TABLE\b", "CREATE OR REPLACE TEMPORARY TABLE"),
         (r"CREATE (TEMPORARY TABLE|TEMPORARY STAGE|SCHEMA|TABLE)\b", r"CREATE \1"),
         (
