@@ -21,7 +21,7 @@ DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long dynamodb check format golden bench bench-smoke lock clean
+.PHONY: help demo test test-long test-live clean-live dynamodb check format golden bench bench-smoke lock clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,12 @@ test: $(DEV) ## run the tests, all but the long ones
 
 test-long: $(DEV) dynamodb ## run the tests that take minutes
 	$(BIN)/python -m pytest -m long $(ARGS)
+
+test-live: $(DEV) ## run the contract tests on a Redshift or Snowflake of yours; it costs money: docs/live-tests.md
+	$(BIN)/python -m tests.live $(ARGS)
+
+clean-live: $(DEV) ## drop what live tests left there more than a day ago (ARGS=--all: whatever they left)
+	$(BIN)/python -m tests.live.clean $(ARGS)
 
 check: $(DEV) ## format, lint and types, changing nothing
 	$(BIN)/ruff format --check .

@@ -1,9 +1,10 @@
-"""Fixtures that all tests share: a Postgres server, databases, and both warehouses."""
+"""Fixtures that all tests share: servers, databases and every warehouse; and which tests run on which of them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,9 +12,12 @@ import boto3
 import pytest
 
 from tests.doubles.redshift import RedshiftDouble, redshift_double
-from tests.doubles.redshift.server import BEHIND, prepare_database
+from tests.doubles.redshift.server import prepare_database
 from tests.doubles.redshift_data import RedshiftDataDouble, found_by_boto3, redshift_data_double
 from tests.doubles.snowflake import SnowflakeDouble, snowflake_double
+from tests.live.kinds import Heard, hearing, listed
+from tests.live.runs import current_run
+from tests.live.services import Service, services
 from tests.support.postgres import PostgresServer, drop_database, fresh_database, postgres_server
 from tests.support.s3 import MotoS3, moto_server, s3_environment
 
@@ -50,8 +54,8 @@ def redshift(postgres: PostgresServer) -> Iterator[RedshiftDouble]:
 
 
 @pytest.fixture
-def redshift_url(redshift: RedshiftDouble, postgres_url: str, staging_endpoint: str) -> Iterator[str]:
-    """An empty database of its own behind the double, and a staging prefix that must be empty in the end."""
+def redshift_double_url(redshift: RedshiftDouble, postgres_url: str, staging_endpoint: str) -> Iterator[str]:
+    """An empty database of its own behind the double, and a staging prefix."""
     prepare_database(postgres_url)
     with s3_environment(staging_endpoint):
         bucket = MotoS3(staging_endpoint, boto3.session.Session().client("s3")).create_bucket()
@@ -66,11 +70,13 @@ def redshift_data(redshift: RedshiftDouble) -> Iterator[RedshiftDataDouble]:
 
 
 @pytest.fixture
-def redshift_data_url(redshift_data: RedshiftDataDouble, redshift_url: str) -> Iterator[str]:
-    """The database of `redshift_url` through the Data API."""
+def redshift_data_url(
+    redshift_data: RedshiftDataDouble, redshift_double_url: str, postgres_url: str
+) -> Iterator[str]:
+    """The database of `redshift_double_url` through the Data API."""
     with found_by_boto3(redshift_data):
-        staging = parse_qs(urlsplit(redshift_url).query)["staging"][0]
-        yield redshift_data.url(BEHIND[redshift_url], staging=staging)
+        staging = parse_qs(urlsplit(redshift_double_url).query)["staging"][0]
+        yield redshift_data.url(postgres_url, staging=staging)
 
 
 @pytest.fixture(scope="session")
@@ -81,11 +87,45 @@ def snowflake() -> Iterator[SnowflakeDouble]:
 
 
 @pytest.fixture
-def snowflake_url(snowflake: SnowflakeDouble) -> Iterator[str]:
+def snowflake_double_url(snowflake: SnowflakeDouble) -> Iterator[str]:
     """An empty database of its own."""
     name = snowflake.fresh_database()
     yield snowflake.url(name)
     snowflake.drop_database(name)
+
+
+# `make test-live` (tests/live) is the run that these tests are part of: then no double is started.
+LIVE = current_run()
+
+
+@pytest.fixture(scope="session")
+def live() -> Iterator[Mapping[str, Service]]:
+    """The services of a live run, by engine."""
+    found = services()
+    with ExitStack() as ends:
+        for service in found.values():
+            ends.callback(service.close)
+        yield found
+
+
+@pytest.fixture
+def redshift_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty warehouse: behind the double, or in a live run schemas of its own on the service."""
+    yield from _url("redshift", request)
+
+
+@pytest.fixture
+def snowflake_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty warehouse likewise."""
+    yield from _url("snowflake", request)
+
+
+def _url(engine: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    if LIVE is None:
+        yield request.getfixturevalue(f"{engine}_double_url")
+        return
+    with request.getfixturevalue("live")[engine].lent(LIVE) as url:
+        yield url
 
 
 # A double takes several times as long as an engine in the process. What proves the promises runs each time, what is
@@ -120,7 +160,28 @@ LONG_ON_SNOWFLAKE = (
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    items[:] = [item for item in items if _has_a_place(item)]
+    items[:] = [item for item in items if _has_a_place(item) and (LIVE is None or _is_live(item))]
+
+
+def _is_live(item: pytest.Item) -> bool:
+    """Whether a test runs on a service at all; those that need the double are skipped, with the reason."""
+    engine = next((e for e in services() if item.get_closest_marker(e) or _is_of_one_engine(item, e)), None)
+    if engine is None:
+        return False
+    for marker in item.iter_markers("double"):
+        reason, *engines = marker.args
+        if engine in (engines or DOUBLES):
+            item.add_marker(pytest.mark.skip(reason=f"needs the double: {reason}"))
+    return True
+
+
+def _is_of_one_engine(item: pytest.Item, engine: str) -> bool:
+    fixtures = item.fixturenames if isinstance(item, pytest.Function) else ()
+    return _module(item) == f"warehouses/test_{engine}" and f"{engine}_url" in fixtures
+
+
+def _module(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).with_suffix("").as_posix()
 
 
 def _has_a_place(item: pytest.Item) -> bool:
@@ -130,7 +191,7 @@ def _has_a_place(item: pytest.Item) -> bool:
         return True
     if double == "snowflake" and item.get_closest_marker("rebuild"):
         return False  # tests/warehouses/test_snowflake.py: it is refused
-    module = str(item.path.relative_to(Path(__file__).parent).with_suffix(""))
+    module = _module(item)
     is_slow = double == "snowflake" and any(name in item.name for name in LONG_ON_SNOWFLAKE)
     if module not in EACH_TIME[double] or is_slow:
         item.add_marker(pytest.mark.long)
@@ -156,5 +217,26 @@ def warehouse_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def examples(request: pytest.FixtureRequest) -> int:
-    """How many random cases a property test tries: few in every run, many with CDC_MERGE_EXAMPLES."""
-    return int(os.environ.get("CDC_MERGE_EXAMPLES", "12"))
+    """How many random cases a property test tries: few in every run, fewer live, many with CDC_MERGE_EXAMPLES."""
+    return int(os.environ.get("CDC_MERGE_EXAMPLES", "12" if LIVE is None else "3"))
+
+
+_HEARD = pytest.StashKey[Mapping[str, Heard]]()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def statements(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What the project says to a service is of a kind that docs/live-tests.md lists."""
+    with hearing() as heard:
+        yield
+    request.config.stash[_HEARD] = heard
+    unlisted = {engine: sorted(said.kinds - listed()[engine]) for engine, said in heard.items()}
+    if any(unlisted.values()):
+        pytest.fail(f"docs/live-tests.md lists no such statements: {unlisted}", pytrace=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Live, what the bill is made of."""
+    for engine, heard in config.stash.get(_HEARD, {}).items():
+        if LIVE and heard.statements:
+            terminalreporter.write_line(f"{engine}: {heard.statements:,} statements")

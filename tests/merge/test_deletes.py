@@ -87,10 +87,10 @@ def test_a_late_image_of_a_deleted_item_becomes_a_deleted_row(soft: Harness) -> 
 def test_a_replay_of_a_soft_delete_changes_nothing(soft: Harness) -> None:
     records = [put("a", 1, v="x"), remove("a", 3)]
     deliver(soft, *records)
-    merged = soft.query("SELECT _cdc_merged_at FROM analytics.items")
+    merged = soft.query(f"SELECT _cdc_merged_at FROM {soft.schema}.items")
     counts = deliver(soft, *records)
     assert (counts.applied, counts.stale, counts.superseded) == (0, 1, 1)
-    assert soft.query("SELECT _cdc_merged_at FROM analytics.items") == merged
+    assert soft.query(f"SELECT _cdc_merged_at FROM {soft.schema}.items") == merged
 
 
 def test_an_item_that_moves_away_leaves_a_deleted_row(warehouse_url: str, tmp_path: Path) -> None:
@@ -146,10 +146,10 @@ def test_a_replay_changes_nothing_where_an_item_outlives_its_end(
     harness = shop(warehouse_url, tmp_path, target)
     records = [put("a", 1, v="x"), put("a", 2, v="y"), expire("a", 3)]
     deliver(harness, *records)
-    merged = harness.query("SELECT v, _cdc_merged_at FROM analytics.items")
+    merged = harness.query(f"SELECT v, _cdc_merged_at FROM {harness.schema}.items")
     counts = deliver(harness, *records)
     assert (counts.applied, counts.stale, counts.superseded) == (0, 1, 2)
-    assert harness.query("SELECT v, _cdc_merged_at FROM analytics.items") == merged
+    assert harness.query(f"SELECT v, _cdc_merged_at FROM {harness.schema}.items") == merged
     assert counts.targets["items"] == {"inserted": 0, "updated": 0, "deleted": 0}
 
 
@@ -213,7 +213,8 @@ def test_nothing_at_or_before_the_floor_changes_or_marks_a_row_or_leaves_a_tombs
     harness = shop(warehouse_url, tmp_path, target)
     deliver(harness, *(put(key, 10, v="x") for key in "abc"))
     before = marks(harness)
-    by_hand(harness, f"UPDATE cdc_merge.targets SET floor_at = CAST('{second(20).isoformat()}' AS {MOMENT})")
+    floor = f"CAST('{second(20).isoformat()}' AS {MOMENT})"
+    by_hand(harness, f"UPDATE {harness.metadata}.targets SET floor_at = {floor}")
     stale = [put("a", 20, v="at"), remove("b", 20), expire("c", 19), put("d", 19, v="before"), remove("e", 20)]
     assert deliver(harness, *stale).stale == len(stale)
     assert (marks(harness), harness.tombstones()) == (before, {})

@@ -11,7 +11,6 @@ import pytest
 
 from cdc_merge.errors import MixedFeed, SchemaConflict, SourceStopped, UnknownAttributes, UnusableFeed
 from cdc_merge.model import Column, ColumnType, Condition, Deletes, Evolve, Kind, Ordering, Source, Target
-from cdc_merge.warehouses.engines import BY_SCHEME
 from tests.support.harness import Harness
 from tests.support.merging import T0, deliver, put, remove, values
 from tests.support.records import kinesis_record, stream_record
@@ -220,7 +219,7 @@ def replay(harness: Harness) -> None:
 def test_changes_at_or_before_the_floor_are_stale(items: Harness) -> None:
     deliver(items, put("a", 10, v="x"))
     floor = (T0 + timedelta(seconds=20)).isoformat()
-    execute(items, f"UPDATE cdc_merge.targets SET floor_at = CAST('{floor}' AS TIMESTAMP WITH TIME ZONE)")
+    execute(items, f"UPDATE {items.metadata}.targets SET floor_at = CAST('{floor}' AS TIMESTAMP WITH TIME ZONE)")
     counts = deliver(items, put("a", 20, v="at"), put("b", 19, v="before"), remove("c", 20), put("d", 21, v="after"))
     assert (counts.stale, counts.applied) == (3, 1)
     assert {k: v["v"] for k, v in values(items, "items").items()} == {"a": "x", "d": "after"}
@@ -243,11 +242,11 @@ def execute(harness: Harness, sql: str) -> None:
     [("a,b", "a|b"), ("a", "a "), ("a", "A"), ("a", "ä"), ("ä", "a\u0308"), ("1", "01"), ("-", "--"), (" ", "\t")],
 )
 def test_keys_that_look_alike_stay_apart(items: Harness, left: str, right: str) -> None:
-    if BY_SCHEME[items.url.partition(":")[0]].dialect.ignores_trailing_blanks and (left + right).count(" "):
+    if items.dialect.ignores_trailing_blanks and (left + right).count(" "):
         # They would be one key: the one with the blank waits in quarantine.
         deliver(items, put(left, 1, v="left"), put(right, 2, v="right"))
         assert list(values(items, "items")) == [key for key in (left, right) if not key.endswith(" ")]
-        assert items.query("SELECT reason FROM cdc_merge.quarantine") == [("key_ends_in_blank",)]
+        assert items.query(f"SELECT reason FROM {items.metadata}.quarantine") == [("key_ends_in_blank",)]
         return
     deliver(items, put(left, 1, v="left"), put(right, 2, v="right"))
     deliver(items, remove(left, 3))
@@ -325,7 +324,7 @@ def test_evolve_freeze_rescues_new_attributes_and_fail_stops(warehouse_url: str,
     harness = Harness(warehouse_url, frozen, tmp_path / "feed")
     deliver(harness, put("a", 1, v="x", w="y"))
     assert values(harness, "items") == {"a": {"PK": "a", "v": "x", "w": "y"}}
-    assert harness.query("SELECT count(*) FROM analytics.items WHERE _cdc_rescued IS NOT NULL") == [(1,)]
+    assert harness.query(f"SELECT count(*) FROM {harness.schema}.items WHERE _cdc_rescued IS NOT NULL") == [(1,)]
     harness.source = replace(harness.source, targets=(Target("items", columns=columns, evolve=Evolve.FAIL),))
     harness.put_records([put("b", 2, v="x", w="y")])
     with pytest.raises(UnknownAttributes, match=r"without a column: w \(record 1 of \S+, for one\)"):
@@ -367,14 +366,14 @@ def test_two_columns_of_one_attribute_hide_no_other_attribute(items: Harness) ->
     name = ("Name",)
     table_of(items, Column("a", name, ColumnType(Kind.TEXT)), Column("b", name, ColumnType(Kind.JSON)))
     deliver(items, put("a", 1, Name="n", X="kept"))
-    assert items.query("SELECT a, CAST(_cdc_rescued AS text) FROM analytics.items") == [("n", '{"X":{"S":"kept"}}')]
+    assert items.query(f"SELECT a, {items.rescued} FROM {items.schema}.items") == [("n", '{"X":{"S":"kept"}}')]
 
 
 def test_a_renamed_column_hides_no_other_attribute(items: Harness) -> None:
     deliver(table_of(items, Column("name", ("Name",), ColumnType(Kind.TEXT))), put("a", 1, Name="n", X="kept"))
     table_of(items, Column("full_name", ("Name",), ColumnType(Kind.TEXT)))
     deliver(items, put("a", 2, Name="m", X="kept"))
-    rows = items.query("SELECT full_name, CAST(_cdc_rescued AS text) FROM analytics.items")
+    rows = items.query(f"SELECT full_name, {items.rescued} FROM {items.schema}.items")
     assert rows == [("m", '{"X":{"S":"kept"}}')]
 
 
@@ -382,7 +381,7 @@ def test_an_image_without_its_key_hides_no_other_attribute(items: Harness) -> No
     record = put("a", 1, Name="n", X="kept")
     del record["dynamodb"]["NewImage"]["PK"]
     deliver(table_of(items, Column("name", ("Name",), ColumnType(Kind.TEXT))), record)
-    assert items.query("SELECT CAST(_cdc_rescued AS text) FROM analytics.items") == [('{"X":{"S":"kept"}}',)]
+    assert items.query(f"SELECT {items.rescued} FROM {items.schema}.items") == [('{"X":{"S":"kept"}}',)]
 
 
 def test_a_path_is_read_with_care_also_where_its_parent_is_a_column(items: Harness) -> None:
@@ -392,7 +391,7 @@ def test_a_path_is_read_with_care_also_where_its_parent_is_a_column(items: Harne
         Column("zip", ("Address", "Zip"), ColumnType(Kind.TEXT)),
     )
     deliver(items, put("a", 1, Address={"Zip": 12345}))
-    assert items.query("SELECT zip FROM analytics.items") == [("12345",)]
+    assert items.query(f"SELECT zip FROM {items.schema}.items") == [("12345",)]
 
 
 def test_another_ordering_than_the_rows_have_is_refused(items: Harness) -> None:

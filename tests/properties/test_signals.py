@@ -20,7 +20,7 @@ import pytest
 from cdc_merge.errors import WarehouseUnavailable
 from tests.properties.story import FIRST, LATER, assert_merged_once, contents, many, put, shop
 from tests.support.harness import Harness
-from tests.support.working import after_the_first
+from tests.support.working import PATIENCE, after_the_first
 
 ALLOWED = 10.0  # seconds from the signal to the end
 BOTH = [signal.SIGTERM, signal.SIGINT]
@@ -111,11 +111,11 @@ def test_a_signal_in_mid_transaction_leaves_it_whole_or_absent(
         run.wait_for(is_event("batch_merged"))
         run.wait_for(is_statement("resolve"))
         run.stop(number)
-    ((merged,),) = harness.query("SELECT count(*) FROM cdc_merge.objects")
+    ((merged,),) = harness.query(f"SELECT count(*) FROM {harness.metadata}.objects")
     assert 1 <= merged < len(objects)
-    assert harness.query("SELECT count(*) FROM cdc_merge.leases") == [(0,)]
+    assert harness.query(f"SELECT count(*) FROM {harness.metadata}.leases") == [(0,)]
     with command(harness, "--once", "--format", "json") as rest:
-        out, log = rest.process.communicate(timeout=60)
+        out, log = rest.process.communicate(timeout=PATIENCE)
         assert rest.process.returncode == 0, log
     assert json.loads(out)["objects"] == len(objects) - merged
     assert_merged_once(harness, objects)
@@ -130,12 +130,12 @@ def test_an_idle_command_leaves_the_file_to_others_and_stops_at_once(warehouse_u
         while not is_readable(harness):  # it logs before it lets go
             assert time.monotonic() < deadline
         run.stop(signal.SIGTERM)
-    assert harness.query("SELECT count(*) FROM cdc_merge.leases") == [(0,)]
+    assert harness.query(f"SELECT count(*) FROM {harness.metadata}.leases") == [(0,)]
 
 
 def is_readable(harness: Harness) -> bool:
     try:
-        return harness.query("SELECT count(*) FROM cdc_merge.objects") == [(5,)]
+        return harness.query(f"SELECT count(*) FROM {harness.metadata}.objects") == [(5,)]
     except WarehouseUnavailable:
         return False
 
@@ -151,6 +151,6 @@ def test_a_signal_while_a_statement_hangs_ends_the_command_all_the_same(postgres
         run.stop(signal.SIGTERM)
         other.rollback()
         assert contents(harness) == before
-        assert harness.query("SELECT count(*) FROM cdc_merge.leases") == [(0,)]
+        assert harness.query(f"SELECT count(*) FROM {harness.metadata}.leases") == [(0,)]
         harness.run()
     assert_merged_once(harness, FIRST + LATER)

@@ -36,6 +36,7 @@ from cdc_merge.reconcile.copyable import refuse_targets
 from cdc_merge.reconcile.report import Method
 from cdc_merge.reconcile.way import REPAIR, Way
 from cdc_merge.schema.opening import open_book
+from cdc_merge.warehouses import open_warehouse
 from cdc_merge.warehouses.redshift import RedshiftSession
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 from tests.doubles.redshift.server import BEHIND
@@ -95,6 +96,11 @@ class Shop(Harness):
     def scanned(self) -> Report:
         with closing(Reconciler(self.settings)) as reconciler:
             return reconciler.reconcile_scanned(self.source.name, rate=None)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a query in the words of the Postgres behind the double."""
+        with closing(open_warehouse(BEHIND[self.url])) as warehouse, warehouse.session() as session:
+            return session.query(sql)
 
     def dump(self, table: str) -> list[tuple[Any, ...]]:
         """All of a table but when it was merged and verified, as texts."""

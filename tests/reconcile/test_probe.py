@@ -49,6 +49,7 @@ SOURCE = Source(
     ),
     reconcile=ReconcilePolicy(probe=200),
 )
+pytestmark = pytest.mark.double("what makes its DynamoDB hides the real S3", "redshift")
 CUSTOMER = {"Type": "Customer", "Name": "Ada", "Tags": {"x", "y"}, "More": {"b": [1, b"\x00"]}}
 ORDER = {"Type": "Order", "Total": Decimal("12.50"), "Else": {"k": 1}}
 

@@ -151,7 +151,7 @@ def test_a_row_that_is_missing_beside_one_of_the_same_item_in_another_target_has
     shop.source = replace(shop.source, targets=(*shop.source.targets, Target("everything")))
     shop.put_records([change("a", 1, CUSTOMER), change("b", 2, CUSTOMER)])
     shop.run()
-    by_hand(shop, "DELETE FROM analytics.everything WHERE pk = 'a'")
+    by_hand(shop, f"DELETE FROM {shop.schema}.everything WHERE pk = 'a'")
 
     report = reconcile(shop, export([item("a", CUSTOMER), item("b", CUSTOMER)]))
 
@@ -416,5 +416,5 @@ def test_a_plain_reconcile_fills_a_column_that_appears_later(shop: Harness, expo
     report = reconcile(shop, export([item("old", whole), item("bare", ORDER), item("newer", whole)]))
 
     assert counts(report, "orders") == (1, 0, 0, 1, 1, 1)
-    found = dict(shop.query("SELECT pk, city FROM analytics.orders"))
+    found = dict(shop.query(f"SELECT pk, city FROM {shop.schema}.orders"))
     assert found == {"old": "Oslo", "bare": None, "newer": None}

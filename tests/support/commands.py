@@ -48,6 +48,7 @@ def command_of(harness: Harness, *targets: str) -> Command:
     lines = [
         f"warehouse: {harness.url}",
         f"schema: {harness.schema}",
+        f"metadata_schema: {harness.metadata}",
         "sources:",
         "  - name: shop",
         f"    changes: file://{harness.directory}",

@@ -19,7 +19,7 @@ def all_that_is_kept(harness: Harness) -> str:
     """Every value of every table of the warehouse, as text."""
     tables = harness.query(
         "SELECT table_schema, table_name FROM information_schema.tables "
-        "WHERE lower(table_schema) IN ('analytics', 'cdc_merge')"
+        f"WHERE lower(table_schema) IN ('{harness.schema}', '{harness.metadata}')"
     )
     assert len(tables) > len(METADATA_TABLES)
     return "\n".join(str(row) for schema, table in tables for row in harness.query(f'SELECT * FROM {schema}."{table}"'))

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,9 +20,11 @@ from cdc_merge.model import Evolve, Kind, Settings, Source
 from cdc_merge.schema.catalog import read_tables
 from cdc_merge.schema.stored import TargetSchema
 from cdc_merge.warehouses import Warehouse, open_warehouse
+from cdc_merge.warehouses.dialect import Dialect
+from cdc_merge.warehouses.engines import BY_SCHEME
 from cdc_merge.worker import RunTotals, Worker
-from tests.doubles.redshift.server import BEHIND
 from tests.support.history_model import Version
+from tests.support.names import names_of
 
 
 @dataclass
@@ -52,16 +54,19 @@ RowKey = tuple[tuple[str, ...], int | None]
 
 @dataclass
 class Harness:
-    """One source, its directory of objects and a warehouse."""
+    """One source, its directory of objects and a warehouse; its schemas are the test's unless others are named."""
 
-    url: str
+    url: str = field(repr=False)  # it may hold a password
     source: Source
     directory: Path
-    schema: str = "analytics"
-    metadata: str = "cdc_merge"
+    schema: str = ""
+    metadata: str = ""
     _objects: int = 0
 
     def __post_init__(self) -> None:
+        names = names_of(self.url)
+        self.schema = self.schema or names.schema
+        self.metadata = self.metadata or names.metadata
         self.directory.mkdir(parents=True, exist_ok=True)
         self.source = replace(self.source, changes=f"file://{self.directory}")
 
@@ -95,15 +100,29 @@ class Harness:
     def open(self) -> Warehouse:
         return open_warehouse(self.url)
 
+    @property
+    def dialect(self) -> Dialect:
+        return BY_SCHEME[self.url.partition(":")[0]].dialect
+
+    @property
+    def rescued(self) -> str:
+        """_cdc_rescued as text, in a query of the test's own."""
+        return self.dialect.written_rescued("_cdc_rescued")
+
+    def json_text(self, column: str) -> str:
+        """A column of JSON as text, in a query of the test's own."""
+        return self.dialect.written_json.format(value=column, text=self.dialect.types[Kind.TEXT])
+
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Rows of a query of the test's own; of a double, in the words of the Postgres behind it."""
-        warehouse = open_warehouse(BEHIND.get(self.url, self.url))
+        """Rows of a query of the test's own."""
+        warehouse = self.open()
         try:
             with warehouse.session() as session:
                 rows = session.query(sql)
         finally:
             warehouse.close()
-        return [tuple(map(_compact, row)) for row in rows] if self.url in BEHIND else rows
+        # SUPER is no text, so nothing says where its blanks are.
+        return [tuple(map(_compact, row)) for row in rows] if self.dialect.name == "redshift" else rows
 
     def columns(self, table: str) -> tuple[str, ...]:
         """The names of a table's columns in the catalog, as we write them."""
@@ -212,8 +231,8 @@ _numbers = itertools.count()
 
 def fresh(url: str, source: Source, folder: Path) -> Harness:
     """A harness with tables and objects of its own in the same database."""
-    number = next(_numbers)
-    return Harness(url, source, folder / f"feed{number}", schema=f"s{number}", metadata=f"m{number}")
+    number, prefix = next(_numbers), names_of(url).prefix
+    return Harness(url, source, folder / f"feed{number}", schema=f"{prefix}s{number}", metadata=f"{prefix}m{number}")
 
 
 def _compact(value: Any) -> Any:

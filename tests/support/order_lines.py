@@ -41,7 +41,7 @@ def change(key: str, sequence: int, image: Mapping[str, Any] | None = None) -> R
 
 def lines(harness: Harness, table: str = "lines") -> list[tuple[Any, ...]]:
     return harness.query(
-        f"SELECT order_id, _cdc_index, sku, quantity, colour, status, CAST(_cdc_rescued AS text) "
+        f"SELECT order_id, _cdc_index, sku, quantity, colour, status, {harness.rescued} "
         f"FROM {harness.schema}.{table} ORDER BY pk, _cdc_index"
     )
 

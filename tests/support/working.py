@@ -13,6 +13,7 @@ import psycopg2
 
 from cdc_merge.errors import CdcMergeError
 from cdc_merge.worker import Worker
+from tests.live.runs import current_run
 from tests.properties.story import FIRST, LATER, put, shop
 from tests.support.harness import Harness
 from tests.support.proxy import Proxy
@@ -42,7 +43,7 @@ def end_merges(url: str) -> None:
         assert cursor.fetchall() == [(True,)]
 
 
-PATIENCE = 60.0  # seconds until a worker that does not get there fails the test
+PATIENCE = 60.0 if current_run() is None else 600.0  # seconds until a worker that does not get there fails the test
 
 
 @contextmanager

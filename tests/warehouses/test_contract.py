@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 
 import pyarrow as pa
 import pytest
@@ -18,6 +19,7 @@ from cdc_merge.model import ColumnType, Kind
 from cdc_merge.warehouses import Session, Statement, Warehouse, open_warehouse
 from cdc_merge.warehouses.dialect import DUCKDB
 from cdc_merge.warehouses.transaction import LEDGER_LABEL
+from tests.support.names import names_of
 
 MOMENT = datetime(1969, 12, 31, 23, 59, 59, 123456, tzinfo=UTC)
 
@@ -52,8 +54,13 @@ def do(session: Session, *sql: str) -> list[int]:
     return session.run([Statement(f"step {n}", text) for n, text in enumerate(sql)])
 
 
-def schema_of(warehouse: Warehouse) -> str:
-    return warehouse.dialect.default_schema
+Place = Callable[[str], str]
+
+
+@pytest.fixture
+def place(warehouse: Warehouse, warehouse_url: str) -> Place:
+    """A table of that name where people have theirs, as SQL."""
+    return partial(warehouse.dialect.quote, names_of(warehouse_url).own or warehouse.dialect.default_schema)
 
 
 def test_every_staged_type_arrives_exactly(warehouse: Warehouse) -> None:
@@ -174,8 +181,10 @@ def test_staging_tables_go_with_their_session(warehouse: Warehouse) -> None:
                 session.query(f"SELECT * FROM {table}")
 
 
-def test_a_staging_table_hides_a_users_table_of_its_name_and_leaves_it_alone(warehouse: Warehouse) -> None:
-    theirs = warehouse.dialect.quote(schema_of(warehouse), "staged")
+def test_a_staging_table_hides_a_users_table_of_its_name_and_leaves_it_alone(
+    warehouse: Warehouse, place: Place
+) -> None:
+    theirs = place("staged")
     with warehouse.session() as session:
         do(session, f"CREATE TABLE {theirs} (a integer)", f"INSERT INTO {theirs} VALUES (7)")
         session.load("staged", reader(a=[1]))
@@ -185,8 +194,8 @@ def test_a_staging_table_hides_a_users_table_of_its_name_and_leaves_it_alone(war
         assert session.query(f"SELECT a FROM {theirs}") == [(7,)]
 
 
-def test_run_tells_how_many_rows_each_statement_touched(warehouse: Warehouse) -> None:
-    t = warehouse.dialect.quote(schema_of(warehouse), "t")
+def test_run_tells_how_many_rows_each_statement_touched(warehouse: Warehouse, place: Place) -> None:
+    t = place("t")
     with warehouse.session() as session:
         session.load("staged", reader(a=[1, 2, 3]))
         touched = do(
@@ -202,8 +211,8 @@ def test_run_tells_how_many_rows_each_statement_touched(warehouse: Warehouse) ->
         assert session.query(f"SELECT a FROM {t} ORDER BY a") == [(12,), (13,)]
 
 
-def test_a_statement_that_fails_undoes_all_before_it_even_tables(warehouse: Warehouse) -> None:
-    t = warehouse.dialect.quote(schema_of(warehouse), "t")
+def test_a_statement_that_fails_undoes_all_before_it_even_tables(warehouse: Warehouse, place: Place) -> None:
+    t = place("t")
     if warehouse.dialect.ddl_commits:
         t = f"IF NOT EXISTS {t}"  # it stays, and nothing comes of it
     with warehouse.session() as session:
@@ -230,8 +239,10 @@ def test_a_statement_that_can_never_work_is_refused_with_its_label(warehouse: Wa
         assert session.query("SELECT 1") == [(1,)]
 
 
-def test_other_rows_than_expected_undo_everything_and_raise_what_the_statement_says(warehouse: Warehouse) -> None:
-    t = warehouse.dialect.quote(schema_of(warehouse), "t")
+def test_other_rows_than_expected_undo_everything_and_raise_what_the_statement_says(
+    warehouse: Warehouse, place: Place
+) -> None:
+    t = place("t")
     statement = Statement(
         "fence", f"UPDATE {t} SET a = 2 WHERE a = 9", expect_rows=1, mismatch=lambda: LeaseLost("gone", where="s")
     )
@@ -244,8 +255,8 @@ def test_other_rows_than_expected_undo_everything_and_raise_what_the_statement_s
         assert session.query(f"SELECT * FROM {t}") == []
 
 
-def test_what_an_engine_says_of_a_value_does_not_quote_it(warehouse: Warehouse) -> None:
-    t = warehouse.dialect.quote(schema_of(warehouse), "t")
+def test_what_an_engine_says_of_a_value_does_not_quote_it(warehouse: Warehouse, place: Place) -> None:
+    t = place("t")
     text = warehouse.dialect.type_name(ColumnType(Kind.TEXT))
     wrong = (
         f"INSERT INTO {t} SELECT CAST(s.v AS BIGINT), s.v FROM said AS s",
@@ -262,10 +273,10 @@ def test_what_an_engine_says_of_a_value_does_not_quote_it(warehouse: Warehouse) 
             assert "insert" in str(caught.value) and "tom" not in str(caught.value).lower()
 
 
-def test_a_key_that_is_in_the_ledger_already_means_already_merged(warehouse: Warehouse) -> None:
+def test_a_key_that_is_in_the_ledger_already_means_already_merged(warehouse: Warehouse, place: Place) -> None:
     if not warehouse.dialect.enforces_keys:
         pytest.skip("no key is enforced: the statement looks before it inserts")
-    t = warehouse.dialect.quote(schema_of(warehouse), "objects")
+    t = place("objects")
     with warehouse.session() as session:
         do(session, f"CREATE TABLE {t} (a bigint PRIMARY KEY, b bigint)", f"INSERT INTO {t} VALUES (1, 1)")
         with pytest.raises(AlreadyMerged):
@@ -284,7 +295,9 @@ def test_the_plan_labels_its_ledger_statement_so() -> None:
     assert plan.record_objects(batch, again=True)[-1].label == LEDGER_LABEL
 
 
-def test_the_observer_hears_every_label_and_can_cut_the_transaction_after_any_statement(warehouse_url: str) -> None:
+def test_the_observer_hears_every_label_and_can_cut_the_transaction_after_any_statement(
+    warehouse_url: str, place: Place
+) -> None:
     heard: list[str] = []
     cut_after = "third"
 
@@ -295,7 +308,7 @@ def test_the_observer_hears_every_label_and_can_cut_the_transaction_after_any_st
             raise KeyboardInterrupt
 
     warehouse = open_warehouse(warehouse_url, observer=observe)
-    t = warehouse.dialect.quote(schema_of(warehouse), "t")
+    t = place("t")
     plan = [
         Statement("first", f"CREATE TABLE {'IF NOT EXISTS ' if warehouse.dialect.ddl_commits else ''}{t} (a bigint)"),
         Statement("second", f"INSERT INTO {t} VALUES (1)"),

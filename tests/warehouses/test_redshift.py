@@ -1,4 +1,4 @@
-"""What is Redshift's own: its URL, what is staged on S3 and removed again. On the double (tests/doubles)."""
+"""What is Redshift's own: its URL, what is staged on S3 and removed again. On the double or live."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import boto3
 import pyarrow as pa
@@ -18,9 +18,11 @@ from cdc_merge.items.key import sql_value
 from cdc_merge.model import Column, ColumnType, Kind, Source, Target
 from cdc_merge.warehouses import Statement, open_warehouse
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
+from cdc_merge.warehouses.redshift_options import read_options
 from cdc_merge.warehouses.redshift_staging import Stage
 from cdc_merge.warehouses.redshift_url import read_url
 from tests.support.harness import Harness
+from tests.support.names import names_of
 from tests.support.records import Record, stream_record
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,8 +32,9 @@ MANY = pa.table({"n": range(1000), "t": [f"it's {n}" for n in range(1000)]})
 
 def listed(url: str) -> list[str]:
     """What lies on the staging prefix."""
-    bucket = urlsplit(parse_qs(urlsplit(url).query)["staging"][0]).netloc
-    found = boto3.session.Session().client("s3").list_objects_v2(Bucket=bucket)
+    options = read_options(url)
+    client = boto3.session.Session().client("s3", region_name=options.region)
+    found = client.list_objects_v2(Bucket=options.bucket, Prefix=options.prefix)
     return [o["Key"] for o in found.get("Contents", [])]
 
 
@@ -96,7 +99,7 @@ def test_nothing_stays_on_s3_when_a_load_fails(redshift_url: str) -> None:
 
 
 def test_a_bucket_that_takes_nothing_is_tried_again(redshift_url: str) -> None:
-    url = redshift_url.replace("s3://bucket-", "s3://no-such-bucket-")
+    url = redshift_url.replace(f"s3://{read_options(redshift_url).bucket}/", f"s3://no-such-bucket-{uuid4()}/")
     with (
         closing(open_warehouse(url)) as warehouse,
         warehouse.session() as session,
@@ -107,11 +110,12 @@ def test_a_bucket_that_takes_nothing_is_tried_again(redshift_url: str) -> None:
 
 def test_json_of_more_than_a_text_may_have_is_parsed_whole(redshift_url: str) -> None:
     document = '{"a":"' + "ä" * 40_000 + '"}'
+    t = REDSHIFT.quote(names_of(redshift_url).own or REDSHIFT.default_schema, "t")
     with closing(open_warehouse(redshift_url)) as warehouse, warehouse.session() as session:
         session.load("staged", pa.table({"j": [document]}).to_reader())
-        session.run([Statement("make", "CREATE TABLE public.t (j SUPER)")])
-        session.run([Statement("fill", "INSERT INTO public.t SELECT JSON_PARSE(s.j) FROM staged AS s")])
-        assert session.query("SELECT count(*) FROM public.t AS t JOIN staged AS s ON t.j = JSON_PARSE(s.j)") == [(1,)]
+        session.run([Statement("make", f"CREATE TABLE {t} (j SUPER)")])
+        session.run([Statement("fill", f"INSERT INTO {t} SELECT JSON_PARSE(s.j) FROM staged AS s")])
+        assert session.query(f"SELECT count(*) FROM {t} AS t JOIN staged AS s ON t.j = JSON_PARSE(s.j)") == [(1,)]
 
 
 def test_a_few_rows_and_many_arrive_the_same(redshift_url: str) -> None:
@@ -134,7 +138,7 @@ def test_a_key_that_ends_in_a_blank_waits_in_quarantine(redshift_url: str, tmp_p
     harness.put_records([put("a ", 1, v="x"), put("a", 1, v="y"), put(" b", 1, v="z"), put("a ", 2, v="w")])
     counts = harness.run().counts
     assert (counts.applied, counts.quarantined) == (2, 2)
-    assert harness.query("SELECT DISTINCT reason FROM cdc_merge.quarantine") == [("key_ends_in_blank",)]
+    assert harness.query(f"SELECT DISTINCT reason FROM {harness.metadata}.quarantine") == [("key_ends_in_blank",)]
     assert {key: landed.item["v"] for key, landed in harness.tables()["items"].items()} == {("a",): "y", (" b",): "z"}
 
 
@@ -142,7 +146,7 @@ def test_a_text_with_a_nul_is_rescued_with_its_name_spelled_out(redshift_url: st
     harness = Harness(redshift_url, Source("s", "", ("PK",), (Target("items"),)), tmp_path / "feed")
     harness.put_records([put("a", 1, v="x\0y", w="z")])
     assert harness.run().counts.applied == 1
-    ((w, rescued),) = harness.query("SELECT w, CAST(_cdc_rescued AS text) FROM analytics.items")
+    ((w, rescued),) = harness.query(f"SELECT w, {harness.rescued} FROM {harness.schema}.items")
     assert (w, json.loads(rescued)) == ("z", {"v": {"S": "x\\u0000y"}})
 
 
@@ -151,7 +155,7 @@ def test_a_nul_in_an_element_is_spelled_out_too(redshift_url: str, tmp_path: Pat
     harness = Harness(redshift_url, Source("s", "", ("PK",), (rows,)), tmp_path / "feed")
     harness.put_records([stream_record({"PK": "a"}, {"L": [{"v": "x\0y"}]}, sequence=1, at=T0)])
     assert harness.run().counts.applied == 1
-    ((rescued,),) = harness.query("SELECT CAST(_cdc_rescued AS text) FROM analytics.lines")
+    ((rescued,),) = harness.query(f"SELECT {harness.rescued} FROM {harness.schema}.lines")
     assert json.loads(rescued) == {"v": {"S": "x\\u0000y"}}
 
 
@@ -165,7 +169,10 @@ def test_a_text_that_is_longer_than_text_may_be_is_rescued(redshift_url: str, tm
     fits, too_long = "ä" * 32_767 + "x", "ä" * 32_768
     harness.put_records([put("fits", 1, v=fits), put("long", 1, v=too_long)])
     assert harness.run().counts.applied == 2
-    rows = harness.query("SELECT pk, v, CAST(_cdc_rescued AS text) FROM analytics.items ORDER BY 1")
-    assert rows[0] == ("fits", fits, None)
-    assert rows[1][:2] == ("long", None)
-    assert json.loads(rows[1][2]) == {"v": {"S": too_long}}
+    items = f"{harness.schema}.items"
+    rows = harness.query(f"SELECT pk, v, _cdc_rescued IS NULL FROM {items} ORDER BY 1")
+    assert rows == [("fits", fits, True), ("long", None, False)]
+    with closing(harness.open()) as warehouse, warehouse.session() as session:  # it is too long to be read as text
+        session.load("wanted", pa.table({"j": [json.dumps({"v": {"S": too_long}}, ensure_ascii=False)]}).to_reader())
+        same = f"{items} AS i JOIN wanted AS w ON i._cdc_rescued = JSON_PARSE(w.j)"
+        assert session.query(f"SELECT i.pk FROM {same}") == [("long",)]

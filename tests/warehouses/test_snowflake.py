@@ -1,4 +1,4 @@
-"""What is Snowflake's own: its URL, names in capitals, DDL before the transaction. On the double (tests/doubles)."""
+"""What is Snowflake's own: its URL, names in capitals, DDL before the transaction. On the double or live."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ import pytest
 from cdc_merge.errors import Refused, SchemaConflict, UsageError, WarehouseRefused
 from cdc_merge.model import Source, Target
 from cdc_merge.warehouses import Statement, open_warehouse, snowflake_files
+from cdc_merge.warehouses.snowflake_dialect import SNOWFLAKE
 from cdc_merge.warehouses.snowflake_url import Address
-from tests.doubles.snowflake import SnowflakeDouble
 from tests.support.harness import Harness
+from tests.support.names import names_of
 from tests.support.reconciling import Export, export, reconcile
 from tests.support.records import Record, stream_record
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 MADE = (
-    'CREATE SCHEMA IF NOT EXISTS "ANALYTICS"',
-    """CREATE TABLE "ANALYTICS"."ITEMS" (
+    "CREATE SCHEMA IF NOT EXISTS {schema}",
+    """CREATE TABLE {schema}."ITEMS" (
         "PK" VARCHAR NOT NULL, _cdc_position VARCHAR NOT NULL, _cdc_changed_at TIMESTAMP_TZ,
         _cdc_merged_at TIMESTAMP_TZ NOT NULL, _cdc_rescued VARCHAR
     )""",
@@ -41,7 +42,7 @@ def shop(snowflake_url: str, tmp_path: Path) -> Harness:
 def said(harness: Harness, *statements: str) -> None:
     with closing(harness.open()) as warehouse, warehouse.session() as session:
         for statement in statements:
-            session.run([Statement("by hand", statement)])
+            session.run([Statement("by hand", statement.format(schema=SNOWFLAKE.quote(harness.schema)))])
 
 
 def test_a_url_says_all_that_is_needed() -> None:
@@ -74,8 +75,8 @@ def test_a_url_that_lacks_something_is_a_usage_error_without_the_password(rest: 
     assert caught.value.hint and "hunter2" not in f"{caught.value} {caught.value.hint} {caught.value!r}"
 
 
-def test_a_key_that_cannot_be_read_is_told_as_such(snowflake: SnowflakeDouble, tmp_path: Path) -> None:
-    url = snowflake.url("NONE").replace(":secret@", "@") + f"&private_key_path={tmp_path}/none.p8"
+def test_a_key_that_cannot_be_read_is_told_as_such(tmp_path: Path) -> None:
+    url = f"snowflake://loader@none/none?private_key_path={tmp_path}/none.p8"
     with closing(open_warehouse(url)) as warehouse, pytest.raises(WarehouseRefused) as caught, warehouse.session():
         pass
     assert "private_key_path" in (caught.value.hint or "")
@@ -93,7 +94,7 @@ def test_what_is_staged_in_several_files_is_loaded_whole(snowflake_url: str, mon
 def test_tables_are_read_without_quotes(shop: Harness) -> None:
     shop.put_records([put("a", 1, userName="x")])
     shop.run()
-    assert shop.query("SELECT pk, user_name FROM analytics.items") == [("a", "x")]
+    assert shop.query(f"SELECT pk, user_name FROM {shop.schema}.items") == [("a", "x")]
     assert shop.columns("items")[:2] == ("pk", "user_name")
 
 
@@ -101,26 +102,26 @@ def test_a_column_that_a_merge_left_behind_is_taken_by_the_next(shop: Harness) -
     """It was added, and the merge that needed it did not commit."""
     shop.put_records([put("a", 1)])
     shop.run()
-    said(shop, 'ALTER TABLE "ANALYTICS"."ITEMS" ADD COLUMN IF NOT EXISTS "V" VARCHAR COMMENT \'cdc-merge\'')
+    said(shop, 'ALTER TABLE {schema}."ITEMS" ADD COLUMN IF NOT EXISTS "V" VARCHAR COMMENT \'cdc-merge\'')
     shop.put_records([put("b", 2, v="x")])
     shop.run()
-    assert shop.query("SELECT pk, v FROM analytics.items ORDER BY pk") == [("a", None), ("b", "x")]
+    assert shop.query(f"SELECT pk, v FROM {shop.schema}.items ORDER BY pk") == [("a", None), ("b", "x")]
 
 
 def test_a_table_that_a_merge_left_behind_is_taken_by_the_next_if_it_is_empty(shop: Harness) -> None:
     said(shop, *MADE)
     shop.put_records([put("a", 1)])
     shop.run()
-    assert shop.query("SELECT pk FROM analytics.items") == [("a",)]
+    assert shop.query(f"SELECT pk FROM {shop.schema}.items") == [("a",)]
 
 
 def test_a_table_of_someone_else_stops_the_source(shop: Harness) -> None:
-    theirs = "INSERT INTO analytics.items (pk, _cdc_position, _cdc_merged_at) SELECT 'theirs', '', CURRENT_TIMESTAMP()"
+    theirs = "INSERT INTO {schema}.items (pk, _cdc_position, _cdc_merged_at) SELECT 'theirs', '', CURRENT_TIMESTAMP()"
     said(shop, *MADE, theirs)
     shop.put_records([put("a", 1)])
     with pytest.raises(SchemaConflict, match="has rows"):
         shop.run()
-    assert shop.query("SELECT pk FROM analytics.items") == [("theirs",)]
+    assert shop.query(f"SELECT pk FROM {shop.schema}.items") == [("theirs",)]
 
 
 def test_a_rebuild_is_refused_and_says_what_else_to_do(shop: Harness, export: Export) -> None:
@@ -132,10 +133,13 @@ def test_a_rebuild_is_refused_and_says_what_else_to_do(shop: Harness, export: Ex
 
 def test_a_schema_that_is_made_does_not_become_that_of_the_session(snowflake_url: str) -> None:
     with closing(open_warehouse(snowflake_url)) as warehouse:
-        for schema in ("ONE", "TWO"):
+        with warehouse.session() as session:
+            before = session.query("SELECT CURRENT_SCHEMA()")
+        for schema in ("one", "two"):
+            made = SNOWFLAKE.quote(f"{names_of(snowflake_url).prefix}{schema}")
             with warehouse.session() as session:
-                session.run([Statement("create schema", f'CREATE SCHEMA IF NOT EXISTS "{schema}"')])
-                assert session.query("SELECT CURRENT_SCHEMA()") == [("PUBLIC",)]
+                session.run([Statement("create schema", f"CREATE SCHEMA IF NOT EXISTS {made}")])
+                assert session.query("SELECT CURRENT_SCHEMA()") == before != [(made.strip('"'),)]
 
 
 def test_a_row_to_lock_that_is_gone_is_an_error(snowflake_url: str) -> None:

@@ -27,7 +27,7 @@ _BYTEA, _JSONB, _VARBYTE, _SUPER = 17, 3802, 6551, 4000
 _VERSION = b"server_version"
 _REDSHIFTS_VERSION = b"8.0.2"  # https://docs.aws.amazon.com/redshift/latest/dg/c_redshift-and-postgres-sql.html
 BEHIND: dict[str, str] = {}
-"""The Postgres behind each URL of a double: for what tests look at and do by hand, in Postgres' own words."""
+"""The Postgres behind each URL of a double: for tests of what no user of Redshift could see."""
 
 _SETUP = Path(__file__).with_name("setup.sql")
 
