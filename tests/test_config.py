@@ -26,6 +26,7 @@ from cdc_merge.model import (
     Condition,
     Evolve,
     Kind,
+    Load,
     Ordering,
     Target,
     TimeUnit,
@@ -256,7 +257,7 @@ sources:
           id: {from: PK, type: text}
 """)
     assert [p.place.partition(".yaml:")[2] for p in problems] == [
-        "1:12", "3:12", "6:14", "7:10", "8:11", "11:23", "13:38", "14:11", "15:26",
+        "1:12", "3:12", "6:14", "7:10", "11:23", "13:38", "14:11", "15:26",
     ]  # fmt: skip
     assert all(p.hint for p in problems)
 
@@ -432,6 +433,40 @@ def test_names_fit_the_63_bytes_of_postgres(load: Loader) -> None:
     named = MINIMAL.replace("shop", "s" * 64).replace("duckdb:///warehouse.duckdb", "postgres://h/d")
     assert "this table has 64" in load.problem(named)[1]
     assert "system column of postgres" in load.problem(postgres.replace(too_long, "xmin"))[1]
+
+
+# --- who decodes ----------------------------------------------------------------------------------------
+
+REDSHIFT = "redshift://h/d?staging=s3://b/p/&iam_role=default"
+
+
+def asking_the_warehouse(url: str, changes: str = "s3://b/feed/", *, defaults: bool = False) -> str:
+    text = re.sub("warehouse: .*", f"warehouse: {url}", MINIMAL).replace("./feed", changes)
+    return text + "defaults: {load: warehouse}\n" if defaults else text.rstrip("\n") + "\n    load: warehouse\n"
+
+
+def test_the_warehouse_decodes_where_it_can_and_is_asked(load: Loader) -> None:
+    assert load(MINIMAL).sources[0].load is Load.WORKER
+    assert load(asking_the_warehouse(REDSHIFT)).sources[0].load is Load.WAREHOUSE
+    assert load(asking_the_warehouse(REDSHIFT, defaults=True)).sources[0].load is Load.WAREHOUSE
+    both = asking_the_warehouse(REDSHIFT, defaults=True).replace("    key", "    load: worker\n    key")
+    assert load(both).sources[0].load is Load.WORKER
+
+
+@pytest.mark.parametrize(
+    ("url", "changes", "message"),
+    [
+        ("duckdb:///w", "s3://b/feed/", "is for engines that load from S3 by themselves"),
+        ("postgresql://h/d", "s3://b/feed/", "is for engines that load from S3 by themselves"),
+        ("snowflake://u:p@account/d?warehouse=w", "s3://b/feed/", "is not in this version yet on snowflake"),
+        (REDSHIFT, "./feed", "needs `changes` on S3"),
+    ],
+)
+def test_the_warehouse_does_not_decode_where_it_cannot(load: Loader, url: str, changes: str, message: str) -> None:
+    _, said, hint = load.problem(asking_the_warehouse(url, changes))
+    assert message in said and hint == "write load: worker"
+    _, said, hint = load.problem(asking_the_warehouse(url, changes, defaults=True))
+    assert message in said and "of defaults" in said and hint
 
 
 # --- not in this version yet ----------------------------------------------------------------------------

@@ -17,7 +17,9 @@ from cdc_merge.model import Kind
 from cdc_merge.warehouses import Observer, Row, Statement
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 from cdc_merge.warehouses.driver import CONNECT_DEFAULTS, Connection, Link, Pool, error_text, is_lost
+from cdc_merge.warehouses.raw import RawObject
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
+from cdc_merge.warehouses.redshift_raw import load_raw
 from cdc_merge.warehouses.redshift_staging import Stage, Staged, staged_types
 from cdc_merge.warehouses.redshift_url import read_url
 from cdc_merge.warehouses.redshift_values import columns, few_rows, values
@@ -50,7 +52,7 @@ _HINTS = {
     "3F000": "was the schema dropped or renamed? see: cdc-merge plan; metadata: cdc-merge migrate",
 }
 _COPY_HINT = (
-    "may the IAM role read the staging prefix, and is the bucket in the cluster's region? "
+    "may the IAM role read the objects, and is the bucket in the cluster's region? "
     "SELECT * FROM sys_load_error_detail ORDER BY start_time DESC tells more"
 )
 
@@ -223,6 +225,11 @@ class RedshiftSession:
             file.execute("SET TimeZone = 'UTC'")
             for staged, there in tables.items():
                 self.load(staged, file.sql(f"FROM {DUCKDB.quote(there)}").to_arrow_reader(65_536))
+
+    def load_raw(self, table: str, objects: Sequence[RawObject]) -> Mapping[str, int] | None:
+        """Create or replace the temporary table `table` of the JSON documents in objects of S3."""
+        self.has_staged = True
+        return load_raw(self._link, self._stage, self._iam_role, table, objects)
 
     def run(self, statements: Iterable[Statement], *, foreseen: Sequence[Statement] = ()) -> list[int]:
         """Run all statements in one transaction; returns the rows each touched (-1 where unknown)."""
