@@ -140,7 +140,8 @@ class Decoding:
             "partition_key": keys[0],
             "sort_key": keys[1] if len(keys) > 1 else Sql("''"),
             "event": Sql(looks.text(_steps(shape.EVENT_NAME))),
-            "micros": Sql(_micros(digits, unit_name)),
+            "digits": Sql(digits),
+            "unit": Sql(unit_name),
             "moment": Sql(moment("micros")),
             "untimed": Sql(untimed),
             "width": Sql(looks.width(IMAGE)),
@@ -210,19 +211,6 @@ def _called(table: str, number: int | None) -> str:
 
 def _steps(pointer: str) -> Steps:
     return tuple(pointer.strip("/").split("/"))
-
-
-def _micros(digits: str, unit: str) -> str:
-    """Microseconds since 1970 of a whole number of seconds, milli- or microseconds; NULL for any other."""
-    whole = f"CASE WHEN {digits} ~ '^([0-9]{{1,15}}|[1-8][0-9]{{15}})$' THEN CAST({digits} AS BIGINT) END"
-    return f"""CASE
-                WHEN {unit} = 'MICROSECOND' THEN {whole}
-                WHEN {unit} = 'MILLISECOND' AND {whole} < 253402300800000 THEN {whole} * 1000
-                WHEN {unit} IS NOT NULL THEN NULL
-                WHEN {whole} >= 100000000000000 THEN {whole}
-                WHEN {whole} >= 100000000000 THEN {whole} * 1000
-                ELSE {whole} * 1000000
-            END"""
 
 
 def _insist_on_copies(rows: list[Row]) -> None:

@@ -30,14 +30,19 @@ class StagedColumn:
 
 @dataclass(frozen=True)
 class TargetLayout:
-    """A target among the others. `takes`: whether an image is its; `doubt`: whether that, or its row, is not sure.
+    """A target among the others. `takes`: whether an image is its; `takes_doubts`: whether that is not sure.
 
-    `rescued`: JSON text of what no column has; NULL if there is nothing.
+    Its row is sure if `width`, the attributes of the image, is `pinned` and one for each that is `held`, and nothing
+    speaks against it in `doubts`. `rescued`: JSON text of what no column has; NULL if there is nothing.
     """
 
     number: int
     takes: Sql
-    doubt: Sql
+    takes_doubts: tuple[Sql, ...]
+    width: Sql
+    pinned: int
+    held: tuple[Sql, ...]
+    doubts: tuple[Sql, ...]
     rescued: Sql
     columns: tuple[StagedColumn, ...]
 
@@ -59,36 +64,34 @@ def lay_out(
     taken = takes(book.target, looks)
     left = sorted(set(names) - book.held_attributes()) if book.target.evolve is Evolve.FREEZE else []
     rest = _Rest(left, book.touched_attributes(), looks, base64_layers)
-    doubts = [f"NOT ({_is_whole(book, columns, key_tags, looks, left)})", *_misfits(book, columns, looks)]
-    doubts += rest.doubts()
-    doubts += [looks.is_there(typed(c.path)) for c in book.pending]
-    mine = f"takes_{number} AND ({' OR '.join(f'coalesce({d}, TRUE)' for d in doubts)})"
-    doubt = " OR ".join([f"({mine})", *(f"coalesce({d}, TRUE)" for d in taken.doubts)])
-    return TargetLayout(number, Sql(taken.answer), Sql(doubt), Sql(rest.text()), columns)
+    held = _held(book, columns, key_tags, looks)
+    doubts = [*_misfits(book, columns, looks), *rest.doubts(), *(looks.is_there(typed(c.path)) for c in book.pending)]
+    return TargetLayout(
+        number,
+        takes=Sql(taken.answer),
+        takes_doubts=tuple(map(Sql, taken.doubts)),
+        width=Sql(looks.width(())),
+        pinned=len(book.pinned_attributes() - held.keys()),
+        held=tuple(map(Sql, (*held.values(), *(looks.is_there((attribute,)) for attribute in left)))),
+        doubts=tuple(map(Sql, dict.fromkeys(doubts))),
+        rescued=Sql(rest.text()),
+        columns=columns,
+    )
 
 
-def _is_whole(
-    book: SchemaBook, columns: Sequence[StagedColumn], key_tags: Sequence[str], looks: Looks, left: Sequence[str]
-) -> str:
-    """Whether what columns hold, and what is left over, is as many attributes as the image has.
+def _held(book: SchemaBook, columns: Sequence[StagedColumn], key_tags: Sequence[str], looks: Looks) -> dict[str, str]:
+    """By attribute, whether the columns hold it.
 
     An attribute counts once, however many columns take it, and only if all of them hold it.
     """
-    held_by: dict[str, list[str]] = {}
+    found: dict[str, str] = {}
     for attribute, mine in holders(book.schema.columns).items():
         if attribute not in book.key:
-            held_by[attribute] = [f"{columns[i].wide.text} IS NOT NULL" for i in mine]
+            held = " AND ".join(f"{columns[i].wide.text} IS NOT NULL" for i in mine)
+            found[attribute] = f"({held}) OR {looks.is_null((attribute,))}"
     for attribute, tag in zip(book.key, key_tags, strict=True):
-        held_by[attribute] = [f"{looks.kind((attribute, tag))} = 'string'"]
-    counted = []
-    for attribute, tests in held_by.items():
-        held = " AND ".join(tests)
-        if attribute not in book.key:
-            held = f"({held}) OR {looks.is_null((attribute,))}"
-        counted.append(f"CASE WHEN {held} THEN 1 ELSE 0 END")
-    counted += [f"CASE WHEN {looks.is_there((attribute,))} THEN 1 ELSE 0 END" for attribute in left]
-    pinned = len(book.pinned_attributes() - set(held_by))
-    return f"{looks.width(())} = {' + '.join([str(pinned), *counted])}"
+        found[attribute] = f"{looks.kind((attribute, tag))} = 'string'"
+    return found
 
 
 def _misfits(book: SchemaBook, columns: Sequence[StagedColumn], looks: Looks) -> list[str]:

@@ -154,6 +154,10 @@ class Dialect:
 
     def literal(self, text: str) -> str:
         """A quoted text literal, or an expression of several."""
+        if self.backslash and text.count("\\") > _MOST_PIECES:
+            # An expression of thousands of pieces would nest too deep to be read.
+            stand_in = next(c for c in map(chr, range(0xE000, 0xF8FF)) if c not in text)
+            return f"REPLACE({_quoted(text.replace(chr(92), stand_in))}, '{stand_in}', {self.backslash})"
         if self.backslash and "\\" in text:
             return "(" + f" || {self.backslash} || ".join(map(_quoted, text.split("\\"))) + ")"
         return _quoted(text)
@@ -197,6 +201,7 @@ class Dialect:
         return self.types[column_type.kind]
 
 
+_MOST_PIECES = 50  # of one text
 _TO_UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _TO_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 

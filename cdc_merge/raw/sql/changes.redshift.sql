@@ -26,23 +26,38 @@ FROM (
     FROM (
         SELECT
             s.*,
-            {{ partition_key }} AS partition_key,
-            {{ sort_key }} AS sort_key,
-            CASE WHEN {{ event }} IN ('INSERT', 'MODIFY', 'REMOVE') AND OCTET_LENGTH({{ event }}) = 6 THEN {{ event }} END AS event,
-            {{ micros }} AS micros
+            -- Without the precision the magnitude tells: seconds (Streams), milli- or microseconds (Kinesis).
+            CASE
+                WHEN {{ unit }} = 'MICROSECOND' THEN ticks
+                WHEN {{ unit }} = 'MILLISECOND' AND ticks < 253402300800000 THEN ticks * 1000
+                WHEN {{ unit }} IS NOT NULL THEN NULL
+                WHEN ticks >= 100000000000000 THEN ticks
+                WHEN ticks >= 100000000000 THEN ticks * 1000
+                ELSE ticks * 1000000
+            END AS micros
         FROM (
             SELECT
-                s.*
-{% for look in looks.whole %}
-                , {{ look.value }} AS {{ look.name }}
-{% endfor %}
+                s.*,
+                {{ partition_key }} AS partition_key,
+                {{ sort_key }} AS sort_key,
+                CASE
+                    WHEN {{ event }} IN ('INSERT', 'MODIFY', 'REMOVE') AND OCTET_LENGTH({{ event }}) = 6 THEN {{ event }}
+                END AS event,
+                CASE WHEN {{ digits }} ~ '^([0-9]{1,15}|[1-8][0-9]{15})$' THEN CAST({{ digits }} AS BIGINT) END AS ticks
             FROM (
                 SELECT
-                    {{ image }} AS image
-{% for look in looks.first %}
+                    s.*
+{% for look in looks.whole %}
                     , {{ look.value }} AS {{ look.name }}
 {% endfor %}
-                FROM _cdc_raw AS r
+                FROM (
+                    SELECT
+                        {{ image }} AS image
+{% for look in looks.first %}
+                        , {{ look.value }} AS {{ look.name }}
+{% endfor %}
+                    FROM _cdc_raw AS r
+                ) AS s
             ) AS s
         ) AS s
     ) AS s

@@ -12,10 +12,27 @@ INSERT INTO _cdc_wide (
 SELECT
     n, partition_key, sort_key, position, changed_at, removed, nth,
     {{ entity.answer }} AS entity,
-    {% for doubt in entity.doubts %}coalesce({{ doubt }}, TRUE){% if not loop.last %} OR {% endif %}{% endfor %} AS entity_doubt
+    FALSE
+{% for doubt in entity.doubts %}
+        OR coalesce({{ doubt }}, TRUE)
+{% endfor %}
+    AS entity_doubt
 {% for target in targets %}
     , takes_{{ target.number }}
-    , NOT removed AND ({{ target.doubt }}) AS doubt_{{ target.number }}
+    , NOT removed AND (
+        takes_{{ target.number }} AND (
+            coalesce({{ target.width }}, -1) <> {{ target.pinned }}
+{% for held in target.held %}
+                + CASE WHEN {{ held }} THEN 1 ELSE 0 END
+{% endfor %}
+{% for doubt in target.doubts %}
+            OR coalesce({{ doubt }}, TRUE)
+{% endfor %}
+        )
+{% for doubt in target.takes_doubts %}
+        OR coalesce({{ doubt }}, TRUE)
+{% endfor %}
+    ) AS doubt_{{ target.number }}
     , {{ target.rescued }} AS rescued_{{ target.number }}
 {% for column in target.columns %}
     , {{ column.wide }}
