@@ -167,7 +167,8 @@ class Decoding:
         ways = (shape.SEQUENCE_NUMBER, shape.VIEW_TYPE, shape.SOURCE_ARN, "/eventVersion")
         rank = "CASE event WHEN 'REMOVE' THEN '/1/' ELSE '/0/' END"
         return {
-            "is_sure": Sql(f"micros >= 0 AND {event_id} IS NOT NULL"),
+            # Without a blank at its end, which would not count: two events could be taken for one.
+            "is_sure": Sql(f"micros >= 0 AND OCTET_LENGTH(RTRIM({event_id})) = OCTET_LENGTH({event_id})"),
             "position": Sql(f"LPAD(CAST(micros AS VARCHAR(65535)), 20, '0') || {rank} || {event_id}"),
             # What only records of a stream have: the worker says what is to be done about them.
             "strangers": Sql(" OR ".join(looks.is_there(_steps(way)) for way in ways)),

@@ -10,12 +10,14 @@ from cdc_merge.ledger import SourceState
 from cdc_merge.model import Kind, Ordering, Source, Target
 from cdc_merge.raw.looks import is_spellable
 from cdc_merge.schema.book import SchemaBook
-from cdc_merge.warehouses.dialect import Dialect
+from cdc_merge.warehouses.dialect import Dialect, RawLoading
 
 
 def why_not(source: Source, dialect: Dialect) -> list[str]:
     """Why no batch of a source could be decoded by the warehouse, by its configuration alone; empty: it could."""
     found = [f"target {t.table}: {why}" for t in source.targets for why in _of_target(t, source.key, dialect)]
+    if dialect.raw_loading is not RawLoading.BY_COPY:
+        found.append(f"{dialect.name} does not load it by itself")
     if not source.changes.startswith("s3://"):
         found.append("its changes are not on S3")
     return found

@@ -95,7 +95,9 @@ class _Copy:
             found[one.url] += int(lines)
             etags.setdefault(one.url, set()).update(str(tag).strip().strip('"') for tag in tags)
         for one in objects:
-            if etags.get(one.url) != {one.etag}:
+            if one.url not in etags:
+                raise WarehouseRefused(f"SYS_LOAD_DETAIL does not tell of {one.url}", where=self._label)
+            if etags[one.url] != {one.etag}:
                 raise WarehouseRefused(f"COPY has not read the version that was listed of {one.url}", where=self._label)
         return found
 

@@ -33,6 +33,7 @@ from cdc_merge.model import (
 from cdc_merge.planning.reader import PlanReader
 from cdc_merge.raw.fitness import why_not
 from cdc_merge.warehouses import open_warehouse
+from cdc_merge.warehouses.dialect import DUCKDB
 from cdc_merge.warehouses.redshift import RedshiftSession
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 from tests.support.records import Record, compress, frame, stream_record, to_item
@@ -294,6 +295,7 @@ def test_what_sql_cannot_do_exactly_stays_with_the_worker(target: Target, why: s
     assert reason.startswith("target items: ") and why in reason
     assert why_not(replace(SHOP, changes="s3://b/feed/"), REDSHIFT) == []
     assert why_not(replace(SHOP, changes="file:///feed"), REDSHIFT) == ["its changes are not on S3"]
+    assert why_not(replace(SHOP, changes="s3://b/feed/"), DUCKDB) == ["duckdb does not load it by itself"]
 
 
 def test_a_new_attribute_is_the_workers_until_it_has_a_column(redshift_url: str) -> None:
