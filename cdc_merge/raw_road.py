@@ -183,6 +183,7 @@ class RawRoad:
             superseded=decoded.superseded,
             quarantined=0,
         )
+        # Without the range of its keys: such batches are large, and have keys from everywhere.
         return merge_statements(unread.job, state, decoded, unread.plan, batch, None, is_feed=True)
 
     def _packings(self, refs: Sequence[ObjectRef], check: Callable[[], None]) -> tuple[Packing | None, ...] | None:

@@ -24,6 +24,10 @@ RAW = "_cdc_raw"
 
 _MOST_NAMES = 1_000  # attributes without a column, in one batch
 
+# What ARNs and the ids of events are made of. Positions are compared as texts, and there blanks at an end do not count,
+# nor says any page where a control character then comes: r_Character_types.html
+_USUAL = "'^[A-Za-z0-9:/._-]+$'"
+
 # https://docs.aws.amazon.com/redshift/latest/dg/super-configurations.html
 _SETTINGS = ("enable_case_sensitive_identifier", "enable_case_sensitive_super_attribute")
 
@@ -156,7 +160,9 @@ class Decoding:
         label = f"SUBSTRING({looks.text(arn)}, STRPOS({looks.text(arn)}, '/stream/') + 8)"
         prefix = f"CASE WHEN STRPOS({looks.text(arn)}, '/stream/') > 0 THEN {label} || '/' ELSE '/' END"
         return {
-            "is_sure": Sql(f"{number} ~ '^[0-9]{{1,40}}$' AND NOT {looks.is_unsure(arn, looks.text)}"),
+            "is_sure": Sql(
+                f"{number} ~ '^[0-9]{{1,40}}$' AND (NOT {looks.is_there(arn)} OR {looks.text(arn)} ~ {_USUAL})"
+            ),
             "position": Sql(f"{prefix} || LPAD({number}, 40, '0')"),
             "strangers": None,
         }
@@ -167,8 +173,7 @@ class Decoding:
         ways = (shape.SEQUENCE_NUMBER, shape.VIEW_TYPE, shape.SOURCE_ARN, "/eventVersion")
         rank = "CASE event WHEN 'REMOVE' THEN '/1/' ELSE '/0/' END"
         return {
-            # Without a blank at its end, which would not count: two events could be taken for one.
-            "is_sure": Sql(f"micros >= 0 AND OCTET_LENGTH(RTRIM({event_id})) = OCTET_LENGTH({event_id})"),
+            "is_sure": Sql(f"micros >= 0 AND {event_id} ~ {_USUAL}"),
             "position": Sql(f"LPAD(CAST(micros AS VARCHAR(65535)), 20, '0') || {rank} || {event_id}"),
             # What only records of a stream have: the worker says what is to be done about them.
             "strangers": Sql(" OR ".join(looks.is_there(_steps(way)) for way in ways)),

@@ -78,7 +78,7 @@ FROM (
     SELECT
         s.*,
         CASE WHEN micros BETWEEN 0 AND 2147483647000000 THEN CAST(DATEADD(microsecond, CAST(micros % 1000000 AS INTEGER), DATEADD(second, CAST(micros / 1000000 AS INTEGER), CAST('1970-01-01' AS TIMESTAMP WITHOUT TIME ZONE))) AS TIMESTAMP WITH TIME ZONE) END AS changed_at,
-        CASE WHEN w4 ~ '^[0-9]{1,40}$' AND NOT (coalesce(k5 <> 'null', FALSE) AND w5 IS NULL) THEN CASE WHEN STRPOS(w5, '/stream/') > 0 THEN SUBSTRING(w5, STRPOS(w5, '/stream/') + 8) || '/' ELSE '/' END || LPAD(w4, 40, '0') END AS position
+        CASE WHEN w4 ~ '^[0-9]{1,40}$' AND (NOT coalesce(k5 <> 'null', FALSE) OR w5 ~ '^[A-Za-z0-9:/._-]+$') THEN CASE WHEN STRPOS(w5, '/stream/') > 0 THEN SUBSTRING(w5, STRPOS(w5, '/stream/') + 8) || '/' ELSE '/' END || LPAD(w4, 40, '0') END AS position
     FROM (
         SELECT
             s.*,

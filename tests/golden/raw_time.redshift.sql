@@ -79,7 +79,7 @@ FROM (
     SELECT
         s.*,
         CASE WHEN micros BETWEEN 0 AND 2147483647000000 THEN CAST(DATEADD(microsecond, CAST(micros % 1000000 AS INTEGER), DATEADD(second, CAST(micros / 1000000 AS INTEGER), CAST('1970-01-01' AS TIMESTAMP WITHOUT TIME ZONE))) AS TIMESTAMP WITH TIME ZONE) END AS changed_at,
-        CASE WHEN micros >= 0 AND OCTET_LENGTH(RTRIM(w4)) = OCTET_LENGTH(w4) THEN LPAD(CAST(micros AS VARCHAR(65535)), 20, '0') || CASE event WHEN 'REMOVE' THEN '/1/' ELSE '/0/' END || w4 END AS position
+        CASE WHEN micros >= 0 AND w4 ~ '^[A-Za-z0-9:/._-]+$' THEN LPAD(CAST(micros AS VARCHAR(65535)), 20, '0') || CASE event WHEN 'REMOVE' THEN '/1/' ELSE '/0/' END || w4 END AS position
     FROM (
         SELECT
             s.*,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cdc_merge.checking import check
-from cdc_merge.errors import WarehouseUnavailable
+from cdc_merge.errors import BatchTooLarge, WarehouseUnavailable
 from cdc_merge.layout import layout_of
 from cdc_merge.model import (
     BatchLimits,
@@ -31,6 +31,7 @@ from cdc_merge.model import (
     TimeUnit,
 )
 from cdc_merge.planning.reader import PlanReader
+from cdc_merge.preparing import Job, Prepared, Preparer
 from cdc_merge.raw.fitness import why_not
 from cdc_merge.warehouses import open_warehouse
 from cdc_merge.warehouses.dialect import DUCKDB
@@ -233,6 +234,27 @@ def test_an_object_that_is_rewritten_meanwhile_is_merged_as_it_was_listed(
     harness.run(metrics=harness.metrics, stop=WakingStop())
     assert harness.query(f"SELECT name FROM {harness.schema}.items WHERE pk = 'a'") == [("new",)]
     assert harness.query(f"SELECT count(*) FROM {harness.metadata}.objects WHERE object_key = '{key}'") == [(1,)]
+
+
+def test_a_batch_in_doubt_that_is_too_large_for_the_worker_is_merged_in_halves(
+    roads: TwoRoads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness, prepare = roads.by_warehouse, Preparer.prepare
+
+    def prepare_one(self: Preparer, job: Job, **options: Any) -> Prepared:
+        if len(job.refs) > 1:
+            raise BatchTooLarge("too large")
+        return prepare(self, job, **options)
+
+    for n in range(3):
+        for each in (roads.by_worker, harness):
+            each.put(frame([put(f"k{n}", 2, {"Total": Decimal("1E+20")}), put("a", n + 5, FULL)]))
+    roads.by_worker.source = replace(roads.by_worker.source, batch=BatchLimits(objects=1))
+    roads.by_worker.run()
+    monkeypatch.setattr(Preparer, "prepare", prepare_one)
+    harness.run(metrics=harness.metrics)
+    assert roads.decoders[1:] == ["worker"] * 3
+    roads.compare()
 
 
 STEPS = ("count changes", "fill _cdc_rows_0", "record objects", "record batch")
