@@ -59,7 +59,7 @@ format: $(DEV) ## put the code in form
 	$(BIN)/ruff format .
 
 golden: $(DEV) ## write the golden files of the SQL anew; review them as a diff
-	CDC_MERGE_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/merge/test_golden.py tests/reconcile/test_golden.py $(ARGS)
+	CDC_MERGE_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/merge/test_golden.py tests/reconcile/test_golden.py tests/raw/test_golden.py $(ARGS)
 
 bench: $(DEV) ## measure (see bench/)
 	$(BIN)/python -m bench $(ARGS)

@@ -15,7 +15,8 @@ from cdc_merge.glimpse import Glimpse, glimpse
 from cdc_merge.layout import Layout
 from cdc_merge.ledger import READABLE_SINCE, Ledger, SourceState
 from cdc_merge.migrate import Migration, Migrator
-from cdc_merge.model import Settings, Source
+from cdc_merge.model import Load, Settings, Source
+from cdc_merge.raw.fitness import reasons_of
 from cdc_merge.warehouses import Dialect, Session, Statement, Warehouse
 from cdc_merge.words import count, listed
 
@@ -63,6 +64,8 @@ def _check_warehouse(settings: Settings, warehouse: Warehouse, layout: Layout, s
         if is_known:
             state = ledger.state(session, source.name, schema=layout.schema, targets=source.targets)
         yield from _check_targets(source, warehouse.dialect, layout, state)
+        if source.load is Load.WAREHOUSE:
+            yield _check_road(source, warehouse.dialect, layout, state)
 
 
 def _due(pending: Sequence[Migration]) -> str:
@@ -82,6 +85,14 @@ def _check_targets(source: Source, dialect: Dialect, layout: Layout, state: Sour
             yield Finding(subject, _message(error, subject), error.hint or "see the configuration")
             continue
         yield Finding(subject, "is there" if book.stored else "will be created by the first batch")
+
+
+def _check_road(source: Source, dialect: Dialect, layout: Layout, state: SourceState) -> Finding:
+    """Who decodes the batches of a source that asks for the warehouse."""
+    subject = f"load of {source.name}"
+    if reasons := reasons_of(source, dialect, layout, state):
+        return Finding(subject, f"the worker decodes its batches: {'; '.join(reasons)}")
+    return Finding(subject, "the warehouse decodes its batches, where it surely can")
 
 
 def _check_exports(source: Source, exports: str) -> Finding:

@@ -11,9 +11,9 @@ from cdc_merge.errors import AlreadyMerged, WarehouseUnavailable
 from cdc_merge.feed.store import ObjectStore
 from cdc_merge.layout import Layout
 from cdc_merge.ledger import Counts, Ledger, SourceState
-from cdc_merge.merge.plan import Batch
-from cdc_merge.model import Source
+from cdc_merge.model import Load, Source
 from cdc_merge.preparing import Job, Phase, Prepared, Preparer
+from cdc_merge.raw_road import InDoubt, RawRoad, Unread
 from cdc_merge.staging import ledger_rows, misfit_rows, quarantine_rows, unmatched_rows
 from cdc_merge.unforeseen import stopping_at_the_unforeseen
 from cdc_merge.warehouses import Session, Statement, Warehouse
@@ -35,14 +35,19 @@ class Merger:
         clock: Callable[[], datetime],
         check: Callable[[], None] = lambda: None,
         phase: Phase = lambda _name, _seconds: None,
+        decoded: Callable[[str], None] = lambda _by: None,
     ) -> None:
-        """`check` is called often while decoding and may raise to stop; nothing is committed then."""
+        """`check` is called often while decoding and may raise to stop; nothing is committed then.
+
+        `decoded` is told who decoded each batch that was merged: worker, or warehouse.
+        """
         self._source = source
         self._store = store
         self._warehouse = warehouse
         self._layout = layout
         self._check = check
         self._phase = phase
+        self._decoded = decoded
         self._ledger = Ledger(layout.metadata, warehouse.dialect)
         self.preparer = Preparer(
             source=source,
@@ -55,6 +60,23 @@ class Merger:
             check=check,
             phase=phase,
         )
+        self._road: RawRoad | None = None
+        if source.load is Load.WAREHOUSE:
+            self._road = RawRoad(
+                source=source,
+                store=store,
+                dialect=warehouse.dialect,
+                layout=layout,
+                worker=worker,
+                clock=clock,
+                read_state=self._read_state,
+                check=check,
+            )
+
+    def prepare(self, job: Job, *, check: Callable[[], None] | None = None) -> Prepared | Unread:
+        """A batch that is decoded, or one that the warehouse may decode; `check` as in the constructor."""
+        unread = self._road.plan(job, check=check) if self._road else None
+        return unread or self.preparer.prepare(job, check=check)
 
     def _read_state(self) -> SourceState:
         with self._warehouse.session() as session:
@@ -67,7 +89,7 @@ class Merger:
 
         Raises Transient errors with nothing committed, and SourceStopped errors for a person.
         """
-        with self.preparer.prepare(job) as prepared:
+        with self.prepare(job) as prepared:
             return self.commit(prepared, fence)
 
     def merge_files(self, job: Job, files: Sequence[Path], fence: Sequence[Statement]) -> Counts:
@@ -77,65 +99,84 @@ class Merger:
 
     def commit(
         self,
-        prepared: Prepared,
+        prepared: Prepared | Unread,
         fence: Sequence[Statement],
         *,
         loaded: Callable[[], None] | None = None,
     ) -> Counts:
-        """Stage and merge. A connection that breaks at COMMIT leaves in doubt what happened: the books tell.
+        """Stage and merge. What the warehouse cannot decode exactly is decoded here.
 
         `loaded`: told when all is in the warehouse's staging, and what was decoded has been let go of.
         """
-        batch = prepared.batch
+        try:
+            counts = self._commit(prepared, fence, loaded)
+        except InDoubt:
+            with self.preparer.prepare(prepared.job) as decoded:
+                return self.commit(decoded, fence, loaded=loaded)
+        self._decoded("warehouse" if isinstance(prepared, Unread) else "worker")
+        return counts
+
+    def _commit(
+        self, prepared: Prepared | Unread, fence: Sequence[Statement], loaded: Callable[[], None] | None
+    ) -> Counts:
+        """A connection that breaks at COMMIT leaves in doubt what happened: the books tell."""
         for attempt in range(1, _COMMIT_TRIES + 1):
             self._check()
             with self._warehouse.session() as session:
-                if attempt > 1 and (counts := self._ledger.counts(session, batch.id)):
+                if attempt > 1 and (counts := self._ledger.counts(session, prepared.id)):
                     return counts
                 try:
                     began = perf_counter()
                     with stopping_at_the_unforeseen(self._source.name, prepared.job.refs):  # it is still being read
-                        self._load(session, prepared)
+                        statements = self._stage(session, prepared)
                     self._phase("load", perf_counter() - began)
                     self._check()
                     if loaded:
                         prepared.close()
                         loaded()
                     began = perf_counter()
-                    session.run([*fence, *prepared.statements])
+                    session.run([*fence, *statements])
                     self._phase("merge", perf_counter() - began)
-                    counts = self._ledger.counts(session, batch.id)
+                    counts = self._ledger.counts(session, prepared.id)
                 except AlreadyMerged:
                     # By ourselves, if the COMMIT in doubt was still under way when the books were read.
-                    if attempt > 1 and (counts := self._ledger.counts(session, batch.id)):
+                    if attempt > 1 and (counts := self._ledger.counts(session, prepared.id)):
                         return counts
                     raise
                 except WarehouseUnavailable:
                     if attempt == _COMMIT_TRIES:
                         raise
                     if prepared.is_closed:
-                        return self._counts_in_doubt(batch)
+                        return self._counts_in_doubt(prepared.id)
                     continue
                 if counts is None:
-                    raise AlreadyMerged(f"batch {batch.id} is not in the books", where=f"source {batch.source}")
+                    raise AlreadyMerged(f"batch {prepared.id} is not in the books", where=f"source {self._source.name}")
                 return counts
         raise AssertionError("the loop returns or raises")
 
-    def _counts_in_doubt(self, batch: Batch) -> Counts:
+    def _counts_in_doubt(self, batch_id: str) -> Counts:
         """The books of a batch whose connection broke, if it did commit. Raises WarehouseUnavailable: do it anew."""
         with self._warehouse.session() as session:
-            if counts := self._ledger.counts(session, batch.id):
+            if counts := self._ledger.counts(session, batch_id):
                 return counts
         raise WarehouseUnavailable(
             "the connection broke before the batch was merged",
-            where=f"source {batch.source}",
+            where=f"source {self._source.name}",
             hint="nothing to do: it is decoded and merged anew",
         )
+
+    def _stage(self, session: Session, prepared: Prepared | Unread) -> Sequence[Statement]:
+        """Stage a batch; returns the statements that merge it."""
+        if isinstance(prepared, Unread):
+            assert self._road
+            return self._road.stage(session, prepared, self._ledger)
+        self._load(session, prepared)
+        return prepared.statements
 
     def _load(self, session: Session, prepared: Prepared) -> None:
         name, bucket = self._source.name, self._store.bucket
         objects, decoded, workbench = prepared.objects, prepared.decoded, prepared.workbench
-        in_ledger = ledger_rows(objects, bucket=bucket, records_of=decoded.records_of)
+        in_ledger = ledger_rows([o.ref for o in objects], bucket=bucket, records_of=decoded.records_of)
         session.load("_cdc_objects", in_ledger.to_reader())
         if decoded.quarantined:
             places = prepared.job.places

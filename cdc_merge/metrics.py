@@ -19,6 +19,7 @@ Clock = Callable[[], datetime]
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 PHASES = ("fetch", "decode", "load", "merge")
+DECODERS = ("worker", "warehouse")
 CHANGES = ("inserted", "updated", "deleted")
 DRIFTS = ("missing", "extra", "different")
 RECONCILES = ("done", "refused", "failed")
@@ -47,6 +48,7 @@ class Metrics:
         self._rows = self._counter("rows", "Rows changed in a target.", "target", "change")
         self._objects = self._counter("objects", "Objects merged.")
         self._batches = self._counter("batches", "Batches committed.")
+        self._decoded = self._counter("decoded_batches", "Batches merged, by who decoded them.", "by")
         self._retries = self._counter("retries", "Attempts that failed and were made again.", "error")
         self._store_requests = self._counter("store_requests", "Requests made to the object store.")
         self._phase_seconds = Histogram(
@@ -79,6 +81,8 @@ class Metrics:
                 self._rows.labels(source, target, change)
         for phase in PHASES:
             self._phase_seconds.labels(source, phase)
+        for decoder in DECODERS:
+            self._decoded.labels(source, decoder)
         for end in RECONCILES:
             self._reconciles.labels(source, end)
         for reading in SAMPLES:
@@ -119,6 +123,10 @@ class Metrics:
     def phase(self, source: str, name: str, seconds: float) -> None:
         """A batch spent `seconds` in one of `PHASES`."""
         self._phase_seconds.labels(source, name).observe(seconds)
+
+    def batch_decoded(self, source: str, by: str) -> None:
+        """A batch was merged that one of `DECODERS` had decoded."""
+        self._decoded.labels(source, by).inc()
 
     def retried(self, source: str, error: str) -> None:
         """An attempt failed and is made again; `error` is the class of the error, never its message."""

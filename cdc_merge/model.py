@@ -155,6 +155,13 @@ class Target:
         return self.deletes is Deletes.IGNORE or (is_expiry and self.expired is Expired.KEEP)
 
 
+class Load(StrEnum):
+    """Who decodes a feed's objects: the worker, or the warehouse as far as SQL can do it exactly."""
+
+    WORKER = "worker"
+    WAREHOUSE = "warehouse"
+
+
 @dataclass(frozen=True)
 class BatchLimits:
     """The most one merge takes: uncompressed bytes, and objects."""
@@ -195,6 +202,7 @@ class Source:
     poll: float = 5.0  # seconds
     batch: BatchLimits = field(default_factory=BatchLimits)
     memory: int = 1000**3  # bytes
+    load: Load = Load.WORKER
     ordering: Ordering | None = None
     exports: str | None = None
     table: str | None = None

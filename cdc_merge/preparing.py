@@ -78,6 +78,11 @@ class Prepared:
     is_closed: bool = False
 
     @property
+    def id(self) -> str:
+        """The batch's, in the books."""
+        return self.batch.id
+
+    @property
     def key_tags(self) -> tuple[str, ...] | None:
         """The types of the key attributes; None: there is not one usable record, so no table could be made."""
         facts = self.decoded.facts
@@ -222,47 +227,10 @@ class Preparer:
             batch=batch,
             books=tuple(books),
             plan=plan,
-            statements=tuple(self._statements(job, state, decoded, plan, batch, keys, is_feed=is_feed)),
+            statements=tuple(merge_statements(job, state, decoded, plan, batch, keys, is_feed=is_feed)),
             teaches=state.ordering is None or any(book.teaches for book in books),
             resources=resources.pop_all(),
         )
-
-    def _statements(
-        self,
-        job: Job,
-        state: SourceState,
-        decoded: Decoded,
-        plan: MergePlan,
-        batch: Batch,
-        keys: KeyRange | None,
-        *,
-        is_feed: bool,
-    ) -> list[Statement]:
-        statements: list[Statement] = []
-        if job.release:
-            statements.append(plan.release_quarantine(job.release))
-        if is_feed:
-            statements += plan.record_objects(batch, again=job.again)
-        if decoded.quarantined:
-            statements.append(plan.record_quarantine(batch))
-        facts = decoded.facts
-        if facts.ordering is None or facts.key_tags is None:
-            # Not one usable record: there is no target to make yet, but the books are kept.
-            return [*statements, plan.record_empty(batch)]
-        if state.ordering is None:
-            is_known = state.key_tags is not None
-            statements.append(
-                plan.record_source(batch.source, facts.ordering, table_arn=facts.table_arn, is_known=is_known)
-            )
-        return [
-            *statements,
-            plan.hold_schemas(batch.source),
-            *plan.ddl(schema_exists=state.schema_exists),
-            *plan.merge(batch, key_range=keys),
-            *plan.record_notices(batch, unmatched=bool(decoded.unmatched), misfits=bool(decoded.misfits)),
-            *plan.hide(batch.source),
-            *plan.record_schema(batch.source),
-        ]
 
     def _fetch(self, refs: Sequence[ObjectRef], folder: Path, check: Callable[[], None]) -> list[LocalObject]:
         def fetch(numbered: tuple[int, ObjectRef]) -> LocalObject:
@@ -277,6 +245,47 @@ class Preparer:
         stored = sum(o.ref.size for o in objects)
         if stored and decoded.plain_bytes:
             self.inflation = max(1.0, decoded.plain_bytes / stored)
+
+
+def merge_statements(
+    job: Job,
+    state: SourceState,
+    decoded: Decoded,
+    plan: MergePlan,
+    batch: Batch,
+    keys: KeyRange | None,
+    *,
+    is_feed: bool,
+) -> list[Statement]:
+    """The transaction that merges what is staged, but for its fence.
+
+    `keys`: of the batch, as MergePlan.merge has it. `is_feed`: the objects go into the ledger.
+    """
+    statements: list[Statement] = []
+    if job.release:
+        statements.append(plan.release_quarantine(job.release))
+    if is_feed:
+        statements += plan.record_objects(batch, again=job.again)
+    if decoded.quarantined:
+        statements.append(plan.record_quarantine(batch))
+    facts = decoded.facts
+    if facts.ordering is None or facts.key_tags is None:
+        # Not one usable record: there is no target to make yet, but the books are kept.
+        return [*statements, plan.record_empty(batch)]
+    if state.ordering is None:
+        is_known = state.key_tags is not None
+        statements.append(
+            plan.record_source(batch.source, facts.ordering, table_arn=facts.table_arn, is_known=is_known)
+        )
+    return [
+        *statements,
+        plan.hold_schemas(batch.source),
+        *plan.ddl(schema_exists=state.schema_exists),
+        *plan.merge(batch, key_range=keys),
+        *plan.record_notices(batch, unmatched=bool(decoded.unmatched), misfits=bool(decoded.misfits)),
+        *plan.hide(batch.source),
+        *plan.record_schema(batch.source),
+    ]
 
 
 def _warn_if_crowded(source: str, books: Sequence[SchemaBook]) -> None:

@@ -22,6 +22,7 @@ from cdc_merge.merger import Merger
 from cdc_merge.metrics import Metrics
 from cdc_merge.model import ObjectRef, Source
 from cdc_merge.preparing import Job, Prepared
+from cdc_merge.raw_road import Unread
 from cdc_merge.stopping import NotOurs, Stop
 from cdc_merge.turns import Turns
 from cdc_merge.warehouses import Session, Statement, Warehouse
@@ -79,6 +80,7 @@ class SourceWorker:
             clock=clock,
             check=self._check,
             phase=lambda name, seconds: metrics.phase(source.name, name, seconds),
+            decoded=lambda by: metrics.batch_decoded(source.name, by),
         )
 
     def _is_merged(self, refs: Sequence[ObjectRef]) -> set[ObjectRef]:
@@ -159,7 +161,7 @@ class SourceWorker:
     def _merge(self, pages: Iterable[Sequence[ObjectRef]], *, again: bool) -> Iterator[Counts]:
         """While the warehouse merges a batch, the next one is decoded, where the worker has but one source."""
         waiting = Waiting(pages, self.source.batch)
-        with Ahead(self.merger.preparer, self._check) as ahead:
+        with Ahead(self.merger.prepare, self._check) as ahead:
 
             def begin_next() -> None:
                 if batch := waiting.take(inflation=self.merger.preparer.inflation):
@@ -173,20 +175,20 @@ class SourceWorker:
                 coming = ahead.job
                 try:
                     job, prepared = ahead.take()
+                    self._metrics.backlog(self.source.name, len(job.refs) + len(waiting))
+                    may_overlap = self._overlaps and not prepared.teaches
+                    counts = self._merge_prepared(job, prepared, begin_next if may_overlap else None)
                 except BatchTooLarge as error:
                     if coming is None or len(coming.refs) == 1:
                         raise
                     log.warning("batch_halved", source=self.source.name, objects=len(coming.refs), why=error.message)
                     waiting.give_back(coming.refs)
                     continue
-                self._metrics.backlog(self.source.name, len(job.refs) + len(waiting))
-                may_overlap = self._overlaps and not prepared.teaches
-                counts = self._merge_prepared(job, prepared, begin_next if may_overlap else None)
                 self._progress(counts, len(waiting) + (len(ahead.job.refs) if ahead.job else 0))
                 yield counts
         self._metrics.backlog(self.source.name, 0)
 
-    def _merge_prepared(self, job: Job, prepared: Prepared, loaded: Callable[[], None] | None) -> Counts:
+    def _merge_prepared(self, job: Job, prepared: Prepared | Unread, loaded: Callable[[], None] | None) -> Counts:
         with prepared:
             try:
                 return self._under_lease(job, lambda fence: self.merger.commit(prepared, fence, loaded=loaded))

@@ -37,16 +37,16 @@ _QUARANTINE = pa.schema(
 )
 
 
-def ledger_rows(objects: Sequence[LocalObject], *, bucket: str, records_of: Mapping[int, int]) -> pa.Table:
-    """One row per object; `records_of` by object number."""
+def ledger_rows(objects: Sequence[ObjectRef], *, bucket: str, records_of: Mapping[int, int]) -> pa.Table:
+    """One row per object; `records_of` by its place among them."""
     return pa.table(
         {
             "bucket": pa.array([bucket] * len(objects), pa.string()),
-            "object_key": pa.array([o.ref.key for o in objects], pa.string()),
-            "version": pa.array([o.ref.version for o in objects], pa.string()),
-            "bytes": pa.array([o.ref.size for o in objects], pa.int64()),
-            "modified_at": pa.array([o.ref.modified for o in objects], pa.timestamp("us", "UTC")),
-            "records": pa.array([records_of.get(o.number, 0) for o in objects], pa.int64()),
+            "object_key": pa.array([o.key for o in objects], pa.string()),
+            "version": pa.array([o.version for o in objects], pa.string()),
+            "bytes": pa.array([o.size for o in objects], pa.int64()),
+            "modified_at": pa.array([o.modified for o in objects], pa.timestamp("us", "UTC")),
+            "records": pa.array([records_of.get(number, 0) for number in range(len(objects))], pa.int64()),
         }
     )
 

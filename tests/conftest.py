@@ -70,9 +70,7 @@ def redshift_data(redshift: RedshiftDouble) -> Iterator[RedshiftDataDouble]:
 
 
 @pytest.fixture
-def redshift_data_url(
-    redshift_data: RedshiftDataDouble, redshift_double_url: str, postgres_url: str
-) -> Iterator[str]:
+def redshift_data_url(redshift_data: RedshiftDataDouble, redshift_double_url: str, postgres_url: str) -> Iterator[str]:
     """The database of `redshift_double_url` through the Data API."""
     with found_by_boto3(redshift_data):
         staging = parse_qs(urlsplit(redshift_double_url).query)["staging"][0]

@@ -7,7 +7,6 @@ import re
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
@@ -16,8 +15,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 import cdc_merge.config
-from cdc_merge.config import find_config, json_schema, load_config, promises, values
-from cdc_merge.config.promises import NOT_YET
+from cdc_merge.config import find_config, json_schema, load_config, values
 from cdc_merge.errors import ConfigError, UsageError
 from cdc_merge.model import (
     BatchLimits,
@@ -26,6 +24,7 @@ from cdc_merge.model import (
     Condition,
     Evolve,
     Kind,
+    Load,
     Ordering,
     Target,
     TimeUnit,
@@ -257,7 +256,7 @@ sources:
           id: {from: PK, type: text}
 """)
     assert [p.place.partition(".yaml:")[2] for p in problems] == [
-        "1:12", "3:12", "6:14", "7:10", "8:11", "11:23", "13:38", "14:11", "15:26",
+        "1:12", "3:12", "6:14", "7:10", "11:23", "13:38", "14:11", "15:26",
     ]  # fmt: skip
     assert all(p.hint for p in problems)
 
@@ -435,39 +434,38 @@ def test_names_fit_the_63_bytes_of_postgres(load: Loader) -> None:
     assert "system column of postgres" in load.problem(postgres.replace(too_long, "xmin"))[1]
 
 
-# --- not in this version yet ----------------------------------------------------------------------------
+# --- who decodes ----------------------------------------------------------------------------------------
+
+REDSHIFT = "redshift://h/d?staging=s3://b/p/&iam_role=default"
 
 
-def example_of(promise: promises.Promise) -> dict[str, Any]:
-    """A file that uses the promise."""
-    value: Any = promise.equals or "x"
-    target: dict[str, Any] = {"table": "t"}
-    source: dict[str, Any] = {"name": "s", "changes": "c", "key": ["PK"], "targets": [target]}
-    config: dict[str, Any] = {"warehouse": "duckdb:///w", "sources": [source]}
-    key = promise.path[-1]
-    match promise.path:
-        case ("defaults", _):
-            config["defaults"] = {key: value}
-        case ("sources", "*", _):
-            source[key] = value
-        case ("sources", "*", "targets", "*", _):
-            target[key] = value
-        case (*_, "columns", "*"):
-            target["columns"] = {"a": value}
-        case _:
-            target["columns"] = {"a": {"from": "A", key: value}}
-    return config
+def asking_the_warehouse(url: str, changes: str = "s3://b/feed/", *, defaults: bool = False) -> str:
+    text = re.sub("warehouse: .*", f"warehouse: {url}", MINIMAL).replace("./feed", changes)
+    return text + "defaults: {load: warehouse}\n" if defaults else text.rstrip("\n") + "\n    load: warehouse\n"
 
 
-@pytest.mark.parametrize("promise", NOT_YET, ids=lambda p: "-".join((*p.path, p.equals or "")))
-def test_what_this_version_does_not_do_is_refused_by_name(load: Loader, promise: promises.Promise) -> None:
-    _, message, hint = load.problem(json.dumps(example_of(promise)))
-    assert message == f"{promise.name} is not in this version yet" and hint
+def test_the_warehouse_decodes_where_it_can_and_is_asked(load: Loader) -> None:
+    assert load(MINIMAL).sources[0].load is Load.WORKER
+    assert load(asking_the_warehouse(REDSHIFT)).sources[0].load is Load.WAREHOUSE
+    assert load(asking_the_warehouse(REDSHIFT, defaults=True)).sources[0].load is Load.WAREHOUSE
+    both = asking_the_warehouse(REDSHIFT, defaults=True).replace("    key", "    load: worker\n    key")
+    assert load(both).sources[0].load is Load.WORKER
 
 
-def test_a_promised_value_is_reported_at_the_value(load: Loader) -> None:
-    config = "defaults: {load: warehouse}\n" + in_target("deletes: soft")
-    assert load.problem(config)[0] == "1:18"
+@pytest.mark.parametrize(
+    ("url", "changes", "message"),
+    [
+        ("duckdb:///w", "s3://b/feed/", "is for engines that load from S3 by themselves"),
+        ("postgresql://h/d", "s3://b/feed/", "is for engines that load from S3 by themselves"),
+        ("snowflake://u:p@account/d?warehouse=w", "s3://b/feed/", "is not in this version yet on snowflake"),
+        (REDSHIFT, "./feed", "needs `changes` on S3"),
+    ],
+)
+def test_the_warehouse_does_not_decode_where_it_cannot(load: Loader, url: str, changes: str, message: str) -> None:
+    _, said, hint = load.problem(asking_the_warehouse(url, changes))
+    assert message in said and hint == "write load: worker"
+    _, said, hint = load.problem(asking_the_warehouse(url, changes, defaults=True))
+    assert message in said and "of defaults" in said and hint
 
 
 @pytest.mark.parametrize(
@@ -672,10 +670,7 @@ def test_the_committed_json_schema_is_up_to_date() -> None:
 
 
 @pytest.mark.parametrize("text", [MINIMAL, *yaml_blocks()])
-def test_files_that_load_and_those_of_the_reference_fit_the_json_schema(
-    load: Loader, text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(promises, "NOT_YET", ())  # the reference describes what is promised, too
+def test_files_that_load_and_those_of_the_reference_fit_the_json_schema(load: Loader, text: str) -> None:
     if not text.startswith("warehouse:"):
         text = MINIMAL.split("sources:")[0] + text if text.startswith("sources:") else in_target(text)
     assert load(text, {"POSTGRES_PASSWORD": "p"})
@@ -711,10 +706,3 @@ def test_the_reference_names_every_key() -> None:
     models = [json_schema(), *json_schema()["$defs"].values()]
     for key in {key for model in models for key in model["properties"]}:
         assert f"`{key}`" in reference or f".{key}`" in reference, key
-
-
-def test_the_reference_names_all_that_is_not_in_this_version_yet() -> None:
-    section = DOCS.read_text(encoding="utf-8").partition("## Not in this version yet")[2].partition("\n## ")[0]
-    for promise in NOT_YET:
-        for word in re.findall(r"`([^`]+)`|(\w+://)", promise.name):
-            assert (word[0] or word[1]) in section, promise.name

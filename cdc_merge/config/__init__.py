@@ -14,7 +14,6 @@ from cdc_merge.config.editor import json_schema
 from cdc_merge.config.marks import Finding
 from cdc_merge.config.models import ConfigModel
 from cdc_merge.config.places import find_config
-from cdc_merge.config.promises import not_yet, promised_marks
 from cdc_merge.config.settings import build
 from cdc_merge.errors import ConfigError, Problem
 from cdc_merge.model import Settings
@@ -38,18 +37,15 @@ def load_config(path: Path, *, environ: Mapping[str, str], dialect: Dialect | No
         raise ConfigError([Problem(str(path), f"cannot be read: {error.strerror}")]) from error
     document = read_document(text, environ)
     root = document.root
-    promised = list(not_yet(root))
-    reported = document.reported | {loc for loc, _ in promised}
-    findings = [*document.findings, *(finding for _, finding in promised)]
-    if () in reported:
+    findings = list(document.findings)
+    if () in document.reported:
         raise _refusal(path, findings, root)
     config = None
     try:
-        config = ConfigModel.model_validate(root.plain(without=set(reported)))
+        config = ConfigModel.model_validate(root.plain(without=set(document.reported)))
     except ValidationError as error:
-        findings += complaints(error, root, reported=reported)
-    known = set(promised_marks(root))
-    findings += (finding for finding in check(root, dialect) if finding.mark not in known)
+        findings += complaints(error, root, reported=document.reported)
+    findings += check(root, dialect)
     if findings or config is None:
         # No cause: pydantic's own text would show values, and one of them may be a password.
         raise _refusal(path, findings, root) from None

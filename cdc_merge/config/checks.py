@@ -13,7 +13,7 @@ from cdc_merge.config.places import DIALECTS, scheme
 from cdc_merge.config.targets import check_target, has_history
 from cdc_merge.config.values import Mistake
 from cdc_merge.names import history_table, snake_case
-from cdc_merge.warehouses.dialect import Dialect
+from cdc_merge.warehouses.dialect import Dialect, RawLoading
 
 DEFAULT_METADATA_SCHEMA = "cdc_merge"
 
@@ -28,6 +28,7 @@ def check(root: Node, dialect: Dialect | None = None) -> Iterator[Finding]:
         key = [text for item in source.get("key").items if (text := item.text)]
         yield from _key(source.get("key"))
         yield from _reconcile(source, root.get("defaults").get("reconcile"))
+        yield from _load(source, root.get("defaults"), dialect)
         for target in source.get("targets").items:
             yield from check_target(target, key, dialect)
 
@@ -117,6 +118,24 @@ def _reconcile(source: Node, shared: Node) -> Iterator[Finding]:
         if key in _ON_TABLE and "table" not in source.fields:
             hint = f"add the DynamoDB table's name or ARN, `table: …`, to the source, or {otherwise}"
             yield Finding(mark, f"{asking} needs `table`", hint)
+
+
+def _load(source: Node, shared: Node, dialect: Dialect | None) -> Iterator[Finding]:
+    """Who is to decode, here or in defaults, on an engine or a feed of which the warehouse cannot."""
+    own = source.fields.get("load")
+    asked = own or shared.fields.get("load")
+    if asked is None or asked.node.text != "warehouse" or dialect is None:
+        return
+    mark = own.mark if own else source.mark
+    asking = "`load: warehouse`" if own else "`load: warehouse` of defaults"
+    hint = "write load: worker" if own else "write load: worker there, or remove `load` from defaults"
+    match dialect.raw_loading:
+        case RawLoading.NONE:
+            yield Finding(mark, f"{asking} is for engines that load from S3 by themselves, as Redshift does", hint)
+        case RawLoading.NOT_YET:
+            yield Finding(mark, f"{asking} is not in this version yet on {dialect.name}", hint)
+        case _ if (changes := source.get("changes").text) is not None and scheme(changes) != "s3":
+            yield Finding(mark, f"{asking} needs `changes` on S3, where the warehouse can read them", hint)
 
 
 def _asks(node: Node, read: Callable[[Any], float | bool]) -> bool:

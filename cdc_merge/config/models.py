@@ -87,8 +87,10 @@ class DefaultsModel(Model):
         description="What decoding may use before it spills to disk; at least 256MB.",
         json_schema_extra={"default": "1GB"},
     )
-    load: Literal["worker"] | None = Field(
-        default=None, description="Who decodes the objects.", json_schema_extra={"default": "worker"}
+    load: Literal["worker", "warehouse"] | None = Field(
+        default=None,
+        description="Who decodes the objects. warehouse: Redshift does, as far as SQL can do it exactly.",
+        json_schema_extra={"default": "worker"},
     )
     reconcile: ReconcileModel | None = Field(
         default=None,

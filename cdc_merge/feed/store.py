@@ -52,6 +52,9 @@ class ObjectStore(Protocol):
         Raises ObjectChanged when the object no longer has that version or is gone.
         """
 
+    def begin(self, ref: ObjectRef, size: int) -> bytes:
+        """The first bytes of exactly this version, `size` at most. Raises ObjectChanged as `fetch` does."""
+
     def verify(self, ref: ObjectRef, path: Path) -> None:
         """Raise ObjectChanged if `path`, which `fetch` gave and the caller has read, changed meanwhile."""
 

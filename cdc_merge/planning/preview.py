@@ -10,9 +10,10 @@ from cdc_merge.backlog import Waiting
 from cdc_merge.layout import Layout
 from cdc_merge.ledger import OUTCOMES, SourceState
 from cdc_merge.merge.plan import Batch, MergePlan
-from cdc_merge.model import Evolve, Source
+from cdc_merge.model import Evolve, Load, Source
 from cdc_merge.planning.rehearsal import Rehearsal
 from cdc_merge.planning.typed_view import Attributes, has_views, typed_view
+from cdc_merge.raw.fitness import reasons_of
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.differences import Difference, differences
 from cdc_merge.warehouses import Dialect, Statement
@@ -36,6 +37,7 @@ class Preview:
     ddl: tuple[Statement, ...]
     merge: tuple[Statement, ...]
     unknown: tuple[str, ...]  # columns whose type only data can tell
+    road: tuple[str, ...]  # why the worker decodes the batches, though the warehouse is asked to
     views: tuple[Statement, ...]
     rehearsal: Rehearsal | None = None
 
@@ -54,6 +56,7 @@ class Preview:
             self.differences, is_idle=self.waiting is not None and self.waiting.is_all and not self.waiting.objects
         )
         lines += [f"-- {u}" for u in self.unknown]
+        lines += [f"-- load: warehouse: the worker decodes the batches: {why}" for why in self.road]
         for statement in (*self.ddl, *((*self.merge, *self.views) if with_sql else ())):
             lines.append(f"\n-- [{statement.label}]\n{statement.sql};")
         return "\n".join(lines)
@@ -67,6 +70,7 @@ class Preview:
             "differences": [asdict(d) for d in self.differences],
             "ddl": _labelled(self.ddl),
             "unknown": list(self.unknown),
+            "worker_decodes": list(self.road),
         }
         if with_sql:
             document["merge"] = _labelled(self.merge)
@@ -135,7 +139,7 @@ def preview(
     there = state.inspector(dialect, layout.schema)
     found = tuple(differences(source, there))
     if any(d.stops for d in found):
-        return Preview(source.name, found, waiting, (), (), (), ())
+        return Preview(source.name, found, waiting, (), (), (), (), ())
     books = there.open_books(source)
     plan = MergePlan(
         dialect,
@@ -154,6 +158,7 @@ def preview(
         tuple(plan.ddl(schema_exists=state.schema_exists)),
         tuple(in_order(merge)) if dialect.ddl_commits else merge,
         tuple(_unknown(books)),
+        tuple(reasons_of(source, dialect, layout, state)) if source.load is Load.WAREHOUSE else (),
         tuple(
             typed_view(b, layout, seen.get(b.target.table, {}))
             for b in books

@@ -25,6 +25,14 @@ class Capitals(Enum):
     RAISED = "raised"  # names that people do not quote are in capitals in the catalog, so we write ours so, too
 
 
+class RawLoading(Enum):
+    """Whether an engine loads and decodes a feed's objects itself (`load: warehouse`)."""
+
+    NONE = "none"  # it is no use: the worker's decoder is in the process, or the engine reads nothing from S3
+    NOT_YET = "not yet"
+    BY_COPY = "by copy"
+
+
 @dataclass(frozen=True)
 class Dialect:
     """Facts of one engine.
@@ -77,6 +85,7 @@ class Dialect:
     `ddl_commits`: whether DDL commits the open transaction, so that it goes before it and can be said twice.
     `rebuilds`: whether a new table can take the place of an old one in the transaction that fills it.
     `copies_dynamodb`: whether it reads a DynamoDB table by itself (`CopiesDynamoDB` in __init__.py).
+    `raw_loading`: whether it loads and decodes raw objects itself.
     `limits`: what the engine cannot do, each in words with the vendor's page: `cdc-merge check` shows them.
     """
 
@@ -136,6 +145,7 @@ class Dialect:
     ddl_commits: bool = False
     rebuilds: bool = True
     copies_dynamodb: bool = False
+    raw_loading: RawLoading = RawLoading.NONE
     limits: tuple[Limit, ...] = ()
 
     def quote(self, *parts: str) -> str:
@@ -144,6 +154,10 @@ class Dialect:
 
     def literal(self, text: str) -> str:
         """A quoted text literal, or an expression of several."""
+        if self.backslash and text.count("\\") > _MOST_PIECES:
+            # An expression of thousands of pieces would nest too deep to be read.
+            stand_in = next(c for c in map(chr, range(0xE000, 0xF8FF)) if c not in text)
+            return f"REPLACE({_quoted(text.replace(chr(92), stand_in))}, '{stand_in}', {self.backslash})"
         if self.backslash and "\\" in text:
             return "(" + f" || {self.backslash} || ".join(map(_quoted, text.split("\\"))) + ")"
         return _quoted(text)
@@ -187,6 +201,7 @@ class Dialect:
         return self.types[column_type.kind]
 
 
+_MOST_PIECES = 50  # of one text
 _TO_UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _TO_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 

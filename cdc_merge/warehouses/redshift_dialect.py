@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cdc_merge.model import Kind
-from cdc_merge.warehouses.dialect import Capitals, Dialect, Limit
+from cdc_merge.warehouses.dialect import Capitals, Dialect, Limit, RawLoading
 
 _DOCS = "https://docs.aws.amazon.com/redshift/latest/dg"
 
@@ -129,6 +129,8 @@ REDSHIFT = Dialect(
     schema_exists="SELECT 1 FROM pg_namespace WHERE nspname = {name}",
     # t_Loading-data-from-dynamodb.html
     copies_dynamodb=True,
+    # r_COPY.html, query-super.html
+    raw_loading=RawLoading.BY_COPY,
     limits=LIMITS,
 )
 

@@ -25,7 +25,7 @@ _HINTS = {
     "3F000": "was the schema dropped or renamed? see: cdc-merge plan; metadata: cdc-merge migrate",
 }
 COPY_HINT = (
-    "may the IAM role read the staging prefix, and is the bucket in the cluster's region? "
+    "may the IAM role read the objects, and is the bucket in the cluster's region? "
     "SELECT * FROM sys_load_error_detail ORDER BY start_time DESC tells more"
 )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import duckdb
 import pyarrow as pa
@@ -13,8 +12,11 @@ from cdc_merge.errors import WarehouseRefused
 from cdc_merge.model import Kind
 from cdc_merge.warehouses import Row, Statement
 from cdc_merge.warehouses.dialect import DUCKDB
+from cdc_merge.warehouses.raw import RawObject
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 from cdc_merge.warehouses.redshift_errors import COPY_HINT
+from cdc_merge.warehouses.redshift_link import RedshiftLink
+from cdc_merge.warehouses.redshift_raw import load_raw
 from cdc_merge.warehouses.redshift_staging import Stage, Staged, staged_types
 from cdc_merge.warehouses.redshift_values import columns, few_rows, values
 
@@ -26,23 +28,6 @@ SETTINGS = (
 )
 
 _STAGING_MEMORY = "256MB"  # to read a staged file with, a portion at a time
-
-
-class RedshiftLink(Protocol):
-    """What a road to Redshift does: it raises what an error asks for, with the label as its place."""
-
-    @property
-    def max_statement_bytes(self) -> int:
-        """The longest text of a statement (UTF-8)."""
-
-    def run(self, statements: Iterable[Statement], *, begin: str) -> list[int]:
-        """Run all statements in one transaction; returns the rows each touched (-1 where unknown)."""
-
-    def query(self, sql: str, label: str = "query") -> list[Row]:
-        """Rows of one reading statement."""
-
-    def execute_all(self, sqls: Sequence[str], label: str) -> None:
-        """Run statements one after the other, outside of `run`; what follows one that fails is not run."""
 
 
 class RedshiftSession:
@@ -139,6 +124,11 @@ class RedshiftSession:
             for staged, there in tables.items():
                 self.load(staged, file.sql(f"FROM {DUCKDB.quote(there)}").to_arrow_reader(65_536))
 
+    def load_raw(self, table: str, objects: Sequence[RawObject]) -> Mapping[str, int] | None:
+        """Create or replace the temporary table `table` of the JSON documents in objects of S3."""
+        self.has_staged = True
+        return load_raw(self._link, self._stage, self._iam_role, table, objects)
+
     def run(self, statements: Iterable[Statement], *, foreseen: Sequence[Statement] = ()) -> list[int]:
         """Run all statements in one transaction; returns the rows each touched (-1 where unknown)."""
         return self._link.run(statements, begin="BEGIN")
@@ -156,4 +146,4 @@ class RedshiftSession:
         return self._link.query(sql)
 
 
-__all__ = ["SETTINGS", "RedshiftLink", "RedshiftSession"]
+__all__ = ["SETTINGS", "RedshiftSession"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -133,6 +133,16 @@ class Stage:
         finally:
             self._remove(kept)
 
+    @contextmanager
+    def put_manifest(self, urls: Sequence[str]) -> Iterator[str]:
+        """A manifest of objects that lie elsewhere, for the time of the block; its URL."""
+        kept: list[str] = []
+        try:
+            entries = [{"url": url, "mandatory": True} for url in urls]
+            yield self._put_entries(f"{self._prefix}{uuid.uuid4().hex}/", entries, kept)
+        finally:
+            self._remove(kept)
+
     def _upload(self, folder: str, paths: list[Path], kept: list[str]) -> dict[str, int]:
         sizes = {}
         for path in paths:
@@ -154,10 +164,13 @@ class Stage:
             {"url": f"s3://{self._bucket}/{key}", "mandatory": True, "meta": {"content_length": size}}
             for key, size in sizes.items()
         ]
+        return self._put_entries(folder, entries, kept)
+
+    def _put_entries(self, folder: str, entries: Sequence[Mapping[str, object]], kept: list[str]) -> str:
         key = f"{folder}manifest"
         kept.append(key)
         with self._reacting(key):
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=json.dumps({"entries": entries}).encode())
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=json.dumps({"entries": list(entries)}).encode())
         return f"s3://{self._bucket}/{key}"
 
     def _remove(self, keys: list[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cdc_merge.model import Kind
-from cdc_merge.warehouses.dialect import Capitals, Dialect, Limit
+from cdc_merge.warehouses.dialect import Capitals, Dialect, Limit, RawLoading
 
 # Snowflake: https://docs.snowflake.com/en/sql-reference/intro-summary-data-types
 SNOWFLAKE = Dialect(
@@ -29,6 +29,7 @@ SNOWFLAKE = Dialect(
     # Text is compared by its bytes unless a collation is asked for, and trailing spaces count.
     # https://docs.snowflake.com/en/sql-reference/collation
     # https://docs.snowflake.com/en/sql-reference/identifiers-syntax
+    raw_loading=RawLoading.NOT_YET,
     capitals=Capitals.RAISED,
     max_identifier_bytes=255,
     # https://docs.snowflake.com/en/sql-reference/data-types-text#escape-sequences-in-single-quoted-string-constants

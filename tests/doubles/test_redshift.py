@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from contextlib import closing
@@ -81,6 +82,8 @@ def bucket(redshift_url: str) -> str:
         f"{DYNAMODB} IAM_ROLE '{ROLE}, x' READRATIO 50 REGION 'us-east-1' COMPUPDATE OFF",
         f"{DYNAMODB} IAM_ROLE default READRATIO 50 REGION 'us-east-1' COMPUPDATE OFF JSON 'auto'",
         f"{DYNAMODB} IAM_ROLE default READRATIO 50 REGION 'us-east-1' COMPUPDATE OFF MANIFEST",
+        "COPY t FROM 's3://b/k' IAM_ROLE default FORMAT AS JSON 'auto' MANIFEST MAXERROR 0",
+        "COPY t FROM 's3://b/k' IAM_ROLE default FORMAT AS JSON 'noshred' MANIFEST MAXERROR 9",
     ],
 )
 def test_what_redshift_does_not_know_is_refused(sql: str) -> None:
@@ -283,3 +286,73 @@ def test_super_and_varbyte_come_as_redshift_gives_them(cursor: Any) -> None:
     cursor.execute("""SELECT JSON_PARSE('{"a": 1.10}'), TO_VARBYTE('YWI=', 'base64')""")
     assert [column.type_code for column in cursor.description] == [4000, 6551]
     assert cursor.fetchall() == [('{"a": 1.10}', "6162")]
+
+
+# --- SUPER ------------------------------------------------------------------------------------------------
+
+
+def copy_raw(cursor: Any, bucket: str, *bodies: bytes, unpacked: str = "") -> None:
+    client = boto3.session.Session().client("s3")
+    for number, body in enumerate(bodies):
+        client.put_object(Bucket=bucket, Key=f"raw/{number}", Body=body)
+    entries = [{"url": f"s3://{bucket}/raw/{number}", "mandatory": True} for number in range(len(bodies))]
+    client.put_object(Bucket=bucket, Key="manifest", Body=json.dumps({"entries": entries}).encode())
+    cursor.execute("DROP TABLE IF EXISTS public.raw_records")
+    cursor.execute("CREATE TABLE public.raw_records (document SUPER)")
+    cursor.execute("SET search_path TO public")
+    cursor.execute(
+        f"COPY raw_records FROM 's3://{bucket}/manifest' IAM_ROLE '{ROLE}' FORMAT AS JSON 'noshred' {unpacked} "
+        "MANIFEST MAXERROR 0"
+    )
+
+
+def test_json_is_copied_whole_and_what_was_scanned_is_told(cursor: Any, bucket: str) -> None:
+    copy_raw(cursor, bucket, b'{"a":"x\\ny"}\n{"a":\n1}', b'{"a":1}{"a":2}')
+    cursor.execute("SELECT pg_last_copy_count()")
+    assert cursor.fetchall() == [(4,)]
+    cursor.execute(
+        "SELECT btrim(file_name), lines_scanned, bytes_scanned FROM sys_load_detail WHERE query_id = pg_last_copy_id()"
+    )
+    assert sorted(cursor.fetchall()) == [(f"s3://{bucket}/raw/0", 3, 21), (f"s3://{bucket}/raw/1", 1, 14)]
+    copy_raw(cursor, bucket, gzip.compress(b'{"a":1}'), unpacked="GZIP")
+    cursor.execute('SELECT CAST(r.document."a" AS VARCHAR(65535)) FROM raw_records AS r')
+    assert cursor.fetchall() == [("1",)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"a":1', b'{"a":1}x', b"[1]", b'{"a":1,"a":2}', b'{"a":"\xff"}', b'{"a":"\\u0000"}', b"\x1f\x8b", b"{'a':1}"],
+)
+def test_json_with_an_error_is_not_copied(cursor: Any, bucket: str, body: bytes) -> None:
+    with pytest.raises(psycopg2.Error):
+        copy_raw(cursor, bucket, body)
+
+
+def test_names_keep_their_case_only_if_the_session_says_so(cursor: Any) -> None:
+    paths = 'r.d."A"."B", r.d."a", r.d."L"[1], r.d."L"[7], r.d."A"[0], r.d."A"."B"."C"'
+    query = f"""SELECT {paths} FROM (SELECT JSON_PARSE('{{"A":{{"B":1}},"a":2,"L":["x","y"],"l":["z"]}}') AS d) AS r"""
+    cursor.execute(query)
+    assert cursor.fetchall() == [(None, "2", None, None, None, None)]
+    cursor.execute("SET enable_case_sensitive_identifier TO TRUE")
+    cursor.execute(query)
+    assert cursor.fetchall() == [("1", "2", '"y"', None, None, None)]
+    cursor.execute("RESET enable_case_sensitive_identifier")
+    cursor.execute(query)
+    assert cursor.fetchall() == [(None, "2", None, None, None, None)]
+
+
+def test_what_is_in_a_super_is_told_by_its_kind(cursor: Any) -> None:
+    document = '{"s":"x ","n":1.50,"b":true,"z":null,"o":{"p":1,"q":2},"l":[1]}'
+    cursor.execute(
+        "SELECT v.attribute, JSON_TYPEOF(v.value), CAST(v.value AS VARCHAR(65535)), JSON_SIZE(v.value), "
+        "GET_NUMBER_ATTRIBUTES(v.value) FROM (SELECT attribute, value FROM "
+        f"(SELECT JSON_PARSE('{document}') AS d) AS r, UNPIVOT r.d AS value AT attribute) AS v ORDER BY v.attribute"
+    )
+    assert cursor.fetchall() == [
+        ("b", "boolean", "true", 4, None),
+        ("l", "array", None, 3, None),
+        ("n", "number", "1.50", 4, None),
+        ("o", "object", None, 16, 2),
+        ("s", "string", "x ", 4, None),
+        ("z", "null", None, 4, None),
+    ]

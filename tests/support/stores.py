@@ -124,6 +124,11 @@ class MemoryStore:
         path.write_bytes(self._objects[ref.key][2])
         return path
 
+    def begin(self, ref: ObjectRef, size: int) -> bytes:
+        if ref.key not in self._objects or self._ref(ref.key) != ref:
+            raise ObjectChanged("rewritten or removed", where=self.describe(ref))
+        return self._objects[ref.key][2][:size]
+
     def verify(self, ref: ObjectRef, path: Path) -> None:
         assert path.exists()
 

@@ -129,6 +129,13 @@ def test_a_few_rows_and_many_arrive_the_same(redshift_url: str) -> None:
         assert [row[1] for row in rows] == hostile
 
 
+def test_a_text_of_many_backslashes_is_no_deep_expression(redshift_url: str) -> None:
+    path = "\\a" * 5_000
+    with closing(open_warehouse(redshift_url)) as warehouse, warehouse.session() as session:
+        session.load("few", pa.table({"t": [path]}).to_reader())
+        assert session.query("SELECT t FROM few") == [(path,)]
+
+
 def put(key: str, sequence: int, **attributes: str) -> Record:
     return stream_record({"PK": key}, attributes, sequence=sequence, at=T0)
 

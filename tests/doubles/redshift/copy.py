@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from botocore.exceptions import ClientError
 
+from tests.doubles.redshift.documents import COPY_JSON, JsonCommand
 from tests.doubles.redshift.refusals import Refused
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Column:
     most: int | None
 
 
-def read_copy(sql: str) -> CopyCommand | DynamoDBCommand:
+def read_copy(sql: str) -> CopyCommand | DynamoDBCommand | JsonCommand:
     """Raises Refused for any other forms of COPY than those that cdc-merge sends."""
     if match := _COPY.fullmatch(sql.strip()):
         _check_role(match["role"])
@@ -104,6 +105,9 @@ def read_copy(sql: str) -> CopyCommand | DynamoDBCommand:
         columns = tuple(n[1:-1].replace('""', '"').lower() for n in re.findall(r'"(?:[^"]|"")*"', match["columns"]))
         is_null = "EMPTYASNULL" in match["options"].upper()
         return DynamoDBCommand(match["table"].lower(), columns, match["dynamodb"], match["region"], is_null)
+    if match := COPY_JSON.fullmatch(sql.strip()):
+        _check_role(match["role"])
+        return JsonCommand(match["table"].lower(), match["manifest"], is_gzip=match["gzip"] is not None)
     raise Refused(f"the double knows no such COPY: {sql}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,9 @@ import pyarrow as pa
 from pgpq import ArrowToPostgresBinaryEncoder
 
 from tests.doubles.redshift.copy import Column, CopyCommand, DynamoDBCommand, read_dynamodb, read_files
+from tests.doubles.redshift.documents import JsonCommand, Scanned, read_documents
 from tests.doubles.redshift.refusals import Refused
-from tests.doubles.redshift.translation import Translated, translate
+from tests.doubles.redshift.translation import OWN, Translated, translate
 
 _SSL, _CANCEL = 80877103, 80877102
 _BYTEA, _JSONB, _VARBYTE, _SUPER = 17, 3802, 6551, 4000
@@ -154,6 +155,7 @@ class _Conversation:
         self._client = client
         self._server = server
         self._copied = 0
+        self._copies = 0
         self._status = b"I"
         self._oids: list[int] = []
 
@@ -184,7 +186,7 @@ class _Conversation:
 
     def _answer(self, sql: str) -> None:
         try:
-            for translated in translate(sql, copied=self._copied) or [Translated(sql)]:
+            for translated in translate(sql, copied=self._copied, copies=self._copies) or [Translated(sql)]:
                 self._run(translated)
         except Refused as refusal:
             self._refuse(refusal)
@@ -243,31 +245,44 @@ class _Conversation:
                     raise failure
                 return rows
 
-    def _copy(self, command: CopyCommand | DynamoDBCommand) -> None:
+    def _copy(self, command: CopyCommand | DynamoDBCommand | JsonCommand) -> None:
         columns = [
             Column(str(name, "utf-8"), str(kind, "utf-8"), int(most) if most else None)  # type: ignore[arg-type]
             for name, kind, most in self._unseen(_columns(command.table))
         ]
         if not columns:
             raise Refused(f"relation {command.table} does not exist", "42P01")
-        is_dynamodb = isinstance(command, DynamoDBCommand)
-        table = read_dynamodb(command, columns) if is_dynamodb else read_files(command, columns)
-        self._load(command.table, table)
-        self._copied = table.num_rows
-        self._client.send(_notice(f"Load into table completed, {table.num_rows} record(s) loaded successfully."))
+        if isinstance(command, JsonCommand):
+            documents, scanned = read_documents(command, [c.type for c in columns])
+            self._load(command.table, "TEXT", ["".join(f"{_escaped(d)}\n" for d in documents).encode()])
+            self._note(scanned)
+            self._copied = len(documents)
+        else:
+            is_dynamodb = isinstance(command, DynamoDBCommand)
+            table = read_dynamodb(command, columns) if is_dynamodb else read_files(command, columns)
+            self._load(command.table, "BINARY", _encoded(table))
+            self._copied = table.num_rows
+        self._client.send(_notice(f"Load into table completed, {self._copied} record(s) loaded successfully."))
         self._client.send(_Message(b"C", b"COPY\0"))  # without a number
 
-    def _load(self, name: str, table: pa.Table) -> None:
-        self._server.send(_query(f"COPY {name} FROM STDIN WITH (FORMAT BINARY)"), at_once=True)
+    def _note(self, scanned: list[Scanned]) -> None:
+        """What SYS_LOAD_DETAIL tells of the last COPY."""
+        self._copies += 1
+        for file in scanned:
+            url = file.url.replace("'", "''")
+            self._unseen(
+                f"INSERT INTO {OWN}.loads VALUES "
+                f"(pg_backend_pid(), {self._copies}, '{url}', {file.bytes}, {file.lines}, '{file.etag}')"
+            )
+
+    def _load(self, name: str, form: str, pieces: Iterable[bytes]) -> None:
+        self._server.send(_query(f"COPY {name} FROM STDIN WITH (FORMAT {form})"), at_once=True)
         failure: Refused | None = None
         while True:
             message = self._server.read()
             if message.kind == b"G":
-                encoder = ArrowToPostgresBinaryEncoder(table.schema)
-                self._server.send(_Message(b"d", encoder.write_header()))
-                for batch in table.to_batches():
-                    self._server.send(_Message(b"d", encoder.write_batch(batch)))
-                self._server.send(_Message(b"d", encoder.finish()))
+                for piece in pieces:
+                    self._server.send(_Message(b"d", piece))
                 self._server.send(_Message(b"c", b""), at_once=True)
             elif message.kind == b"E":
                 failure = _failure(message)
@@ -320,6 +335,19 @@ def _query(sql: str) -> _Message:
 
 def _notice(text: str) -> _Message:
     return _Message(b"N", b"SINFO\0C00000\0M" + text.encode() + b"\0\0")
+
+
+def _encoded(table: pa.Table) -> Iterator[bytes]:
+    encoder = ArrowToPostgresBinaryEncoder(table.schema)
+    yield encoder.write_header()
+    for batch in table.to_batches():
+        yield encoder.write_batch(batch)
+    yield encoder.finish()
+
+
+def _escaped(text: str) -> str:
+    """As COPY takes text: https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.2"""
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
 
 
 def _values(body: bytes) -> list[bytes | None]:

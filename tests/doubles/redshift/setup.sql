@@ -35,6 +35,52 @@ RETURN CAST(document AS text);
 CREATE FUNCTION redshift_double.json_size(document jsonb) RETURNS integer LANGUAGE sql IMMUTABLE STRICT
 RETURN octet_length(CAST(document AS text));
 
+-- https://docs.aws.amazon.com/redshift/latest/dg/r_json_typeof.html
+CREATE FUNCTION redshift_double.json_typeof(document jsonb) RETURNS varchar LANGUAGE sql IMMUTABLE STRICT
+RETURN jsonb_typeof(document);
+
+-- https://docs.aws.amazon.com/redshift/latest/dg/get_number_attributes.html
+CREATE FUNCTION redshift_double.get_number_attributes(document jsonb) RETURNS integer LANGUAGE sql IMMUTABLE STRICT
+RETURN CASE WHEN jsonb_typeof(document) = 'object' THEN (SELECT count(*) FROM jsonb_object_keys(document)) END;
+
+-- A member or an element; NULL where there is none: super-configurations.html, lax mode. Quoted names keep their capitals
+-- only if enable_case_sensitive_identifier is true, and are folded otherwise.
+CREATE FUNCTION redshift_double.navigate(document jsonb, steps jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE STRICT AS $$
+DECLARE
+    keeps_case CONSTANT boolean := coalesce(current_setting('redshift_double.enable_case_sensitive_identifier', true), '') = 'true';
+    found jsonb := document;
+    step jsonb;
+    member text;
+BEGIN
+    FOR step IN SELECT e.value FROM jsonb_array_elements(steps) WITH ORDINALITY AS e ORDER BY e.ordinality LOOP
+        IF jsonb_typeof(step) = 'number' THEN
+            found := CASE WHEN jsonb_typeof(found) = 'array' THEN found -> CAST(step AS integer) END;
+        ELSE
+            member := step #>> '{}';
+            found := CASE WHEN jsonb_typeof(found) = 'object' THEN found -> CASE WHEN keeps_case THEN member ELSE lower(member) END END;
+        END IF;
+        EXIT WHEN found IS NULL;
+    END LOOP;
+    RETURN found;
+END $$;
+
+-- https://docs.aws.amazon.com/redshift/latest/dg/query-super.html#unpivoting
+CREATE FUNCTION redshift_double.unpivot(document jsonb) RETURNS TABLE (value jsonb, attribute varchar) LANGUAGE sql STABLE AS $$
+    SELECT e.value, CAST(e.key AS varchar) FROM jsonb_each(CASE WHEN jsonb_typeof(document) = 'object' THEN document END) AS e
+$$;
+
+-- The cast of a scalar to text is its text, of anything else NULL: limitations-super.html, super-configurations.html
+CREATE FUNCTION redshift_double.text_of(document jsonb) RETURNS varchar LANGUAGE sql IMMUTABLE STRICT
+RETURN CASE WHEN jsonb_typeof(document) IN ('object', 'array') THEN NULL ELSE document #>> '{}' END;
+CREATE CAST (jsonb AS varchar) WITH FUNCTION redshift_double.text_of(jsonb);
+
+-- What COPY has scanned, as SYS_LOAD_DETAIL shows it: https://docs.aws.amazon.com/redshift/latest/dg/SYS_LOAD_DETAIL.html
+CREATE TABLE redshift_double.loads (session integer, query_id bigint, file_name varchar, bytes_scanned bigint, lines_scanned bigint, file_etag varchar);
+CREATE VIEW redshift_double.sys_load_detail AS
+SELECT query_id, CAST(rpad(file_name, 256) AS varchar) AS file_name, bytes_scanned, lines_scanned, file_etag
+FROM redshift_double.loads
+WHERE session = pg_backend_pid();
+
 -- https://docs.aws.amazon.com/redshift/latest/dg/SHA2.html
 CREATE FUNCTION redshift_double.sha2(value varchar, bits integer) RETURNS varchar LANGUAGE plpgsql IMMUTABLE STRICT AS $$
 BEGIN
@@ -79,3 +125,4 @@ WHERE a.grantee <> c.relowner;
 
 GRANT USAGE ON SCHEMA redshift_double TO PUBLIC;
 GRANT SELECT ON ALL TABLES IN SCHEMA redshift_double TO PUBLIC;
+GRANT INSERT ON redshift_double.loads TO PUBLIC;

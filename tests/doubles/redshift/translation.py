@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.doubles.redshift.copy import CopyCommand, DynamoDBCommand, read_copy
+from tests.doubles.redshift.documents import JsonCommand
 from tests.doubles.redshift.refusals import MAX_STATEMENT_BYTES, Refused, refuse
 from tests.doubles.redshift.tokens import Is, Token, joined, spelled, statements, tokens
 
 OWN = "redshift_double"
 _OWN_FUNCTIONS = frozenset(
-    {"GETDATE", "DATEADD", "JSON_PARSE", "JSON_SERIALIZE", "JSON_SIZE", "SHA2", "TO_VARBYTE", "TO_HEX"}
+    {
+        *("GETDATE", "DATEADD", "JSON_PARSE", "JSON_SERIALIZE", "JSON_SIZE", "JSON_TYPEOF", "GET_NUMBER_ATTRIBUTES"),
+        *("SHA2", "TO_VARBYTE", "TO_HEX"),
+    }
 )
-_OWN_VIEWS = frozenset({"SVV_COLUMNS", "SVV_RELATION_PRIVILEGES"})
+_OWN_VIEWS = frozenset({"SVV_COLUMNS", "SVV_RELATION_PRIVILEGES", "SYS_LOAD_DETAIL"})
 _SIZED = {"VARCHAR": "varchar", "VARBYTE": "varbyte"}
+# https://docs.aws.amazon.com/redshift/latest/dg/r_enable_case_sensitive_identifier.html
+_SETTING = re.compile(
+    r"(SET|RESET) (ENABLE_CASE_SENSITIVE_IDENTIFIER|ENABLE_CASE_SENSITIVE_SUPER_ATTRIBUTE)( TO TRUE)? "
+)
+# https://docs.aws.amazon.com/redshift/latest/dg/query-super.html#unpivoting
+_UNPIVOT = re.compile(r"(?i),\s*UNPIVOT\s+(\w+\.\w+)\s+AS\s+(\w+)\s+AT\s+(\w+)")
 _TARGET = re.compile(r'(?:"(?:[^"]|"")*"|[\w$]+)(?:\s*\.\s*(?:"(?:[^"]|"")*"|[\w$]+))?')
 _VACUUM = re.compile(rf"(?is)VACUUM\s+FULL\s+({_TARGET.pattern})\s+TO\s+(?:100|[1-9]?[0-9])\s+PERCENT")
 
@@ -29,18 +40,27 @@ class Translated:
 
     sql: str
     first: tuple[str, ...] = ()
-    copy: CopyCommand | DynamoDBCommand | None = None
+    copy: CopyCommand | DynamoDBCommand | JsonCommand | None = None
     last: tuple[str, ...] = field(default=())
 
 
-def translate(sql: str, *, copied: int) -> list[Translated]:
-    """The statements of one query. `copied`: rows of the last COPY of the session. Raises Refused."""
+def translate(sql: str, *, copied: int, copies: int = 0) -> list[Translated]:
+    """The statements of one query. `copied`: rows of the last COPY of the session; `copies`: how many there were.
+
+    Raises Refused.
+    """
     if len(sql.encode()) > MAX_STATEMENT_BYTES:
         raise Refused("Statement is too large", "54000")
-    return [_one(parts, copied) for parts in statements(tokens(sql))]
+    return [_one(parts, _Copied(copied, copies)) for parts in statements(tokens(sql))]
 
 
-def _one(parts: list[Token], copied: int) -> Translated:
+@dataclass(frozen=True)
+class _Copied:
+    rows: int = 0
+    number: int = 0  # of the last COPY
+
+
+def _one(parts: list[Token], copied: _Copied) -> Translated:
     words = spelled(parts)
     if words.startswith("COPY "):
         return Translated("", copy=read_copy(joined(parts)))
@@ -49,6 +69,11 @@ def _one(parts: list[Token], copied: int) -> Translated:
     refuse(parts)
     if words.startswith("CREATE ") and " TABLE " in words[:40]:
         parts = _without_placing(_without_keys(parts))
+    if setting := _SETTING.fullmatch(words):
+        verb, name, value = setting.groups()
+        return Translated(f"{verb} {OWN}.{name.lower()}{(value or '').lower()}")
+    if " UNPIVOT " in words:
+        parts = tokens(_UNPIVOT.sub(rf" CROSS JOIN LATERAL {OWN}.unpivot(\1) AS unpivoted(\2, \3)", joined(parts)))
     text = joined(_renamed(parts, copied))
     if words.startswith("BEGIN "):
         # One moment for all of a transaction, taken by its first statement but for LOCK: c_serial_isolation.html and
@@ -85,7 +110,7 @@ def _table_lock(parts: Sequence[Token]) -> tuple[str, ...]:
 
     First the moment is taken, so that what another transaction commits during the wait is a conflict.
     """
-    text = joined([t for t in _renamed(parts, 0) if not t.text.startswith(("--", "/*"))])
+    text = joined([t for t in _renamed(parts, _Copied()) if not t.text.startswith(("--", "/*"))])
     match = _TARGET.search(text, re.search(r"(?i)\b(UPDATE|FROM|DELETE)\b(\s+FROM\b)?", text).end())  # type: ignore[union-attr]
     assert match, text
     return ("SELECT 1", f"LOCK TABLE {match[0]} IN SHARE ROW EXCLUSIVE MODE")
@@ -108,7 +133,7 @@ def _without_placing(parts: list[Token]) -> list[Token]:
     return tokens(text)
 
 
-def _renamed(parts: Sequence[Token], copied: int) -> list[Token]:
+def _renamed(parts: Sequence[Token], copied: _Copied) -> list[Token]:
     found: list[Token] = []
     places = [i for i, t in enumerate(parts) if t.kind is not Is.SPACE]
     following = dict(zip(places, [*places[1:], None], strict=True))
@@ -117,7 +142,11 @@ def _renamed(parts: Sequence[Token], copied: int) -> list[Token]:
         if i in skip:
             continue
         after = parts[n] if (n := following.get(i)) is not None else None
-        if token.kind is Is.NAME:
+        if (way := _navigation(parts, i)) is not None:
+            text, end = way
+            skip.update(range(i + 1, end))
+            found.append(Token(Is.WORD, text))
+        elif token.kind is Is.NAME:
             found.append(Token(Is.NAME, token.text.lower()))  # folded, quoted or not: r_names.html
         elif token.kind is Is.WORD:
             found.append(_word(parts, i, following, skip, after, copied))
@@ -126,8 +155,37 @@ def _renamed(parts: Sequence[Token], copied: int) -> list[Token]:
     return found
 
 
+def _navigation(parts: Sequence[Token], start: int) -> tuple[str, int] | None:
+    """A way into a SUPER, `alias.column."member"[0]`, as a call; and where it ends. None: there is none.
+
+    https://docs.aws.amazon.com/redshift/latest/dg/query-super.html#navigation
+    """
+    shapes = [t.kind for t in parts[start : start + 3]]
+    if shapes != [Is.WORD, Is.SIGN, Is.WORD] or parts[start + 1].text != ".":
+        return None
+    steps, at = list[str | int](), start + 3
+    while at < len(parts):
+        if parts[at].text == "." and parts[at + 1].kind is Is.NAME:
+            steps.append(parts[at + 1].text[1:-1].replace('""', '"'))
+            at += 2
+        elif parts[at].text == "[" and parts[at + 1].kind is Is.NUMBER and parts[at + 2].text == "]":
+            steps.append(int(parts[at + 1].text))
+            at += 3
+        else:
+            break
+    if not steps:
+        return None
+    path = json.dumps(steps).replace("'", "''")
+    return f"{OWN}.navigate({joined(parts[start : start + 3])}, '{path}')", at
+
+
 def _word(
-    parts: Sequence[Token], i: int, following: dict[int, int | None], skip: set[int], after: Token | None, copied: int
+    parts: Sequence[Token],
+    i: int,
+    following: dict[int, int | None],
+    skip: set[int],
+    after: Token | None,
+    copied: _Copied,
 ) -> Token:
     token = parts[i]
     word, is_call = token.word, after is not None and after.text == "("
@@ -147,12 +205,12 @@ def _word(
             raise Refused(f"the double knows no collation {parts[n].text}")
         skip.add(n)
         return Token(Is.SPACE, "")  # it is in the domain
-    if word == "PG_LAST_COPY_COUNT" and is_call:
+    if word in ("PG_LAST_COPY_COUNT", "PG_LAST_COPY_ID") and is_call:
         places = [i]
         while (n := following[places[-1]]) is not None and len(places) < 3:
             places.append(n)
         skip.update(range(i + 1, places[2] + 1))
-        return Token(Is.NUMBER, str(copied))
+        return Token(Is.NUMBER, str(copied.rows if word == "PG_LAST_COPY_COUNT" else copied.number))
     if word == "DATEADD" and is_call:
         opening = following[i]
         assert opening is not None
