@@ -57,6 +57,22 @@ def tame_images(draw: st.DrawFn) -> dict[str, Any]:
     return image if kind is None else {"Type": kind, **image}
 
 
+# What hardly any column takes for sure; a batch often has one of them only.
+WILD = (
+    *("12.50", "soon", "2026-02-30", "x\0y", "2026-01-02T03:04:05+05:30", "true"),
+    *(Decimal("1E+20"), Decimal("0.1234567890123456789"), 10**25, 5, True, b"\x01", {"a": "b"}, ["x"], {"b", "a"}),
+)
+
+
+@st.composite
+def odd_images(draw: st.DrawFn) -> dict[str, Any]:
+    image = draw(tame_images())
+    random = draw(st.randoms(use_true_random=False))
+    if random.random() < 0.1:
+        image[random.choice([*TAME, "Else", "Type"])] = random.choice(WILD)
+    return image
+
+
 @st.composite
 def sources(draw: st.DrawFn, *, is_tame: bool) -> Source:
     targets = []
@@ -111,7 +127,9 @@ def test_both_roads_leave_the_same(redshift_url: str, ordering: Ordering, exampl
         is_tame = data.draw(st.booleans()) or not taken
         source = data.draw(sources(is_tame=is_tame))
         random = data.draw(st.randoms(use_true_random=False))
-        image = tame_images() if is_tame else st.one_of(tame_images(), tame_images(), any_images(has_moved=True))
+        image = tame_images() if is_tame else odd_images()
+        if not is_tame and random.random() < 0.2:
+            image = any_images(has_moved=True)
         history = data.draw(
             histories(key=KEYS, ordering=ordering, image=image, min_keys=6, max_keys=9, min_changes=20, max_changes=30)
         )
