@@ -75,7 +75,6 @@ class Dialect:
     `widens_decimals`: whether a decimal column can take more digits before the point without its rows being rewritten.
     `widened`: precisions of decimals that hold fewer digits than they say, each with one that holds them.
     `ddl_commits`: whether DDL commits the open transaction, so that it goes before it and can be said twice.
-    `rebuilds`: whether a new table can take the place of an old one in the transaction that fills it.
     `copies_dynamodb`: whether it reads a DynamoDB table by itself (`CopiesDynamoDB` in __init__.py).
     `limits`: what the engine cannot do, each in words with the vendor's page: `cdc-merge check` shows them.
     """
@@ -134,7 +133,6 @@ class Dialect:
     widens_decimals: bool = False
     widened: dict[int, int] = field(default_factory=dict, hash=False)
     ddl_commits: bool = False
-    rebuilds: bool = True
     copies_dynamodb: bool = False
     limits: tuple[Limit, ...] = ()
 

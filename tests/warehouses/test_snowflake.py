@@ -9,13 +9,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from cdc_merge.errors import Refused, SchemaConflict, UsageError, WarehouseRefused
+from cdc_merge.errors import SchemaConflict, UsageError, WarehouseRefused
 from cdc_merge.model import Source, Target
 from cdc_merge.warehouses import Statement, open_warehouse, snowflake_files
 from cdc_merge.warehouses.snowflake_url import Address
 from tests.doubles.snowflake import SnowflakeDouble
 from tests.support.harness import Harness
-from tests.support.reconciling import Export, export, reconcile
+from tests.support.reconciling import export
 from tests.support.records import Record, stream_record
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -121,13 +121,6 @@ def test_a_table_of_someone_else_stops_the_source(shop: Harness) -> None:
     with pytest.raises(SchemaConflict, match="has rows"):
         shop.run()
     assert shop.query("SELECT pk FROM analytics.items") == [("theirs",)]
-
-
-def test_a_rebuild_is_refused_and_says_what_else_to_do(shop: Harness, export: Export) -> None:
-    folder = export([{"PK": {"S": "a"}}])
-    with pytest.raises(Refused) as caught:
-        reconcile(shop, folder, rebuild=True)
-    assert "another table" in (caught.value.hint or "")
 
 
 def test_a_schema_that_is_made_does_not_become_that_of_the_session(snowflake_url: str) -> None:

@@ -103,6 +103,7 @@ FUNCTIONS = frozenset(
         "ARRAY_CONSTRUCT",
         "ARRAY_CONSTRUCT_COMPACT",
         "ARRAY_TO_STRING",
+        "ASCII",
         "AVG",
         "CAST",
         "CEIL",

@@ -24,6 +24,14 @@ from fakesnow.instance import FakeSnow
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
+from tests.doubles.snowflake.belongings import (
+    SHOW_GRANTS,
+    Belongings,
+    Making,
+    Registry,
+    clustering_key,
+    read_making,
+)
 from tests.doubles.snowflake.loading import LoadHistory, load, read_copy
 from tests.doubles.snowflake.locks import CANCELED, Locks, Table
 from tests.doubles.snowflake.refusals import (
@@ -61,7 +69,7 @@ https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions
 _UNTRANSLATED = (NotImplementedError, AssertionError, LookupError, TypeError, ValueError, AttributeError)
 
 # https://docs.snowflake.com/en/sql-reference/transactions#ddl
-_DDL = (exp.Create, exp.Drop, exp.Alter, exp.TruncateTable, exp.Comment)
+_DDL = (exp.Create, exp.Drop, exp.Alter, exp.TruncateTable, exp.Comment, exp.Grant)
 _LOCKING = (exp.Update, exp.Delete, exp.Merge)
 _CANCEL = re.compile(r"\s*SELECT\s+SYSTEM\$CANCEL_ALL_QUERIES\(\d+\)\s*", re.IGNORECASE)
 _SET_PARAMETER = re.compile(r"\s*ALTER\s+SESSION\s+SET\s+(\w+)\s*=\s*'?([^']*)'?\s*", re.IGNORECASE)
@@ -76,6 +84,7 @@ class StrictSnow(FakeSnow):
         register(self.duck_conn)
         self.locks = Locks()
         self.histories: dict[int, LoadHistory] = {}  # by table
+        self.registry = Registry()
         self._ids = 0
 
     def connect(self, database: str | None = None, schema: str | None = None, **kwargs: Any) -> StrictConnection:
@@ -156,6 +165,8 @@ class StrictCursor(FakeSnowflakeCursor):
         with self._conn.at_work() as running, _as_the_service_says():
             if named := _REMOVE.fullmatch(command):
                 return self._remove(named[1])
+            if named := SHOW_GRANTS.fullmatch(command):
+                return self._show_grants(named[1])
             statement = _read(command)
             self._strictly(statement, command, running, *args, **kwargs)
             if self._arrow_table is not None:
@@ -250,13 +261,37 @@ class StrictCursor(FakeSnowflakeCursor):
     def _define(self, statement: exp.Expression, *args: Any, **kwargs: Any) -> None:
         """DDL, which has committed what was open, and commits itself."""
         action = next(iter(statement.args.get("actions") or []), None)
-        if isinstance(action, exp.SwapTable):
-            self._swap(statement.this, action.this)
-            return
+        match action or statement:
+            case exp.SwapTable():
+                self._swap(statement.this, action.this)
+                return
+            case exp.ClusterProperty():
+                self._belongs(self._there(statement.this), clustering_key=clustering_key(action))
+                return
+            case exp.AlterRename():
+                self._rename(statement.this, action.this)
+                return
+            case exp.Comment(this=exp.Table()):
+                self._belongs(self._there(statement.this), comment=statement.expression.name or None)
+                return
+            case exp.Comment(this=exp.Column()):
+                self._comment_on_column(statement.this, statement.expression)
+                return
+            case exp.Grant():
+                self._grant(statement)
+                return
+            case exp.Create(kind="TABLE") if not statement.find(exp.TemporaryProperty):
+                self._make(read_making(statement), *args, **kwargs)
+                return
+            case exp.Drop(kind="TABLE"):
+                self._conn.account.registry.known.pop(self._place(statement.find(exp.Table)), None)
         if isinstance(statement, exp.Drop) and statement.kind == "DATABASE":
             self._duck_conn.execute(f"DETACH {_spelled(statement.find(exp.Identifier))}")
             self._answer("SELECT 'successfully dropped.' AS status")
             return
+        self._define_plainly(statement, *args, **kwargs)
+
+    def _define_plainly(self, statement: exp.Expression, *args: Any, **kwargs: Any) -> None:
         statement = statement.copy()
         comments = column_comments(statement)
         keyless = without_keys(statement)
@@ -270,8 +305,83 @@ class StrictCursor(FakeSnowflakeCursor):
                 )
                 self._duck_conn.execute(f"COMMENT ON COLUMN {place} IS '{text}'")
 
+    def _place(self, table: exp.Table | None) -> Table:
+        assert table is not None
+        database = _spelled(table.args.get("catalog")) or self._conn.database or ""
+        return database, _spelled(table.args.get("db")) or self._conn.schema or "", _spelled(table.this)
+
+    def _there(self, table: exp.Table) -> Table:
+        """Where a table that is no temporary one is."""
+        place = self._place(table)
+        named = "database_name = ? AND schema_name = ? AND table_name = ? AND NOT temporary"
+        if not self._duck_conn.execute(f"SELECT 1 FROM duckdb_tables() WHERE {named}", list(place)).fetchall():
+            name = ".".join(place)
+            refuse(2003, "42S02", f"SQL compilation error:\nTable '{name}' does not exist or not authorized.")
+        return place
+
+    def _belongs(self, place: Table, **changed: object) -> None:
+        self._conn.account.registry.change(self._duck_conn, place, **changed)
+        self._answer("SELECT 'Statement executed successfully.' AS status")
+
+    def _comment_on_column(self, column: exp.Column, text: exp.Expression) -> None:
+        *before, name = column.parts
+        table = exp.Table(**dict(zip(("this", "db", "catalog"), reversed(before), strict=False)))
+        place = ".".join(f'"{part}"' for part in (*self._there(table), _spelled(name)))
+        self._duck_conn.execute(f"COMMENT ON COLUMN {place} IS {text.sql('duckdb')}")
+        self._answer("SELECT 'Statement executed successfully.' AS status")
+
+    def _grant(self, grant: exp.Grant) -> None:
+        """One privilege on a table, to a role."""
+        place = self._there(grant.args["securable"])
+        privileges = {p.this.name.upper() for p in grant.args["privileges"]}
+        roles = {p.this.name.upper() for p in grant.args["principals"]}
+        granted = self._conn.account.registry.of(place).grants | {(p, r) for p in privileges for r in roles}
+        self._belongs(place, grants=granted)
+
+    def _show_grants(self, name: str) -> StrictCursor:
+        """https://docs.snowflake.com/en/sql-reference/sql/show-grants"""
+        place = self._there(exp.to_table(name, dialect="snowflake"))
+        rows = sorted({("OWNERSHIP", "LOADER"), *self._conn.account.registry.of(place).grants})
+        values = ", ".join(f"('{privilege}', 'TABLE', '{role}')" for privilege, role in rows)
+        return self._answer(f"SELECT * FROM (VALUES {values}) AS t(privilege, granted_on, grantee_name)")
+
+    def _make(self, making: Making, *args: Any, **kwargs: Any) -> None:
+        """CREATE TABLE: of a table in whose place it comes nothing stays but privileges that are asked for."""
+        registry, place = self._conn.account.registry, self._place(making.statement.find(exp.Table))
+        statement: exp.Expression = making.statement
+        grants: frozenset[tuple[str, str]] = frozenset()
+        if making.copies_grants:
+            grants = registry.of(self._there(making.like) if making.like else place).grants
+        if making.like:
+            whole = exp.select("*").from_(making.like.copy()).limit(0)
+            statement = exp.Create(this=making.statement.this.copy(), kind="TABLE", replace=True, expression=whole)
+        if statement.args.get("exists") and place in registry.known:
+            self._define_plainly(statement, *args, **kwargs)
+            return
+        self._define_plainly(statement, *args, **kwargs)
+        registry.put(self._duck_conn, place, Belongings(clustering_key=making.clustering_key, grants=grants))
+        self._answer(f"SELECT 'Table {place[2]} successfully created.' AS status")
+
+    def _rename(self, one: exp.Table, other: exp.Table) -> None:
+        registry, before, after = self._conn.account.registry, self._there(one), self._place(other)
+        if before[:2] != after[:2]:
+            raise UnknownForm("a table that is renamed into another schema")
+        quoted = ".".join(f'"{part}"' for part in before)
+        self._duck_conn.execute(f'ALTER TABLE {quoted} RENAME TO "{after[2]}"')
+        belongings = registry.known.pop(before, Belongings())
+        registry.put(self._duck_conn, before, Belongings())
+        del registry.known[before]
+        registry.put(self._duck_conn, after, belongings)
+        self._answer("SELECT 'Statement executed successfully.' AS status")
+
     def _swap(self, one: exp.Table, other: exp.Table) -> None:
-        """Two tables exchange their names. https://docs.snowflake.com/en/sql-reference/sql/alter-table"""
+        """Two tables exchange their names, and nothing else.
+
+        https://docs.snowflake.com/en/sql-reference/sql/alter-table: not a temporary one with one that is not.
+        """
+        if any(not t.db and self._temporary(_spelled(t.this)) for t in (one, other)):
+            refuse(1506, "42601", "SQL compilation error:\nA temporary table cannot be swapped with a permanent one")
+        registry, first, second = self._conn.account.registry, self._there(one), self._there(other)
         aside = "_SWAPPED"
         places = [".".join(f'"{_spelled(p)}"' for p in t.parts) for t in (one, other)]
         stem = ".".join([*(f'"{_spelled(p)}"' for p in one.parts[:-1]), f'"{aside}"'])
@@ -284,6 +394,9 @@ class StrictCursor(FakeSnowflakeCursor):
         except duckdb.Error:
             self._duck_conn.execute("ROLLBACK")
             raise
+        of_first, of_second = registry.of(first), registry.of(second)
+        registry.put(self._duck_conn, first, of_second)
+        registry.put(self._duck_conn, second, of_first)
         self._answer("SELECT 'Statement executed successfully.' AS status")
 
     def _copy(self, statement: exp.Copy) -> None:
