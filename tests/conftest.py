@@ -35,7 +35,7 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def staging_endpoint() -> Iterator[str]:
-    """An S3 server of this test process, for what Redshift stages."""
+    """An S3 server of this test process, for what Redshift and Snowflake stage."""
     with moto_server() as endpoint:
         yield endpoint
 
@@ -57,9 +57,9 @@ def redshift_url(redshift: RedshiftDouble, postgres_url: str, staging_endpoint: 
 
 
 @pytest.fixture(scope="session")
-def snowflake() -> Iterator[SnowflakeDouble]:
+def snowflake(staging_endpoint: str) -> Iterator[SnowflakeDouble]:
     """A double of Snowflake, of this test process."""
-    with snowflake_double() as double:
+    with snowflake_double(staging_endpoint) as double:
         yield double
 
 

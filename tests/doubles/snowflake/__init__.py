@@ -70,10 +70,12 @@ class SnowflakeDouble:
 
 
 @contextmanager
-def snowflake_double() -> Iterator[SnowflakeDouble]:
-    """A double in a process of its own, which ends with the block."""
+def snowflake_double(s3: str) -> Iterator[SnowflakeDouble]:
+    """A double in a process of its own, which ends with the block. `s3`: the endpoint that external stages are at."""
+    environment = {**os.environ, "TZ": "UTC", "AWS_ENDPOINT_URL": s3}
+    environment |= {"AWS_ACCESS_KEY_ID": "snowflake", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
     command = [sys.executable, "-W", "ignore", "-m", "tests.doubles.snowflake.server"]
-    with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, env={**os.environ, "TZ": "UTC"}) as process:
+    with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, env=environment) as process:
         try:
             assert process.stdout
             line = process.stdout.readline()

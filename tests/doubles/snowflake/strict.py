@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import boto3
 import duckdb
 import fakesnow.arrow
 import fakesnow.transforms
 import sqlglot
+from botocore.exceptions import ClientError
 from fakesnow.conn import FakeSnowflakeConnection
 from fakesnow.copy_into import stage_url_from_var
 from fakesnow.cursor import FakeSnowflakeCursor
@@ -415,11 +418,34 @@ class StrictCursor(FakeSnowflakeCursor):
             self._execute(self._transform(rows, None))
             return self._rowcount or 0
 
-        results = load(copy, self._folder(copy.stage), history, insert, now=datetime.now(UTC))
+        with self._files_of(copy.stage, copy.files) as folder:
+            results = load(copy, folder, history, insert, now=datetime.now(UTC))
         values = ", ".join(f"('{file}', '{status}', {rows}, {rows})" for file, status, rows in results)
         self._answer(f"SELECT * FROM (VALUES {values}) AS t(file, status, rows_parsed, rows_loaded)")
 
+    @contextmanager
+    def _files_of(self, stage: str, names: Sequence[str]) -> Iterator[Path]:
+        """The folder of an internal stage; of an external one the files, fetched from S3, as far as they are there."""
+        place = self._url(stage)
+        if not place.startswith("s3://"):
+            yield Path(place)
+            return
+        bucket, _, prefix = place.removeprefix("s3://").partition("/")
+        client = boto3.session.Session().client("s3")
+        with tempfile.TemporaryDirectory() as folder:
+            for name in names:
+                with suppress(ClientError):
+                    client.download_file(bucket, f"{prefix.rstrip('/')}/{name}", f"{folder}/{name}")
+            yield Path(folder)
+
     def _folder(self, stage: str) -> Path:
+        """PUT and REMOVE: https://docs.snowflake.com/en/sql-reference/sql/put takes no external stage."""
+        place = self._url(stage)
+        if place.startswith("s3://"):
+            raise UnknownForm("REMOVE on an external stage")
+        return Path(place)
+
+    def _url(self, stage: str) -> str:
         place = stage_url_from_var(
             stage.lstrip("@"),
             self._duck_conn,
@@ -428,7 +454,7 @@ class StrictCursor(FakeSnowflakeCursor):
             self._conn.table_stages,
             exp.to_table("x"),
         )
-        return Path(place)
+        return str(place)
 
     def _remove(self, stage: str) -> StrictCursor:
         folder = self._folder(stage)
