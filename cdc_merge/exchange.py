@@ -128,11 +128,12 @@ class _Exchanging:
                     continue
                 place = f"COLUMN {self._quoted(mine)}.{self.dialect.quote(name)}"
             self._change(f"comment on {self.table}", mine, f"COMMENT ON {place} IS {self.dialect.literal(comment)}")
-        own = self._ask("exchange_clustering", mine)
+        if self._ask("exchange_clustering", mine):
+            return  # as the warehouse's URL says
         for (key,) in self._ask("exchange_clustering", self.table):
             words = {from_catalog(word) for word in re.findall(r"\w+", key)}
             gone = {from_catalog(c) for c, _ in self._ask("exchange_comments", self.table) if c is not None} - has
-            if own or words & (gone | renamed.keys()):
+            if words & (gone | renamed.keys()):
                 log.warning("clustering_not_kept", source=self.source, target=self.table, key=key)
                 continue
             self._change(

@@ -6,6 +6,7 @@ import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -61,6 +62,7 @@ class SnowflakeWarehouse:
     def __init__(self, url: str, *, observer: Observer | None = None) -> None:
         """`url`: as in snowflake_url.py; its schema is where staging tables live. Raises UsageError for a bad one."""
         self._address = Address.of(url)
+        self._dialect = replace(SNOWFLAKE, clusters=self._address.clusters)
         place = self._address.staging
         self._bucket = Bucket(place.bucket, place.prefix, region=place.region) if place else None
         self._observer = observer
@@ -70,7 +72,7 @@ class SnowflakeWarehouse:
 
     @property
     def dialect(self) -> Dialect:
-        return SNOWFLAKE
+        return self._dialect
 
     @property
     def name(self) -> str:

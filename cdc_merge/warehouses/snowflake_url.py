@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -24,6 +25,7 @@ _TEXTS = {
 }
 _NUMBERS = {"port": "port", "login_timeout": "login_timeout", "network_timeout": "network_timeout"}
 _OWN = ("stage", "staging", "region")
+_CLUSTERED = re.compile(r"(?P<table>[^:,]+)(?::(?P<place>[1-9][0-9]{0,3}))?")
 _SECRETS = frozenset({"password", "private_key_file_pwd", "token"})
 
 DEFAULT_SCHEMA = "PUBLIC"
@@ -42,12 +44,13 @@ class Staging:
 class Address:
     """`options`: for the driver. `stage`: where files are put; None: a temporary stage of the session.
 
-    `staging`: where that is on S3; None: the stage is an internal one.
+    `staging`: where that is on S3; None: the stage is an internal one. `clusters`: as in the Dialect.
     """
 
     options: Mapping[str, object] = field(repr=False)
     stage: str | None
     staging: Staging | None = None
+    clusters: tuple[tuple[str, int], ...] = ()
 
     @property
     def name(self) -> str:
@@ -74,8 +77,9 @@ class Address:
             options["password"] = unquote(parts.password)
         said = dict(parse_qsl(parts.query, keep_blank_values=True))
         stage, staging = _staging(said)
+        clusters = _clusters(said.pop("cluster", None))
         if unknown := sorted(said.keys() - _TEXTS.keys() - _NUMBERS.keys()):
-            known = ", ".join(sorted((*_TEXTS, *_NUMBERS, *_OWN)))
+            known = ", ".join(sorted((*_TEXTS, *_NUMBERS, *_OWN, "cluster")))
             raise UsageError(f"the Snowflake URL has an unknown option: {', '.join(unknown)}", hint=f"known: {known}")
         for name, value in said.items():
             if name in _NUMBERS and not value.isdecimal():
@@ -89,7 +93,7 @@ class Address:
                 "the Snowflake URL has nothing to prove who it is",
                 hint="add ?private_key_path=…, or a password: snowflake://user:${SNOWFLAKE_PASSWORD}@account/…",
             )
-        return Address(options, stage, staging)
+        return Address(options, stage, staging, clusters)
 
 
 def _staging(said: dict[str, str]) -> tuple[str | None, Staging | None]:
@@ -105,6 +109,19 @@ def _staging(said: dict[str, str]) -> tuple[str | None, Staging | None]:
         )
     prefix = parts.path.strip("/")
     return stage.removeprefix("@"), Staging(parts.netloc, f"{prefix}/" if prefix else "", region)
+
+
+def _clusters(text: str | None) -> tuple[tuple[str, int], ...]:
+    """`orders:7,customers` as ((orders, 7), (customers, 1))."""
+    if text is None:
+        return ()
+    found = [_CLUSTERED.fullmatch(each) for each in text.split(",")]
+    if not all(found):
+        raise UsageError(
+            "the Snowflake URL's cluster must name tables",
+            hint="use cluster=customers,orders:7, where a number is the character from which on keys differ",
+        )
+    return tuple((each["table"], int(each["place"] or 1)) for each in found if each)
 
 
 __all__ = ["FORM", "Address", "Staging"]

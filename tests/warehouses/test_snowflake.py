@@ -20,6 +20,7 @@ from tests.doubles.snowflake import SnowflakeDouble
 from tests.support.harness import Harness
 from tests.support.records import Record, stream_record
 from tests.support.s3 import MotoS3, s3_environment
+from tests.test_plan import plan
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 MADE = (
@@ -67,6 +68,7 @@ def test_a_url_says_all_that_is_needed() -> None:
     assert (address.stage, address.name) == ("LAKE.STAGING.FILES", "snowflake://LOADER@My-Account/LAKE/STAGING")
     assert Address.of("snowflake://u:p%40ss@a/d").options["schema"] == "PUBLIC"
     external = Address.of("snowflake://u:p@a/d?stage=S.F&staging=s3://lake/a/b&region=eu-central-1")
+    assert Address.of("snowflake://u:p@a/d?cluster=a,b:12").clusters == (("a", 1), ("b", 12))
     assert (external.stage, external.staging) == ("S.F", Staging("lake", "a/b/", "eu-central-1"))
 
 
@@ -81,6 +83,7 @@ def test_a_url_says_all_that_is_needed() -> None:
         "u:hunter2@a/d?staging=s3://b/",
         "u:hunter2@a/d?stage=s&staging=/b/",
         "u:hunter2@a/d?stage=s&region=r",
+        "u:hunter2@a/d?cluster=a:0",
     ],
 )
 def test_a_url_that_lacks_something_is_a_usage_error_without_the_password(rest: str) -> None:
@@ -159,6 +162,21 @@ def test_a_stage_that_points_elsewhere_and_a_bucket_that_takes_nothing_are_error
         with closing(open_warehouse(other)) as warehouse, warehouse.session() as session, pytest.raises(error):
             session.load("staged", pa.table({"n": [1]}).to_reader())
     assert s3.client.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+def test_tables_that_the_url_names_are_clustered_by_their_key_when_they_are_made(
+    snowflake_url: str, tmp_path: Path
+) -> None:
+    targets = (Target("items"), Target("orders"), Target("others"))
+    url = f"{snowflake_url}&cluster=items,orders:7"
+    shop = Harness(url, Source("s", "", ("PK",), targets), tmp_path / "feed")
+    with closing(shop.worker()) as worker:
+        worker.prepare()
+    assert 'CLUSTER BY (SUBSTR("PK", 7))' in plan(shop).as_text(with_sql=True)
+    shop.put_records([put("a", 1)])
+    shop.run()
+    keys = "SELECT table_name, clustering_key FROM information_schema.tables WHERE table_schema = 'ANALYTICS'"
+    assert dict(shop.query(keys)) == {"ITEMS": "LINEAR(PK)", "ORDERS": "LINEAR(SUBSTR(PK, 7))", "OTHERS": None}
 
 
 def test_tables_are_read_without_quotes(shop: Harness) -> None:

@@ -26,6 +26,11 @@ CREATE {% if mark %}OR REPLACE {% endif %}TABLE {% if dialect.ddl_commits and no
 DISTKEY ({{ target.keys[0].name }})
 COMPOUND SORTKEY ({% for key in target.keys if not key.is_binary %}{{ key.name }}{% if not loop.last %}, {% endif %}{% endfor %})
 {% endif %}
+{% set place = dialect.clusters_from(target.label) %}
+{% if place %}
+-- Rows of like keys lie together, so that a batch is found in few micro-partitions; of a text five bytes count.
+CLUSTER BY ({% if place > 1 %}SUBSTR({{ target.keys[0].name }}, {{ place }}){% else %}{{ target.keys[0].name }}{% endif %})
+{% endif %}
 {% if mark %}
 COPY GRANTS
 {% endif %}

@@ -116,11 +116,13 @@ def read_making(statement: exp.Create) -> Making:
 def clustering_key(clause: exp.Expression) -> str:
     """As the catalog shows it: names in their case, quoted where they must be."""
     found = []
-    for column in clause.expressions:
+    for each in clause.expressions:
+        column = each.this if isinstance(each, exp.Substring) and not each.args.get("length") else each
         if not isinstance(column, exp.Column):
             raise UnknownForm(f"CLUSTER BY {column.sql()}")
         name = column.name if column.this.args.get("quoted") else column.name.upper()
-        found.append(name if re.fullmatch(r"[A-Z_][A-Z0-9_$]*", name) else '"' + name.replace('"', '""') + '"')
+        name = name if re.fullmatch(r"[A-Z_][A-Z0-9_$]*", name) else '"' + name.replace('"', '""') + '"'
+        found.append(name if each is column else f"SUBSTR({name}, {each.args['start'].sql()})")
     return f"LINEAR({', '.join(found)})"
 
 
