@@ -287,6 +287,14 @@ def test_an_old_table_that_someone_dropped_meanwhile_is_not_needed(shop: Harness
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
+def test_a_table_with_a_masking_policy_is_not_replaced_by_one_without(shop: Harness, export: Export) -> None:
+    execute(shop, "ALTER TABLE {t} MODIFY COLUMN name SET MASKING POLICY hidden")
+    before, there = contents(shop), tables(shop)
+    with pytest.raises(Refused, match="masking policy HIDDEN on NAME"):
+        rebuild(wants(shop, AFTER), export(EXPORTED))
+    assert (contents(shop), tables(shop)) == (before, there)
+
+
 def test_a_dry_run_and_a_refusal_leave_no_table_behind(shop: Harness, export: Export) -> None:
     after, before = wants(shop, AFTER), tables(shop)
     rebuild(after, export(EXPORTED), dry_run=True)

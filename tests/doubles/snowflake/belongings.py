@@ -44,16 +44,26 @@ def _insert_comment(catalog: str, schema: str, table: str, comment: str | None) 
 
 fakesnow.info_schema.insert_table_comment_sql = _insert_comment
 
+# https://docs.snowflake.com/en/sql-reference/functions/policy_references
+POLICIES_OF = re.compile(
+    r"TABLE\(information_schema\.policy_references\(\s*"
+    r"ref_entity_name => '([^']+)',\s*ref_entity_domain => 'TABLE'\s*\)\)",
+    re.IGNORECASE,
+)
+SET_POLICY = re.compile(
+    r"\s*ALTER\s+TABLE\s+(\S+)\s+MODIFY\s+COLUMN\s+(\w+)\s+SET\s+MASKING\s+POLICY\s+(\w+)\s*", re.IGNORECASE
+)
 SHOW_GRANTS = re.compile(r"\s*SHOW\s+GRANTS\s+ON\s+TABLE\s+(\S+)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Belongings:
-    """`grants`: pairs of privilege and role."""
+    """`grants`: pairs of privilege and role. `policies`: of columns, each with what masks it."""
 
     comment: str | None = None
     clustering_key: str | None = None
     grants: frozenset[tuple[str, str]] = frozenset()
+    policies: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass
@@ -126,4 +136,13 @@ def clustering_key(clause: exp.Expression) -> str:
     return f"LINEAR({', '.join(found)})"
 
 
-__all__ = ["SHOW_GRANTS", "Belongings", "Making", "Registry", "clustering_key", "read_making"]
+__all__ = [
+    "POLICIES_OF",
+    "SET_POLICY",
+    "SHOW_GRANTS",
+    "Belongings",
+    "Making",
+    "Registry",
+    "clustering_key",
+    "read_making",
+]

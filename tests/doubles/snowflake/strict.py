@@ -28,6 +28,8 @@ from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
 from tests.doubles.snowflake.belongings import (
+    POLICIES_OF,
+    SET_POLICY,
     SHOW_GRANTS,
     Belongings,
     Making,
@@ -168,6 +170,10 @@ class StrictCursor(FakeSnowflakeCursor):
         with self._conn.at_work() as running, _as_the_service_says():
             if named := _REMOVE.fullmatch(command):
                 return self._remove(named[1])
+            if named := SET_POLICY.fullmatch(command):
+                self._conn.end_transaction("COMMIT")
+                return self._set_policy(*named.groups())
+            command = POLICIES_OF.sub(lambda found: self._policies_of(found[1]), command)
             if named := SHOW_GRANTS.fullmatch(command):
                 return self._show_grants(named[1])
             statement = _read(command)
@@ -340,6 +346,20 @@ class StrictCursor(FakeSnowflakeCursor):
         roles = {p.this.name.upper() for p in grant.args["principals"]}
         granted = self._conn.account.registry.of(place).grants | {(p, r) for p in privileges for r in roles}
         self._belongs(place, grants=granted)
+
+    def _set_policy(self, table: str, column: str, policy: str) -> StrictCursor:
+        place = self._there(exp.to_table(table, dialect="snowflake"))
+        policies = self._conn.account.registry.of(place).policies | {(column.upper(), policy.upper())}
+        self._belongs(place, policies=policies)
+        return self
+
+    def _policies_of(self, name: str) -> str:
+        """In the place of the function: a query of what it gives."""
+        policies = sorted(self._conn.account.registry.of(self._there(exp.to_table(name, dialect="snowflake"))).policies)
+        rows = ", ".join(f"('MASKING_POLICY', '{policy}', '{column}')" for column, policy in policies)
+        nothing = "('', '', '')"
+        whole = f"SELECT * FROM (VALUES {rows or nothing}) AS v (policy_kind, policy_name, ref_column_name)"
+        return f"({whole} WHERE policy_name <> '')"
 
     def _show_grants(self, name: str) -> StrictCursor:
         """https://docs.snowflake.com/en/sql-reference/sql/show-grants"""
