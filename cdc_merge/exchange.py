@@ -52,13 +52,16 @@ def settled_state(session: Session, source: Source, *, ledger: Ledger, layout: L
 
     Raises SchemaMoved, for another try, where another process is about the same.
     """
-    while True:
-        state = ledger.state(session, source.name, schema=layout.schema, targets=source.targets)
-        waiting = {table: s for table, s in state.schemas.items() if s.exchange}
-        if not waiting:
-            return state
-        for table, schema in waiting.items():
-            _Exchanging(session, dialect, layout, source.name, table, schema).finish()
+    state = ledger.state(session, source.name, schema=layout.schema, targets=source.targets)
+    waiting = {table: s for table, s in state.schemas.items() if s.exchange}
+    if not waiting:
+        return state
+    for table, schema in waiting.items():
+        _Exchanging(session, dialect, layout, source.name, table, schema).finish()
+    state = ledger.state(session, source.name, schema=layout.schema, targets=source.targets)
+    if any(schema.exchange for schema in state.schemas.values()):
+        raise SchemaMoved("a table was rebuilt once more meanwhile", where=f"source {source.name}")
+    return state
 
 
 @dataclass(frozen=True)

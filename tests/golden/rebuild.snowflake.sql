@@ -282,6 +282,15 @@ SELECT * FROM (
 -- How many rows of the old table changed since the export.
 SELECT count(v.address) FROM _cdc_verdicts_0 AS v WHERE v.verdict = 'newer';
 
+-- [look at table of customers]
+-- Who owns the table, and whether we may act as its owner: only who does may exchange it. How it is stored is not asked.
+-- https://docs.snowflake.com/en/sql-reference/functions/is_role_in_session
+SELECT t.table_owner, is_role_in_session(t.table_owner), 'p', CAST(NULL AS VARCHAR), 'd', '', ''
+FROM information_schema.tables AS t
+WHERE t.table_catalog = current_database()
+    AND t.table_schema = 'ANALYTICS'
+    AND t.table_name = 'CUSTOMERS';
+
 -- [look at obstacles of customers]
 -- What hides values or rows of the old table, and would hide nothing of the new one; as far as the role is told of it.
 -- https://docs.snowflake.com/en/sql-reference/functions/policy_references

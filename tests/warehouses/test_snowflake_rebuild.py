@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cdc_merge.errors import Refused, SchemaConflict, WarehouseUnavailable
+from cdc_merge import Reconciler
+from cdc_merge.errors import Refused, SchemaConflict, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.model import ReconcilePolicy
 from cdc_merge.warehouses import open_warehouse
 from tests.properties.story import contents
@@ -238,6 +239,23 @@ def test_two_that_go_on_with_it_at_once_do_not_exchange_the_tables_twice(
     assert tables(after) == ["ORDERS"]
 
 
+def test_an_exchange_that_was_still_on_its_way_when_another_process_went_on_finds_no_table(
+    shop: Harness, export: Export
+) -> None:
+    execute(shop, *HANGING)
+    after, folder = wants(shop, AFTER), export(EXPORTED)
+    cut_short(after, folder, "comment on orders")
+    (side,) = [name for name in tables(after) if name != "ORDERS"]
+    with closing(open_warehouse(after.url, observer=cut_after("exchange orders"))) as warehouse, pytest.raises(CutHere):
+        Reconciler(after.settings, warehouse=warehouse).reconcile("shop", folder)
+
+    with pytest.raises(WarehouseRefused, match="does not exist"):  # and would have put the old table back
+        execute(after, f'ALTER TABLE {{t}} SWAP WITH {{s}}."{side}"')
+
+    after.run()
+    assert rows(after, "full_name", "city") == FOUND
+
+
 @pytest.mark.long
 def test_until_it_is_done_plan_tells_a_dry_run_stops_and_nothing_is_written(shop: Harness, export: Export) -> None:
     after, folder = wants(shop, AFTER), export(EXPORTED)
@@ -291,6 +309,16 @@ def test_a_table_with_a_masking_policy_is_not_replaced_by_one_without(shop: Harn
     execute(shop, "ALTER TABLE {t} MODIFY COLUMN name SET MASKING POLICY hidden")
     before, there = contents(shop), tables(shop)
     with pytest.raises(Refused, match="masking policy HIDDEN on NAME"):
+        rebuild(wants(shop, AFTER), export(EXPORTED))
+    assert (contents(shop), tables(shop)) == (before, there)
+
+
+def test_a_table_that_belongs_to_another_role_is_not_rebuilt_for_it_could_not_be_exchanged(
+    shop: Harness, export: Export
+) -> None:
+    execute(shop, "GRANT OWNERSHIP ON TABLE {t} TO ROLE another")
+    before, there = contents(shop), tables(shop)
+    with pytest.raises(Refused, match="the table belongs to ANOTHER"):
         rebuild(wants(shop, AFTER), export(EXPORTED))
     assert (contents(shop), tables(shop)) == (before, there)
 

@@ -16,20 +16,24 @@ from sqlglot import exp
 from tests.doubles.snowflake.locks import Table
 from tests.doubles.snowflake.refusals import SYNTAX, UnknownForm, refuse
 
-# fakesnow shows comments of tables and no clustering.
+ROLE = "LOADER"  # of every session
+
+# fakesnow shows comments of tables, no clustering, and one owner of all.
 _TABLE, _VIEW = "SQL_CREATE_GLOBAL_INFORMATION_SCHEMA_TABLES_EXT", "SQL_CREATE_INFORMATION_SCHEMA_TABLES_VIEW"
 setattr(
     fakesnow.info_schema,
     _TABLE,
-    getattr(fakesnow.info_schema, _TABLE).replace("comment varchar,", "comment varchar, clustering_key varchar,"),
+    getattr(fakesnow.info_schema, _TABLE).replace(
+        "comment varchar,", "comment varchar, clustering_key varchar, owner varchar,"
+    ),
 )
 setattr(
     fakesnow.info_schema,
     _VIEW,
     Template(
-        getattr(fakesnow.info_schema, _VIEW).template.replace(
-            'NULL::VARCHAR AS "CLUSTERING_KEY"', '_fs_tables_ext.clustering_key AS "CLUSTERING_KEY"'
-        )
+        getattr(fakesnow.info_schema, _VIEW)
+        .template.replace('NULL::VARCHAR AS "CLUSTERING_KEY"', '_fs_tables_ext.clustering_key AS "CLUSTERING_KEY"')
+        .replace("'SYSADMIN' AS \"TABLE_OWNER\"", f"coalesce(_fs_tables_ext.owner, '{ROLE}') AS \"TABLE_OWNER\"")
     ),
 )
 
@@ -39,7 +43,7 @@ def _insert_comment(catalog: str, schema: str, table: str, comment: str | None) 
     values = ", ".join(
         "NULL" if v is None else "'" + v.replace("'", "''") + "'" for v in (catalog, schema, table, comment)
     )
-    return f"INSERT OR REPLACE INTO _fs_global._fs_information_schema._fs_tables_ext VALUES ({values}, NULL)"
+    return f"INSERT OR REPLACE INTO _fs_global._fs_information_schema._fs_tables_ext VALUES ({values}, NULL, NULL)"
 
 
 fakesnow.info_schema.insert_table_comment_sql = _insert_comment
@@ -62,6 +66,7 @@ class Belongings:
 
     comment: str | None = None
     clustering_key: str | None = None
+    owner: str = ROLE
     grants: frozenset[tuple[str, str]] = frozenset()
     policies: frozenset[tuple[str, str]] = frozenset()
 
@@ -84,8 +89,8 @@ class Registry:
         self.known[table] = belongings
         place = "_fs_global._fs_information_schema._fs_tables_ext"
         connection.execute(
-            f"INSERT OR REPLACE INTO {place} VALUES (?, ?, ?, ?, ?)",
-            [*table, belongings.comment, belongings.clustering_key],
+            f"INSERT OR REPLACE INTO {place} VALUES (?, ?, ?, ?, ?, ?)",
+            [*table, belongings.comment, belongings.clustering_key, belongings.owner],
         )
 
 
@@ -138,6 +143,7 @@ def clustering_key(clause: exp.Expression) -> str:
 
 __all__ = [
     "POLICIES_OF",
+    "ROLE",
     "SET_POLICY",
     "SHOW_GRANTS",
     "Belongings",

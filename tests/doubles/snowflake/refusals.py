@@ -126,6 +126,7 @@ FUNCTIONS = frozenset(
         "HASH",
         "HEX_ENCODE",
         "IFF",
+        "IS_ROLE_IN_SESSION",
         "LAG",
         "LEAD",
         "LEAST",

@@ -29,6 +29,7 @@ from sqlglot import exp
 
 from tests.doubles.snowflake.belongings import (
     POLICIES_OF,
+    ROLE,
     SET_POLICY,
     SHOW_GRANTS,
     Belongings,
@@ -344,6 +345,9 @@ class StrictCursor(FakeSnowflakeCursor):
         place = self._there(grant.args["securable"])
         privileges = {p.this.name.upper() for p in grant.args["privileges"]}
         roles = {p.this.name.upper() for p in grant.args["principals"]}
+        if privileges == {"OWNERSHIP"}:
+            self._belongs(place, owner=roles.pop())
+            return
         granted = self._conn.account.registry.of(place).grants | {(p, r) for p in privileges for r in roles}
         self._belongs(place, grants=granted)
 
@@ -364,7 +368,8 @@ class StrictCursor(FakeSnowflakeCursor):
     def _show_grants(self, name: str) -> StrictCursor:
         """https://docs.snowflake.com/en/sql-reference/sql/show-grants"""
         place = self._there(exp.to_table(name, dialect="snowflake"))
-        rows = sorted({("OWNERSHIP", "LOADER"), *self._conn.account.registry.of(place).grants})
+        belongings = self._conn.account.registry.of(place)
+        rows = sorted({("OWNERSHIP", belongings.owner), *belongings.grants})
         values = ", ".join(f"('{privilege}', 'TABLE', '{role}')" for privilege, role in rows)
         return self._answer(f"SELECT * FROM (VALUES {values}) AS t(privilege, granted_on, grantee_name)")
 
@@ -405,6 +410,9 @@ class StrictCursor(FakeSnowflakeCursor):
         if any(not t.db and self._temporary(_spelled(t.this)) for t in (one, other)):
             refuse(1506, "42601", "SQL compilation error:\nA temporary table cannot be swapped with a permanent one")
         registry, first, second = self._conn.account.registry, self._there(one), self._there(other)
+        for place in (first, second):
+            if registry.of(place).owner != ROLE:
+                refuse(3001, "42501", f"SQL access control error:\nInsufficient privileges on table '{place[2]}'")
         aside = "_SWAPPED"
         places = [".".join(f'"{_spelled(p)}"' for p in t.parts) for t in (one, other)]
         stem = ".".join([*(f'"{_spelled(p)}"' for p in one.parts[:-1]), f'"{aside}"'])
