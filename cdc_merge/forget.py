@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cdc_merge.beside import beside_merges
+from cdc_merge.errors import SchemaMoved
 from cdc_merge.explain import Progress
 from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.store import open_store
@@ -225,10 +226,16 @@ class Forgetter:
         tags = state.key_tags or tuple(forms[0][0] for forms in key.forms)
         return ItemReader(self._source, key, state, layout=self._opened.layout, dialect=self._opened.dialect, tags=tags)
 
+    def _settle(self) -> None:
+        """No row is to come back with a table that a rebuild has yet to put in its place."""
+        with self._opened.session() as session:
+            self._opened.settled_state(session, self._source)
+
     def _persist(self, newest: Tombstone | None, *, keep_tombstone: bool) -> _Erased:
         tried: list[_Erased] = []
 
         def attempt() -> _Erased:
+            self._settle()
             erased = _Erased()
             tried.append(erased)
             with (
@@ -253,7 +260,10 @@ class Forgetter:
         """Everything of the transaction. What is asked in between runs inside it, on the same connection."""
         yield first
         query = session.query
-        reader = self._reader(self._opened.state(session, self._source))
+        state = self._opened.state(session, self._source)
+        if any(schema.exchange for schema in state.schemas.values()):
+            raise SchemaMoved("a table was rebuilt meanwhile", where=f"source {self._source.name}")
+        reader = self._reader(state)
         known = [newest] if newest else []
         for table in reader.tables:
             if row := reader.row(query, table):

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 
 from cdc_merge.errors import AlreadyMerged, WarehouseUnavailable
+from cdc_merge.exchange import settled_state
 from cdc_merge.feed.store import ObjectStore
 from cdc_merge.layout import Layout
 from cdc_merge.ledger import Counts, Ledger, SourceState
@@ -80,8 +81,8 @@ class Merger:
 
     def _read_state(self) -> SourceState:
         with self._warehouse.session() as session:
-            return self._ledger.state(
-                session, self._source.name, schema=self._layout.schema, targets=self._source.targets
+            return settled_state(
+                session, self._source, ledger=self._ledger, layout=self._layout, dialect=self._warehouse.dialect
             )
 
     def merge(self, job: Job, fence: Sequence[Statement]) -> Counts:

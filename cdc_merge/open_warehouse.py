@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from cdc_merge.exchange import settled_state
 from cdc_merge.layout import Layout, layout_of
 from cdc_merge.lease import LEASE_SECONDS, Leases, worker_name
 from cdc_merge.ledger import Ledger, SourceState
@@ -50,6 +51,11 @@ class OpenWarehouse:
         """What is known of a source. Raises MissingMetadata where it cannot be asked for."""
         Migrator(self.warehouse, self.layout.metadata_schema).require(session)
         return self.ledger.state(session, source.name, schema=self.layout.schema, targets=source.targets)
+
+    def settled_state(self, session: Session, source: Source) -> SourceState:
+        """The same for who writes to its tables: what a rebuild has left to be done to them is done first."""
+        Migrator(self.warehouse, self.layout.metadata_schema).require(session)
+        return settled_state(session, source, ledger=self.ledger, layout=self.layout, dialect=self.dialect)
 
     def close(self) -> None:
         """Close the connection, if it was opened here."""

@@ -20,11 +20,8 @@ from cdc_merge.model import Column, ColumnType, Condition, Deletes, Evolve, Kind
 from cdc_merge.planning.preview import Preview
 from cdc_merge.planning.reader import PlanReader
 from cdc_merge.planning.typed_view import attributes_of_types
-from cdc_merge.schema.opening import Change, open_book
-from cdc_merge.schema.stored import TargetSchema, TypedColumn
+from cdc_merge.schema.opening import Change
 from cdc_merge.warehouses import Statement
-from cdc_merge.warehouses.dialect import DUCKDB
-from cdc_merge.warehouses.snowflake_dialect import SNOWFLAKE
 from tests.support.commands import Command, command_of
 from tests.support.harness import Harness
 from tests.support.records import stream_record
@@ -240,17 +237,6 @@ def test_the_cure_for_a_mask_does_not_leave_the_column_in_the_clear(shop: Harnes
 def test_another_key_is_not_cured_by_a_rebuild(shop: Harness) -> None:
     shop.source = replace(shop.source, key=("ID",))
     assert found(shop) == [("items", "key", None, True)]
-
-
-@pytest.mark.parametrize(("key", "is_told"), [(("PK",), True), (("ID",), False)])
-def test_the_hint_of_a_stopped_source_names_no_command_that_the_engine_refuses(key: tuple[str], is_told: bool) -> None:
-    stored = TargetSchema(("pk",), (TypedColumn("age", ("Age",), INTEGER),), key=("PK",))
-    target = Target("items", columns=(Column("age", ("Age",), TEXT),))
-    for dialect in (DUCKDB, SNOWFLAKE):
-        with pytest.raises(SchemaConflict) as stopped:
-            open_book(target, key, dialect, stored)
-        hint = str(stopped.value.hint)
-        assert ("name another table" in hint) == (is_told and not dialect.rebuilds)
 
 
 def test_all_differences_are_told_at_once(shop: Harness) -> None:

@@ -122,6 +122,19 @@ class MergePlan:
         """An empty table, called as `target.table` says, with all columns that the target's book has by now."""
         return Statement(f"create {target.label}", self._create("merge/sql/create_target", target))
 
+    def create_beside(self, target: PlannedTarget, new: PlannedTarget, *, mark: str) -> list[Statement]:
+        """An empty table that is to take the place of the target's, with its privileges, where DDL commits by itself.
+
+        `mark`: by which it is known.
+        These are only copied to a table that is made LIKE another, and kept by one that is made in its place:
+        https://docs.snowflake.com/en/sql-reference/sql/create-table#optional-parameters
+        """
+        like = self.render("merge/sql/create_like", target=target, new=new)
+        return [
+            Statement(f"copy privileges of {target.label}", like),
+            Statement(f"create {target.label} anew", self._create("merge/sql/create_target", new, mark=mark)),
+        ]
+
     def look_into(self, target: PlannedTarget) -> Statement:
         """Insists that a new table is new: where DDL is said twice, one of that name may have been there."""
 
@@ -136,10 +149,11 @@ class MergePlan:
         sql = f"SELECT 1 FROM {self._dialect.quote(*target.table.parts)} LIMIT 1"
         return Statement(f"look into {target.label}", sql, inspect=look)
 
-    def _create(self, template: str, target: PlannedTarget) -> str:
+    def _create(self, template: str, target: PlannedTarget, *, mark: str | None = None) -> str:
         return self.render(
             template,
             target=target,
+            mark=mark,
             columns=_as_asked(self._books[target.number], target.columns),
             position_type=Sql(f"{self._dialect.types[Kind.TEXT]} {self._dialect.byte_order}".strip()),
             timestamp=Sql(self._dialect.types[Kind.TIMESTAMP]),

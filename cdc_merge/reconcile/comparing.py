@@ -36,7 +36,7 @@ class Comparing:
         lacking = {c.name for c in book.new_columns}
         return [
             *(
-                self._lacking(c.name, c.type, p.staged)
+                self.lacking(c.name, c.type, p.staged)
                 if c.name in lacking
                 else self.same(c.name, c.name, c.type, p.staged)
                 for p, c in zip(target.columns, book.schema.columns, strict=True)
@@ -45,7 +45,7 @@ class Comparing:
             *self.unmarked(target),
         ]
 
-    def _lacking(self, label: str, column_type: ColumnType, staged: Sql) -> ComparedColumn:
+    def lacking(self, label: str, column_type: ColumnType, staged: Sql) -> ComparedColumn:
         """As if the column were there already, and NULL in all rows."""
         here = Sql(f"CAST(NULL AS {self.dialect.type_name(column_type)})")
         return ComparedColumn(label, here, staged, Sql(f"({staged.text} IS NULL)"))

@@ -126,8 +126,8 @@ class Catalog:
             sql = self._render(
                 f"reconcile/sql/rebuild_{what}",
                 relation=self._dialect.quote(*relation),
-                schema=schema,
-                name=name,
+                schema=self._dialect.in_catalog(schema),
+                name=self._dialect.in_catalog(name),
                 **values,
             )
             yield Statement(f"look at {what} of {name}", sql, inspect=rows.extend)

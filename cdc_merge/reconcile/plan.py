@@ -47,22 +47,25 @@ class ReconcilePlan:
 
     def prepare(self, *, schema_exists: bool) -> list[Statement]:
         """What is needed to compare, also on a dry run; keeps nobody from a table."""
-        return [
-            self._say(
-                f"stand in for {target.label}",
-                "absent",
-                target=target,
-                text=Sql(self._dialect.types[Kind.TEXT]),
-                integer=Sql(self._dialect.types[Kind.INTEGER]),
-                timestamp=Sql(self._dialect.types[Kind.TIMESTAMP]),
-            )
-            for target, book in zip(self._found, self._books, strict=True)
-            if not book.stored
-        ]
+        return [self._stand_in(t) for t, book in zip(self._found, self._books, strict=True) if not book.stored]
+
+    def _stand_in(self, target: PlannedTarget) -> Statement:
+        return self._say(
+            f"stand in for {target.label}",
+            "absent",
+            target=target,
+            text=Sql(self._dialect.types[Kind.TEXT]),
+            integer=Sql(self._dialect.types[Kind.INTEGER]),
+            timestamp=Sql(self._dialect.types[Kind.TIMESTAMP]),
+        )
 
     def create(self, *, schema_exists: bool) -> list[Statement]:
         """What makes tables and columns that are not there. Postgres keeps readers out from here on."""
         return self._merge.ddl(schema_exists=schema_exists)
+
+    def discard(self) -> list[Statement]:
+        """What takes away that which is there before the transaction, where DDL commits, and was made in vain."""
+        return []
 
     def statements(
         self,

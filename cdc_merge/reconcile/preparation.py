@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime, timedelta
@@ -59,7 +60,7 @@ class Preparation:
             progress=self.progress,
         )
         if rebuild:
-            books = know_stored(books, there)
+            books = know_stored(books, there, mark=uuid.uuid4().hex[:12])
         return self._plan(there, books, snapshot, rebuild=rebuild)
 
     def copy(self, table: CopiedTable, session: Session) -> Prepared:

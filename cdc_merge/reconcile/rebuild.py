@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from datetime import datetime
 
 from cdc_merge.errors import Refused
+from cdc_merge.exchange import mark_of
 from cdc_merge.merge.masking import hide
 from cdc_merge.merge.plan import MergePlan
 from cdc_merge.merge.planned import PlannedTarget
@@ -23,16 +24,6 @@ from cdc_merge.warehouses import Dialect, Row, Statement
 from cdc_merge.words import count
 
 
-def refuse_engine(dialect: Dialect) -> None:
-    """Raises Refused where a new table cannot take the place of an old one in the transaction that fills it."""
-    if not dialect.rebuilds:
-        raise Refused(
-            f"{dialect.name} exchanges tables by DDL, which commits apart from the rows and the books",
-            where="reconcile --rebuild",
-            hint="name another table in the configuration, cdc-merge reconcile fills it; then drop the old one",
-        )
-
-
 def refuse_partial(items: Items) -> None:
     """Raises Refused for what does not have all items of the table."""
     if items.since is not None:
@@ -44,7 +35,10 @@ def refuse_partial(items: Items) -> None:
 
 
 class RebuildPlan(ReconcilePlan):
-    """As a reconcile's, but the rows go into new tables."""
+    """As a reconcile's, but the rows go into new tables.
+
+    Where DDL commits by itself, the tables are made before the transaction and change places after it (exchange.py).
+    """
 
     def __init__(
         self,
@@ -69,24 +63,45 @@ class RebuildPlan(ReconcilePlan):
 
     def prepare(self, *, schema_exists: bool) -> list[Statement]:
         """The new tables, empty."""
+        if self._dialect.ddl_commits:
+            return [self._stand_in(c.found) for c in self._changes if not c.is_compared]
         statements = [] if schema_exists else [self._merge.create_schema()]
         return [*statements, *(self._merge.create_target(c.new) for c in self._changes)]
 
     def create(self, *, schema_exists: bool) -> list[Statement]:
-        """Nothing more but histories: the old tables stay as they are until they go."""
-        return self._merge.history_ddl()
+        """Histories: the old tables stay as they are until they go. And the new ones, if they are not there yet."""
+        if not self._dialect.ddl_commits:
+            return self._merge.history_ddl()
+        statements = [] if schema_exists else [self._merge.create_schema()]
+        for change in self._changes:
+            exchange = self._books[change.target.number].schema.exchange
+            if change.old and exchange:
+                statements += self._merge.create_beside(change.target, change.new, mark=mark_of(exchange))
+            else:
+                statements += [self._merge.create_target(change.new), self._merge.look_into(change.new)]
+        return [*statements, *self._merge.history_ddl()]
+
+    def discard(self) -> list[Statement]:
+        if not self._dialect.ddl_commits:
+            return []
+        news = [(c.target.label, self._dialect.quote(*c.new.table.parts)) for c in self._changes if c.old]
+        return [Statement(f"drop what was made for {label}", f"DROP TABLE IF EXISTS {new}") for label, new in news]
 
     def compared(self, target: PlannedTarget, book: SchemaBook) -> list[ComparedColumn]:
         change = self._changes[target.number]
+        if self._dialect.ddl_commits and not change.is_compared:  # with what stands in, which has not even the columns
+            columns = zip(book.schema.columns, change.new.columns, strict=True)
+            lacking = [self._comparing.lacking(c.name, c.type, p.staged) for c, p in columns]
+            return [*lacking, self._comparing.same_rescued()]
         if change.overlap is None or not change.is_compared:
             return super().compared(change.new, book)
         staged = dict(zip((c.name for c in book.schema.columns), change.new.columns, strict=True))
-        columns = [
+        compared = [
             self._comparing.same(new.name, old.name, new.type, staged[new.name].staged)
             for old, new in change.overlap.pairs
         ]
         rescued = [self._comparing.same_rescued()] if change.overlap.is_whole else []
-        return [*columns, *rescued, *self._comparing.unmarked(change.found)]
+        return [*compared, *rescued, *self._comparing.unmarked(change.found)]
 
     def columns_asked_since(self, book: SchemaBook) -> list[str]:
         """None: columns that the old table has not are not compared."""
@@ -160,8 +175,9 @@ class RebuildPlan(ReconcilePlan):
             findings.notes.append(f"this would be refused: {refusal}")
         findings.notes += swap.notes(label, hangings, change.overlap.kept)
         findings.notes += swap.setting_notes(label, hangings, change.overlap.kept, change.overlap.alike)
-        if dry_run:
-            findings.notes += swap.doubts(label, hangings, change.columns, change.overlap.kept)
+        are_bound = not self._dialect.ddl_commits
+        if dry_run or not are_bound:
+            findings.notes += swap.doubts(label, hangings, change.columns, change.overlap.kept, are_bound=are_bound)
         if gone := [c for c in change.by_hand if c not in change.overlap.kept]:
             findings.notes.append(f"{label}: columns that were added by hand go: {', '.join(gone)}")
         if not dry_run:
@@ -205,7 +221,13 @@ class RebuildPlan(ReconcilePlan):
             if change.target.history and findings.targets[label].repaired:
                 yield from self._record_history(change.target, undertaking, merged_at)
             yield from self._analyze(self._dialect.quote(*change.new.table.parts))
-        # Now only, so that people can read the old tables until all new ones are filled.
+        if not self._dialect.ddl_commits:
+            yield from self._exchange(findings)
+        if since := findings.replay_from:
+            yield self._say("forget objects", "rebuild_forget_objects", source=undertaking.source, since=since)
+
+    def _exchange(self, findings: Findings) -> Iterator[Statement]:
+        """Now only, so that people can read the old tables until all new ones are filled."""
         hanging: list[Hangings] = []
         for change in self._changes:
             if change.old and change.overlap:
@@ -213,8 +235,6 @@ class RebuildPlan(ReconcilePlan):
         for hangings in hanging:
             findings.bound += swap.bind(hangings, self._dialect)
         yield from findings.bound
-        if since := findings.replay_from:
-            yield self._say("forget objects", "rebuild_forget_objects", source=undertaking.source, since=since)
 
     def _swap(self, change: Change, old: Relation, kept: swap.Kept) -> Generator[Statement, None, Hangings]:
         catalog, dialect, label = self._catalog, self._dialect, change.target.label

@@ -33,7 +33,7 @@ from cdc_merge.reconcile.findings import Undertaking
 from cdc_merge.reconcile.inputs import items_of, requested_items, scanned_items
 from cdc_merge.reconcile.limits import SafetyLimits
 from cdc_merge.reconcile.preparation import Preparation
-from cdc_merge.reconcile.rebuild import refuse_engine, refuse_partial
+from cdc_merge.reconcile.rebuild import refuse_partial
 from cdc_merge.reconcile.refill import Refill
 from cdc_merge.reconcile.report import Method, Report
 from cdc_merge.reconcile.snapshot import Items, Progress
@@ -175,12 +175,14 @@ class Reconciler:
         """The source's DynamoDB table, as the configuration, its records or an earlier export say."""
         if source.table:
             return source.table
-        return self._state(source).table_arn
+        return self._state(source, settles=False).table_arn
 
-    def _state(self, source: Source) -> SourceState:
+    def _state(self, source: Source, *, settles: bool) -> SourceState:
+        """`settles`: what a rebuild before has left to be done is done."""
+
         def read() -> SourceState:
             with self._warehouse.session() as session:
-                return self._opened.state(session, source)
+                return self._opened.settled_state(session, source) if settles else self._opened.state(session, source)
 
         return patiently(read, source=source.name, wait=self._stop.pause)
 
@@ -204,7 +206,6 @@ class Reconciler:
     ) -> Report:
         """Reconcile with items from anywhere. `turn`: opens the transaction, for a caller that holds the lease."""
         if way.rebuild:
-            refuse_engine(self._warehouse.dialect)
             refuse_partial(items)
         self._prepare(way)
 
@@ -244,7 +245,7 @@ class Reconciler:
         started_at = self._clock()
         limits = SafetyLimits(source, items, way)
         with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
-            state = self._state(source)
+            state = self._state(source, settles=not way.dry_run)
             limits.judge_items(now=self._clock(), known_arn=state.table_arn)
             limits.judge_floors(state.floors)
             preparation = Preparation(
@@ -301,6 +302,8 @@ class Reconciler:
                 turn=turn,
             )
             findings = patiently(transaction.run, source=source.name, wait=self._stop.pause, never=SchemaMoved)
+        if way.rebuild and not way.dry_run:
+            self._settle(source)
         notes = [*limits.notes, *findings.notes, *([NOT_COPIED] if copied else [])]
         if findings.replay_from:
             notes.append(self._replay(source, findings.replay_from, dry_run=way.dry_run))
@@ -320,6 +323,17 @@ class Reconciler:
         )
         log.info("reconciled", source=source.name, export=items.label, drifted=report.drifted, dry_run=way.dry_run)
         return report
+
+    def _settle(self, source: Source) -> None:
+        """Put new tables in their places, where that could not be in the transaction that filled them."""
+        try:
+            self._state(source, settles=True)
+        except (Transient, SourceStopped, Stopping) as error:
+            raise CdcMergeError(
+                f"the tables are rebuilt, but not all in their places yet: {str(error) or 'stopped'}",
+                where=f"source {source.name}",
+                hint="the next cdc-merge run or reconcile goes on with it",
+            ) from error
 
     def _replay(self, source: Source, since: datetime, *, dry_run: bool) -> str:
         """Merge what was written since once more; says so."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 
 from cdc_merge.errors import SchemaConflict
+from cdc_merge.exchange import side_name
 from cdc_merge.layout import Layout
 from cdc_merge.merge.plan import MergePlan
 from cdc_merge.merge.planned import PlannedTarget
@@ -15,7 +15,7 @@ from cdc_merge.reconcile.hangings import Relation
 from cdc_merge.render import Name, name
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.opening import open_book
-from cdc_merge.schema.stored import DELETED_AT, METADATA_COLUMNS, TargetSchema, TypedColumn, all_columns
+from cdc_merge.schema.stored import DELETED_AT, METADATA_COLUMNS, Exchange, TargetSchema, TypedColumn, all_columns
 from cdc_merge.schema.tables import Inspector
 
 
@@ -72,8 +72,8 @@ class Change:
     """One target of a rebuild.
 
     `new`: the table that is filled. `found`: what the export is compared with: the old table, or where there is none
-    that can be compared, the new one, which is empty then. `before`: the old table by its own columns;
-    `columns`: all it has, of which `intact` are as they were made. `by_hand`: columns of the old one that people added.
+    that can be compared, the new one, which is empty then, or what stands in for it. `before`: the old table by its own
+    columns; `columns`: all it has, of which `intact` are as they were made. `by_hand`: those that people added.
     """
 
     target: PlannedTarget
@@ -94,7 +94,7 @@ class Change:
 
     @property
     def is_compared(self) -> bool:
-        return self.found.table != self.new.table
+        return self.before is not None and self.found.table == self.before.table
 
 
 def open_new_books(source: Source, there: Inspector) -> list[SchemaBook]:
@@ -106,7 +106,7 @@ def open_new_books(source: Source, there: Inspector) -> list[SchemaBook]:
     """
     for target in source.targets:
         for contradiction in there.name_contradictions(target):
-            raise contradiction.error(target.table, there.dialect)
+            raise contradiction.error(target.table)
         stored = there.schemas.get(target.table)
         if stored and stored.key != source.key:
             raise SchemaConflict(
@@ -118,10 +118,11 @@ def open_new_books(source: Source, there: Inspector) -> list[SchemaBook]:
     return [replace(book, former=there.schemas.get(book.target.table)) for book in books]
 
 
-def know_stored(books: Sequence[SchemaBook], there: Inspector) -> list[SchemaBook]:
+def know_stored(books: Sequence[SchemaBook], there: Inspector, *, mark: str) -> list[SchemaBook]:
     """The books of new tables, with what is stored of the old ones. A history stays: it is not built anew.
 
-    Raises SchemaConflict where the history cannot hold the new columns.
+    `mark`: of the rebuild, for tables that change places after its transaction. Raises SchemaConflict where the
+    history cannot hold the new columns.
     """
     known = []
     for book in books:
@@ -132,8 +133,21 @@ def know_stored(books: Sequence[SchemaBook], there: Inspector) -> list[SchemaBoo
             if book.target.has_history:
                 history = there.open_history(book.target.table, book.schema)
         hidden = there.find_hidden(book.target.table, book.schema)
-        known.append(replace(book, stored=stored, history=history, hidden=hidden))
+        book = replace(book, stored=stored, history=history, hidden=hidden)
+        if there.dialect.ddl_commits and (overlap := _overlap(book, there)):
+            renamed = {old: new for old, new in overlap.kept.items() if old != new}
+            book = replace(book, schema=replace(book.schema, exchange=Exchange(mark, renamed)))
+        known.append(book)
     return known
+
+
+def _overlap(book: SchemaBook, there: Inspector) -> Overlap | None:
+    """None: there is no old table."""
+    table = book.target.table
+    intact = there.intact_columns(table)
+    if book.stored is None or intact is None:
+        return None
+    return Overlap.of(book.stored, book.schema, there=tuple(there.tables[table]), intact=intact)
 
 
 def plan_changes(
@@ -148,12 +162,14 @@ def plan_changes(
     olds = MergePlan(there.dialect, layout, before, key_tags).targets
     changes = []
     for target, old, book in zip(merge.targets, olds, books, strict=True):
-        intact = there.intact_columns(target.label)
-        if book.stored is None or intact is None:
+        intact, overlap, exchange = there.intact_columns(target.label), _overlap(book, there), book.schema.exchange
+        stand_in = _stand_in(target) if there.dialect.ddl_commits else None
+        if book.stored is None or intact is None or overlap is None:
             known = book.stored is not None
-            changes.append(Change(target, target, target, None, None, was_known=known))
+            changes.append(Change(target, target, stand_in or target, None, None, was_known=known))
             continue
-        new = replace(target, table=name(layout.schema, side_name(target.label)))
+        side = side_name(target.label, exchange.mark if exchange else None)
+        new = replace(target, table=name(layout.schema, side))
         columns = tuple(there.tables[target.label])
         needed = {*book.stored.key_names, *METADATA_COLUMNS}
         needed |= {DELETED_AT} if book.stored.has_deleted_at else set()
@@ -161,9 +177,9 @@ def plan_changes(
             Change(
                 target,
                 new,
-                old if needed <= intact and _has_same_rows(book.stored, book.schema) else new,
+                old if needed <= intact and _has_same_rows(book.stored, book.schema) else stand_in or new,
                 (layout.schema, target.label),
-                Overlap.of(book.stored, book.schema, there=columns, intact=intact),
+                overlap,
                 before=old,
                 columns=columns,
                 intact=intact,
@@ -174,6 +190,6 @@ def plan_changes(
     return changes
 
 
-def side_name(table: str) -> str:
-    """What a new table is called until it takes the place of `table`."""
-    return f"_cdc_new_{sha256(table.encode()).hexdigest()[:8]}"
+def _stand_in(target: PlannedTarget) -> PlannedTarget:
+    """An empty temporary table, where the new one must not be made before it is known that it is wanted."""
+    return replace(target, table=name(f"_cdc_absent_{target.number}"), has_deleted_at=False)

@@ -60,12 +60,16 @@ def setting_notes(label: str, hangings: Hangings, kept: Kept, alike: Kept) -> li
     return found
 
 
-def doubts(label: str, hangings: Hangings, there: Sequence[str], kept: Kept) -> list[str]:
-    """Views whose texts name a column that goes; only once they are bound is it certain that they need it."""
+def doubts(label: str, hangings: Hangings, there: Sequence[str], kept: Kept, *, are_bound: bool) -> list[str]:
+    """Views whose texts name a column that goes; only once they are bound is it certain that they need it.
+
+    `are_bound`: before the old table goes; else they are left to people.
+    """
     found = []
     for view in hangings.readers:
         if columns := [c for c in there if kept.get(c) != c and is_named(c, view.sql)]:
-            found.append(f"{label}: if the view {view.relation[1]} needs {', '.join(columns)}, this would be refused")
+            then = "this would be refused" if are_bound else "it is to be made anew"
+            found.append(f"{label}: if the view {view.relation[1]} needs {', '.join(columns)}, {then}")
     return found
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cdc_merge.beside import beside_merges
-from cdc_merge.errors import WarehouseRefused, WarehouseUnavailable
+from cdc_merge.errors import Refused, SchemaMoved, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.lease import Leases
 from cdc_merge.ledger import Ledger
 from cdc_merge.reconcile import swap
@@ -108,11 +108,15 @@ class Transaction:
             self._check()
             try:
                 with self._opened(session) as first:
-                    books = [self._look_into_books()] if self._tried else []
+                    if self._tried:  # before any DDL, which may commit by itself, and make tables anew
+                        session.run([*first, self._look_into_books()])
                     foreseen = self._foreseen(prepared, heal_copies=heal_copies)
-                    session.run(_chain([*first, *books], statements), foreseen=foreseen)
+                    session.run(_chain(first, statements), foreseen=foreseen)
             except DryRunOver:
                 return findings
+            except (Refused, SchemaMoved):
+                self._discard(prepared, session)
+                raise
             except _Committed:
                 return self._tried[-1]
             except WarehouseRefused as error:
@@ -125,10 +129,16 @@ class Transaction:
                 raise refusal from error
             except WarehouseUnavailable:
                 # A connection that breaks at COMMIT leaves in doubt what happened. The books tell: the next try
-                # looks into them under the lock, for the server may still be at work on the COMMIT.
+                # looks into them under the lock, for the server may still be at work on the COMMIT. Once it has the
+                # lock, none of this reconcile's transactions is open any more.
                 self._tried.append(findings)
                 raise
         return findings
+
+    def _discard(self, prepared: Prepared, session: Session) -> None:
+        if made := prepared.plan.discard():
+            with suppress(WarehouseRefused, WarehouseUnavailable):  # it is empty, and in nobody's way
+                session.run(made)
 
     def _foreseen(self, prepared: Prepared, *, heal_copies: bool) -> list[Statement]:
         made = prepared.plan.foreseen(self._undertaking, heal_copies=heal_copies)

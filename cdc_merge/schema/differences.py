@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from cdc_merge.model import Column, Deletes, Evolve, Source, Target
 from cdc_merge.names import choose_column, history_table, spelled
 from cdc_merge.schema.conditions import are_same, told
-from cdc_merge.schema.opening import REBUILD, Asked, Change, Contradiction, cure_on, is_by_rebuild, is_widened
+from cdc_merge.schema.opening import REBUILD, Asked, Change, Contradiction, is_by_rebuild, is_widened
 from cdc_merge.schema.stored import DELETED_AT, DOCUMENT, TYPE_OF_TAG, TargetSchema, TypedColumn
 from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect
@@ -46,8 +46,6 @@ def differences(source: Source, there: Inspector) -> list[Difference]:
         found += _of_target(target, source.key, there)
     for table in sorted(there.unconfigured(source)):
         found += _of_unconfigured(table, source, there)
-    if not there.dialect.rebuilds:
-        return [_without_rebuild(d, there.dialect) for d in found]
     if source.exports is None:
         needing = [is_by_rebuild(d.cure, d.change) or d.command == RECONCILE for d in found]
         found = [
@@ -55,11 +53,6 @@ def differences(source: Source, there: Inspector) -> list[Difference]:
             for d, is_needed in zip(found, needing, strict=True)
         ]
     return found
-
-
-def _without_rebuild(difference: Difference, dialect: Dialect) -> Difference:
-    cure = cure_on(dialect, difference.cure, difference.change)
-    return difference if cure == difference.cure else replace(difference, command=None, cure=cure)
 
 
 def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterator[Difference]:

@@ -35,6 +35,7 @@ class Change(StrEnum):
     WHERE = "where"
     OCCUPIED = "name taken"
     BY_HAND = "altered by hand"
+    REBUILDING = "being rebuilt"
 
 
 @dataclass(frozen=True)
@@ -46,25 +47,18 @@ class Contradiction:
     cure: str
     column: str | None = None
 
-    def error(self, table: str, dialect: Dialect) -> SchemaConflict:
+    def error(self, table: str) -> SchemaConflict:
         where = f"target {table}.{self.column}" if self.column else f"target {table}"
-        return SchemaConflict(self.message, where=where, hint=cure_on(dialect, self.cure, self.change))
+        return SchemaConflict(self.message, where=where, hint=self.cure)
 
 
 REBUILD = "cdc-merge reconcile --rebuild"
 _REBUILT = f"{REBUILD} makes the table anew, with items read again"
-_WITHOUT_REBUILD = "{} has no rebuild: name another table in the configuration instead, and cdc-merge reconcile"
 
 
 def is_by_rebuild(cure: str, change: Change) -> bool:
     """Whether a rebuild is one of the ways out: it is not where it could not take away tombstones of another key."""
     return REBUILD in cure and change is not Change.KEY
-
-
-def cure_on(dialect: Dialect, cure: str, change: Change) -> str:
-    """A cure, and what to do instead where it is a rebuild and the engine has none."""
-    is_refused = is_by_rebuild(cure, change) and not dialect.rebuilds
-    return f"{cure}; {_WITHOUT_REBUILD.format(dialect.name)}" if is_refused else cure
 
 
 @dataclass(frozen=True)
@@ -200,7 +194,7 @@ def open_book(
     else:
         schema = stored
     for contradiction in contradictions(target, key, dialect, schema, others=others):
-        raise contradiction.error(target.table, dialect)
+        raise contradiction.error(target.table)
     existing = {c.name for c in schema.columns}
     asked_by_name = {c.name: c for c in asked.columns}
     kept = tuple(_widened(c, asked_by_name.get(c.name), dialect) for c in schema.columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cdc_merge.model import Column, ColumnType, Condition, Kind, Mask, Path, Template, TimeUnit
@@ -91,6 +91,17 @@ def holders(columns: Sequence[TypedColumn]) -> dict[str, list[int]]:
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """A new table that is filled and in the books, and is yet to take the old one's place (exchange.py).
+
+    `mark`: of this rebuild; `renamed`: columns of the old table that the new one has by another name.
+    """
+
+    mark: str
+    renamed: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
 class TargetSchema:
     """A target's key columns, the others in order of creation, and the attributes of the key columns.
 
@@ -99,6 +110,7 @@ class TargetSchema:
     `where`: the conditions of which its rows are, those of the last reconcile or of the beginning; None: not known.
     `where_since`: rows that changed before may be of other ones still, as that reconcile left them alone.
     `has_other_where`: batches were merged under other ones since.
+    `exchange`: a new table of these columns has not taken the old one's place yet; None: the table is the one.
     """
 
     key_names: tuple[str, ...]
@@ -110,6 +122,7 @@ class TargetSchema:
     where: tuple[Condition, ...] | None = None
     where_since: datetime | None = None
     has_other_where: bool = False
+    exchange: Exchange | None = None
 
     def to_json(self) -> str:
         """The form kept in the metadata table `targets`."""
@@ -123,6 +136,11 @@ class TargetSchema:
                 **({"where": as_documents(self.where)} if self.where is not None else {}),
                 **({"where_since": self.where_since.isoformat()} if self.where_since else {}),
                 **({"other_where": True} if self.has_other_where else {}),
+                **(
+                    {"exchange": {"mark": self.exchange.mark, "renamed": dict(self.exchange.renamed)}}
+                    if self.exchange
+                    else {}
+                ),
                 "columns": [_column_document(c) for c in self.columns],
             },
             ensure_ascii=False,
@@ -141,6 +159,7 @@ class TargetSchema:
             where=from_documents(document["where"]) if "where" in document else None,
             where_since=datetime.fromisoformat(document["where_since"]) if "where_since" in document else None,
             has_other_where=bool(document.get("other_where")),
+            exchange=Exchange(**document["exchange"]) if "exchange" in document else None,
             columns=tuple(
                 TypedColumn(
                     c["name"],

@@ -44,7 +44,7 @@ class Inspector:
         books = []
         for target in source.targets:
             for contradiction in self.contradictions(target, source.key):
-                raise contradiction.error(target.table, self.dialect)
+                raise contradiction.error(target.table)
             stored, others = self.schemas.get(target.table), self.others(target.table)
             is_kept = stored is not None and stored.has_history and target.has_history
             history = self.open_history(target.table, stored) if stored and is_kept else None
@@ -69,7 +69,7 @@ class Inspector:
         if label not in self.tables:
             return None
         for contradiction in self.history_contradictions(label, schema):
-            raise contradiction.error(label, self.dialect)
+            raise contradiction.error(label)
         return {self.dialect.folded(name): column.type for name, column in self.tables[label].items()}
 
     def history_contradictions(self, label: str, schema: TargetSchema) -> Iterator[Contradiction]:
@@ -137,8 +137,11 @@ class Inspector:
         yield from contradictions(target, key, self.dialect, stored, others=others)
 
     def name_contradictions(self, target: Target) -> Iterator[Contradiction]:
-        """Why a target, or its history, that has no table yet cannot have one of its name."""
+        """Why a target, or its history, that has no table yet cannot have one of its name, or has the wrong one."""
         table, stored = target.table, self.schemas.get(target.table)
+        if stored and stored.exchange:
+            what = "its table was built anew, and the new one is not in the old one's place yet"
+            yield Contradiction(Change.REBUILDING, what, "cdc-merge run, or cdc-merge reconcile, goes on with it")
         folded = self.dialect.folded(table)
         if stored is None:
             for known in self.schemas:
@@ -168,7 +171,7 @@ class Inspector:
         found = {t: s for t, s in self.unconfigured(source).items() if t in self.tables and s.key == source.key}
         for table in found:
             for contradiction in self.contradictions_left_behind(table):
-                raise contradiction.error(table, self.dialect)
+                raise contradiction.error(table)
         return found
 
     def unconfigured(self, source: Source) -> dict[str, TargetSchema]:

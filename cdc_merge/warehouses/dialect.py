@@ -65,6 +65,8 @@ class Dialect:
     `backslash`: a backslash in a text, where a literal may take it for an escape; None: it stands for itself.
     `prunes_by_literals`: whether only literals in a statement keep a scan of a sorted table to a batch's range of keys.
     `places_rows`: whether a table says by which columns its rows are distributed and sorted.
+    `clusters`: tables that are clustered by the partition key when they are made, as the warehouse's URL says, each
+        with the character from which on its value tells rows apart.
     `capitals`: what becomes of capitals in the names of schemas, tables and columns that are quoted.
     `max_text_bytes`, `max_binary_bytes`: the longest value of a column (UTF-8); None: no limit.
     `ignores_trailing_blanks`: whether texts that differ in blanks at their end are equal, so that keys must have none.
@@ -83,7 +85,6 @@ class Dialect:
     `widens_decimals`: whether a decimal column can take more digits before the point without its rows being rewritten.
     `widened`: precisions of decimals that hold fewer digits than they say, each with one that holds them.
     `ddl_commits`: whether DDL commits the open transaction, so that it goes before it and can be said twice.
-    `rebuilds`: whether a new table can take the place of an old one in the transaction that fills it.
     `copies_dynamodb`: whether it reads a DynamoDB table by itself (`CopiesDynamoDB` in __init__.py).
     `raw_loading`: whether it loads and decodes raw objects itself.
     `limits`: what the engine cannot do, each in words with the vendor's page: `cdc-merge check` shows them.
@@ -128,6 +129,7 @@ class Dialect:
     backslash: str | None = None
     places_rows: bool = False
     prunes_by_literals: bool = False
+    clusters: tuple[tuple[str, int], ...] = ()
     capitals: Capitals = Capitals.KEPT
     max_text_bytes: int | None = None
     max_binary_bytes: int | None = None
@@ -143,7 +145,6 @@ class Dialect:
     widens_decimals: bool = False
     widened: dict[int, int] = field(default_factory=dict, hash=False)
     ddl_commits: bool = False
-    rebuilds: bool = True
     copies_dynamodb: bool = False
     raw_loading: RawLoading = RawLoading.NONE
     limits: tuple[Limit, ...] = ()
@@ -161,6 +162,10 @@ class Dialect:
         if self.backslash and "\\" in text:
             return "(" + f" || {self.backslash} || ".join(map(_quoted, text.split("\\"))) + ")"
         return _quoted(text)
+
+    def clusters_from(self, table: str) -> int | None:
+        """From which character on a table's partition key clusters it; None: it is not clustered."""
+        return dict(self.clusters).get(table)
 
     def in_catalog(self, name: str) -> str:
         """A name of ours as the catalog has it. Only ASCII letters have their case changed: no two names meet."""

@@ -18,7 +18,7 @@ _COMMENTS = r"\s*(?:--[^\n]*\n\s*)*"
 _MADE = re.compile(rf"(?P<before>{_COMMENTS})CREATE TEMPORARY TABLE (?P<name>\w+) AS\s+(?P<query>.*)", re.DOTALL)
 _SHAPED = re.compile(rf"(?P<before>{_COMMENTS})CREATE TEMPORARY TABLE (?P<rest>(?P<name>\w+) \(.*)", re.DOTALL)
 _DROPPED = re.compile(rf"{_COMMENTS}DROP TABLE IF EXISTS (?P<name>\w+)\s*")
-_DEFINED = re.compile(rf"{_COMMENTS}(?:CREATE|ALTER|DROP)\s+(?P<kind>\w+)")
+_DEFINED = re.compile(rf"{_COMMENTS}(?:CREATE|ALTER|DROP|COMMENT)\s+(?P<kind>\w+)")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -22,6 +23,7 @@ from cdc_merge.errors import CdcMergeError
 from cdc_merge.warehouses import Observer, Row, Statement
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 from cdc_merge.warehouses.foresight import Foresight, makes_schema
+from cdc_merge.warehouses.snowflake_bucket import Bucket
 from cdc_merge.warehouses.snowflake_dialect import SNOWFLAKE
 from cdc_merge.warehouses.snowflake_errors import has_lost_session, reaction
 from cdc_merge.warehouses.snowflake_files import MOST_FILES, staged_columns, write_files
@@ -60,6 +62,9 @@ class SnowflakeWarehouse:
     def __init__(self, url: str, *, observer: Observer | None = None) -> None:
         """`url`: as in snowflake_url.py; its schema is where staging tables live. Raises UsageError for a bad one."""
         self._address = Address.of(url)
+        self._dialect = replace(SNOWFLAKE, clusters=self._address.clusters)
+        place = self._address.staging
+        self._bucket = Bucket(place.bucket, place.prefix, region=place.region) if place else None
         self._observer = observer
         self._lock = Lock()
         self._idle: list[SnowflakeConnection] = []
@@ -67,7 +72,7 @@ class SnowflakeWarehouse:
 
     @property
     def dialect(self) -> Dialect:
-        return SNOWFLAKE
+        return self._dialect
 
     @property
     def name(self) -> str:
@@ -90,7 +95,7 @@ class SnowflakeWarehouse:
         """
         connection = self._take()
         self._active.add(connection)
-        session = SnowflakeSession(connection, self._observer, stage=self._address.stage)
+        session = SnowflakeSession(connection, self._observer, stage=self._address.stage, bucket=self._bucket)
         try:
             yield session
         finally:
@@ -142,10 +147,19 @@ class SnowflakeWarehouse:
 class SnowflakeSession:
     """One connection, in use."""
 
-    def __init__(self, connection: SnowflakeConnection, observer: Observer | None, *, stage: str | None) -> None:
+    def __init__(
+        self,
+        connection: SnowflakeConnection,
+        observer: Observer | None,
+        *,
+        stage: str | None,
+        bucket: Bucket | None = None,
+    ) -> None:
+        """`stage`: None: a temporary one. `bucket`: where an external one points to; None: it is an internal one."""
         self._connection = connection
         self._observer = observer
         self._stage = stage
+        self._bucket = bucket
         # Now, for what makes a schema makes it the session's: the driver tells of it in `schema` from then on.
         self._schema = str(connection.schema)
         self._temporary: set[str] = set()
@@ -164,25 +178,38 @@ class SnowflakeSession:
             # https://docs.snowflake.com/en/user-guide/data-load-considerations-load#load-metadata
             self._said(f"CREATE OR REPLACE TEMPORARY TABLE {name} ({definition})")
             self._temporary.add(name)
-            with tempfile.TemporaryDirectory(prefix="cdc-merge-load-") as folder:
-                prefix = uuid.uuid4().hex
-                rows, names = 0, []
-                for path in write_files(reader, columns, Path(folder), prefix=prefix):
-                    self._put(path, prefix)
-                    names.append(path.name)
-                    path.unlink()
+            rows, prefix, names = 0, uuid.uuid4().hex, list[str]()
+            try:
+                with tempfile.TemporaryDirectory(prefix="cdc-merge-load-") as folder:
+                    for path in write_files(reader, columns, Path(folder), prefix=prefix):
+                        names.append(path.name)
+                        self._put(path, prefix)
+                        path.unlink()
                 for start in range(0, len(names), MOST_FILES):
                     rows += self._copy(name, columns, prefix, names[start : start + MOST_FILES])
+            finally:
+                self._remove(prefix, names)
             return rows
         except DriverError as error:
             raise self._reaction(error, f"load {table}") from error
 
     def _put(self, path: Path, prefix: str) -> None:
         """https://docs.snowflake.com/en/sql-reference/sql/put"""
+        if self._bucket:
+            self._bucket.put(path, prefix)
+            return
         if self._stage is None and _STAGE not in self._temporary:
             self._said(f"CREATE TEMPORARY STAGE IF NOT EXISTS {_STAGE}")
             self._temporary.add(_STAGE)
         self._said(f"PUT {SNOWFLAKE.literal(f'file://{path}')} @{self._place(prefix)} AUTO_COMPRESS = FALSE")
+
+    def _remove(self, prefix: str, names: Sequence[str]) -> None:
+        """https://docs.snowflake.com/en/sql-reference/sql/remove"""
+        if self._bucket:
+            self._bucket.remove(prefix, names)
+        elif names:
+            with suppress(DriverError):  # what is left of a temporary stage goes with the session
+                self._said(f"REMOVE @{self._place(prefix)}")
 
     def _place(self, prefix: str) -> str:
         return f"{self._stage or _STAGE}/{prefix}/"
@@ -190,17 +217,13 @@ class SnowflakeSession:
     def _copy(self, table: str, columns: Sequence[Any], prefix: str, names: Sequence[str]) -> int:
         """https://docs.snowflake.com/en/sql-reference/sql/copy-into-table"""
         files = ", ".join(SNOWFLAKE.literal(n) for n in names)
-        try:
-            loaded = self._fetch(
-                f"COPY INTO {table} ({', '.join(SNOWFLAKE.quote(c.name) for c in columns)})\n"
-                f"FROM (SELECT {', '.join(c.read(i) for i, c in enumerate(columns))} FROM @{self._place(prefix)})\n"
-                f"FILES = ({files})\n"
-                # The default takes a text for NULL.
-                "FILE_FORMAT = (TYPE = PARQUET NULL_IF = ())"
-            )
-        finally:
-            with suppress(DriverError):  # what is left of a temporary stage goes with the session
-                self._said(f"REMOVE @{self._place(prefix)}")
+        loaded = self._fetch(
+            f"COPY INTO {table} ({', '.join(SNOWFLAKE.quote(c.name) for c in columns)})\n"
+            f"FROM (SELECT {', '.join(c.read(i) for i, c in enumerate(columns))} FROM @{self._place(prefix)})\n"
+            f"FILES = ({files})\n"
+            # The default takes a text for NULL.
+            "FILE_FORMAT = (TYPE = PARQUET NULL_IF = ())"
+        )
         # file, status, rows_parsed, rows_loaded, …
         return sum(int(row[3]) for row in loaded)
 

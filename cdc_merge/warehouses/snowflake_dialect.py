@@ -36,9 +36,6 @@ SNOWFLAKE = Dialect(
     backslash="chr(92)",
     # https://docs.snowflake.com/en/sql-reference/transactions#ddl
     ddl_commits=True,
-    # SWAP WITH is DDL, so the rows, the books and the exchange of names cannot happen together.
-    # https://docs.snowflake.com/en/sql-reference/sql/alter-table
-    rebuilds=False,
     decimal_digits=38,
     decimal_scale=18,
     stages_decimals=False,
@@ -82,7 +79,7 @@ SNOWFLAKE = Dialect(
             "https://docs.snowflake.com/en/sql-reference/transactions#isolation-level",
         ),
         Limit(
-            "reconcile --rebuild is refused: an exchange of tables commits by itself, apart from the books",
+            "after reconcile --rebuild the new table takes the old one's place in steps, which the next run ends",
             "https://docs.snowflake.com/en/sql-reference/sql/alter-table",
         ),
         Limit(

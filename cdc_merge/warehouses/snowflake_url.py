@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -23,17 +24,33 @@ _TEXTS = {
     "protocol": "protocol",
 }
 _NUMBERS = {"port": "port", "login_timeout": "login_timeout", "network_timeout": "network_timeout"}
+_OWN = ("stage", "staging", "region")
+_CLUSTERED = re.compile(r"(?P<table>[^:,]+)(?::(?P<place>[1-9][0-9]{0,3}))?")
 _SECRETS = frozenset({"password", "private_key_file_pwd", "token"})
 
 DEFAULT_SCHEMA = "PUBLIC"
 
 
 @dataclass(frozen=True)
+class Staging:
+    """The bucket and prefix on S3 that an external stage points to. `region`: None: as the environment says."""
+
+    bucket: str
+    prefix: str  # ends in a slash, or is empty
+    region: str | None
+
+
+@dataclass(frozen=True)
 class Address:
-    """`options`: for the driver. `stage`: where files are put; None: a temporary stage of the session."""
+    """`options`: for the driver. `stage`: where files are put; None: a temporary stage of the session.
+
+    `staging`: where that is on S3; None: the stage is an internal one. `clusters`: as in the Dialect.
+    """
 
     options: Mapping[str, object] = field(repr=False)
     stage: str | None
+    staging: Staging | None = None
+    clusters: tuple[tuple[str, int], ...] = ()
 
     @property
     def name(self) -> str:
@@ -59,9 +76,10 @@ class Address:
         if parts.password:
             options["password"] = unquote(parts.password)
         said = dict(parse_qsl(parts.query, keep_blank_values=True))
-        stage = said.pop("stage", None)
+        stage, staging = _staging(said)
+        clusters = _clusters(said.pop("cluster", None))
         if unknown := sorted(said.keys() - _TEXTS.keys() - _NUMBERS.keys()):
-            known = ", ".join(sorted((*_TEXTS, *_NUMBERS, "stage")))
+            known = ", ".join(sorted((*_TEXTS, *_NUMBERS, *_OWN, "cluster")))
             raise UsageError(f"the Snowflake URL has an unknown option: {', '.join(unknown)}", hint=f"known: {known}")
         for name, value in said.items():
             if name in _NUMBERS and not value.isdecimal():
@@ -75,7 +93,35 @@ class Address:
                 "the Snowflake URL has nothing to prove who it is",
                 hint="add ?private_key_path=…, or a password: snowflake://user:${SNOWFLAKE_PASSWORD}@account/…",
             )
-        return Address(options, stage.removeprefix("@") if stage else None)
+        return Address(options, stage, staging, clusters)
 
 
-__all__ = ["FORM", "Address"]
+def _staging(said: dict[str, str]) -> tuple[str | None, Staging | None]:
+    """The stage, and where it is on S3; taken out of what the URL says."""
+    stage, place, region = (said.pop(name, None) for name in _OWN)
+    if place is None and region is None:
+        return (stage.removeprefix("@") if stage else None), None
+    parts = urlsplit(place or "")
+    if not stage or parts.scheme != "s3" or not parts.netloc:
+        raise UsageError(
+            "the Snowflake URL's staging, stage and region do not make an external stage",
+            hint="use ?stage=db.schema.name&staging=s3://bucket/prefix/ with the URL that the stage was created with",
+        )
+    prefix = parts.path.strip("/")
+    return stage.removeprefix("@"), Staging(parts.netloc, f"{prefix}/" if prefix else "", region)
+
+
+def _clusters(text: str | None) -> tuple[tuple[str, int], ...]:
+    """`orders:7,customers` as ((orders, 7), (customers, 1))."""
+    if text is None:
+        return ()
+    found = [_CLUSTERED.fullmatch(each) for each in text.split(",")]
+    if not all(found):
+        raise UsageError(
+            "the Snowflake URL's cluster must name tables",
+            hint="use cluster=customers,orders:7, where a number is the character from which on keys differ",
+        )
+    return tuple((each["table"], int(each["place"] or 1)) for each in found if each)
+
+
+__all__ = ["FORM", "Address", "Staging"]

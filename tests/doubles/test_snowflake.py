@@ -140,6 +140,35 @@ def test_two_tables_swap_their_names(session: Session) -> None:
     assert do(session, "SELECT b FROM t") == []
 
 
+def test_a_temporary_table_swaps_with_no_other_and_a_table_that_is_not_there_with_none(session: Session) -> None:
+    do(session, "CREATE TEMPORARY TABLE t (a NUMBER)", "CREATE TABLE u (b NUMBER)")
+    with pytest.raises(connector.errors.Error, match="temporary"):
+        do(session, "ALTER TABLE t SWAP WITH u")
+    with pytest.raises(connector.errors.Error, match="does not exist"):
+        do(session, "ALTER TABLE u SWAP WITH nothing")
+
+
+def test_what_belongs_to_a_table_goes_where_the_table_goes(session: Session) -> None:
+    do(session, "CREATE TABLE t (a NUMBER)", "CREATE TABLE u (a NUMBER)", "COMMENT ON TABLE t IS 'it''s'")
+    do(session, "ALTER TABLE t CLUSTER BY (a)", "GRANT SELECT ON TABLE t TO ROLE r", "ALTER TABLE t SWAP WITH u")
+    do(session, "ALTER TABLE u RENAME TO v")
+    told = "SELECT comment, clustering_key FROM information_schema.tables WHERE table_name = '{}'"
+    assert do(session, told.format("V")) == [("it's", "LINEAR(A)")]
+    assert do(session, told.format("T")) == [(None, None)]
+    assert do(session, "SHOW GRANTS ON TABLE v") == [("OWNERSHIP", "TABLE", "LOADER"), ("SELECT", "TABLE", "R")]
+    assert do(session, "SHOW GRANTS ON TABLE t") == [("OWNERSHIP", "TABLE", "LOADER")]
+
+
+def test_privileges_are_copied_only_where_that_is_asked_for(session: Session) -> None:
+    do(session, "CREATE TABLE t (a NUMBER)", "GRANT SELECT ON TABLE t TO ROLE r")
+    do(session, "CREATE OR REPLACE TABLE u LIKE t COPY GRANTS", "CREATE OR REPLACE TABLE u (b VARCHAR) COPY GRANTS")
+    assert ("SELECT", "TABLE", "R") in do(session, "SHOW GRANTS ON TABLE u")
+    do(session, "CREATE OR REPLACE TABLE u (b VARCHAR)")
+    assert do(session, "SHOW GRANTS ON TABLE u") == [("OWNERSHIP", "TABLE", "LOADER")]
+    with pytest.raises(connector.errors.Error, match="COPY GRANTS without"):
+        do(session, "CREATE TABLE w (b VARCHAR) COPY GRANTS")
+
+
 @pytest.mark.parametrize(
     "sql",
     [

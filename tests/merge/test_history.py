@@ -296,7 +296,6 @@ def test_a_repair_comes_after_a_change_whose_clock_was_ahead(shop: Harness, expo
     assert {name: second(end) for name, end in rows.items()} == ends
 
 
-@pytest.mark.rebuild
 def test_a_rebuild_leaves_the_history_as_it_is_but_for_new_columns(shop: Harness, export: Export) -> None:  # noqa: F811
     name = Column("name", ("Name",), ColumnType(Kind.TEXT))
     city = Column("city", ("City",), ColumnType(Kind.TEXT))
@@ -321,7 +320,6 @@ def test_a_rebuild_leaves_the_history_as_it_is_but_for_new_columns(shop: Harness
         reconcile(shop, folder, rebuild=True)
 
 
-@pytest.mark.rebuild
 def test_a_key_column_of_another_name_is_renamed_in_the_history_by_hand_and_forget_finds_all_versions(
     shop: Harness,
     export: Export,  # noqa: F811
@@ -343,7 +341,6 @@ def test_a_key_column_of_another_name_is_renamed_in_the_history_by_hand_and_forg
     assert kept == [("b", "other"), ("b", "two")]
 
 
-@pytest.mark.rebuild
 def test_what_a_rebuild_repairs_is_in_the_history_as_of_the_floor(shop: Harness, export: Export) -> None:  # noqa: F811
     name = Column("name", ("Name",), ColumnType(Kind.TEXT))
     level = Column("level", ("Level",), ColumnType(Kind.INTEGER))
@@ -369,7 +366,6 @@ def test_what_a_rebuild_repairs_is_in_the_history_as_of_the_floor(shop: Harness,
     assert ends == [(FLOOR,)]
 
 
-@pytest.mark.rebuild
 def test_an_attribute_that_comes_back_with_another_type_gets_a_column_that_the_history_has_not(
     shop: Harness,
     export: Export,  # noqa: F811
@@ -387,7 +383,6 @@ def test_an_attribute_that_comes_back_with_another_type_gets_a_column_that_the_h
     assert kept == [(Decimal("12.5"), None), (None, "SECRET")]
 
 
-@pytest.mark.rebuild
 def test_an_attribute_that_comes_back_with_its_type_gets_the_column_that_the_history_has(
     shop: Harness,
     export: Export,  # noqa: F811
@@ -401,7 +396,6 @@ def test_an_attribute_that_comes_back_with_its_type_gets_the_column_that_the_his
     assert {c.name for c in shop.rows()["customers"][0].columns} == {"type", "name", "level"}
 
 
-@pytest.mark.rebuild
 def test_a_column_that_is_asked_for_with_another_type_than_the_history_has_stops_the_source_and_quotes_no_value(
     shop: Harness,
     export: Export,  # noqa: F811

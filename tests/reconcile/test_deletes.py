@@ -92,7 +92,6 @@ def test_rows_that_would_be_marked_count_for_max_delete(warehouse_url: str, tmp_
     assert marks(harness)["extra"] is None
 
 
-@pytest.mark.rebuild
 @pytest.mark.parametrize("target", [SOFT, IGNORE], ids=["soft", "ignore"])
 def test_a_rebuild_keeps_the_rows_of_deleted_items(
     warehouse_url: str, tmp_path: Path, export: Export, target: Target
@@ -112,7 +111,6 @@ def test_a_rebuild_keeps_the_rows_of_deleted_items(
     assert set(after) == {(k,) for k in ("equal", "extra", "gone", "revived", "newer")}
 
 
-@pytest.mark.rebuild
 def test_a_rebuild_marks_what_is_extra(warehouse_url: str, tmp_path: Path, export: Export) -> None:
     harness = shop(warehouse_url, tmp_path, SOFT)
     fill(harness)

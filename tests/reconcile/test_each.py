@@ -104,7 +104,6 @@ def test_an_incremental_export_takes_elements_away_that_are_gone(shop: Harness, 
     assert [row[2] for row in lines(shop)] == ["A", "c"]
 
 
-@pytest.mark.rebuild
 def test_elements_survive_a_rebuild(shop: Harness, export: Export) -> None:
     late = change("ORDER#2", 9, {"Items": [item("new"), item("newer")]})
     late["dynamodb"]["ApproximateCreationDateTime"] = int((AS_OF - timedelta(seconds=5)).timestamp())

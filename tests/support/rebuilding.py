@@ -115,7 +115,7 @@ METADATA = ["_cdc_position", "_cdc_changed_at", "_cdc_merged_at", "_cdc_rescued"
 def execute(harness: Harness, *statements: str) -> None:
     """Run statements as anyone could, each on its own; {t}: the table, {s}: its schema."""
     filled = [s.format(t=f"{harness.schema}.orders", s=harness.schema) for s in statements]
-    if harness.url.startswith("duckdb"):
+    if not harness.url.startswith("postgres"):
         for statement in filled:
             harness.query(statement)
         return

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import boto3
 import pyarrow as pa
 import pytest
 
-from cdc_merge.errors import Refused, SchemaConflict, UsageError, WarehouseRefused
+from cdc_merge.errors import SchemaConflict, UsageError, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.model import Source, Target
 from cdc_merge.warehouses import Statement, open_warehouse, snowflake_files
+from cdc_merge.warehouses.snowflake_bucket import Bucket
 from cdc_merge.warehouses.snowflake_dialect import SNOWFLAKE
-from cdc_merge.warehouses.snowflake_url import Address
+from cdc_merge.warehouses.snowflake_url import Address, Staging
 from tests.support.harness import Harness
 from tests.support.names import names_of
-from tests.support.reconciling import Export, export, reconcile
 from tests.support.records import Record, stream_record
+from tests.support.s3 import MotoS3, s3_environment
+from tests.test_plan import plan
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 MADE = (
@@ -27,7 +31,6 @@ MADE = (
         _cdc_merged_at TIMESTAMP_TZ NOT NULL, _cdc_rescued VARCHAR
     )""",
 )
-__all__ = ["export"]
 
 
 def put(key: str, sequence: int, **attributes: str) -> Record:
@@ -62,12 +65,27 @@ def test_a_url_says_all_that_is_needed() -> None:
         "authenticator": "SNOWFLAKE_JWT",
         "login_timeout": 5,
     }
+    assert address.staging is None
     assert (address.stage, address.name) == ("LAKE.STAGING.FILES", "snowflake://LOADER@My-Account/LAKE/STAGING")
     assert Address.of("snowflake://u:p%40ss@a/d").options["schema"] == "PUBLIC"
+    external = Address.of("snowflake://u:p@a/d?stage=S.F&staging=s3://lake/a/b&region=eu-central-1")
+    assert Address.of("snowflake://u:p@a/d?cluster=a,b:12").clusters == (("a", 1), ("b", 12))
+    assert (external.stage, external.staging) == ("S.F", Staging("lake", "a/b/", "eu-central-1"))
 
 
 @pytest.mark.parametrize(
-    "rest", ["u:hunter2@a", "u:hunter2@a/d/s/t", "a/d?token=hunter2", "u:hunter2@a/d?x=1", "u:hunter2@a/d?port=x"]
+    "rest",
+    [
+        "u:hunter2@a",
+        "u:hunter2@a/d/s/t",
+        "a/d?token=hunter2",
+        "u:hunter2@a/d?x=1",
+        "u:hunter2@a/d?port=x",
+        "u:hunter2@a/d?staging=s3://b/",
+        "u:hunter2@a/d?stage=s&staging=/b/",
+        "u:hunter2@a/d?stage=s&region=r",
+        "u:hunter2@a/d?cluster=a:0",
+    ],
 )
 def test_a_url_that_lacks_something_is_a_usage_error_without_the_password(rest: str) -> None:
     with pytest.raises(UsageError) as caught:
@@ -89,6 +107,77 @@ def test_what_is_staged_in_several_files_is_loaded_whole(snowflake_url: str, mon
         reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=10))
         assert session.load("staged", reader) == 40
         assert session.query("SELECT count(*), count(DISTINCT t), max(n) FROM staged") == [(40, 40, 39)]
+
+
+@pytest.fixture
+def external(snowflake_url: str, staging_endpoint: str) -> Iterator[tuple[str, MotoS3, str]]:
+    """The URL with an external stage, and the bucket that it points to."""
+    with s3_environment(staging_endpoint):
+        s3 = MotoS3(staging_endpoint, boto3.session.Session().client("s3"))
+        bucket = s3.create_bucket()
+        place = f"s3://{bucket}/staged/"
+        with closing(open_warehouse(snowflake_url)) as warehouse, warehouse.session() as session:
+            session.query(f"CREATE STAGE public.files URL = '{place}' STORAGE_INTEGRATION = lake")
+        yield f"{snowflake_url}&stage=public.files&staging={place}", s3, bucket
+
+
+def test_files_go_to_s3_for_an_external_stage_and_are_removed_once_they_are_loaded(
+    external: tuple[str, MotoS3, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, s3, bucket = external
+    there: list[str] = []
+    upload = Bucket.put
+
+    def note(self: Bucket, path: Path, folder: str) -> None:
+        upload(self, path, folder)
+        there.extend(o["Key"] for o in s3.client.list_objects_v2(Bucket=bucket)["Contents"])
+
+    monkeypatch.setattr(Bucket, "put", note)
+    shop = Harness(url, Source("s", "", ("PK",), (Target("items"),)), tmp_path / "feed")
+    shop.put_records([put("a", 1, name="x")])
+    shop.run()
+    assert shop.query("SELECT pk, name FROM analytics.items") == [("a", "x")]
+    assert there and all(key.startswith("staged/") for key in there)
+    assert s3.client.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+def test_more_files_than_a_copy_takes_are_loaded_by_several(
+    external: tuple[str, MotoS3, str], snowflake_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snowflake_files, "FILE_BYTES", 1)
+    monkeypatch.setattr("cdc_merge.warehouses.snowflake.MOST_FILES", 2)
+    table = pa.table({"n": range(50)})
+    for url in (external[0], snowflake_url):
+        with closing(open_warehouse(url)) as warehouse, warehouse.session() as session:
+            reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=10))
+            assert session.load("staged", reader) == 50
+            assert session.query("SELECT count(DISTINCT n) FROM staged") == [(50,)]
+
+
+def test_a_stage_that_points_elsewhere_and_a_bucket_that_takes_nothing_are_errors(
+    external: tuple[str, MotoS3, str],
+) -> None:
+    url, s3, bucket = external
+    for wrong, error in (("/elsewhere/", WarehouseRefused), ("-of-nobody/", WarehouseUnavailable)):
+        other = url.replace(f"{bucket}/staged/", f"{bucket}{wrong}")
+        with closing(open_warehouse(other)) as warehouse, warehouse.session() as session, pytest.raises(error):
+            session.load("staged", pa.table({"n": [1]}).to_reader())
+    assert s3.client.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+def test_tables_that_the_url_names_are_clustered_by_their_key_when_they_are_made(
+    snowflake_url: str, tmp_path: Path
+) -> None:
+    targets = (Target("items"), Target("orders"), Target("others"))
+    url = f"{snowflake_url}&cluster=items,orders:7"
+    shop = Harness(url, Source("s", "", ("PK",), targets), tmp_path / "feed")
+    with closing(shop.worker()) as worker:
+        worker.prepare()
+    assert 'CLUSTER BY (SUBSTR("PK", 7))' in plan(shop).as_text(with_sql=True)
+    shop.put_records([put("a", 1)])
+    shop.run()
+    keys = "SELECT table_name, clustering_key FROM information_schema.tables WHERE table_schema = 'ANALYTICS'"
+    assert dict(shop.query(keys)) == {"ITEMS": "LINEAR(PK)", "ORDERS": "LINEAR(SUBSTR(PK, 7))", "OTHERS": None}
 
 
 def test_tables_are_read_without_quotes(shop: Harness) -> None:
@@ -122,13 +211,6 @@ def test_a_table_of_someone_else_stops_the_source(shop: Harness) -> None:
     with pytest.raises(SchemaConflict, match="has rows"):
         shop.run()
     assert shop.query(f"SELECT pk FROM {shop.schema}.items") == [("theirs",)]
-
-
-def test_a_rebuild_is_refused_and_says_what_else_to_do(shop: Harness, export: Export) -> None:
-    folder = export([{"PK": {"S": "a"}}])
-    with pytest.raises(Refused) as caught:
-        reconcile(shop, folder, rebuild=True)
-    assert "another table" in (caught.value.hint or "")
 
 
 def test_a_schema_that_is_made_does_not_become_that_of_the_session(snowflake_url: str) -> None:

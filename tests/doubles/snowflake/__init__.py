@@ -6,9 +6,10 @@ adds, each in one place and each with a test in tests/doubles/test_snowflake.py:
 
 * refusals.py   what the service's grammar, types and functions do not have; keys that it does not enforce
 * locks.py      UPDATE, DELETE and MERGE lock a table until the transaction ends; others wait, or time out
+* belongings.py privileges, comments, clustering keys and policies go where their table goes, and no further
 * strict.py     DDL commits, also CREATE TEMPORARY TABLE AS; MERGE fails where it is ambiguous; SWAP WITH
 * values.py     NUMBER holds 38 digits exactly or fails; numbers beyond that become double in VARIANT
-* loading.py    COPY INTO from a stage, with its transformation, list of files and load history
+* loading.py    COPY INTO from a stage, also one on S3, with its transformation, list of files and load history
 
 It remains a double. What it cannot do as the service does: a statement sees what was committed when the transaction
 first read anything, not when the statement began; an error ends the transaction; locks are of whole tables, never of
@@ -70,10 +71,12 @@ class SnowflakeDouble:
 
 
 @contextmanager
-def snowflake_double() -> Iterator[SnowflakeDouble]:
-    """A double in a process of its own, which ends with the block."""
+def snowflake_double(s3: str) -> Iterator[SnowflakeDouble]:
+    """A double in a process of its own, which ends with the block. `s3`: the endpoint that external stages are at."""
+    environment = {**os.environ, "TZ": "UTC", "AWS_ENDPOINT_URL": s3}
+    environment |= {"AWS_ACCESS_KEY_ID": "snowflake", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
     command = [sys.executable, "-W", "ignore", "-m", "tests.doubles.snowflake.server"]
-    with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, env={**os.environ, "TZ": "UTC"}) as process:
+    with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, env=environment) as process:
         try:
             assert process.stdout
             line = process.stdout.readline()

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import boto3
 import duckdb
 import fakesnow.arrow
 import fakesnow.transforms
 import sqlglot
+from botocore.exceptions import ClientError
 from fakesnow.conn import FakeSnowflakeConnection
 from fakesnow.copy_into import stage_url_from_var
 from fakesnow.cursor import FakeSnowflakeCursor
@@ -24,6 +27,17 @@ from fakesnow.instance import FakeSnow
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
+from tests.doubles.snowflake.belongings import (
+    POLICIES_OF,
+    ROLE,
+    SET_POLICY,
+    SHOW_GRANTS,
+    Belongings,
+    Making,
+    Registry,
+    clustering_key,
+    read_making,
+)
 from tests.doubles.snowflake.loading import LoadHistory, load, read_copy
 from tests.doubles.snowflake.locks import CANCELED, Locks, Table
 from tests.doubles.snowflake.refusals import (
@@ -61,7 +75,7 @@ https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions
 _UNTRANSLATED = (NotImplementedError, AssertionError, LookupError, TypeError, ValueError, AttributeError)
 
 # https://docs.snowflake.com/en/sql-reference/transactions#ddl
-_DDL = (exp.Create, exp.Drop, exp.Alter, exp.TruncateTable, exp.Comment)
+_DDL = (exp.Create, exp.Drop, exp.Alter, exp.TruncateTable, exp.Comment, exp.Grant)
 _LOCKING = (exp.Update, exp.Delete, exp.Merge)
 _CANCEL = re.compile(r"\s*SELECT\s+SYSTEM\$CANCEL_ALL_QUERIES\(\d+\)\s*", re.IGNORECASE)
 _SET_PARAMETER = re.compile(r"\s*ALTER\s+SESSION\s+SET\s+(\w+)\s*=\s*'?([^']*)'?\s*", re.IGNORECASE)
@@ -76,6 +90,7 @@ class StrictSnow(FakeSnow):
         register(self.duck_conn)
         self.locks = Locks()
         self.histories: dict[int, LoadHistory] = {}  # by table
+        self.registry = Registry()
         self._ids = 0
 
     def connect(self, database: str | None = None, schema: str | None = None, **kwargs: Any) -> StrictConnection:
@@ -156,6 +171,12 @@ class StrictCursor(FakeSnowflakeCursor):
         with self._conn.at_work() as running, _as_the_service_says():
             if named := _REMOVE.fullmatch(command):
                 return self._remove(named[1])
+            if named := SET_POLICY.fullmatch(command):
+                self._conn.end_transaction("COMMIT")
+                return self._set_policy(*named.groups())
+            command = POLICIES_OF.sub(lambda found: self._policies_of(found[1]), command)
+            if named := SHOW_GRANTS.fullmatch(command):
+                return self._show_grants(named[1])
             statement = _read(command)
             self._strictly(statement, command, running, *args, **kwargs)
             if self._arrow_table is not None:
@@ -250,13 +271,37 @@ class StrictCursor(FakeSnowflakeCursor):
     def _define(self, statement: exp.Expression, *args: Any, **kwargs: Any) -> None:
         """DDL, which has committed what was open, and commits itself."""
         action = next(iter(statement.args.get("actions") or []), None)
-        if isinstance(action, exp.SwapTable):
-            self._swap(statement.this, action.this)
-            return
+        match action or statement:
+            case exp.SwapTable():
+                self._swap(statement.this, action.this)
+                return
+            case exp.ClusterProperty():
+                self._belongs(self._there(statement.this), clustering_key=clustering_key(action))
+                return
+            case exp.AlterRename():
+                self._rename(statement.this, action.this)
+                return
+            case exp.Comment(this=exp.Table()):
+                self._belongs(self._there(statement.this), comment=statement.expression.name or None)
+                return
+            case exp.Comment(this=exp.Column()):
+                self._comment_on_column(statement.this, statement.expression)
+                return
+            case exp.Grant():
+                self._grant(statement)
+                return
+            case exp.Create(kind="TABLE") if not statement.find(exp.TemporaryProperty):
+                self._make(read_making(statement), *args, **kwargs)
+                return
+            case exp.Drop(kind="TABLE"):
+                self._conn.account.registry.known.pop(self._place(statement.find(exp.Table)), None)
         if isinstance(statement, exp.Drop) and statement.kind == "DATABASE":
             self._duck_conn.execute(f"DETACH {_spelled(statement.find(exp.Identifier))}")
             self._answer("SELECT 'successfully dropped.' AS status")
             return
+        self._define_plainly(statement, *args, **kwargs)
+
+    def _define_plainly(self, statement: exp.Expression, *args: Any, **kwargs: Any) -> None:
         statement = statement.copy()
         comments = column_comments(statement)
         keyless = without_keys(statement)
@@ -270,8 +315,104 @@ class StrictCursor(FakeSnowflakeCursor):
                 )
                 self._duck_conn.execute(f"COMMENT ON COLUMN {place} IS '{text}'")
 
+    def _place(self, table: exp.Table | None) -> Table:
+        assert table is not None
+        database = _spelled(table.args.get("catalog")) or self._conn.database or ""
+        return database, _spelled(table.args.get("db")) or self._conn.schema or "", _spelled(table.this)
+
+    def _there(self, table: exp.Table) -> Table:
+        """Where a table that is no temporary one is."""
+        place = self._place(table)
+        named = "database_name = ? AND schema_name = ? AND table_name = ? AND NOT temporary"
+        if not self._duck_conn.execute(f"SELECT 1 FROM duckdb_tables() WHERE {named}", list(place)).fetchall():
+            name = ".".join(place)
+            refuse(2003, "42S02", f"SQL compilation error:\nTable '{name}' does not exist or not authorized.")
+        return place
+
+    def _belongs(self, place: Table, **changed: object) -> None:
+        self._conn.account.registry.change(self._duck_conn, place, **changed)
+        self._answer("SELECT 'Statement executed successfully.' AS status")
+
+    def _comment_on_column(self, column: exp.Column, text: exp.Expression) -> None:
+        *before, name = column.parts
+        table = exp.Table(**dict(zip(("this", "db", "catalog"), reversed(before), strict=False)))
+        place = ".".join(f'"{part}"' for part in (*self._there(table), _spelled(name)))
+        self._duck_conn.execute(f"COMMENT ON COLUMN {place} IS {text.sql('duckdb')}")
+        self._answer("SELECT 'Statement executed successfully.' AS status")
+
+    def _grant(self, grant: exp.Grant) -> None:
+        """One privilege on a table, to a role."""
+        place = self._there(grant.args["securable"])
+        privileges = {p.this.name.upper() for p in grant.args["privileges"]}
+        roles = {p.this.name.upper() for p in grant.args["principals"]}
+        if privileges == {"OWNERSHIP"}:
+            self._belongs(place, owner=roles.pop())
+            return
+        granted = self._conn.account.registry.of(place).grants | {(p, r) for p in privileges for r in roles}
+        self._belongs(place, grants=granted)
+
+    def _set_policy(self, table: str, column: str, policy: str) -> StrictCursor:
+        place = self._there(exp.to_table(table, dialect="snowflake"))
+        policies = self._conn.account.registry.of(place).policies | {(column.upper(), policy.upper())}
+        self._belongs(place, policies=policies)
+        return self
+
+    def _policies_of(self, name: str) -> str:
+        """In the place of the function: a query of what it gives."""
+        policies = sorted(self._conn.account.registry.of(self._there(exp.to_table(name, dialect="snowflake"))).policies)
+        rows = ", ".join(f"('MASKING_POLICY', '{policy}', '{column}')" for column, policy in policies)
+        nothing = "('', '', '')"
+        whole = f"SELECT * FROM (VALUES {rows or nothing}) AS v (policy_kind, policy_name, ref_column_name)"
+        return f"({whole} WHERE policy_name <> '')"
+
+    def _show_grants(self, name: str) -> StrictCursor:
+        """https://docs.snowflake.com/en/sql-reference/sql/show-grants"""
+        place = self._there(exp.to_table(name, dialect="snowflake"))
+        belongings = self._conn.account.registry.of(place)
+        rows = sorted({("OWNERSHIP", belongings.owner), *belongings.grants})
+        values = ", ".join(f"('{privilege}', 'TABLE', '{role}')" for privilege, role in rows)
+        return self._answer(f"SELECT * FROM (VALUES {values}) AS t(privilege, granted_on, grantee_name)")
+
+    def _make(self, making: Making, *args: Any, **kwargs: Any) -> None:
+        """CREATE TABLE: of a table in whose place it comes nothing stays but privileges that are asked for."""
+        registry, place = self._conn.account.registry, self._place(making.statement.find(exp.Table))
+        statement: exp.Expression = making.statement
+        grants: frozenset[tuple[str, str]] = frozenset()
+        if making.copies_grants:
+            grants = registry.of(self._there(making.like) if making.like else place).grants
+        if making.like:
+            whole = exp.select("*").from_(making.like.copy()).limit(0)
+            statement = exp.Create(this=making.statement.this.copy(), kind="TABLE", replace=True, expression=whole)
+        if statement.args.get("exists") and place in registry.known:
+            self._define_plainly(statement, *args, **kwargs)
+            return
+        self._define_plainly(statement, *args, **kwargs)
+        registry.put(self._duck_conn, place, Belongings(clustering_key=making.clustering_key, grants=grants))
+        self._answer(f"SELECT 'Table {place[2]} successfully created.' AS status")
+
+    def _rename(self, one: exp.Table, other: exp.Table) -> None:
+        registry, before, after = self._conn.account.registry, self._there(one), self._place(other)
+        if before[:2] != after[:2]:
+            raise UnknownForm("a table that is renamed into another schema")
+        quoted = ".".join(f'"{part}"' for part in before)
+        self._duck_conn.execute(f'ALTER TABLE {quoted} RENAME TO "{after[2]}"')
+        belongings = registry.known.pop(before, Belongings())
+        registry.put(self._duck_conn, before, Belongings())
+        del registry.known[before]
+        registry.put(self._duck_conn, after, belongings)
+        self._answer("SELECT 'Statement executed successfully.' AS status")
+
     def _swap(self, one: exp.Table, other: exp.Table) -> None:
-        """Two tables exchange their names. https://docs.snowflake.com/en/sql-reference/sql/alter-table"""
+        """Two tables exchange their names, and nothing else.
+
+        https://docs.snowflake.com/en/sql-reference/sql/alter-table: not a temporary one with one that is not.
+        """
+        if any(not t.db and self._temporary(_spelled(t.this)) for t in (one, other)):
+            refuse(1506, "42601", "SQL compilation error:\nA temporary table cannot be swapped with a permanent one")
+        registry, first, second = self._conn.account.registry, self._there(one), self._there(other)
+        for place in (first, second):
+            if registry.of(place).owner != ROLE:
+                refuse(3001, "42501", f"SQL access control error:\nInsufficient privileges on table '{place[2]}'")
         aside = "_SWAPPED"
         places = [".".join(f'"{_spelled(p)}"' for p in t.parts) for t in (one, other)]
         stem = ".".join([*(f'"{_spelled(p)}"' for p in one.parts[:-1]), f'"{aside}"'])
@@ -284,6 +425,9 @@ class StrictCursor(FakeSnowflakeCursor):
         except duckdb.Error:
             self._duck_conn.execute("ROLLBACK")
             raise
+        of_first, of_second = registry.of(first), registry.of(second)
+        registry.put(self._duck_conn, first, of_second)
+        registry.put(self._duck_conn, second, of_first)
         self._answer("SELECT 'Statement executed successfully.' AS status")
 
     def _copy(self, statement: exp.Copy) -> None:
@@ -302,11 +446,34 @@ class StrictCursor(FakeSnowflakeCursor):
             self._execute(self._transform(rows, None))
             return self._rowcount or 0
 
-        results = load(copy, self._folder(copy.stage), history, insert, now=datetime.now(UTC))
+        with self._files_of(copy.stage, copy.files) as folder:
+            results = load(copy, folder, history, insert, now=datetime.now(UTC))
         values = ", ".join(f"('{file}', '{status}', {rows}, {rows})" for file, status, rows in results)
         self._answer(f"SELECT * FROM (VALUES {values}) AS t(file, status, rows_parsed, rows_loaded)")
 
+    @contextmanager
+    def _files_of(self, stage: str, names: Sequence[str]) -> Iterator[Path]:
+        """The folder of an internal stage; of an external one the files, fetched from S3, as far as they are there."""
+        place = self._url(stage)
+        if not place.startswith("s3://"):
+            yield Path(place)
+            return
+        bucket, _, prefix = place.removeprefix("s3://").partition("/")
+        client = boto3.session.Session().client("s3")
+        with tempfile.TemporaryDirectory() as folder:
+            for name in names:
+                with suppress(ClientError):
+                    client.download_file(bucket, f"{prefix.rstrip('/')}/{name}", f"{folder}/{name}")
+            yield Path(folder)
+
     def _folder(self, stage: str) -> Path:
+        """PUT and REMOVE: https://docs.snowflake.com/en/sql-reference/sql/put takes no external stage."""
+        place = self._url(stage)
+        if place.startswith("s3://"):
+            raise UnknownForm("REMOVE on an external stage")
+        return Path(place)
+
+    def _url(self, stage: str) -> str:
         place = stage_url_from_var(
             stage.lstrip("@"),
             self._duck_conn,
@@ -315,7 +482,7 @@ class StrictCursor(FakeSnowflakeCursor):
             self._conn.table_stages,
             exp.to_table("x"),
         )
-        return Path(place)
+        return str(place)
 
     def _remove(self, stage: str) -> StrictCursor:
         folder = self._folder(stage)

@@ -90,6 +90,7 @@ def to_timestamp_tz(expression: exp.Expression) -> exp.Expression:
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:
     """Give the engine the functions that the translations call."""
+    connection.create_function("is_role_in_session", lambda role: role == "LOADER", ["VARCHAR"], "BOOLEAN")
     connection.create_function("variant", _variants, ["VARCHAR"], "VARCHAR", type="arrow", side_effects=False)
     connection.create_function("without", _without, ["VARCHAR", "VARCHAR"], "VARCHAR", type="arrow", side_effects=False)
     connection.create_function("moment_of", _moments, ["DECIMAL(38, 0)"], "TIMESTAMP WITH TIME ZONE", type="arrow")
