@@ -68,7 +68,7 @@ WILD = (
 def odd_images(draw: st.DrawFn) -> dict[str, Any]:
     image = draw(tame_images())
     random = draw(st.randoms(use_true_random=False))
-    if random.random() < 0.1:
+    if random.random() < 0.04:
         image[random.choice([*TAME, "Else", "Type"])] = random.choice(WILD)
     return image
 
@@ -76,16 +76,17 @@ def odd_images(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def sources(draw: st.DrawFn, *, is_tame: bool) -> Source:
     targets = []
+    # Attributes that become columns soon are maps, of which one keeps its source with the worker.
+    is_open = not is_tame and draw(st.integers(0, 4)) == 0
     for number in range(draw(st.integers(1, 3))):
         names = draw(st.lists(st.sampled_from(list(TAME)), min_size=3, unique=True))
         columns = tuple(Column(f"c{i}", (name,), TAME[name][0]) for i, name in enumerate(names))
         city = Column("city", ("Address", "City"), TEXT)
-        evolve = Evolve.FREEZE if is_tame else draw(st.sampled_from([Evolve.FREEZE, Evolve.FREEZE, Evolve.ADD]))
         where = draw(st.lists(st.sampled_from(CONDITIONS), max_size=2, unique_by=lambda c: c.path))
-        target = Target(f"t{number}", where=tuple(where), columns=(*columns, city), evolve=evolve)
-        targets.append(
-            target if is_tame or draw(st.integers(0, 3)) else replace(target, columns=None, evolve=Evolve.ADD)
-        )
+        target = Target(f"t{number}", where=tuple(where), columns=(*columns, city), evolve=Evolve.FREEZE)
+        if is_open:
+            target = replace(target, evolve=Evolve.ADD, columns=draw(st.sampled_from([target.columns, None])))
+        targets.append(target)
     return Source("shop", "", KEY, tuple(targets))
 
 
@@ -124,7 +125,7 @@ def test_both_roads_leave_the_same(redshift_url: str, ordering: Ordering, exampl
     )
     @given(st.data())
     def run(data: st.DataObject) -> None:
-        is_tame = data.draw(st.booleans()) or not taken
+        is_tame = data.draw(st.booleans())
         source = data.draw(sources(is_tame=is_tame))
         random = data.draw(st.randoms(use_true_random=False))
         image = tame_images() if is_tame else odd_images()
@@ -139,7 +140,7 @@ def test_both_roads_leave_the_same(redshift_url: str, ordering: Ordering, exampl
             for records in batch:
                 style = "ndjson" if len(batch) > 1 else random.choice(("ndjson", "concatenated", "crlf"))
                 body: list[Record | bytes] = list(records)
-                if not is_tame and random.random() < 0.2:
+                if not is_tame and random.random() < 0.07:
                     body.insert(random.randrange(len(body) + 1), damaged(random.choice(records), random))
                 objects.append(compress(frame(body, style), random.choice(("none", "gzip"))))
             by = roads.merge(*objects)
@@ -148,4 +149,4 @@ def test_both_roads_leave_the_same(redshift_url: str, ordering: Ordering, exampl
                 assert by == "warehouse", history
 
     run()
-    assert taken["warehouse"] or sum(taken.values()) < 3
+    assert taken["warehouse"] or examples < 60
