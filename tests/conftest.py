@@ -9,6 +9,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from tests.databend.engine import Databend, databend_engine
 from tests.doubles.redshift import RedshiftDouble, redshift_double
 from tests.doubles.redshift.server import prepare_database
 from tests.doubles.snowflake import SnowflakeDouble, snowflake_double
@@ -71,16 +72,34 @@ def snowflake_url(snowflake: SnowflakeDouble) -> Iterator[str]:
     snowflake.drop_database(name)
 
 
+@pytest.fixture(scope="session")
+def databend(staging_endpoint: str) -> Iterator[Databend]:
+    """The engine in this test process, in Snowflake's place (tests/databend)."""
+    with s3_environment(staging_endpoint):
+        s3 = MotoS3(staging_endpoint, boto3.session.Session().client("s3"))
+        with databend_engine(s3.endpoint, s3.client, s3.create_bucket()) as engine:
+            yield engine
+
+
+@pytest.fixture
+def databend_url(databend: Databend) -> Iterator[str]:
+    """An empty database of its own; Snowflake's driver leads there meanwhile."""
+    name = databend.fresh_database()
+    with databend.behind_the_driver():
+        yield databend.url(name)
+    databend.drop_database(name)
+
+
 # A double takes several times as long as an engine in the process. What proves the promises runs each time, what is
 # beside them with the long tests, and what looks at an engine with words of its own not at all. Each statement costs
-# the double of Snowflake a translation, so less of it runs each time.
-DOUBLES = ("redshift", "snowflake")
+# the double of Snowflake a translation, so less of it runs each time. Databend is there for the SQL of the merge alone.
+SLOW = ("redshift", "snowflake", "databend")
 _CONTRACT = ("warehouses/test_contract",)
 _PROMISES = ("merge/test_rules", "properties/test_convergence", "reconcile/test_verdicts")
 _OWN = ("merge/test_key_range", "test_housekeeping")
 _KINDS_OF_TARGETS = ("merge/test_deletes", "merge/test_each", "merge/test_history", "reconcile/test_each")
-EACH_TIME = {"redshift": (*_CONTRACT, *_PROMISES, *_OWN), "snowflake": _CONTRACT}
-LONG = (
+EACH_TIME = {"redshift": (*_CONTRACT, *_PROMISES, *_OWN), "snowflake": _CONTRACT, "databend": ()}
+_LONG_ON_DOUBLES = (
     *_PROMISES,
     *_KINDS_OF_TARGETS,
     "properties/test_crashes",
@@ -88,6 +107,11 @@ LONG = (
     *("reconcile/test_newer", "reconcile/test_deletes", "reconcile/test_incremental", "reconcile/test_limits"),
     *("reconcile/test_locks", "reconcile/test_probe", "test_explain", "test_forget"),
 )
+LONG = {
+    "redshift": _LONG_ON_DOUBLES,
+    "snowflake": _LONG_ON_DOUBLES,
+    "databend": ("databend/test_databend", *_PROMISES, *_KINDS_OF_TARGETS),
+}
 LONG_ON_SNOWFLAKE = (
     *("test_an_item_of_many_attributes_lands_whole", "test_a_target_of_very_many_columns_is_compared"),
     *("test_a_process_killed_after_any_kind", "test_a_process_killed_at_random_moments", "two tables"),
@@ -100,20 +124,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _has_a_place(item: pytest.Item) -> bool:
     """Whether a test runs on its engine at all; those that take long there are marked so."""
-    double = next(filter(item.get_closest_marker, DOUBLES), None)
-    if double is None:
+    engine = next(filter(item.get_closest_marker, SLOW), None)
+    if engine is None:
         return True
-    if double == "snowflake" and item.get_closest_marker("rebuild"):
+    if engine != "redshift" and item.get_closest_marker("rebuild"):
         return False  # tests/warehouses/test_snowflake.py: it is refused
     module = str(item.path.relative_to(Path(__file__).parent).with_suffix(""))
-    is_slow = double == "snowflake" and any(name in item.name for name in LONG_ON_SNOWFLAKE)
-    if module not in EACH_TIME[double] or is_slow:
+    is_slow = engine == "snowflake" and any(name in item.name for name in LONG_ON_SNOWFLAKE)
+    if module not in EACH_TIME[engine] or is_slow:
         item.add_marker(pytest.mark.long)
-        return module in (*EACH_TIME[double], *LONG)
+        return module in (*EACH_TIME[engine], *LONG[engine])
     return True
 
 
-ENGINES = ["duckdb", "postgres", *(pytest.param(name, marks=getattr(pytest.mark, name)) for name in DOUBLES)]
+ENGINES = ["duckdb", "postgres", *(pytest.param(name, marks=getattr(pytest.mark, name)) for name in SLOW)]
 
 
 @pytest.fixture(params=ENGINES)
