@@ -168,14 +168,14 @@ RULES = (
     ),
     Rule(
         "rows found by other rows, to delete",
-        "DELETE has no USING; MERGE does the same, and fails where two rows find one",
+        "DELETE has no USING, and fails on an EXISTS where there are no rows; MERGE does it, if no two rows find one",
         rf"^\s*DELETE FROM {_TABLE}\s+USING (\w+) AS (\w+)\s+WHERE (.*)$",
         r"MERGE INTO \1 USING \2 AS \3 ON \4 WHEN MATCHED THEN DELETE",
         "DELETE FROM _given USING _given AS r WHERE _given.a = r.a",
     ),
     Rule(
         "rows found by other rows, to change",
-        "UPDATE has no FROM; MERGE does the same, and fails where two rows find one",
+        "UPDATE has no FROM; MERGE does it, if no two rows find one",
         rf"^\s*UPDATE {_TABLE}\s+SET\s+(.*?)\s+FROM (\w+) AS (\w+)\s+WHERE (.*)$",
         r"MERGE INTO \1 USING \3 AS \4 ON \5 WHEN MATCHED THEN UPDATE SET \2",
         "UPDATE _given SET a = r.a FROM _given AS r WHERE _given.a = r.a",
