@@ -110,7 +110,10 @@ _LONG_ON_DOUBLES = (
 LONG = {
     "redshift": _LONG_ON_DOUBLES,
     "snowflake": _LONG_ON_DOUBLES,
-    "databend": ("databend/test_databend", *_PROMISES, *_KINDS_OF_TARGETS),
+    "databend": (
+        "databend/test_databend",
+        *("merge/test_rules", "merge/test_deletes", "merge/test_each", "properties/test_convergence"),
+    ),
 }
 LONG_ON_SNOWFLAKE = (
     *("test_an_item_of_many_attributes_lands_whole", "test_a_target_of_very_many_columns_is_compared"),
