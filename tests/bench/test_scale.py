@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from bench.child import run_probe
-from bench.figures import Options
+from bench.figures import NOT_RUN, Options
 from bench.measures import MEASURES
 from bench.scale_items import staged_batches
 
@@ -67,3 +67,9 @@ def test_each_batch_is_merged_and_held_against_sql_by_hand(options: Options, mea
         assert f"{ROWS:,} rows" in figure.case and figure.baseline_seconds
         assert set(figure.phases) == set(figure.baseline_phases) == {"load", "merge"}
         assert {"resolve", "delete from items", "insert into items"} <= set(figure.statements)
+
+
+def test_where_databend_is_not_installed_its_measure_says_so(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.measures_scale.find_spec", lambda _name: None)
+    (figure,) = MEASURES["scale-databend"](options)
+    assert figure.note.startswith(NOT_RUN) and figure.is_met is None
