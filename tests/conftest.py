@@ -112,7 +112,13 @@ LONG = {
     "snowflake": _LONG_ON_DOUBLES,
     "databend": (
         "databend/test_databend",
-        *("merge/test_rules", "merge/test_deletes", "merge/test_each", "properties/test_convergence"),
+        *(
+            "merge/test_rules",
+            "merge/test_deletes",
+            "merge/test_each",
+            "merge/test_history",
+            "properties/test_convergence",
+        ),
     ),
 }
 LONG_ON_SNOWFLAKE = (
@@ -132,6 +138,8 @@ def _has_a_place(item: pytest.Item) -> bool:
         return True
     if engine != "redshift" and item.get_closest_marker("rebuild"):
         return False  # tests/warehouses/test_snowflake.py: it is refused
+    if engine == "databend" and any(word in item.name for word in ("reconcile", "repair")):
+        return False  # its planner breaks at the comparison of a reconcile, which is no merge
     module = str(item.path.relative_to(Path(__file__).parent).with_suffix(""))
     is_slow = engine == "snowflake" and any(name in item.name for name in LONG_ON_SNOWFLAKE)
     if module not in EACH_TIME[engine] or is_slow:

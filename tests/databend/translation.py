@@ -111,7 +111,13 @@ RULES = (
         "greatest(",
         "SELECT greatest_ignore_nulls(1, NULL)",
     ),
-    Rule("a backslash", "char() gives bytes", r"\bchr\(92\)", r"'\\\\'", "SELECT 'a' || chr(92)"),
+    Rule(
+        "a character",
+        "char() gives bytes",
+        r"\bchr\((\d+)\)",
+        r"to_string(char(\1))",
+        "SELECT 'a' || chr(92)",
+    ),
     Rule(
         "texts left out",
         "regexp_replace() wants to be told that nothing takes their place",
@@ -142,6 +148,13 @@ RULES = (
         "SELECT HEX_ENCODE(UNHEX('61'))",
     ),
     Rule(
+        "how many bytes",
+        "of bytes themselves it cannot say",
+        rf"\boctet_length\({_ARGUMENT}\)",
+        r"CAST(length(HEX(\1)) DIV 2 AS BIGINT)",
+        "SELECT octet_length(UNHEX('61'))",
+    ),
+    Rule(
         "temporary tables",
         "there are none; transient ones have no history that could be asked for",
         r"\bCREATE (?:OR REPLACE )?TEMPORARY TABLE\b",
@@ -169,14 +182,14 @@ RULES = (
     Rule(
         "rows found by other rows, to delete",
         "DELETE has no USING, and fails on an EXISTS where there are no rows; MERGE does it, if no two rows find one",
-        rf"^\s*DELETE FROM {_TABLE}\s+USING (\w+) AS (\w+)\s+WHERE (.*)$",
+        rf"^\s*DELETE FROM {_TABLE}\s+USING {_TABLE} AS (\w+)\s+WHERE (.*)$",
         r"MERGE INTO \1 USING \2 AS \3 ON \4 WHEN MATCHED THEN DELETE",
         "DELETE FROM _given USING _given AS r WHERE _given.a = r.a",
     ),
     Rule(
         "rows found by other rows, to change",
         "UPDATE has no FROM; MERGE does it, if no two rows find one",
-        rf"^\s*UPDATE {_TABLE}\s+SET\s+(.*?)\s+FROM (\w+) AS (\w+)\s+WHERE (.*)$",
+        rf"^\s*UPDATE {_TABLE}\s+SET\s+(.*?)\s+FROM {_TABLE} AS (\w+)\s+WHERE (.*)$",
         r"MERGE INTO \1 USING \3 AS \4 ON \5 WHEN MATCHED THEN UPDATE SET \2",
         "UPDATE _given SET a = r.a FROM _given AS r WHERE _given.a = r.a",
     ),
