@@ -111,14 +111,8 @@ LONG = {
     "redshift": _LONG_ON_DOUBLES,
     "snowflake": _LONG_ON_DOUBLES,
     "databend": (
-        "databend/test_databend",
-        *(
-            "merge/test_rules",
-            "merge/test_deletes",
-            "merge/test_each",
-            "merge/test_history",
-            "properties/test_convergence",
-        ),
+        *("databend/test_databend", "merge/test_rules", "merge/test_deletes", "merge/test_each", "merge/test_history"),
+        "properties/test_convergence",
     ),
 }
 LONG_ON_SNOWFLAKE = (
