@@ -18,6 +18,7 @@ DYNAMODB_VERSION := 10.3.0
 MADE := $(VENV)/.made
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+ENGINES := $(VENV)/.installed-engines
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -38,7 +39,7 @@ demo: $(RUN) ## merge the sample feed into DuckDB, show the tables, damage and r
 test: $(DEV) ## run the tests, all but the long ones
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m "not long" $(ARGS)
 
-test-long: $(DEV) dynamodb ## run the tests that take minutes
+test-long: $(ENGINES) dynamodb ## run the tests that take minutes
 	$(BIN)/python -m pytest -m long $(ARGS)
 
 test-live: $(DEV) ## run the contract tests on a Redshift or Snowflake of yours; it costs money: docs/live-tests.md
@@ -61,7 +62,7 @@ format: $(DEV) ## put the code in form
 golden: $(DEV) ## write the golden files of the SQL anew; review them as a diff
 	CDC_MERGE_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/merge/test_golden.py tests/reconcile/test_golden.py tests/raw/test_golden.py $(ARGS)
 
-bench: $(DEV) ## measure (see bench/)
+bench: $(ENGINES) ## measure (see bench/)
 	$(BIN)/python -m bench $(ARGS)
 
 bench-smoke: $(DEV) ## run every measure and peer at a tiny size: does it run at all?
@@ -71,7 +72,7 @@ lock: ## renew requirements-dev.lock with today's releases
 	rm -rf .make/lock
 	$(PYTHON) -m venv .make/lock
 	.make/lock/bin/python -m pip install -qq --upgrade "pip>=25.1"
-	.make/lock/bin/python -m pip install -qq ".[all]" --group dev
+	.make/lock/bin/python -m pip install -qq ".[all]" --group dev --group engines
 	head -n 1 $(CONSTRAINTS) > .make/new.lock
 	.make/lock/bin/python -m pip freeze --exclude cdc-merge --exclude pip --exclude setuptools >> .make/new.lock
 	mv .make/new.lock $(CONSTRAINTS)
@@ -103,3 +104,8 @@ $(RUN): $(MADE) pyproject.toml $(CONSTRAINTS)
 $(DEV): $(MADE) pyproject.toml $(CONSTRAINTS)
 	$(INSTALL) --editable ".[all]" --group dev
 	@touch $(RUN) $@
+
+# Only what needs it: a wheel of 168 MiB.
+$(ENGINES): $(DEV)
+	$(INSTALL) --group engines
+	@touch $@

@@ -31,6 +31,9 @@ _SMOKE = Options(
     growth_postgres_rows=(2_000, 10_000),
     batch_rows=10_000,
     batch_postgres_rows=10_000,
+    scale_rows=(10_000,),
+    scale_postgres_rows=(10_000,),
+    scale_batches=(500, 2_000),
     merged_objects=5_000,
     slow_records=1_000,
     shape_scale=0.001,
@@ -62,12 +65,18 @@ def _options(arguments: argparse.Namespace) -> Options:
             growth_postgres_rows=_FULL_ROWS,
             batch_rows=_FULL_ROWS[-1],
             batch_postgres_rows=_FULL_ROWS[0],
+            scale_rows=(1_000_000, 10_000_000, 100_000_000),
             merged_objects=1_000_000,
             shape_scale=1.0,
         )
     if arguments.growth_rows:
         rows = sorted(arguments.growth_rows)
         options = replace(options, growth_rows=rows, growth_postgres_rows=rows)
+    if arguments.scale_rows:
+        rows = sorted(arguments.scale_rows)
+        options = replace(options, scale_rows=rows, scale_postgres_rows=rows)
+    if arguments.scale_batches:
+        options = replace(options, scale_batches=sorted(arguments.scale_batches))
     if arguments.items is not None:
         options = replace(options, items=arguments.items, postgres_items=arguments.items)
     if arguments.shape_scale is not None:
@@ -90,6 +99,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--growth-rows", type=int, nargs="+", metavar="N", help="rows of the targets of growth and growth-postgres"
     )
+    parser.add_argument("--scale-rows", type=int, nargs="+", metavar="N", help="rows of the targets of scale")
+    parser.add_argument("--scale-batches", type=int, nargs="+", metavar="N", help="changes of the batches of scale")
     parser.add_argument("--peer", action="append", help="of the peers this one only; may be repeated")
     parser.add_argument("--without-peers", action="store_true", help="leave out what needs other tools installed")
     parser.add_argument("--full", action="store_true", help="the sizes that the goals are for: see bench/README.md")

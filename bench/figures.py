@@ -36,6 +36,9 @@ class Options:
     growth_postgres_rows: Sequence[int] = (300_000, 1_000_000, 3_000_000)
     batch_rows: int = 3_000_000
     batch_postgres_rows: int = 1_000_000
+    scale_rows: Sequence[int] = (1_000_000, 10_000_000)
+    scale_postgres_rows: Sequence[int] = (1_000_000, 10_000_000)
+    scale_batches: Sequence[int] = (10_000, 100_000, 1_000_000)
     merged_objects: int = 100_000
     slow_records: int = 100_000  # for peers that handle rows one by one
     peers: Sequence[str] | None = None  # only these; None: all

@@ -15,7 +15,7 @@ _ROOT = Path(__file__).parents[1]
 _WHY = dict.fromkeys(
     ("duckdb", "postgres", "decode", "reconcile", "peers-duckdb", "peers-postgres", "disorder"),
     "docs/decisions/0013-where-the-time-goes.md",
-)
+) | dict.fromkeys(("scale", "scale-postgres", "scale-databend"), "docs/scale.md")
 
 
 @dataclass(frozen=True)

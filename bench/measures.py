@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench import measures_disorder, measures_feed, measures_merge, measures_peers
+from bench import measures_disorder, measures_feed, measures_merge, measures_peers, measures_scale
 from bench.child import Result
 from bench.feed import shop
 from bench.figures import (
@@ -157,5 +157,6 @@ MEASURES: Mapping[str, Callable[[Options], list[Figure]]] = {
     "targets": targets,
     "each": each,
     **measures_merge.MEASURES,
+    **measures_scale.MEASURES,
     **measures_peers.MEASURES,
 }

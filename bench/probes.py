@@ -18,6 +18,7 @@ MODULES = {
     "bench.baselines": ("bare_read", "bare_gets", "handwritten_upsert"),
     "bench.reconciling": ("export_digest", "reconcile_export", "handwritten_compare"),
     "bench.growing": ("fill_lineitems", "merge_batches", "merge_batches_by_hand"),
+    "bench.scaling": ("fill_scale", "merge_staged", "merge_staged_by_hand"),
     "bench.by_sql": ("decode_by_sql", "digest_by_sql"),
     "bench.sql_alone": ("upsert_by_sql",),
     "bench.decoding": ("decode_alone",),

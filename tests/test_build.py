@@ -76,7 +76,7 @@ def test_the_lock_pins_every_dependency_exactly() -> None:
     wanted = [
         *project["project"]["dependencies"],
         *project["project"]["optional-dependencies"]["postgres"],
-        *project["dependency-groups"]["dev"],
+        *(requirement for group in project["dependency-groups"].values() for requirement in group),
     ]
     lines = (ROOT / "requirements-dev.lock").read_text().splitlines()
     pins = [line for line in lines if not line.startswith("#")]

@@ -193,7 +193,7 @@ def test_pieces_of_an_element_itself_are_held_if_each_hole_has_a_column(warehous
         "",
         ("PK",),
         (
-            Target("both", each=("Tags",), columns=both, evolve=Evolve.FREEZE),
+            Target("pairs", each=("Tags",), columns=both, evolve=Evolve.FREEZE),
             Target("half", each=("Tags",), columns=both[:1], evolve=Evolve.FREEZE),
         ),
     )
@@ -202,7 +202,7 @@ def test_pieces_of_an_element_itself_are_held_if_each_hole_has_a_column(warehous
     shop.run()
 
     odd, whole = '{".":{"S":"odd"}}', '{".":{"S":"SIZE#L#red"}}'
-    assert shop.query(f"SELECT size, colour, {shop.rescued} FROM {shop.schema}.both ORDER BY _cdc_index") == [
+    assert shop.query(f"SELECT size, colour, {shop.rescued} FROM {shop.schema}.pairs ORDER BY _cdc_index") == [
         ("L", "red", None),
         (None, None, odd),
     ]

@@ -147,7 +147,7 @@ class Harness:
                     names = [*schema.key_names, *(c.name for c in schema.columns)]
                     columns = ", ".join(warehouse.dialect.quote(n) for n in names)
                     texts = _as_text(warehouse, schema)
-                    rescued = _json_text(warehouse, "_cdc_rescued")
+                    rescued = warehouse.dialect.written_rescued("_cdc_rescued")
                     rows = session.query(
                         f"SELECT _cdc_position, _cdc_changed_at, {rescued}"
                         f", {'_cdc_deleted_at' if schema.has_deleted_at else 'NULL'}"
@@ -172,7 +172,7 @@ class Harness:
                 state = Ledger(layout.metadata, warehouse.dialect).state(session, self.source.name, schema=self.schema)
                 found = {}
                 for table, schema in state.schemas.items():
-                    rescued = _json_text(warehouse, "_cdc_rescued")
+                    rescued = warehouse.dialect.written_rescued("_cdc_rescued")
                     element = "NULL, NULL" if schema.each is None else "_cdc_index, _cdc_key"
                     rows = session.query(
                         f"SELECT _cdc_position, _cdc_changed_at, {rescued}, {element}, "
@@ -194,7 +194,7 @@ class Harness:
                 state = Ledger(layout.metadata, warehouse.dialect).state(session, self.source.name, schema=self.schema)
                 if table not in state.schemas:
                     return []
-                schema, rescued = state.schemas[table], _json_text(warehouse, "_cdc_rescued")
+                schema, rescued = state.schemas[table], warehouse.dialect.written_rescued("_cdc_rescued")
                 rows = session.query(
                     "SELECT _cdc_operation, _cdc_valid_to, _cdc_position, _cdc_valid_from, "
                     f"{rescued}, NULL, {_as_text(warehouse, schema)} "
