@@ -328,7 +328,7 @@ def test_plan_before_the_first_run_shows_the_ddl_and_makes_nothing(fresh: Shop) 
     document = fresh.json("plan", "--sql")
     assert document["migrations"]
     (source,) = document["sources"]
-    keys = ["source", "stopped", "waiting", "rows", "differences", "ddl", "unknown", "merge", "views"]
+    keys = ["source", "stopped", "waiting", "rows", "differences", "ddl", "unknown", "worker_decodes", "merge", "views"]
     assert list(source) == keys
     assert {(d["change"], d["command"]) for d in source["differences"]} == {("new table", "cdc-merge run")}
     assert source["waiting"]["objects"] == len(fresh.objects())

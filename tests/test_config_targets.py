@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from cdc_merge.config import json_schema, promises
+from cdc_merge.config import json_schema
 from cdc_merge.config.references import Reference, column_path
 from cdc_merge.config.templates import written_template
 from cdc_merge.config.values import Mistake
@@ -32,9 +32,7 @@ from tests.support.config import MINIMAL, Loader, in_target
 
 
 @pytest.fixture
-def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loader:
-    """Loads as if every promise were kept: what is refused by name has tests of its own."""
-    monkeypatch.setattr(promises, "NOT_YET", ())
+def load(tmp_path: Path) -> Loader:
     return Loader(tmp_path)
 
 
@@ -335,18 +333,6 @@ columns:
 """)
     problems = load.problems(text, {"X": "hunter2"})
     assert len(problems) == 4 and "hunter2" not in str(ConfigError(problems))
-
-
-def test_what_is_refused_by_name_is_refused_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refused = tuple(
-        promises.Promise(("sources", "*", "targets", "*", *path), name, "remove it", begins=begins)
-        for path, name, begins in [(("each",), "`each`", None), (("columns", "*"), "`^`", "^")]
-    )
-    monkeypatch.setattr(promises, "NOT_YET", refused)
-    load = Loader(tmp_path)
-    assert load.problem(in_target("each: PK"))[1] == "`each` is not in this version yet"
-    assert load.problem(in_target("columns: {a: ^A}"))[1] == "`^` is not in this version yet"
-    assert places(load, in_target("columns: {_cdc_a: ^A}")) == ["8:19", "8:27"]
 
 
 # --- the JSON Schema ------------------------------------------------------------------------------------

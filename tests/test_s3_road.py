@@ -44,6 +44,7 @@ class Road(Harness):
     bucket: str = ""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         assert self.moto
         self.bucket = self.moto.create_bucket()
         self.source = replace(self.source, changes=f"s3://{self.bucket}/feed/")
