@@ -260,7 +260,7 @@ def warehouse_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def examples(request: pytest.FixtureRequest) -> int:
     """How many random cases a property test tries: few in every run, fewer live, many with CDC_MERGE_EXAMPLES."""
-    return int(os.environ.get("CDC_MERGE_EXAMPLES", "12" if LIVE is None else "3"))
+    return int(os.environ.get("CDC_MERGE_EXAMPLES", "9" if LIVE is None else "3"))
 
 
 _HEARD = pytest.StashKey[Mapping[str, Heard]]()

@@ -186,6 +186,7 @@ PLAIN: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 def test_what_is_plain_is_the_warehouses(roads: TwoRoads) -> None:
     for what, record in PLAIN.items():
         assert roads.merge(frame([record])) == "warehouse", what
@@ -207,6 +208,7 @@ def test_records_run_together_are_counted_object_by_object(roads: TwoRoads, monk
     assert roads.merge(frame([put("a", 30, FULL)], "concatenated")) == "warehouse"
 
 
+@pytest.mark.long
 def test_objects_of_any_packing_are_merged(roads: TwoRoads) -> None:
     plain = frame([put("a", 5, FULL)])
     assert roads.merge(plain, compress(plain), b"") == "warehouse"
@@ -281,6 +283,7 @@ def test_a_warehouse_that_is_lost_at_any_step_loses_and_doubles_nothing(roads: T
 # --- which sources and batches go there ---------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_after_doubts_batches_are_left_to_the_worker_ever_longer(roads: TwoRoads) -> None:
     def odd(n: int) -> bytes:
         return frame([put("odd", n, {"Total": Decimal("1E+20")})])
@@ -320,6 +323,7 @@ def test_what_sql_cannot_do_exactly_stays_with_the_worker(target: Target, why: s
     assert why_not(replace(SHOP, changes="s3://b/feed/"), DUCKDB) == ["duckdb does not load it by itself"]
 
 
+@pytest.mark.long
 def test_a_new_attribute_is_the_workers_until_it_has_a_column(redshift_url: str) -> None:
     roads = TwoRoads.of(redshift_url, replace(SHOP, targets=(Target("items"),)))
     assert roads.merge(frame([put("a", 1, {"A": "x"})])) == "worker"

@@ -215,6 +215,7 @@ def test_where_the_answer_to_commit_is_lost_the_table_that_was_filled_is_the_one
 # --- others meanwhile ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", STEPS_EACH_TIME[:-1])
 def test_two_that_go_on_with_it_at_once_do_not_exchange_the_tables_twice(
     shop: Harness, export: Export, monkeypatch: pytest.MonkeyPatch, step: str
@@ -239,6 +240,7 @@ def test_two_that_go_on_with_it_at_once_do_not_exchange_the_tables_twice(
     assert tables(after) == ["ORDERS"]
 
 
+@pytest.mark.long
 def test_an_exchange_that_was_still_on_its_way_when_another_process_went_on_finds_no_table(
     shop: Harness, export: Export
 ) -> None:
@@ -272,6 +274,7 @@ def test_until_it_is_done_plan_tells_a_dry_run_stops_and_nothing_is_written(shop
     assert ("orders", "being rebuilt", True) in told
 
 
+@pytest.mark.long
 def test_an_item_that_is_forgotten_does_not_come_back_with_the_old_table(shop: Harness, export: Export) -> None:
     after = wants(shop, AFTER)
     cut_short(after, export(EXPORTED), "exchange orders")
@@ -323,6 +326,7 @@ def test_a_table_that_belongs_to_another_role_is_not_rebuilt_for_it_could_not_be
     assert (contents(shop), tables(shop)) == (before, there)
 
 
+@pytest.mark.long
 def test_a_dry_run_and_a_refusal_leave_no_table_behind(shop: Harness, export: Export) -> None:
     after, before = wants(shop, AFTER), tables(shop)
     rebuild(after, export(EXPORTED), dry_run=True)
