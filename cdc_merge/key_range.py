@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import duckdb
+
 from cdc_merge.feed.workbench import Workbench
 from cdc_merge.merge.planned import KeyRange
 from cdc_merge.render import Sql
@@ -22,10 +24,13 @@ def key_range(workbench: Workbench, tag: str, *, decimal: str) -> KeyRange | Non
         is_doubtful = f"{value} IS NULL"
     else:
         return None
-    low, high, doubts = workbench.rows(
-        f"SELECT CAST(min({value}) AS VARCHAR), CAST(max({value}) AS VARCHAR), count(*) FILTER ({is_doubtful}) "
-        "FROM stage_keys"
-    )[0]
+    try:
+        low, high, doubts = workbench.rows(
+            f"SELECT CAST(min({value}) AS VARCHAR), CAST(max({value}) AS VARCHAR), count(*) FILTER ({is_doubtful}) "
+            "FROM stage_keys"
+        )[0]
+    except duckdb.Error:  # out of memory, most likely: a batch can do without a range
+        return None
     if doubts or low is None:
         return None
     return KeyRange(low, high) if tag == "S" else KeyRange(Sql(low), Sql(high))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 
-from cdc_merge.errors import WarehouseRefused
+from cdc_merge.errors import WarehouseRefused, WarehouseUnavailable
 from cdc_merge.feed.decode import Decoded
 from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.notices import Notices
@@ -17,6 +17,7 @@ from cdc_merge.feed.store import ObjectStore
 from cdc_merge.layout import Layout
 from cdc_merge.ledger import Ledger, SourceState
 from cdc_merge.logs import get_logger
+from cdc_merge.meanwhile import checking
 from cdc_merge.merge.plan import Batch, MergePlan
 from cdc_merge.model import ObjectRef, Source
 from cdc_merge.preparing import Job, merge_statements
@@ -24,6 +25,7 @@ from cdc_merge.raw.decoding import RAW, Decoding, InDoubt
 from cdc_merge.raw.fitness import why_not, why_not_yet
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.staging import ledger_rows, unmatched_rows
+from cdc_merge.unforeseen import UNFORESEEN
 from cdc_merge.warehouses import Dialect, Session, Statement
 from cdc_merge.warehouses.raw import LoadsRaw, Packing, RawObject
 
@@ -131,6 +133,9 @@ class RawRoad:
             self._doubt()
             self._leave(doubt.why)
             raise
+        except WarehouseUnavailable:  # perhaps it always takes too long, or too much, for what it decodes
+            self._doubt()
+            raise
         self._patience = 0
         return statements
 
@@ -145,13 +150,16 @@ class RawRoad:
         ]
         decoding = Decoding(self._source, unread.books, self._dialect, ordering=state.ordering, key_tags=state.key_tags)
         try:
-            counts = session.load_raw(RAW, objects)
+            with checking(self._check):  # COPY and what decodes may take longer than the lease lasts
+                counts = session.load_raw(RAW, objects)
             if counts is None:
                 raise InDoubt("how many records each object has the warehouse does not tell")
-            self._check()
-            session.run(decoding.statements())
+            with checking(self._check):
+                session.run(decoding.statements())
         except WarehouseRefused as refused:
             raise InDoubt(f"{refused.where}: {refused.message}") from refused
+        except UNFORESEEN as error:  # such as what it tells of its own work
+            raise InDoubt(f"{type(error).__name__}: {error}") from error
         found = decoding.found
         records_of = {number: counts.get(url, 0) for number, url in enumerate(urls)}
         if sum(records_of.values()) != found.records:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -78,7 +79,7 @@ class Transaction:
         self._check = check
         self._dry_run = dry_run
         self._turn = turn
-        self._tried: list[Findings] = []  # by tries that lost the warehouse, perhaps at their COMMIT
+        self._tried: list[Findings] = []  # by tries that lost the warehouse when all was said but COMMIT
 
     def run(self) -> Findings:
         """One try. Raises WarehouseUnavailable, for another one, SchemaMoved, and Refused."""
@@ -106,12 +107,13 @@ class Transaction:
             )
             _stage(session, prepared)
             self._check()
+            said = threading.Event()  # all but COMMIT
             try:
                 with self._opened(session) as first:
                     if self._tried:  # before any DDL, which may commit by itself, and make tables anew
                         session.run([*first, self._look_into_books()])
                     foreseen = self._foreseen(prepared, heal_copies=heal_copies)
-                    session.run(_chain(first, statements), foreseen=foreseen)
+                    session.run(_chain(first, statements, said.set), foreseen=foreseen)
             except DryRunOver:
                 return findings
             except (Refused, SchemaMoved):
@@ -131,7 +133,8 @@ class Transaction:
                 # A connection that breaks at COMMIT leaves in doubt what happened. The books tell: the next try
                 # looks into them under the lock, for the server may still be at work on the COMMIT. Once it has the
                 # lock, none of this reconcile's transactions is open any more.
-                self._tried.append(findings)
+                if said.is_set():
+                    self._tried.append(findings)
                 raise
         return findings
 
@@ -176,6 +179,7 @@ def _stage(session: Session, prepared: Prepared) -> None:
         session.load("_cdc_misfits", misfit_rows(misfits).to_reader())
 
 
-def _chain(first: Sequence[Statement], rest: Iterator[Statement]) -> Iterator[Statement]:
+def _chain(first: Sequence[Statement], rest: Iterator[Statement], end: Callable[[], None]) -> Iterator[Statement]:
     yield from first
     yield from rest
+    end()

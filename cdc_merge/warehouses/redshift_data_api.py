@@ -112,10 +112,11 @@ class DataApi:
 
     def _hand_in(self, sqls: Sequence[str], request: dict[str, Any]) -> dict[str, Any]:
         pauses = iter(_SESSION_PAUSES_SECONDS if "SessionId" in request else ())
+        # Whatever becomes of an answer, the next try of the same request does not run it again, be it boto3's
+        # or ours: the session may be busy with that very statement.
+        # https://docs.aws.amazon.com/redshift/latest/mgmt/data-api.html#data-api-calling-considerations-idempotency
+        request["ClientToken"] = str(uuid.uuid4())
         while True:
-            # Whatever becomes of the answer, boto3's next try of the same request does not run the statement again.
-            # https://docs.aws.amazon.com/redshift/latest/mgmt/data-api.html#data-api-calling-considerations-idempotency
-            request["ClientToken"] = str(uuid.uuid4())
             try:
                 with _told():
                     if len(sqls) == 1:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from cdc_merge.feed.workbench import Workbench
@@ -52,6 +53,16 @@ def test_a_range_has_all_keys_in_the_order_of_the_engine_or_is_none(
     found: Range, tag: str, keys: tuple[str, ...], wanted: KeyRange | None
 ) -> None:
     assert found(*keys, tag=tag) == wanted
+
+
+def test_a_batch_that_leaves_no_room_to_look_for_its_range_has_none(
+    found: Range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_bench: Workbench, _sql: str) -> None:
+        raise duckdb.OutOfMemoryException
+
+    monkeypatch.setattr(Workbench, "rows", full)
+    assert found("a", tag="S") is None
 
 
 @pytest.mark.redshift

@@ -280,6 +280,23 @@ def test_a_warehouse_that_is_lost_at_any_step_loses_and_doubles_nothing(roads: T
     roads.compare()
 
 
+def test_what_always_takes_the_warehouse_too_long_is_decoded_by_the_worker(roads: TwoRoads) -> None:
+    harness = roads.by_warehouse
+
+    def observe(label: str, _seconds: float) -> None:
+        if label == "count changes":
+            raise WarehouseUnavailable("canceling statement due to statement timeout", where=label)
+
+    batch = frame([put("a", 10, FULL), put("b", 1, FULL)])
+    roads.by_worker.put(batch)
+    roads.by_worker.run()
+    harness.put(batch)
+    with closing(open_warehouse(harness.url, observer=observe)) as warehouse:
+        harness.run(warehouse=warehouse, stop=WakingStop(), metrics=harness.metrics)
+    assert roads.decoders[-1] == "worker"
+    roads.compare()
+
+
 # --- which sources and batches go there ---------------------------------------------------------------------
 
 

@@ -320,6 +320,23 @@ def test_when_the_answer_to_commit_is_lost_the_books_tell_what_happened(
     assert_reconciled(drifted)
 
 
+def test_a_try_that_is_cut_short_after_the_answer_was_lost_does_not_speak_for_the_one_before(
+    drifted: Harness, export: str
+) -> None:
+    losses, again = LosesAnswers(away=0), list[str]()
+
+    def ambush(label: str, _seconds: float) -> None:
+        if losses.lost and label == "fence" and not again:
+            again.append(label)
+            raise WarehouseUnavailable("lost again", where=label)
+
+    faults = Faults(committed=losses.committed)
+    report = reconcile(drifted, export, warehouse=FaultyWarehouse(open_warehouse(drifted.url, observer=ambush), faults))
+    assert losses.lost == 1 and again
+    assert counts(report, "customers") == FOUND
+    assert_reconciled(drifted)
+
+
 @pytest.mark.parametrize("moment", list(Cut))
 def test_a_connection_cut_at_commit_reconciles_once(
     postgres_url: str, tmp_path: Path, export: str, moment: Cut

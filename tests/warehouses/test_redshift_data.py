@@ -316,6 +316,24 @@ def test_an_answer_that_is_lost_is_asked_for_again_and_nothing_is_done_twice(
     assert len(lost) == 2 and lost[0]["ClientToken"] == lost[1]["ClientToken"]
 
 
+def test_where_the_answer_is_lost_and_the_session_is_busy_with_the_statement_it_runs_once(
+    warehouse: RedshiftDataWarehouse, service: RedshiftDataDouble
+) -> None:
+    lost = []
+
+    def lose(action: str, request: Mapping[str, Any]) -> None:
+        if request.get("Sql", "").startswith("INSERT") and not lost:
+            lost.append(request)
+            raise ConnectionError
+
+    with warehouse.session() as session:
+        session.run([Statement("make", "CREATE TABLE public.t (a BIGINT)")])
+        service.after = lose
+        slow = "INSERT INTO public.t SELECT 1 FROM (SELECT pg_sleep(3)) AS s"
+        assert session.run([Statement("insert", slow)]) == [1]
+        assert session.query("SELECT count(*) FROM public.t") == [(1,)]
+
+
 @pytest.mark.parametrize(
     "code", ["ThrottlingException", "InternalServerException", "ActiveStatementsExceededException"]
 )

@@ -97,6 +97,8 @@ class RedshiftDataDouble:
             if known := self._tokens.get(token):
                 if known[0] != asked:
                     raise invalid("the ClientToken was given to another request")
+                if "SessionId" in request:
+                    self.sessions.insist_on_free(request["SessionId"])  # no page says which of the two comes first
                 work = self._work[known[1]]
             else:
                 work = self._begun(request, sqls)

@@ -174,6 +174,12 @@ class Sessions:
             session.keep = session.keep if keep is None else keep
             return session
 
+    def insist_on_free(self, number: str) -> None:
+        """Raises Refused while a statement runs in the session."""
+        with self._lock:
+            if (session := self._open.get(number)) and session.is_busy:
+                raise invalid("Session is busy: another statement runs in it")
+
     def put_back(self, session: Session) -> None:
         session.ends_at = time.monotonic() + session.keep / self.haste
 
