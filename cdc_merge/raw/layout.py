@@ -125,14 +125,18 @@ class _Rest:
         return f"CASE WHEN {any_kept} THEN '{{' || SUBSTRING({members}, 2) || '}}' END"
 
     def doubts(self) -> list[str]:
-        """What cannot be written as the workbench would: sets, which have an order there; binary in base64 twice."""
+        """What cannot be written as the workbench would.
+
+        Sets, which have an order there; binary in base64 twice; U+0000, which is six characters there.
+        """
         if not self._left:
             return []
         found = []
         tags = ("SS", "NS", "BS", "B") if self._layers > 1 else ("SS", "NS", "BS")
         for name in self._left:
             document = self._looks.document((name,))
-            is_odd = " OR ".join(f"STRPOS({document}, '\"{tag}\"') > 0" for tag in tags)
+            odd = [*(f"'\"{tag}\"'" for tag in tags), f"{self._looks.dialect.backslash} || 'u0000'"]
+            is_odd = " OR ".join(f"STRPOS({document}, {text}) > 0" for text in odd)
             found.append(f"({self._looks.is_there((name,))} AND coalesce({is_odd}, TRUE))")
         sizes = " + ".join(f"coalesce({self._looks.size((name,))}, 0)" for name in self._left)
         names = sum(len(json.dumps(name, ensure_ascii=False).encode()) + 2 for name in self._left)
