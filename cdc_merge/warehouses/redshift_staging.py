@@ -8,36 +8,23 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import boto3
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as arrow
-from boto3.exceptions import S3UploadFailedError
-from botocore.exceptions import BotoCoreError, ClientError
 
-from cdc_merge.errors import WarehouseUnavailable
-from cdc_merge.logs import get_logger
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 from cdc_merge.warehouses.redshift_options import RedshiftOptions
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from cdc_merge.warehouses.staging_prefix import StagingPrefix
 
 # Slices load files side by side; a megabyte to a gigabyte each, once compressed:
 # https://docs.aws.amazon.com/redshift/latest/dg/c_best-practices-use-multiple-files.html
 FILE_BYTES = 64 * 2**20
 """Of Arrow data in a file, about."""
 
-_ONE_REQUEST = 8 * 2**20
-
 _PIECE_ROWS = 65_536  # a batch may be the whole of a batch of changes
-
-log = get_logger("cdc_merge.redshift")
 
 
 def _is_text(arrow_type: pa.DataType) -> bool:
@@ -76,9 +63,6 @@ _STAGED: tuple[tuple[Callable[[pa.DataType], bool], pa.DataType, str], ...] = (
 )
 
 
-_MOST_DELETED = 1000  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
-
-
 @dataclass(frozen=True)
 class StagedColumn:
     """A column of a staging table: as COPY fills it, and as it is meant."""
@@ -106,13 +90,7 @@ class Stage:
     """The staging prefix of a warehouse; each load has a folder of its own below it."""
 
     def __init__(self, options: RedshiftOptions) -> None:
-        self._bucket = options.bucket
-        self._prefix = options.prefix
-        self._region = options.region
-
-    @cached_property
-    def _client(self) -> S3Client:
-        return boto3.session.Session().client("s3", region_name=self._region)
+        self._s3 = StagingPrefix(options.bucket, options.prefix, options.region, "docs/redshift.md")
 
     @contextmanager
     def put(self, reader: pa.RecordBatchReader) -> Iterator[Staged]:
@@ -121,9 +99,9 @@ class Stage:
         Raises what the reader raises, TypeError for a column of a type that is never staged, WarehouseUnavailable
         when S3 does not take the files. Files that cannot be removed are left to the bucket's lifecycle rule.
         """
-        folder = f"{self._prefix}{uuid.uuid4().hex}/"
         kept: list[str] = []
         try:
+            folder = _new_folder()
             with tempfile.TemporaryDirectory(prefix="cdc-merge-") as local:
                 files = _Files(reader.schema, Path(local))
                 files.write(reader)
@@ -131,7 +109,7 @@ class Stage:
             manifest = self._put_manifest(folder, sizes, kept) if sizes else None
             yield Staged(files.columns, manifest, files.rows)
         finally:
-            self._remove(kept)
+            self._s3.remove(kept)
 
     @contextmanager
     def put_manifest(self, urls: Sequence[str]) -> Iterator[str]:
@@ -139,9 +117,9 @@ class Stage:
         kept: list[str] = []
         try:
             entries = [{"url": url, "mandatory": True} for url in urls]
-            yield self._put_entries(f"{self._prefix}{uuid.uuid4().hex}/", entries, kept)
+            yield self._put_entries(_new_folder(), entries, kept)
         finally:
-            self._remove(kept)
+            self._s3.remove(kept)
 
     def _upload(self, folder: str, paths: list[Path], kept: list[str]) -> dict[str, int]:
         sizes = {}
@@ -149,11 +127,7 @@ class Stage:
             key = folder + path.name
             kept.append(key)
             sizes[key] = path.stat().st_size
-            with self._reacting(key):
-                if sizes[key] <= _ONE_REQUEST:  # without the threads of a transfer
-                    self._client.put_object(Bucket=self._bucket, Key=key, Body=path.read_bytes())
-                else:
-                    self._client.upload_file(str(path), self._bucket, key)
+            self._s3.put(path, key)
             path.unlink()
         return sizes
 
@@ -161,7 +135,7 @@ class Stage:
         # A file that is not mandatory may be missing without a word; columnar files need their length.
         # https://docs.aws.amazon.com/redshift/latest/dg/loading-data-files-using-manifest.html
         entries = [
-            {"url": f"s3://{self._bucket}/{key}", "mandatory": True, "meta": {"content_length": size}}
+            {"url": self._s3.url(key), "mandatory": True, "meta": {"content_length": size}}
             for key, size in sizes.items()
         ]
         return self._put_entries(folder, entries, kept)
@@ -169,28 +143,12 @@ class Stage:
     def _put_entries(self, folder: str, entries: Sequence[Mapping[str, object]], kept: list[str]) -> str:
         key = f"{folder}manifest"
         kept.append(key)
-        with self._reacting(key):
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=json.dumps({"entries": list(entries)}).encode())
-        return f"s3://{self._bucket}/{key}"
+        self._s3.put_bytes(json.dumps({"entries": list(entries)}).encode(), key)
+        return self._s3.url(key)
 
-    def _remove(self, keys: list[str]) -> None:
-        for start in range(0, len(keys), _MOST_DELETED):
-            objects = [{"Key": key} for key in keys[start : start + _MOST_DELETED]]
-            try:
-                self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})  # type: ignore[typeddict-item]
-            except (BotoCoreError, ClientError) as error:
-                log.warning("staging_left", bucket=self._bucket, keys=len(objects), error=str(error))
 
-    @contextmanager
-    def _reacting(self, key: str) -> Iterator[None]:
-        try:
-            yield
-        except (BotoCoreError, ClientError, S3UploadFailedError) as error:
-            raise WarehouseUnavailable(
-                f"S3 does not take the staged file: {error}",
-                where=f"s3://{self._bucket}/{key}",
-                hint="may the worker put objects there? see docs/redshift.md",
-            ) from error
+def _new_folder() -> str:
+    return f"{uuid.uuid4().hex}/"
 
 
 class _Files:

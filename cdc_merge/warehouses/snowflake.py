@@ -23,11 +23,11 @@ from cdc_merge.errors import CdcMergeError
 from cdc_merge.warehouses import Observer, Row, Statement
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 from cdc_merge.warehouses.foresight import Foresight, makes_schema
-from cdc_merge.warehouses.snowflake_bucket import Bucket
 from cdc_merge.warehouses.snowflake_dialect import SNOWFLAKE
 from cdc_merge.warehouses.snowflake_errors import has_lost_session, reaction
 from cdc_merge.warehouses.snowflake_files import MOST_FILES, staged_columns, write_files
 from cdc_merge.warehouses.snowflake_url import Address
+from cdc_merge.warehouses.staging_prefix import StagingPrefix
 from cdc_merge.warehouses.transaction import StatementFailed, run_in_order
 
 # https://docs.snowflake.com/en/developer-guide/python-connector/python-connector-api#connect ; what the URL says wins.
@@ -64,7 +64,7 @@ class SnowflakeWarehouse:
         self._address = Address.of(url)
         self._dialect = replace(SNOWFLAKE, clusters=self._address.clusters)
         place = self._address.staging
-        self._bucket = Bucket(place.bucket, place.prefix, region=place.region) if place else None
+        self._bucket = StagingPrefix(place.bucket, place.prefix, place.region, "docs/snowflake.md") if place else None
         self._observer = observer
         self._lock = Lock()
         self._idle: list[SnowflakeConnection] = []
@@ -153,7 +153,7 @@ class SnowflakeSession:
         observer: Observer | None,
         *,
         stage: str | None,
-        bucket: Bucket | None = None,
+        bucket: StagingPrefix | None = None,
     ) -> None:
         """`stage`: None: a temporary one. `bucket`: where an external one points to; None: it is an internal one."""
         self._connection = connection
@@ -196,7 +196,7 @@ class SnowflakeSession:
     def _put(self, path: Path, prefix: str) -> None:
         """https://docs.snowflake.com/en/sql-reference/sql/put"""
         if self._bucket:
-            self._bucket.put(path, prefix)
+            self._bucket.put(path, f"{prefix}/{path.name}")
             return
         if self._stage is None and _STAGE not in self._temporary:
             self._said(f"CREATE TEMPORARY STAGE IF NOT EXISTS {_STAGE}")
@@ -206,7 +206,7 @@ class SnowflakeSession:
     def _remove(self, prefix: str, names: Sequence[str]) -> None:
         """https://docs.snowflake.com/en/sql-reference/sql/remove"""
         if self._bucket:
-            self._bucket.remove(prefix, names)
+            self._bucket.remove([f"{prefix}/{name}" for name in names])
         elif names:
             with suppress(DriverError):  # what is left of a temporary stage goes with the session
                 self._said(f"REMOVE @{self._place(prefix)}")

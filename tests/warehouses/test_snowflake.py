@@ -14,9 +14,9 @@ import pytest
 from cdc_merge.errors import SchemaConflict, UsageError, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.model import Source, Target
 from cdc_merge.warehouses import Statement, open_warehouse, snowflake_files
-from cdc_merge.warehouses.snowflake_bucket import Bucket
 from cdc_merge.warehouses.snowflake_dialect import SNOWFLAKE
 from cdc_merge.warehouses.snowflake_url import Address, Staging
+from cdc_merge.warehouses.staging_prefix import StagingPrefix
 from tests.support.harness import Harness
 from tests.support.names import names_of
 from tests.support.records import Record, stream_record
@@ -126,13 +126,13 @@ def test_files_go_to_s3_for_an_external_stage_and_are_removed_once_they_are_load
 ) -> None:
     url, s3, bucket = external
     there: list[str] = []
-    upload = Bucket.put
+    upload = StagingPrefix.put
 
-    def note(self: Bucket, path: Path, folder: str) -> None:
-        upload(self, path, folder)
+    def note(self: StagingPrefix, path: Path, key: str) -> None:
+        upload(self, path, key)
         there.extend(o["Key"] for o in s3.client.list_objects_v2(Bucket=bucket)["Contents"])
 
-    monkeypatch.setattr(Bucket, "put", note)
+    monkeypatch.setattr(StagingPrefix, "put", note)
     shop = Harness(url, Source("s", "", ("PK",), (Target("items"),)), tmp_path / "feed")
     shop.put_records([put("a", 1, name="x")])
     shop.run()
