@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 
-from cdc_merge.errors import AlreadyMerged, WarehouseUnavailable
+from cdc_merge.errors import AlreadyMerged, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.exchange import settled_state
 from cdc_merge.feed.store import ObjectStore
 from cdc_merge.layout import Layout
@@ -111,9 +111,16 @@ class Merger:
         """
         try:
             counts = self._commit(prepared, fence, loaded)
-        except InDoubt:
+        except (InDoubt, WarehouseRefused) as error:
+            if not (isinstance(prepared, Unread) and self._road):
+                raise
+            self._road.leave(error)
+            if prepared.is_closed:  # it was all staged, and `loaded` told
+                loaded = None
             with self.preparer.prepare(prepared.job) as decoded:
                 return self.commit(decoded, fence, loaded=loaded)
+        if self._road and isinstance(prepared, Unread):
+            self._road.merged()
         self._decoded("warehouse" if isinstance(prepared, Unread) else "worker")
         return counts
 

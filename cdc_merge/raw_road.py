@@ -125,19 +125,22 @@ class RawRoad:
     def stage(self, session: Session, unread: Unread, ledger: Ledger) -> Sequence[Statement]:
         """Load and decode a batch into the session's staging tables; returns the statements that merge it.
 
-        Raises InDoubt where the worker must decode it, and WarehouseUnavailable.
+        Raises InDoubt and WarehouseRefused where the worker must decode it, and WarehouseUnavailable.
         """
         try:
-            statements = self._stage(session, unread, ledger)
-        except InDoubt as doubt:
-            self._doubt()
-            self._leave(doubt.why)
-            raise
+            return self._stage(session, unread, ledger)
         except WarehouseUnavailable:  # perhaps it always takes too long, or too much, for what it decodes
             self._doubt()
             raise
+
+    def merged(self) -> None:
+        """A batch of this road is in the books: the next one may be, too."""
         self._patience = 0
-        return statements
+
+    def leave(self, error: InDoubt | WarehouseRefused) -> None:
+        """A batch is the worker's, for what was found while it was staged, or as its merge was refused."""
+        self._doubt()
+        self._leave(error.why if isinstance(error, InDoubt) else f"{error.where}: {error.message}")
 
     def _stage(self, session: Session, unread: Unread, ledger: Ledger) -> Sequence[Statement]:
         state, refs = unread.state, unread.job.refs
@@ -156,8 +159,6 @@ class RawRoad:
                 raise InDoubt("how many records each object has the warehouse does not tell")
             with checking(self._check):
                 session.run(decoding.statements())
-        except WarehouseRefused as refused:
-            raise InDoubt(f"{refused.where}: {refused.message}") from refused
         except UNFORESEEN as error:  # such as what it tells of its own work
             raise InDoubt(f"{type(error).__name__}: {error}") from error
         found = decoding.found

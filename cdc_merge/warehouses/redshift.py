@@ -14,7 +14,7 @@ from cdc_merge.warehouses.dialect import Dialect
 from cdc_merge.warehouses.driver import CONNECT_DEFAULTS, Connection, Link, Pool, error_text, is_lost
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 from cdc_merge.warehouses.redshift_errors import reaction
-from cdc_merge.warehouses.redshift_session import SETTINGS, RedshiftSession
+from cdc_merge.warehouses.redshift_session import SETTINGS, RedshiftSession, tidying
 from cdc_merge.warehouses.redshift_staging import Stage
 from cdc_merge.warehouses.redshift_url import read_url
 from cdc_merge.warehouses.tidying import Tidying
@@ -45,12 +45,7 @@ class RedshiftWarehouse:
     @property
     def tidying(self) -> Tidying | None:
         """VACUUM and ANALYZE, in the hours that the URL names."""
-        window = self._url.options.vacuum
-        return Tidying(window, self._tidy) if window else None
-
-    def _tidy(self, schema: str, table: str) -> None:
-        with self.session() as session:
-            session.tidy(schema, table)
+        return tidying(self._url.options, self.session)
 
     def is_there(self) -> bool:
         """A server either is, or says that it is not when it is asked."""

@@ -14,7 +14,7 @@ from cdc_merge.warehouses.redshift_data_link import DataLink
 from cdc_merge.warehouses.redshift_data_proof import Proof
 from cdc_merge.warehouses.redshift_data_url import read_data_url
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
-from cdc_merge.warehouses.redshift_session import RedshiftSession
+from cdc_merge.warehouses.redshift_session import RedshiftSession, tidying
 from cdc_merge.warehouses.redshift_staging import Stage
 from cdc_merge.warehouses.tidying import Tidying
 
@@ -63,12 +63,7 @@ class RedshiftDataWarehouse:
     @property
     def tidying(self) -> Tidying | None:
         """VACUUM and ANALYZE, in the hours that the URL names."""
-        window = self._url.options.vacuum
-        return Tidying(window, self._tidy) if window else None
-
-    def _tidy(self, schema: str, table: str) -> None:
-        with self.session() as session:
-            session.tidy(schema, table)
+        return tidying(self._url.options, self.session)
 
     def is_there(self) -> bool:
         """A service either is, or says that it is not when it is asked."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import duckdb
@@ -16,9 +17,11 @@ from cdc_merge.warehouses.raw import RawObject
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 from cdc_merge.warehouses.redshift_errors import COPY_HINT
 from cdc_merge.warehouses.redshift_link import RedshiftLink
+from cdc_merge.warehouses.redshift_options import RedshiftOptions
 from cdc_merge.warehouses.redshift_raw import load_raw
 from cdc_merge.warehouses.redshift_staging import Stage, Staged, staged_types
 from cdc_merge.warehouses.redshift_values import columns, few_rows, values
+from cdc_merge.warehouses.tidying import Tidying
 
 SETTINGS = (
     "SET timezone TO 'UTC'",
@@ -146,4 +149,14 @@ class RedshiftSession:
         return self._link.query(sql)
 
 
-__all__ = ["SETTINGS", "RedshiftSession"]
+def tidying(options: RedshiftOptions, session: Callable[[], AbstractContextManager[RedshiftSession]]) -> Tidying | None:
+    """VACUUM and ANALYZE in a session of their own, in the hours that the URL names; None: it names none."""
+
+    def tidy(schema: str, table: str) -> None:
+        with session() as opened:
+            opened.tidy(schema, table)
+
+    return Tidying(options.vacuum, tidy) if options.vacuum else None
+
+
+__all__ = ["SETTINGS", "RedshiftSession", "tidying"]

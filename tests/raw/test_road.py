@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cdc_merge.checking import check
-from cdc_merge.errors import BatchTooLarge, WarehouseUnavailable
+from cdc_merge.errors import BatchTooLarge, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.layout import layout_of
 from cdc_merge.model import (
     BatchLimits,
@@ -294,6 +294,29 @@ def test_what_always_takes_the_warehouse_too_long_is_decoded_by_the_worker(roads
     with closing(open_warehouse(harness.url, observer=observe)) as warehouse:
         harness.run(warehouse=warehouse, stop=WakingStop(), metrics=harness.metrics)
     assert roads.decoders[-1] == "worker"
+    roads.compare()
+
+
+def test_a_merge_that_is_refused_after_the_warehouse_has_decoded_is_tried_with_what_the_worker_decodes(
+    roads: TwoRoads,
+) -> None:
+    harness, struck = roads.by_warehouse, list[str]()
+    harness.source = replace(harness.source, batch=BatchLimits(objects=1))
+
+    def observe(label: str, _seconds: float) -> None:
+        if label == "insert into items" and not struck:
+            struck.append(label)
+            raise WarehouseRefused("a value that it does not take", where=label)
+
+    for n in (10, 11, 12):  # while one is merged, the next is got ready
+        batch = frame([put(f"n{n}", n, FULL)])
+        roads.by_worker.put(batch)
+        roads.by_worker.run()
+        harness.put(batch)
+    done = len(roads.decoders)
+    with closing(open_warehouse(harness.url, observer=observe)) as warehouse:
+        harness.run(warehouse=warehouse, stop=WakingStop(), metrics=harness.metrics)
+    assert struck and len(roads.decoders) == done + 3 and roads.decoders[done] == "worker"
     roads.compare()
 
 
