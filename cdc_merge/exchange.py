@@ -78,17 +78,32 @@ class _Exchanging:
     def finish(self) -> None:
         """Go on from wherever it stands."""
         assert self.schema.exchange
-        beside = [name for name in self._look() if name != self.table]
-        for found in beside:
+        there = self._look()
+        if not any(there.values()):
+            self._give_up(is_old_there=self.table in there)
+            return
+        for found in there.keys() - {self.table}:
             mine = f"{side_name(self.table, self.schema.exchange.mark)}_{uuid.uuid4().hex[:8]}"
             self._change(f"take over {self.table}", found, f"ALTER TABLE {self._quoted(found)} RENAME TO", mine)
             self._exchange_with(mine)
         if not self._look().get(self.table):
+            raise self._moved()
+        self._record()
+        log.info("table_exchanged", source=self.source, target=self.table)
+
+    def _give_up(self, *, is_old_there: bool) -> None:
+        """Somebody dropped the new table. In the old one's rows nobody may trust: the floors are the new one's."""
+        if is_old_there:
             raise SchemaConflict(
                 "the table that was built anew is neither in its place nor beside it",
                 where=f"target {self.table}",
-                hint=f"UNDROP TABLE {self._quoted(side_name(self.table, self.schema.exchange.mark))}",
+                hint=f"UNDROP it; or: DROP TABLE {self._quoted(self.table)}, then cdc-merge reconcile --rebuild",
             )
+        self._record()
+        log.warning("rebuilt_table_gone", source=self.source, target=self.table)
+
+    def _record(self) -> None:
+        """The books wait for nothing more. A table that is gone is one as any other then."""
         columns = replace(self.schema, exchange=None).to_json()
         sql = self._say(
             "exchange_done",
@@ -99,7 +114,6 @@ class _Exchanging:
             before=self.schema.to_json(),
         )
         self.session.run([Statement(f"record exchange of {self.table}", sql)])
-        log.info("table_exchanged", source=self.source, target=self.table)
 
     def _exchange_with(self, mine: str) -> None:
         there = self._look()

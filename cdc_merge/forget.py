@@ -162,11 +162,12 @@ class Forgetter:
         self._opened.close()
 
     def look(self, *, find_newest: bool = False, progress: Progress = lambda _objects, _all: None) -> Holdings:
-        """Where the item is; nothing is changed. Searches all objects of the feed.
+        """Where the item is; nothing of it is changed. Searches all objects of the feed.
 
         `find_newest`: also find out which of its changes in the objects is the newest. Raises UsageError for a key
         that cannot be, and the errors of stores and warehouses.
         """
+        self._patiently(self._settle)  # the books speak of the new table before it is in its place
         state = self._patiently(self._state)
         key = parse_key(self._source, self._words, state.key_tags)
         store = open_store(self._source.changes)

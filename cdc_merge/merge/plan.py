@@ -122,18 +122,18 @@ class MergePlan:
         """An empty table, called as `target.table` says, with all columns that the target's book has by now."""
         return Statement(f"create {target.label}", self._create("merge/sql/create_target", target))
 
-    def create_beside(self, target: PlannedTarget, new: PlannedTarget, *, mark: str) -> list[Statement]:
+    def create_beside(self, like: PlannedTarget | None, new: PlannedTarget, *, mark: str) -> list[Statement]:
         """An empty table that is to take the place of the target's, with its privileges, where DDL commits by itself.
 
-        `mark`: by which it is known.
+        `like`: the target's; None: it is gone. `mark`: by which the new one is known.
         These are only copied to a table that is made LIKE another, and kept by one that is made in its place:
         https://docs.snowflake.com/en/sql-reference/sql/create-table#optional-parameters
         """
-        like = self.render("merge/sql/create_like", target=target, new=new)
-        return [
-            Statement(f"copy privileges of {target.label}", like),
-            Statement(f"create {target.label} anew", self._create("merge/sql/create_target", new, mark=mark)),
-        ]
+        create = Statement(f"create {new.label} anew", self._create("merge/sql/create_target", new, mark=mark))
+        if like is None:
+            return [create]
+        copy = self.render("merge/sql/create_like", target=like, new=new)
+        return [Statement(f"copy privileges of {like.label}", copy), create]
 
     def look_into(self, target: PlannedTarget) -> Statement:
         """Insists that a new table is new: where DDL is said twice, one of that name may have been there."""

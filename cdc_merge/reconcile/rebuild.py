@@ -75,8 +75,9 @@ class RebuildPlan(ReconcilePlan):
         statements = [] if schema_exists else [self._merge.create_schema()]
         for change in self._changes:
             exchange = self._books[change.target.number].schema.exchange
-            if change.old and exchange:
-                statements += self._merge.create_beside(change.target, change.new, mark=mark_of(exchange))
+            if exchange:
+                like = change.target if change.old else None
+                statements += self._merge.create_beside(like, change.new, mark=mark_of(exchange))
             else:
                 statements += [self._merge.create_target(change.new), self._merge.look_into(change.new)]
         return [*statements, *self._merge.history_ddl()]
@@ -84,7 +85,8 @@ class RebuildPlan(ReconcilePlan):
     def discard(self) -> list[Statement]:
         if not self._dialect.ddl_commits:
             return []
-        news = [(c.target.label, self._dialect.quote(*c.new.table.parts)) for c in self._changes if c.old]
+        beside = [c for c in self._changes if c.new.table != c.target.table]
+        news = [(c.target.label, self._dialect.quote(*c.new.table.parts)) for c in beside]
         return [Statement(f"drop what was made for {label}", f"DROP TABLE IF EXISTS {new}") for label, new in news]
 
     def compared(self, target: PlannedTarget, book: SchemaBook) -> list[ComparedColumn]:

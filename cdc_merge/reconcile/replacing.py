@@ -134,8 +134,9 @@ def know_stored(books: Sequence[SchemaBook], there: Inspector, *, mark: str) -> 
                 history = there.open_history(book.target.table, book.schema)
         hidden = there.find_hidden(book.target.table, book.schema)
         book = replace(book, stored=stored, history=history, hidden=hidden)
-        if there.dialect.ddl_commits and (overlap := _overlap(book, there)):
-            renamed = {old: new for old, new in overlap.kept.items() if old != new}
+        if there.dialect.ddl_commits and stored:
+            overlap = _overlap(book, there)
+            renamed = {old: new for old, new in overlap.kept.items() if old != new} if overlap else {}
             book = replace(book, schema=replace(book.schema, exchange=Exchange(mark, renamed)))
         known.append(book)
     return known
@@ -164,12 +165,13 @@ def plan_changes(
     for target, old, book in zip(merge.targets, olds, books, strict=True):
         intact, overlap, exchange = there.intact_columns(target.label), _overlap(book, there), book.schema.exchange
         stand_in = _stand_in(target) if there.dialect.ddl_commits else None
-        if book.stored is None or intact is None or overlap is None:
-            known = book.stored is not None
-            changes.append(Change(target, target, stand_in or target, None, None, was_known=known))
-            continue
         side = side_name(target.label, exchange.mark if exchange else None)
         new = replace(target, table=name(layout.schema, side))
+        if book.stored is None or intact is None or overlap is None:
+            # Where DDL commits by itself, an empty one in the place of a table that is gone would pass for it.
+            new = new if exchange else target
+            changes.append(Change(target, new, stand_in or target, None, None, was_known=book.stored is not None))
+            continue
         columns = tuple(there.tables[target.label])
         needed = {*book.stored.key_names, *METADATA_COLUMNS}
         needed |= {DELETED_AT} if book.stored.has_deleted_at else set()

@@ -11,7 +11,7 @@ import pytest
 
 from cdc_merge import Reconciler
 from cdc_merge.errors import Refused, SchemaConflict, WarehouseRefused, WarehouseUnavailable
-from cdc_merge.model import ReconcilePolicy
+from cdc_merge.model import Column, ReconcilePolicy
 from cdc_merge.warehouses import open_warehouse
 from tests.properties.story import contents
 from tests.support.faults import Faults, FaultyWarehouse
@@ -284,16 +284,58 @@ def test_an_item_that_is_forgotten_does_not_come_back_with_the_old_table(shop: H
 
 
 @pytest.mark.long
-def test_a_new_table_that_someone_dropped_stops_the_source_and_the_hint_brings_it_back(
+def test_an_item_is_found_and_forgotten_while_its_key_column_has_two_names(shop: Harness, export: Export) -> None:
+    after = wants(shop, replace(AFTER, columns=(*(AFTER.columns or ()), Column("id", ("PK",)))))
+    cut_short(after, export(EXPORTED), "take over orders")
+    assert forget(after, "a").rows == {"orders": 1}
+    assert after.query("SELECT id FROM analytics.orders ORDER BY id") == [("b",), ("newer",)]
+
+
+@pytest.mark.long
+def test_a_new_table_that_someone_dropped_stops_the_source_and_either_cure_of_the_hint_goes(
     shop: Harness, export: Export
 ) -> None:
-    after = wants(shop, AFTER)
-    cut_short(after, export(EXPORTED), "take over orders")
+    after, folder = wants(shop, AFTER), export(EXPORTED)
+    cut_short(after, folder, "take over orders")
     (side,) = [name for name in tables(after) if name != "ORDERS"]
     execute(after, f'DROP TABLE {{s}}."{side}"')
-    with pytest.raises(SchemaConflict, match="neither in its place nor beside it") as stopped:
+    for act in (after.run, lambda: rebuild(after, folder)):
+        with pytest.raises(SchemaConflict, match="neither in its place nor beside it") as stopped:
+            act()
+    assert 'DROP TABLE "ANALYTICS"."ORDERS"' in (stopped.value.hint or "")
+    execute(after, "DROP TABLE {t}")
+    assert_gone_and_rebuilt(after, folder)
+
+
+@pytest.mark.parametrize("step", [pytest.param("exchange orders", marks=pytest.mark.long), "drop old orders"])
+def test_a_table_that_someone_dropped_once_it_was_in_its_place_is_gone_as_any_other(
+    shop: Harness, export: Export, step: str
+) -> None:
+    after, folder = wants(shop, AFTER), export(EXPORTED)
+    cut_short(after, folder, step)
+    execute(after, "DROP TABLE {t}")
+    assert_gone_and_rebuilt(after, folder)
+
+
+def test_a_rebuild_of_a_table_that_is_gone_leaves_no_empty_one_in_its_place_where_it_is_cut_short(
+    shop: Harness, export: Export
+) -> None:
+    after, folder = wants(shop, AFTER), export(EXPORTED)
+    execute(after, "DROP TABLE {t}")
+    cut_short(after, folder, "record orders")
+    assert "ORDERS" not in tables(after)
+    assert_gone_and_rebuilt(after, folder)
+
+
+def assert_gone_and_rebuilt(after: Harness, folder: str) -> None:
+    """The source stops until a rebuild, and has every row then."""
+    after.put_records([change("nobody", 40, None, minute=63)])
+    with pytest.raises(SchemaConflict, match="is gone") as stopped:
         after.run()
-    assert "UNDROP TABLE" in (stopped.value.hint or "")
+    assert "--rebuild" in (stopped.value.hint or "")
+    rebuild(after, folder)
+    after.run()
+    assert rows(after, "full_name", "city") == FOUND
 
 
 @pytest.mark.long
