@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from tests.databend.engine import Databend, databend_engine
 from tests.doubles.redshift import RedshiftDouble, redshift_double
@@ -21,6 +23,14 @@ from tests.live.runs import current_run
 from tests.live.services import Service, services
 from tests.support.postgres import PostgresServer, drop_database, fresh_database, postgres_server
 from tests.support.s3 import MotoS3, moto_server, s3_environment
+
+
+@pytest.fixture(scope="session", autouse=True)
+def service_models_read_once() -> Iterator[None]:
+    """Each session of boto3 reads megabytes of JSON anew, a tenth of a second, and tests begin thousands."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(JSONFileLoader().load_file)))
+        yield
 
 
 @pytest.fixture(scope="session")
