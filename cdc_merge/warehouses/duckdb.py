@@ -194,6 +194,10 @@ class DuckDBSession:
         """Create or replace the temporary table `table` from the reader, batch by batch; returns the rows."""
         batches = _Batches(reader)
         try:
+            # Each thread that inserts leaves a row group that is not full. A checkpoint puts such together, which takes
+            # as long as the merge did; so the next session's does it, a renewal of the lease, not each merge's.
+            # https://duckdb.org/docs/stable/operations_manual/footprint_of_duckdb/reclaiming_space
+            self._connection.execute("SET max_vacuum_tasks = 0")
             self._connection.register("incoming", pa.RecordBatchReader.from_batches(batches.schema, iter(batches)))
             self._connection.execute(
                 f"CREATE OR REPLACE TEMPORARY TABLE {DUCKDB.quote(table)} AS SELECT * FROM incoming"

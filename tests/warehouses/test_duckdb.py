@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from cdc_merge.errors import UsageError, WarehouseRefused, WarehouseUnavailable
@@ -86,6 +87,25 @@ def test_sessions_of_one_process_share_the_file_and_a_write_conflict_is_tried_ag
             one.run([update])
         assert caught.value.where == "update"
         assert two.query("SELECT a FROM t") == [(1,)]
+
+
+def test_a_session_that_loads_leaves_the_merging_of_row_groups_to_the_next_that_writes(tmp_path: Path) -> None:
+    warehouse = DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb")
+
+    def row_groups() -> int:
+        with warehouse.session() as session:
+            return int(session.query("SELECT count(DISTINCT row_group_id) FROM pragma_storage_info('t')")[0][0])
+
+    with warehouse.session() as session:
+        session.run([Statement("create", "CREATE TABLE t AS SELECT range AS a, 0 AS b FROM range(1_000_000)")])
+    many = row_groups()
+    with warehouse.session() as session:
+        session.load("staged", pa.table({"a": [1]}).to_reader())
+        session.run([Statement("delete", "DELETE FROM t WHERE a % 10 <> 0")])
+    assert row_groups() == many
+    with warehouse.session() as session:
+        session.run([Statement("update", "UPDATE t SET b = 1 WHERE a = 0")])
+    assert row_groups() < many
 
 
 def test_what_is_no_duckdb_file_is_refused(tmp_path: Path) -> None:
