@@ -14,7 +14,6 @@ from time import perf_counter
 
 import boto3
 import duckdb
-import pyarrow as pa
 
 from bench.child import Step, Watch, workspace
 from bench.feed import settings
@@ -117,17 +116,16 @@ def _arriving(endpoint: str, objects: int, records: list[bytes]) -> Iterator[Non
 
 
 def _fill_ledger(file: str, objects: int) -> None:
-    """The ledger's rows of all objects, as merges would have left them."""
-    shelf = merged_shelf(objects)
-    size, etag = len(gzip.compress(b"", mtime=0)), next(iter(shelf.entries.values())).etag if objects else ""
-    moments = [shelf.entries[key].modified for key in shelf.keys]
-    listed = pa.table({"object_key": shelf.keys, "modified_at": pa.array(moments, pa.timestamp("us", "UTC"))})
-    with duckdb.connect(file) as connection:
-        connection.register("listed", listed)
+    """The ledger's rows of all objects, as merges would have left them; in SQL, for memory is measured, too."""
+    body = gzip.compress(b"", mtime=0)
+    with duckdb.connect(file, config={"memory_limit": "200MB"}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
         connection.execute(
-            "INSERT INTO cdc_merge.objects SELECT 'ecommerce', ?, object_key, ?, ?, modified_at, 1, 'long ago', now() "
-            "FROM listed",
-            [BUCKET, etag, size],
+            "INSERT INTO cdc_merge.objects SELECT 'ecommerce', ?, "
+            "strftime(modified, '%Y/%m/%d/%H/ecommerce-1-%Y-%m-%d-%H-%M-%S-') || lpad(lower(to_hex(number)), 32, '0') "
+            "|| '.gz', ?, ?, modified, 1, 'long ago', now() "
+            "FROM (SELECT range AS number, ? + range * ? AS modified FROM range(?))",
+            [BUCKET, entry_of(body).etag, len(body), _BEGIN, _APART, objects],
         )
 
 

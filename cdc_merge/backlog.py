@@ -15,7 +15,7 @@ _MOST_PAGES = 10  # of a thousand objects each
 
 
 @dataclass(frozen=True)
-class Waiting:
+class Backlog:
     """Objects that wait. `is_all`: the whole prefix was listed, not its beginning. `trouble`: why it could not be."""
 
     objects: int
@@ -33,7 +33,7 @@ def count_waiting(
     is_merged: Callable[[ObjectStore, Sequence[ObjectRef]], set[ObjectRef]],
     *,
     most_pages: int = _MOST_PAGES,
-) -> Waiting:
+) -> Backlog:
     """Lists the first few pages of the prefix; `is_merged` tells which objects the ledger has."""
     objects = size = pages = 0
 
@@ -50,7 +50,7 @@ def count_waiting(
             objects += len(page)
             size += sum(ref.size for ref in page)
     except _Enough:
-        return Waiting(objects, size, is_all=False)
+        return Backlog(objects, size, is_all=False)
     except CdcMergeError as error:
-        return Waiting(objects, size, is_all=False, trouble=error.message)
-    return Waiting(objects, size, is_all=True)
+        return Backlog(objects, size, is_all=False, trouble=error.message)
+    return Backlog(objects, size, is_all=True)

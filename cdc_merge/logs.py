@@ -46,7 +46,7 @@ _ASSIGNED = re.compile(rf"(?P<before>[\w-]*{SECRET_WORDS}[\w-]*\s*=\s*)(?:'(?:[^
 
 
 def get_logger(name: str) -> BoundLogger:
-    """A logger of events: `get_logger(__name__).info("batch merged", source="shop", records=12)`."""
+    """A logger of events: `get_logger(__name__).info("batch_merged", source="shop", records=12)`."""
     return cast(
         BoundLogger,
         structlog.wrap_logger(

@@ -97,7 +97,7 @@ class RawRoad:
         self._never = why_not(source, dialect)
         self._patience = self._left_out = 0
         if self._never:
-            log.warning("worker_decodes", source=source.name, why=self._never)
+            log.warning("worker_decodes", source=source.name, why="; ".join(self._never))
 
     def plan(self, job: Job, *, check: Callable[[], None] | None = None) -> Unread | None:
         """A batch that the warehouse may decode; None: the worker does. Raises Transient errors and StoreDenied."""

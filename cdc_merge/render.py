@@ -1,7 +1,7 @@
 """Fills the SQL templates: names become quoted identifiers, values become literals, nothing else gets in.
 
 Templates are Jinja (the form dbt made common). Whatever an expression yields passes `_finalize`, which
-knows six types and refuses the rest, so text can never be pasted into SQL by accident.
+knows seven types and refuses the rest, so text can never be pasted into SQL by accident.
 
 Where engines need another text, there is another file. For `x.sql` an engine reads the first that is there of
 `x.<form>.sql`, for each of its dialect's `forms`, and `x.sql`. That is the only rule.

@@ -72,18 +72,17 @@ class Worker:
     ) -> None:
         """`sources`: only these by name (default: all); `migrate`: bring the metadata tables up to date first.
 
-        Raises UsageError for an unknown warehouse scheme.
+        Raises UsageError for an unknown warehouse scheme, and for a source that is not configured.
         """
+        mine = [settings.source_named(name) for name in dict.fromkeys(sources)] or settings.sources
         self.stop = stop or Stop()
         self.metrics = metrics or Metrics()
-        self.health = health or Health([s.name for s in settings.sources if not set(sources) or s.name in set(sources)])
+        self.health = health or Health([s.name for s in mine])
         self._migrate = migrate
         self._opened = OpenWarehouse.of(settings, warehouse, observer=self._observe)
         self.warehouse, self.layout = self._opened.warehouse, self._opened.layout
         if self._opened.is_ours:
             self.stop.when_overdue(self.warehouse.interrupt)
-        wanted = set(sources)
-        mine = [s for s in settings.sources if not wanted or s.name in wanted]
         self.sources = [
             SourceWorker(
                 source,

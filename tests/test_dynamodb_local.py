@@ -113,7 +113,7 @@ def customer(key: str, **attributes: dict[str, Any]) -> dict[str, Any]:
 
 def scan(shop: Shop, way: Way = REPAIR) -> Report:
     time.sleep(1.1)  # what was read from the stream has times of an earlier second
-    with closing(Reconciler(shop.settings)) as reconciler:
+    with Reconciler(shop.settings) as reconciler:
         report = reconciler.reconcile_scanned("shop", rate=None, way=way)
     time.sleep(1.1)  # and what comes later those of a later one
     return report

@@ -20,7 +20,7 @@ from cdc_merge.model import Column, ColumnType, Condition, Deletes, Evolve, Kind
 from cdc_merge.planning.preview import Preview
 from cdc_merge.planning.reader import PlanReader
 from cdc_merge.planning.typed_view import attributes_of_types
-from cdc_merge.schema.opening import Change
+from cdc_merge.schema.opening import DifferenceKind
 from cdc_merge.warehouses import Statement
 from tests.support.commands import Command, command_of
 from tests.support.harness import Harness
@@ -495,5 +495,5 @@ def test_a_table_that_has_no_room_for_more_columns_is_named_and_logged(
     ((rescued,),) = shop.query(f"SELECT _cdc_rescued FROM {shop.schema}.t")
     assert json.loads(rescued) == {"a1000": {"S": "x"}, "a1001": {"S": "x"}}
     (difference,) = plan(shop).differences
-    assert difference.change is Change.FULL and "1,000 columns" in difference.message
+    assert difference.change is DifferenceKind.FULL and "1,000 columns" in difference.message
     assert difference.command is None and not difference.stops

@@ -23,11 +23,14 @@ from cdc_merge.errors import (
     ObjectChanged,
     StoreUnavailable,
     UnknownAttributes,
+    UsageError,
     WarehouseUnavailable,
 )
 from cdc_merge.feed.decode import decode
 from cdc_merge.lease import LEASE_SECONDS
+from cdc_merge.merger import Merger
 from cdc_merge.model import BatchLimits, Column, ColumnType, Evolve, Kind, ObjectRef, Settings, Source, Target
+from cdc_merge.preparing import Prepared
 from cdc_merge.source_worker import SourceWorker
 from cdc_merge.warehouses import Statement
 from cdc_merge.worker import Worker
@@ -127,6 +130,23 @@ def holding(most: int) -> Callable[..., Any]:
     return stand_in
 
 
+def test_a_batch_that_the_warehouse_has_no_memory_for_is_merged_in_halves(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = Merger.commit
+
+    def stand_in(self: Merger, prepared: Prepared, fence: Any, **options: Any) -> Any:
+        if len(prepared.objects) > 2:
+            raise BatchTooLarge("failed to pin block")
+        return commit(self, prepared, fence, **options)
+
+    monkeypatch.setattr(Merger, "commit", stand_in)
+    for number in range(7):
+        shop.first.put_records([put(f"k{number}"), put("both", number)])
+    totals = shop.worker().run_once()
+    assert (totals.stopped, totals.counts.objects, totals.counts.records) == ({}, 7, 14)
+
+
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_a_batch_that_does_not_fit_the_memory_is_merged_in_halves(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, most: int
@@ -193,6 +213,15 @@ def test_a_store_that_stays_away_does_not_hold_up_the_other_sources(shop: Shop) 
     totals = worker.run_once()
     assert isinstance(totals.stopped["first"], StoreUnavailable)
     assert totals.by_source["second"].applied == 1
+
+
+def test_a_worker_of_some_sources_leaves_the_others_alone(shop: Shop) -> None:
+    for harness in (shop.first, shop.second):
+        harness.put_records([put("a")])
+    totals = Worker(shop.settings, sources=(name for name in ["second", "second"])).run_once()
+    assert totals.by_source.keys() == {"second"} and totals.by_source["second"].applied == 1
+    with pytest.raises(UsageError, match="no source is named 'secnod'"):
+        Worker(shop.settings, sources=["secnod"])
 
 
 @pytest.mark.usefixtures("impatient")

@@ -114,7 +114,7 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
         default="text",
         help="Form of the log on standard error.",
     )
-    @click.option("-v", "verbose", count=True, help="Log more: batches, then statements.")
+    @click.option("-v", "verbose", count=True, help="Log each SQL statement; -vv: what libraries say too.")
     @click.option("-q", "quiet", is_flag=True, help="Log warnings and errors only.")
     @functools.wraps(function)
     def wrapped(

@@ -26,7 +26,12 @@ _MOST_SHOWN = 20  # lines of one table of `status`, for people
 
 
 @cli.command()
-@click.option("--check", "is_check", is_flag=True, help="Exit 4 when an object, or a reconcile, has waited too long.")
+@click.option(
+    "--check",
+    "is_check",
+    is_flag=True,
+    help="Exit 4 when a source is stopped, or an object or a reconcile has waited too long.",
+)
 @click.option("--no-backlog", is_flag=True, help="Do not list the feed to count what waits.")
 @command
 def status(context: Context, *, is_check: bool, no_backlog: bool) -> None:

@@ -86,19 +86,17 @@ def reconcile(
     with _progress(shown=not context.is_json and sys.stderr.isatty()) as progress:
         stop = Stop()
         stop_on_signals(stop, exit_code=1)
-        reconciler = Reconciler(context.settings, stop=stop, progress=progress.bytes)
         way = Way(dry_run, force, rebuild)
         how = _How(export, asked[0] if asked else None, scan_rate, read_ratio, empty_as_null, way)
-        try:
-            for source in sources:
-                try:
-                    reports.append(_one(reconciler, source, how, progress))
-                except CdcMergeError as error:
-                    failures.append(error)
-        except Stopping:
-            failures.append(CdcMergeError("stopped before it was done; nothing of this source was changed"))
-        finally:
-            reconciler.close()
+        with Reconciler(context.settings, stop=stop, progress=progress.bytes) as reconciler:
+            try:
+                for source in sources:
+                    try:
+                        reports.append(_one(reconciler, source, how, progress))
+                    except CdcMergeError as error:
+                        failures.append(error)
+            except Stopping:
+                failures.append(CdcMergeError("stopped before it was done; nothing of this source was changed"))
     if context.is_json:
         documents = [report.as_dict() for report in reports]
         if documents:

@@ -8,12 +8,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from cdc_merge.errors import AlreadyMerged, SchemaConflict, SchemaMoved
+from cdc_merge.errors import AlreadyMerged, SchemaMoved
 from cdc_merge.layout import Layout
 from cdc_merge.merge.altering import alter_columns
+from cdc_merge.merge.creating import CreationPlan
 from cdc_merge.merge.history import HistoryPlan
 from cdc_merge.merge.masking import hide
-from cdc_merge.merge.planned import KeyRange, PlannedTarget, Planner, ValueColumn
+from cdc_merge.merge.planned import KeyRange, PlannedTarget, Planner
 from cdc_merge.model import Kind, Ordering
 from cdc_merge.names import history_table
 from cdc_merge.render import Sql, name, render
@@ -61,6 +62,7 @@ class MergePlan:
             planner.removed(number, table, schema)
             for number, (table, schema) in enumerate(sorted((removed or {}).items()), start=len(books))
         ]
+        self.creation = CreationPlan(dialect, layout.schema, self.render, self._books)
         self.history = HistoryPlan(dialect, self.render, self._books, self.targets)
 
     def render(self, template: str, **values: Any) -> str:
@@ -94,12 +96,12 @@ class MergePlan:
         """
         statements: list[Statement] = []
         if not schema_exists and any(b.stored is None for b in self._books):
-            statements.append(self.create_schema())
+            statements.append(self.creation.schema())
         for book, target in zip(self._books, self.targets, strict=True):
             if book.stored is None:
-                statements.append(self.create_target(target))
+                statements.append(self.creation.target(target))
                 if self._dialect.ddl_commits:
-                    statements.append(self.look_into(target))
+                    statements.append(self.creation.look_into(target))
                 continue
             if book.schema.has_deleted_at and not book.stored.has_deleted_at:
                 timestamp = Sql(self._dialect.types[Kind.TIMESTAMP])
@@ -112,54 +114,7 @@ class MergePlan:
     def history_ddl(self) -> list[Statement]:
         """What must be created or altered of histories."""
         kept = [t for t in self.targets if t.history]
-        return self.history.ddl({t.number: self._create("merge/sql/create_history", t) for t in kept})
-
-    def create_schema(self) -> Statement:
-        """The schema of the targets."""
-        return Statement("create schema", f"CREATE SCHEMA IF NOT EXISTS {self._dialect.quote(self._layout.schema)}")
-
-    def create_target(self, target: PlannedTarget) -> Statement:
-        """An empty table, called as `target.table` says, with all columns that the target's book has by now."""
-        return Statement(f"create {target.label}", self._create("merge/sql/create_target", target))
-
-    def create_beside(self, like: PlannedTarget | None, new: PlannedTarget, *, mark: str) -> list[Statement]:
-        """An empty table that is to take the place of the target's, with its privileges, where DDL commits by itself.
-
-        `like`: the target's; None: it is gone. `mark`: by which the new one is known.
-        These are only copied to a table that is made LIKE another, and kept by one that is made in its place:
-        https://docs.snowflake.com/en/sql-reference/sql/create-table#optional-parameters
-        """
-        create = Statement(f"create {new.label} anew", self._create("merge/sql/create_target", new, mark=mark))
-        if like is None:
-            return [create]
-        copy = self.render("merge/sql/create_like", target=like, new=new)
-        return [Statement(f"copy privileges of {like.label}", copy), create]
-
-    def look_into(self, target: PlannedTarget) -> Statement:
-        """Insists that a new table is new: where DDL is said twice, one of that name may have been there."""
-
-        def look(rows: list[Row]) -> None:
-            if rows:
-                raise SchemaConflict(
-                    "a table of its name is there, and has rows",
-                    where=f"target {target.label}",
-                    hint="rename or drop it, or name another table in the configuration",
-                )
-
-        sql = f"SELECT 1 FROM {self._dialect.quote(*target.table.parts)} LIMIT 1"
-        return Statement(f"look into {target.label}", sql, inspect=look)
-
-    def _create(self, template: str, target: PlannedTarget, *, mark: str | None = None) -> str:
-        return self.render(
-            template,
-            target=target,
-            mark=mark,
-            columns=_as_asked(self._books[target.number], target.columns),
-            position_type=Sql(f"{self._dialect.types[Kind.TEXT]} {self._dialect.byte_order}".strip()),
-            timestamp=Sql(self._dialect.types[Kind.TIMESTAMP]),
-            integer=Sql(self._dialect.types[Kind.INTEGER]),
-            text=Sql(self._dialect.types[Kind.TEXT]),
-        )
+        return self.history.ddl({t.number: self.creation.history(t) for t in kept})
 
     def record_schema(self, source: str) -> list[Statement]:
         """The metadata rows of targets that are new or have new columns."""
@@ -289,10 +244,8 @@ class MergePlan:
         delete_rows = partial(self.render, "merge/sql/delete_rows", key_range=key_range)
         statements = [
             Statement("drop resolved", "DROP TABLE IF EXISTS _cdc_resolved"),
-            Statement("resolve", self.render("merge/sql/resolve", source=source, key_range=key_range)),
+            *self.resolve(source, self.targets, key_range=key_range),
         ]
-        if self._dialect.analyze_staging:
-            statements.append(Statement("analyze resolved", "ANALYZE _cdc_resolved"))
         for target in self.targets:
             statements.append(Statement(f"delete from {target.label}", delete_rows(target=target)))
             if self._dialect.row_address and not self._dialect.indexes_key and not target.is_each:
@@ -303,25 +256,37 @@ class MergePlan:
             if target.is_soft:
                 sql = self.render("merge/sql/mark_rows", target=target, merged_at=batch.merged_at)
                 statements.append(Statement(f"mark rows of {target.label}", sql))
-        delete, insert, record = "delete_tombstones", "insert_tombstones", "record_batch"
-        if any(t.is_picked for t in self.targets):
-            delete, insert, record = "delete_raised", "insert_raised", "record_outcomes"
-        statements += [
-            Statement("delete tombstones", self.render(f"merge/sql/{delete}", source=source)),
-            Statement("insert tombstones", self.render(f"merge/sql/{insert}", source=source)),
+        kind = "raised" if any(t.is_picked for t in self.targets) else "tombstones"
+        return [
+            *statements,
+            Statement("delete tombstones", self.render(f"merge/sql/delete_{kind}", source=source)),
+            Statement("insert tombstones", self.render(f"merge/sql/insert_{kind}", source=source)),
             *self.history.record(source, batch.merged_at),
-            Statement("record batch", self.render(f"merge/sql/{record}", **_books(batch))),
+            *self.count_up(batch, self.targets),
         ]
-        for target in self.targets:
-            sql = self.render("merge/sql/record_batch_target", target=target, batch_id=batch.id)
-            statements.append(Statement(f"record {target.label}", sql))
-        return statements
 
+    def resolve(
+        self, source: str, targets: Sequence[PlannedTarget], *, key_range: KeyRange | None = None
+    ) -> list[Statement]:
+        """For each staged key, whether its change is accepted, into a temporary table; `targets`: what is looked at."""
+        tables = [*targets, *self.removed]
+        sql = self.render("merge/sql/resolve", source=source, targets=targets, tables=tables, key_range=key_range)
+        analyze = [Statement("analyze resolved", "ANALYZE _cdc_resolved")] if self._dialect.analyze_staging else []
+        return [Statement("resolve", sql), *analyze]
 
-def _as_asked(book: SchemaBook, columns: Sequence[ValueColumn]) -> list[ValueColumn]:
-    """A new table's columns in the configuration's order, whenever their types became known."""
-    places = {c.name: place for place, c in enumerate(book.target.columns or ())}
-    return sorted(columns, key=lambda c: places.get(c.name.parts[0], len(places)))
+    def count_up(self, batch: Batch, targets: Sequence[PlannedTarget]) -> list[Statement]:
+        """The books of what is resolved."""
+        template = "record_outcomes" if any(t.is_picked for t in targets) else "record_batch"
+        return [
+            Statement("record batch", self.render(f"merge/sql/{template}", **_books(batch))),
+            *(
+                Statement(
+                    f"record {target.label}",
+                    self.render("merge/sql/record_batch_target", target=target, batch_id=batch.id),
+                )
+                for target in targets
+            ),
+        ]
 
 
 def _merged_by_another(batch: Batch) -> AlreadyMerged:

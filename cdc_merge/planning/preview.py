@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from cdc_merge.backlog import Waiting
+from cdc_merge.backlog import Backlog
 from cdc_merge.layout import Layout
 from cdc_merge.ledger import OUTCOMES, SourceState
 from cdc_merge.merge.plan import Batch, MergePlan
@@ -33,7 +33,7 @@ class Preview:
 
     source: str
     differences: tuple[Difference, ...]
-    waiting: Waiting | None
+    waiting: Backlog | None
     ddl: tuple[Statement, ...]
     merge: tuple[Statement, ...]
     unknown: tuple[str, ...]  # columns whose type only data can tell
@@ -89,7 +89,7 @@ def _said(found: Sequence[Difference], *, is_idle: bool) -> Iterator[str]:
         yield f"--     {d.cure}"
 
 
-def _waits(waiting: Waiting) -> str:
+def _waits(waiting: Backlog) -> str:
     if waiting.trouble:
         return f"the feed cannot be listed: {waiting.trouble}"
     least = "" if waiting.is_all else "at least "
@@ -97,7 +97,7 @@ def _waits(waiting: Waiting) -> str:
     return f"{least}{count(waiting.objects, 'object')} ({waiting.bytes:,} bytes) {verb} to be merged"
 
 
-def _foreseen(rehearsal: Rehearsal, waiting: Waiting | None) -> Iterator[str]:
+def _foreseen(rehearsal: Rehearsal, waiting: Backlog | None) -> Iterator[str]:
     is_all = waiting is not None and waiting.is_all and waiting.objects == rehearsal.objects
     these = "they"
     if rehearsal.objects and not is_all:
@@ -128,7 +128,7 @@ def preview(
     layout: Layout,
     state: SourceState | None,
     *,
-    waiting: Waiting | None = None,
+    waiting: Backlog | None = None,
     documents: Mapping[str, Attributes] | None = None,
 ) -> Preview:
     """The plan of a source. Key attributes count as text until a first batch has shown their type.

@@ -7,7 +7,7 @@ here, and so are tables that are not there yet.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pyarrow as pa
@@ -155,7 +155,7 @@ class Rehearser:
 
     def _judge(self, session: Session, prepared: Prepared) -> list[Statement]:
         """Loads what is needed, and plans the statements that resolve the batch and count it up."""
-        plan, batch, dialect = prepared.plan, prepared.batch, self._warehouse.dialect
+        plan, batch = prepared.plan, prepared.batch
         if prepared.key_tags is None:
             return [plan.record_empty(batch)]
         session.load("_cdc_keys", prepared.workbench.reader("FROM stage_keys"))
@@ -167,22 +167,7 @@ class Rehearser:
             elif found is not target:
                 views.append(Statement(f"see {target.label}", self._unmarked(found.table, target.table)))
             targets.append(found)
-        tables = [*targets, *plan.removed]
-        counted = {"batch_id": batch.id, **asdict(batch)}
-        record = "record_outcomes" if any(t.is_picked for t in targets) else "record_batch"
-        return [
-            *views,
-            Statement("resolve", plan.render("merge/sql/resolve", source=batch.source, targets=targets, tables=tables)),
-            *([Statement("analyze resolved", "ANALYZE _cdc_resolved")] if dialect.analyze_staging else []),
-            Statement("record batch", plan.render(f"merge/sql/{record}", **counted)),
-            *(
-                Statement(
-                    f"record {target.label}",
-                    plan.render("merge/sql/record_batch_target", target=target, batch_id=batch.id),
-                )
-                for target in targets
-            ),
-        ]
+        return [*views, *plan.resolve(batch.source, targets), *plan.count_up(batch, targets)]
 
     def _unmarked(self, view: Name, table: Name) -> str:
         dialect = self._warehouse.dialect

@@ -16,7 +16,7 @@ from cdc_merge.reconcile.comparing import ComparedColumn
 from cdc_merge.reconcile.findings import Findings, Limits, Tally, Undertaking
 from cdc_merge.reconcile.hangings import Catalog, Hangings, Relation
 from cdc_merge.reconcile.plan import ReconcilePlan
-from cdc_merge.reconcile.replacing import CarriedColumn, Change
+from cdc_merge.reconcile.replacing import CarriedColumn, Replacement
 from cdc_merge.reconcile.snapshot import Items
 from cdc_merge.render import name
 from cdc_merge.schema.book import SchemaBook
@@ -45,7 +45,7 @@ class RebuildPlan(ReconcilePlan):
         merge: MergePlan,
         books: Sequence[SchemaBook],
         dialect: Dialect,
-        changes: Sequence[Change],
+        changes: Sequence[Replacement],
         *,
         replay_from: datetime,
         is_fed: bool,
@@ -65,21 +65,21 @@ class RebuildPlan(ReconcilePlan):
         """The new tables, empty."""
         if self._dialect.ddl_commits:
             return [self._stand_in(c.found) for c in self._changes if not c.is_compared]
-        statements = [] if schema_exists else [self._merge.create_schema()]
-        return [*statements, *(self._merge.create_target(c.new) for c in self._changes)]
+        statements = [] if schema_exists else [self._merge.creation.schema()]
+        return [*statements, *(self._merge.creation.target(c.new) for c in self._changes)]
 
     def create(self, *, schema_exists: bool) -> list[Statement]:
         """Histories: the old tables stay as they are until they go. And the new ones, if they are not there yet."""
         if not self._dialect.ddl_commits:
             return self._merge.history_ddl()
-        statements = [] if schema_exists else [self._merge.create_schema()]
+        statements = [] if schema_exists else [self._merge.creation.schema()]
         for change in self._changes:
             exchange = self._books[change.target.number].schema.exchange
             if exchange:
                 like = change.target if change.old else None
-                statements += self._merge.create_beside(like, change.new, mark=mark_of(exchange))
+                statements += self._merge.creation.beside(like, change.new, mark=mark_of(exchange))
             else:
-                statements += [self._merge.create_target(change.new), self._merge.look_into(change.new)]
+                statements += [self._merge.creation.target(change.new), self._merge.creation.look_into(change.new)]
         return [*statements, *self._merge.history_ddl()]
 
     def discard(self) -> list[Statement]:
@@ -140,7 +140,7 @@ class RebuildPlan(ReconcilePlan):
                 yield from self._look(change, findings, dry_run=dry_run)
 
     def _count_what_goes(
-        self, change: Change, before: PlannedTarget, floor: datetime, limits: Limits, findings: Findings
+        self, change: Replacement, before: PlannedTarget, floor: datetime, limits: Limits, findings: Findings
     ) -> Iterator[Statement]:
         """Holds against the limits what goes with an old table that cannot be compared row by row."""
         label, found = change.target.label, list[Row]()
@@ -164,7 +164,7 @@ class RebuildPlan(ReconcilePlan):
             lost = f"all of it goes, {count(rows, 'row')}"
         findings.notes.append(f"{label}: the old table is not of the kind any more that can be compared; {lost}")
 
-    def _look(self, change: Change, findings: Findings, *, dry_run: bool) -> Iterator[Statement]:
+    def _look(self, change: Replacement, findings: Findings, *, dry_run: bool) -> Iterator[Statement]:
         """Whether the old table can go, and what goes with it."""
         label = change.target.label
         assert change.old and change.overlap
@@ -187,7 +187,7 @@ class RebuildPlan(ReconcilePlan):
         if not dry_run and hangings.storage:
             yield from swap.shape(self._relation(change.new), hangings.storage, self._dialect)
 
-    def _lacks_values(self, change: Change) -> bool:
+    def _lacks_values(self, change: Replacement) -> bool:
         return change.overlap is not None and not change.overlap.is_whole
 
     def _relation(self, target: PlannedTarget) -> Relation:
@@ -238,7 +238,7 @@ class RebuildPlan(ReconcilePlan):
             findings.bound += swap.bind(hangings, self._dialect)
         yield from findings.bound
 
-    def _swap(self, change: Change, old: Relation, kept: swap.Kept) -> Generator[Statement, None, Hangings]:
+    def _swap(self, change: Replacement, old: Relation, kept: swap.Kept) -> Generator[Statement, None, Hangings]:
         catalog, dialect, label = self._catalog, self._dialect, change.target.label
         yield from catalog.lock(old, change.target.table)
         hangings: Hangings = yield from catalog.look(old)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from cdc_merge.clock import utc_now
 from cdc_merge.errors import (
@@ -47,7 +49,10 @@ log = get_logger("cdc_merge.reconcile")
 
 
 class Reconciler:
-    """Compares the targets of a source with an export, and repairs them, while workers go on merging."""
+    """Compares the targets of a source with an export, and repairs them, while workers go on merging.
+
+    Use as a context manager, or close it.
+    """
 
     def __init__(
         self,
@@ -218,6 +223,14 @@ class Reconciler:
     def close(self) -> None:
         """Close the connection, if it was opened here."""
         self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def _prepare(self, way: Way) -> None:
         migrator = Migrator(self._warehouse, self._layout.metadata_schema)

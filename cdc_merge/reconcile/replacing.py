@@ -68,7 +68,7 @@ def _has_same_rows(stored: TargetSchema, schema: TargetSchema) -> bool:
 
 
 @dataclass(frozen=True)
-class Change:
+class Replacement:
     """One target of a rebuild.
 
     `new`: the table that is filled. `found`: what the export is compared with: the old table, or where there is none
@@ -157,7 +157,7 @@ def plan_changes(
     there: Inspector,
     layout: Layout,
     key_tags: Sequence[str],
-) -> list[Change]:
+) -> list[Replacement]:
     """What becomes of each target; `books` know what is stored."""
     before = [replace(b, schema=b.stored or b.schema) for b in books]
     olds = MergePlan(there.dialect, layout, before, key_tags).targets
@@ -170,13 +170,13 @@ def plan_changes(
         if book.stored is None or intact is None or overlap is None:
             # Where DDL commits by itself, an empty one in the place of a table that is gone would pass for it.
             new = new if exchange else target
-            changes.append(Change(target, new, stand_in or target, None, None, was_known=book.stored is not None))
+            changes.append(Replacement(target, new, stand_in or target, None, None, was_known=book.stored is not None))
             continue
         columns = tuple(there.tables[target.label])
         needed = {*book.stored.key_names, *METADATA_COLUMNS}
         needed |= {DELETED_AT} if book.stored.has_deleted_at else set()
         changes.append(
-            Change(
+            Replacement(
                 target,
                 new,
                 old if needed <= intact and _has_same_rows(book.stored, book.schema) else stand_in or new,

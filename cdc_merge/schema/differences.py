@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from cdc_merge.model import Column, Deletes, Evolve, Source, Target
 from cdc_merge.names import choose_column, history_table, spelled
 from cdc_merge.schema.conditions import are_same, told
-from cdc_merge.schema.opening import REBUILD, Asked, Change, Contradiction, is_by_rebuild, is_widened
+from cdc_merge.schema.opening import REBUILD, Asked, Contradiction, DifferenceKind, is_by_rebuild, is_widened
 from cdc_merge.schema.stored import DELETED_AT, DOCUMENT, TYPE_OF_TAG, TargetSchema, TypedColumn
 from cdc_merge.schema.tables import Inspector
 from cdc_merge.warehouses import Dialect
@@ -28,7 +28,7 @@ class Difference:
 
     target: str
     column: str | None
-    change: Change
+    change: DifferenceKind
     message: str
     command: str | None
     cure: str
@@ -72,7 +72,7 @@ def _of_target(target: Target, key: tuple[str, ...], there: Inspector) -> Iterat
     if target.deletes is Deletes.SOFT and not stored.has_deleted_at:
         cure = "the next batch adds it; rows of items that were deleted before do not come back"
         message = "it is to say when an item was deleted"
-        yield Difference(target.table, DELETED_AT, Change.NEW_COLUMN, message, RUN, cure)
+        yield Difference(target.table, DELETED_AT, DifferenceKind.NEW_COLUMN, message, RUN, cure)
     yield from _of_columns_not_asked(target.table, dropped, there, told)
     yield from _of_room(target, stored, there.dialect)
     if target.has_history:
@@ -86,14 +86,14 @@ def _of_no_table(target: Target, there: Inspector) -> Difference:
     cure = "the first batch makes it"
     if there.key_tags is not None:
         cure = "the next batch makes it; cdc-merge reconcile fills it with what was merged before"
-    return Difference(target.table, None, Change.NEW_TABLE, "there is no table yet", RUN, cure)
+    return Difference(target.table, None, DifferenceKind.NEW_TABLE, "there is no table yet", RUN, cure)
 
 
 def _that_stops(table: str, contradiction: Contradiction, stored: TargetSchema) -> Difference:
     c = contradiction
     command = REBUILD if is_by_rebuild(c.cure, c.change) else None
     cure = c.cure
-    if c.change is Change.MASK and stored.has_history:
+    if c.change is DifferenceKind.MASK and stored.has_history:
         cure = f"{cure}. {REBUILD} masks the values of before in {history_table(table)} too"
     return Difference(table, c.column, c.change, c.message, command, cure, stops=True)
 
@@ -136,11 +136,11 @@ def _of_columns_not_asked(
         if there.dialect.folded(name) not in taken:
             message = f"it holds {_content(column)}, which the configuration does not ask for"
             cure = f"it stays, and is still filled; {REBUILD} takes it away"
-            yield Difference(table, name, Change.DROPPED, message, REBUILD, cure)
+            yield Difference(table, name, DifferenceKind.DROPPED, message, REBUILD, cure)
     for name in sorted(there.others(table)):
         if there.dialect.folded(name) not in taken:
             cure = f"it is left alone; {REBUILD} takes it away"
-            yield Difference(table, name, Change.BY_HAND, "the column was added by hand", None, cure)
+            yield Difference(table, name, DifferenceKind.BY_HAND, "the column was added by hand", None, cure)
 
 
 def _of_room(target: Target, stored: TargetSchema, dialect: Dialect) -> Iterator[Difference]:
@@ -148,7 +148,7 @@ def _of_room(target: Target, stored: TargetSchema, dialect: Dialect) -> Iterator
     if adds and len(stored.columns) >= dialect.max_added_columns:
         message = f"it has {len(stored.columns):,} columns: new attributes add no more, and go to _cdc_rescued"
         cure = "name the columns that are wanted, or take `columns: document`"
-        yield Difference(target.table, None, Change.FULL, message, None, cure)
+        yield Difference(target.table, None, DifferenceKind.FULL, message, None, cure)
 
 
 def _of_where(target: Target, stored: TargetSchema) -> Iterator[Difference]:
@@ -158,25 +158,25 @@ def _of_where(target: Target, stored: TargetSchema) -> Iterator[Difference]:
             f"changes follow it from now on, and rows that are there stay; {RECONCILE} deletes those that do not "
             "match any more (beyond max_delete with --force only), and inserts those that match now"
         )
-        yield Difference(target.table, None, Change.WHERE, message, RECONCILE, cure)
+        yield Difference(target.table, None, DifferenceKind.WHERE, message, RECONCILE, cure)
     elif stored.has_other_where:
         message = "batches were merged under another `where` since its last reconcile"
         cure = (
             f"{RECONCILE} deletes the rows of it that are left, and inserts those that it kept away, with a new export"
         )
-        yield Difference(target.table, None, Change.WHERE, message, RECONCILE, cure)
+        yield Difference(target.table, None, DifferenceKind.WHERE, message, RECONCILE, cure)
     elif stored.where_since:
         message = "rows that changed just before its last reconcile may be of the `where` of before that"
         since = stored.where_since.isoformat(timespec="seconds").replace("+00:00", "Z")
         cure = f"{RECONCILE} judges them with an export as of {since} plus the `margin`, or later"
-        yield Difference(target.table, None, Change.WHERE, message, RECONCILE, cure)
+        yield Difference(target.table, None, DifferenceKind.WHERE, message, RECONCILE, cure)
 
 
 def _of_history(table: str, stored: TargetSchema, there: Inspector) -> Iterator[Difference]:
     label = history_table(table)
     if not stored.has_history or label not in there.tables:
         cure = "the next batch makes it; cdc-merge replay fills it with the changes that the objects still hold"
-        yield Difference(label, None, Change.NEW_TABLE, "there is no history yet", RUN, cure)
+        yield Difference(label, None, DifferenceKind.NEW_TABLE, "there is no history yet", RUN, cure)
         return
     for c in there.history_contradictions(label, stored):
         yield Difference(label, c.column, c.change, c.message, None, c.cure, stops=True)
@@ -184,13 +184,13 @@ def _of_history(table: str, stored: TargetSchema, there: Inspector) -> Iterator[
         message = "nothing fills it: it is from before a rebuild, or was added by hand; masks do not reach it"
         quoted = there.dialect.quote(there.schema, label), there.dialect.quote(name)
         cure = f"it stays; if its values are to go: ALTER TABLE {quoted[0]} DROP COLUMN {quoted[1]}"
-        yield Difference(label, name, Change.DROPPED, message, None, cure)
+        yield Difference(label, name, DifferenceKind.DROPPED, message, None, cure)
 
 
 def _new(table: str, column: Column) -> Difference:
     when = "the next batch adds it" if _is_certain(column) else "it is added when a value first shows its type"
     cure = f"{when}, and changes fill it from then on; cdc-merge reconcile fills it in older rows"
-    return Difference(table, column.name, Change.NEW_COLUMN, f"it is to hold {_content(column)}", RUN, cure)
+    return Difference(table, column.name, DifferenceKind.NEW_COLUMN, f"it is to hold {_content(column)}", RUN, cure)
 
 
 def _to_be_widened(table: str, column: Column) -> Difference:
@@ -198,13 +198,13 @@ def _to_be_widened(table: str, column: Column) -> Difference:
         "the next batch widens it in place; values that did not fit stay in _cdc_rescued until cdc-merge reconcile. "
         f"Where a view uses the column the engine refuses that, and stops the source: {REBUILD} instead"
     )
-    return Difference(table, column.name, Change.WIDENED, "its type is to hold more digits", RUN, cure)
+    return Difference(table, column.name, DifferenceKind.WIDENED, "its type is to hold more digits", RUN, cure)
 
 
 def _renamed(table: str, before: str, column: Column) -> Difference:
     message = f"{_content(column)} is in the column {before}, which the configuration calls {column.name}"
     cure = f"a batch adds {column.name} and goes on filling {before} too; {REBUILD} leaves the new name only"
-    return Difference(table, column.name, Change.RENAMED, message, REBUILD, cure)
+    return Difference(table, column.name, DifferenceKind.RENAMED, message, REBUILD, cure)
 
 
 def _not_asked(target: Target, key: tuple[str, ...], stored: TargetSchema, dialect: Dialect) -> Iterator[TypedColumn]:
@@ -256,4 +256,4 @@ def _of_unconfigured(table: str, source: Source, there: Inspector) -> Iterator[D
             yield Difference(table, c.column, c.change, c.message, None, c.cure, stops=True)
     message = "no target has this table any more"
     cure = "it stays as it is, and its rows still show which late changes are stale"
-    yield Difference(table, None, Change.DROPPED, message, None, cure)
+    yield Difference(table, None, DifferenceKind.DROPPED, message, None, cure)

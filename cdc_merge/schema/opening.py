@@ -16,7 +16,7 @@ from cdc_merge.schema.stored import DOCUMENT, TargetSchema, TypedColumn
 from cdc_merge.warehouses.dialect import Dialect
 
 
-class Change(StrEnum):
+class DifferenceKind(StrEnum):
     """How the configuration and the warehouse can differ."""
 
     NEW_TABLE = "new table"
@@ -42,7 +42,7 @@ class Change(StrEnum):
 class Contradiction:
     """A difference with which a source cannot go on; `cure` says what a person can do."""
 
-    change: Change
+    change: DifferenceKind
     message: str
     cure: str
     column: str | None = None
@@ -56,9 +56,9 @@ REBUILD = "cdc-merge reconcile --rebuild"
 _REBUILT = f"{REBUILD} makes the table anew, with items read again"
 
 
-def is_by_rebuild(cure: str, change: Change) -> bool:
+def is_by_rebuild(cure: str, change: DifferenceKind) -> bool:
     """Whether a rebuild is one of the ways out: it is not where it could not take away tombstones of another key."""
-    return REBUILD in cure and change is not Change.KEY
+    return REBUILD in cure and change is not DifferenceKind.KEY
 
 
 @dataclass(frozen=True)
@@ -90,18 +90,20 @@ def contradictions(
     asked = Asked.of(target, key)
     if stored.each != target.each:
         what = f"its rows come from {_said(stored.each)}, the configuration says {_said(target.each)}"
-        yield Contradiction(Change.EACH, what, _REBUILT)
+        yield Contradiction(DifferenceKind.EACH, what, _REBUILT)
     if stored.key != key:
         # A rebuild would keep tombstones of the old key: reconcile/rebuild.py refuses it.
         cure = (
             f"begin with another metadata_schema and new tables: not even {REBUILD} changes what is known of old keys"
         )
-        yield Contradiction(Change.KEY, f"its rows have the key {list(stored.key)}, the source says {list(key)}", cure)
+        yield Contradiction(
+            DifferenceKind.KEY, f"its rows have the key {list(stored.key)}, the source says {list(key)}", cure
+        )
     else:
         for attribute, name in zip(key, stored.key_names, strict=True):
             if (wanted := asked.key_names.get(attribute, name)) != name:
                 what = f"the key column of {attribute} is to be {wanted}"
-                yield Contradiction(Change.KEY_COLUMN, what, f"name it {name}, or: {_REBUILT}", name)
+                yield Contradiction(DifferenceKind.KEY_COLUMN, what, f"name it {name}, or: {_REBUILT}", name)
     existing = {dialect.folded(c.name): c for c in stored.columns}
     by_hand = {dialect.folded(name): name for name in others}
     keys = {dialect.folded(name): name for name in stored.key_names}
@@ -113,12 +115,12 @@ def contradictions(
             else:
                 what = f"there is a column {have.name} already, and {dialect.name} takes the two names for one"
                 cure = f"keep the name {have.name}, or take one that differs by more than capitals, or: {_REBUILT}"
-                yield Contradiction(Change.RENAMED, what, cure, column.name)
+                yield Contradiction(DifferenceKind.RENAMED, what, cure, column.name)
         elif there := by_hand.get(folded) or keys.get(folded):
             whose = "was added by hand" if folded in by_hand else "is a key column"
             what = f"there is a column {there} already, which {whose}"
             cure = f"give the new column another name{f', or: {_REBUILT}' if folded in by_hand else ''}"
-            yield Contradiction(Change.OCCUPIED, what, cure, column.name)
+            yield Contradiction(DifferenceKind.OCCUPIED, what, cure, column.name)
     yield from _clear_contradictions(asked, stored, dialect)
 
 
@@ -135,7 +137,7 @@ def _clear_contradictions(asked: Asked, stored: TargetSchema, dialect: Dialect) 
                 what = f"it holds {held} in the clear, which {column.name} is to mask"
                 # A document cannot be configured beside other columns.
                 cure = f"{_REBUILT}; or configure {have.name} too" if have.path else _REBUILT
-                yield Contradiction(Change.MASK, what, cure, have.name)
+                yield Contradiction(DifferenceKind.MASK, what, cure, have.name)
                 break
 
 
@@ -146,16 +148,18 @@ def _column_contradictions(column: Column, have: TypedColumn, dialect: Dialect) 
     if not is_same_place:
         held, wanted = (spelled(c.path, of_parent=c.of_parent) for c in (have, column))
         what = f"it holds {held}, is to hold {wanted}"
-        yield Contradiction(Change.FROM, what, cure, column.name)
+        yield Contradiction(DifferenceKind.FROM, what, cure, column.name)
     if kind not in (None, have.type) and not is_widened(column, have, dialect):
-        yield Contradiction(Change.TYPE, f"it is {_typed(have.type)}, is to be {_typed(kind)}", cure, column.name)
+        yield Contradiction(
+            DifferenceKind.TYPE, f"it is {_typed(have.type)}, is to be {_typed(kind)}", cure, column.name
+        )
     if have.template != column.template:
         what = f"it takes {_matched(have.template)}, is to take {_matched(column.template)}"
-        yield Contradiction(Change.MATCH, what, cure, column.name)
+        yield Contradiction(DifferenceKind.MATCH, what, cure, column.name)
     if have.mask != column.mask:
         what = f"its mask is {have.mask or 'none'}, is to be {column.mask or 'none'}"
         # Under a new name a masked column would leave the one in the clear.
-        yield Contradiction(Change.MASK, what, _REBUILT if column.mask else cure, column.name)
+        yield Contradiction(DifferenceKind.MASK, what, _REBUILT if column.mask else cure, column.name)
 
 
 def is_widened(column: Column, have: TypedColumn, dialect: Dialect) -> bool:

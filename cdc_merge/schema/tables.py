@@ -10,7 +10,7 @@ from cdc_merge.names import history_table
 from cdc_merge.schema.book import SchemaBook, spelling
 from cdc_merge.schema.catalog import Tables, spelled_as
 from cdc_merge.schema.masking import Hidden, find_hidden
-from cdc_merge.schema.opening import REBUILD, Change, Contradiction, contradictions, open_book
+from cdc_merge.schema.opening import REBUILD, Contradiction, DifferenceKind, contradictions, open_book
 from cdc_merge.schema.stored import (
     DELETED_AT,
     ELEMENT_COLUMNS,
@@ -89,7 +89,7 @@ class Inspector:
                 former = self.dialect.quote(before)
                 cure = f"ALTER TABLE {quoted} RENAME COLUMN {former} TO {name}, just before the rebuild"
                 what = f"is the key's; the history has it as {before}, and needs the same name"
-                yield Contradiction(Change.KEY_COLUMN, f"the column {what}", cure, column)
+                yield Contradiction(DifferenceKind.KEY_COLUMN, f"the column {what}", cure, column)
                 continue
             if there and column in masked:
                 # No text can be made of its values, and under another name they would stay in the clear.
@@ -99,7 +99,7 @@ class Inspector:
             else:
                 cure = f"{f'ALTER COLUMN {name} TYPE' if there else f'ADD COLUMN {name}'} {kind}"
             cure = f"ALTER TABLE {quoted} {cure}"
-            yield Contradiction(Change.BY_HAND, f"the column {what}", cure, column)
+            yield Contradiction(DifferenceKind.BY_HAND, f"the column {what}", cure, column)
         for required in self._required(label, have.keys() - expected.keys()):
             yield replace(required, cure=required.cure.partition("; or ")[0])
 
@@ -141,14 +141,16 @@ class Inspector:
         table, stored = target.table, self.schemas.get(target.table)
         if stored and stored.exchange:
             what = "its table was built anew, and the new one is not in the old one's place yet"
-            yield Contradiction(Change.REBUILDING, what, "cdc-merge run, or cdc-merge reconcile, goes on with it")
+            yield Contradiction(
+                DifferenceKind.REBUILDING, what, "cdc-merge run, or cdc-merge reconcile, goes on with it"
+            )
         folded = self.dialect.folded(table)
         if stored is None:
             for known in self.schemas:
                 if known in self.tables and known != table and self.dialect.folded(known) == folded:
                     what = f"there is a table {known} already, and {self.dialect.name} takes the two names for one"
                     cure = f"keep the name {known}, or take one that differs by more"
-                    yield Contradiction(Change.RENAMED, what, cure)
+                    yield Contradiction(DifferenceKind.RENAMED, what, cure)
             yield from self._taken(table)
         if target.has_history and not (stored and stored.has_history):
             yield from self._taken(history_table(table))
@@ -161,7 +163,7 @@ class Inspector:
         if owner := self.owners.get(table):
             what = f"{what}, which in the books is of the source {owner}, with the tombstones and the floor of its rows"
             cure = f"if this is {owner} by another name, name it so again, for a source cannot be renamed; else {cure}"
-        yield Contradiction(Change.OCCUPIED, what, cure)
+        yield Contradiction(DifferenceKind.OCCUPIED, what, cure)
 
     def left_behind(self, source: Source) -> dict[str, TargetSchema]:
         """Tables of targets that the configuration no longer has: their rows still tell how far their keys had come.
@@ -226,7 +228,7 @@ class Inspector:
         quoted = self.dialect.quote(self.schema, label)
         if table is None:
             cure = f"{REBUILD} makes it anew; without exports delete its row from the metadata table `targets`, then: "
-            yield Contradiction(Change.BY_HAND, f"its table {quoted} is gone", f"{cure}cdc-merge replay")
+            yield Contradiction(DifferenceKind.BY_HAND, f"its table {quoted} is gone", f"{cure}cdc-merge replay")
             return
         for column, type_name in expected:
             have, name = table.get(column), self.dialect.quote(column)
@@ -235,7 +237,7 @@ class Inspector:
             what = f"is {have.type} where it was made as {type_name}" if have else "is missing"
             cure = f"ALTER COLUMN {name} TYPE" if have else f"ADD COLUMN {name}"
             cure = f"ALTER TABLE {quoted} {cure} {type_name}; values that were lost come back by {REBUILD}"
-            yield Contradiction(Change.BY_HAND, f"the column {what}", cure, column)
+            yield Contradiction(DifferenceKind.BY_HAND, f"the column {what}", cure, column)
 
     def _required(self, label: str, others: Iterable[str]) -> Iterator[Contradiction]:
         """Columns that people added are theirs and get no value, so they must do without one."""
@@ -244,4 +246,4 @@ class Inspector:
                 what = "a column that was added by hand neither takes NULL nor has a default"
                 cure = f"ALTER COLUMN {self.dialect.quote(column)} DROP NOT NULL"
                 cure = f"ALTER TABLE {self.dialect.quote(self.schema, label)} {cure}; or without it: {REBUILD}"
-                yield Contradiction(Change.BY_HAND, what, cure, column)
+                yield Contradiction(DifferenceKind.BY_HAND, what, cure, column)

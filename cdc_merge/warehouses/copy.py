@@ -8,42 +8,24 @@ import pyarrow as pa
 import pyarrow.types as arrow
 from pgpq import ArrowToPostgresBinaryEncoder
 
+from cdc_merge.warehouses.arrow_types import is_binary, is_moment_in_microseconds, is_text
 from cdc_merge.warehouses.dialect import POSTGRES
 
 PIECE = 8 * 1024**2
 """Bytes of Arrow data encoded at a time: what a load takes beside the reader's own batch."""
 
 
-def _is_text(arrow_type: pa.DataType) -> bool:
-    # A column of nothing but nulls has no type of its own; it is staged as text.
-    return bool(
-        arrow.is_string(arrow_type)
-        or arrow.is_large_string(arrow_type)
-        or arrow.is_string_view(arrow_type)
-        or arrow.is_null(arrow_type)
-    )
-
-
-def _is_moment(arrow_type: pa.DataType) -> bool:
-    # Postgres has microseconds, no finer: https://www.postgresql.org/docs/current/datatype-datetime.html
-    return bool(arrow.is_timestamp(arrow_type) and arrow_type.tz is not None and arrow_type.unit == "us")
-
-
-def _is_binary(arrow_type: pa.DataType) -> bool:
-    return bool(arrow.is_binary(arrow_type) or arrow.is_large_binary(arrow_type))
-
-
 # The binary form of COPY does not convert: the column must be of the type that pgpq encodes.
 # https://www.postgresql.org/docs/current/sql-copy.html and https://github.com/adriangb/pgpq#data-types
 _STAGED: tuple[tuple[Callable[[pa.DataType], bool], str], ...] = (
-    (_is_text, f"text {POSTGRES.byte_order}"),
+    (is_text, f"text {POSTGRES.byte_order}"),
     (arrow.is_int64, "bigint"),
     (arrow.is_int32, "integer"),
     (arrow.is_boolean, "boolean"),
-    (_is_moment, "timestamp with time zone"),
+    (is_moment_in_microseconds, "timestamp with time zone"),
     (arrow.is_date32, "date"),
     (arrow.is_float64, "double precision"),
-    (_is_binary, "bytea"),
+    (is_binary, "bytea"),
 )
 
 

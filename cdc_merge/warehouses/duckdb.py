@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import json
 import shutil
 import tempfile
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from random import random
@@ -20,11 +18,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import duckdb
 import pyarrow as pa
 
-from cdc_merge.errors import AlreadyMerged, CdcMergeError, UsageError, WarehouseRefused, WarehouseUnavailable
+from cdc_merge.errors import CdcMergeError, UsageError, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.warehouses import Observer, Row, Statement
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
-from cdc_merge.warehouses.discreet import without_values
-from cdc_merge.warehouses.transaction import LEDGER_LABEL, StatementFailed, run_in_order
+from cdc_merge.warehouses.duckdb_errors import IN_USE, first_line, is_locked, reaction
+from cdc_merge.warehouses.duckdb_functions import register_functions
+from cdc_merge.warehouses.transaction import StatementFailed, run_in_order
 
 # DuckDB takes 80 % of the machine unless told (https://duckdb.org/docs/stable/configuration/overview). The worker
 # has 1 GiB for everything and decodes the next batch meanwhile; a merge beyond this spills to disk.
@@ -41,20 +40,6 @@ CATALOG = "catalog"
 """The option that names the catalog. DuckDB names it after the file, and takes no `name.table` where that is also the
 name of a schema: https://duckdb.org/docs/stable/sql/statements/attach#name-qualification
 """
-
-# The file is locked, the transaction lost a conflict, the disk is full, someone interrupted, or the instance is
-# broken until it is opened anew (FatalException): all of it may be otherwise next time.
-_PASSING = (
-    duckdb.TransactionException,
-    duckdb.IOException,
-    duckdb.FatalException,
-    duckdb.ConnectionException,
-    duckdb.InterruptException,
-)
-# Their messages quote the value: https://duckdb.org/docs/stable/clients/python/reference/index#duckdb.DataError
-_ABOUT_VALUES = (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException)
-# This process has the file open already, with other settings or under another name.
-_IN_USE = (duckdb.ConnectionException, duckdb.ResourceInUseException)
 
 
 class DuckDBWarehouse:
@@ -137,7 +122,7 @@ class DuckDBWarehouse:
                 connection.execute("SET enable_progress_bar = false")  # it would be drawn on standard output
                 return connection
             except (OSError, duckdb.Error) as error:
-                if not _is_locked(error) or monotonic() > deadline:
+                if not is_locked(error) or monotonic() > deadline:
                     raise self._not_opened(error) from error
             sleep(0.05 * (0.5 + random()))
 
@@ -156,18 +141,18 @@ class DuckDBWarehouse:
         return connection
 
     def _not_opened(self, error: OSError | duckdb.Error) -> CdcMergeError:
-        if _is_locked(error):
+        if is_locked(error):
             return WarehouseUnavailable(
-                _first_line(error),
+                first_line(error),
                 where=self.name,
                 hint="close the program that has the file open, even for reading",
             )
-        if isinstance(error, _IN_USE):
+        if isinstance(error, IN_USE):
             return WarehouseUnavailable(
-                _first_line(error), where=self.name, hint="close this program's other connection to the file"
+                first_line(error), where=self.name, hint="close this program's other connection to the file"
             )
         return WarehouseRefused(
-            _first_line(error),
+            first_line(error),
             where=self.name,
             hint="check the path, its permissions, and that it is a DuckDB file",
         )
@@ -206,7 +191,7 @@ class DuckDBSession:
         except duckdb.Error as error:
             if batches.error:
                 raise batches.error from error
-            raise _reaction(error, f"load {table}") from error
+            raise reaction(error, f"load {table}") from error
         finally:
             self._connection.unregister("incoming")
 
@@ -215,20 +200,14 @@ class DuckDBSession:
         # Sessions of a process share one instance, and with it what is attached.
         name = DUCKDB.quote(f"_cdc_{uuid.uuid4().hex}")
         try:
-            self._register_functions()
+            register_functions(self._connection)
             self._connection.execute(f"ATTACH {DUCKDB.literal(str(path))} AS {name} (READ_ONLY)")
             self._attached.append(name)
             for staged, there in tables.items():
                 view = f"CREATE OR REPLACE TEMPORARY VIEW {DUCKDB.quote(staged)} AS FROM {name}.{DUCKDB.quote(there)}"
                 self._connection.execute(view)
         except duckdb.Error as error:
-            raise _reaction(error, f"stage {path.name}") from error
-
-    def _register_functions(self) -> None:
-        with suppress(duckdb.CatalogException, duckdb.NotImplementedException):  # another session has done it
-            pair = ["VARCHAR", "VARCHAR"]
-            self._connection.create_function("same_json", _same_json, pair, "BOOLEAN", type="arrow")
-            self._connection.create_function("same_rescued", _same_rescued, pair, "BOOLEAN", type="arrow")
+            raise reaction(error, f"stage {path.name}") from error
 
     def detach(self) -> None:
         """Let go of staged files."""
@@ -250,7 +229,7 @@ class DuckDBSession:
         except StatementFailed as failure:
             self._roll_back()
             assert isinstance(failure.__cause__, duckdb.Error)
-            raise _reaction(failure.__cause__, failure.label) from failure.__cause__
+            raise reaction(failure.__cause__, failure.label) from failure.__cause__
         except BaseException:
             self._roll_back()
             raise
@@ -262,7 +241,7 @@ class DuckDBSession:
         try:
             return self._fetch(sql)
         except duckdb.Error as error:
-            raise _reaction(error, "query") from error
+            raise reaction(error, "query") from error
 
     def _fetch(self, sql: str) -> list[Row]:
         return list(self._connection.execute(sql).fetchall())
@@ -271,7 +250,7 @@ class DuckDBSession:
         try:
             self._connection.execute(sql)
         except duckdb.Error as error:
-            raise _reaction(error, label) from error
+            raise reaction(error, label) from error
 
     def _affected(self, sql: str) -> int:
         self._connection.execute(sql)
@@ -293,45 +272,6 @@ class DuckDBSession:
             self._connection.close()
 
 
-def _same_json(first: pa.ChunkedArray, second: pa.ChunkedArray) -> pa.Array:
-    """Whether two JSON texts say the same: keys in any order, numbers by their value, exactly."""
-    pairs = zip(first.to_pylist(), second.to_pylist(), strict=True)
-    return pa.array([_are_same(a, b) for a, b in pairs], pa.bool_())
-
-
-def _are_same(first: str, second: str) -> bool:
-    try:
-        return _told_apart(_parsed(first)) == _told_apart(_parsed(second))
-    except RecursionError:  # at some hundred levels; DynamoDB has 32
-        return False
-
-
-def _told_apart(value: object) -> object:
-    """The value with its booleans in a box: to Python, True is 1."""
-    match value:
-        case bool():
-            return (value,)
-        case dict():
-            return {name: _told_apart(each) for name, each in value.items()}
-        case list():
-            return [_told_apart(each) for each in value]
-    return value
-
-
-def _same_rescued(first: pa.ChunkedArray, second: pa.ChunkedArray) -> pa.Array:
-    """Whether two texts of rescued attributes say the same, but for attributes that are NULL."""
-    pairs = zip(first.to_pylist(), second.to_pylist(), strict=True)
-    return pa.array([_present(a) == _present(b) for a, b in pairs], pa.bool_())
-
-
-def _present(text: str) -> dict[str, object]:
-    return {name: value for name, value in json.loads(text).items() if value != {"NULL": True}}
-
-
-def _parsed(text: str) -> object:
-    return json.loads(text, parse_float=Decimal, parse_constant=str)
-
-
 class _Batches:
     """A reader's batches for DuckDB to pull; keeps what the reader raised, which DuckDB turns into text."""
 
@@ -346,37 +286,6 @@ class _Batches:
         except Exception as error:
             self.error = error
             raise
-
-
-def _reaction(error: duckdb.Error, label: str) -> CdcMergeError:
-    """What a driver's error asks for, with the statement's label as its place."""
-    message = _first_line(error)
-    if isinstance(error, _ABOUT_VALUES):
-        message = without_values(message)
-    if isinstance(error, duckdb.ConstraintException) and "duplicate key" in message.lower():
-        # Another transaction wrote the same key, and will be seen next time.
-        return (AlreadyMerged if label == LEDGER_LABEL else WarehouseUnavailable)(message, where=label)
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return WarehouseRefused(message, where=label, hint="give DuckDB more in the warehouse URL: ?memory_limit=1GB")
-    if isinstance(error, _PASSING):
-        return WarehouseUnavailable(message, where=label)
-    if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
-        hint = "was a table or column dropped or renamed? see: cdc-merge plan"
-        if "already exists" in message:  # a CatalogException says in words alone which one it is
-            hint = "rename or drop what has the name, or name another table in the configuration"
-        # What follows is a line of SQL, with its literals.
-        return WarehouseRefused(str(error).partition("\n\nLINE ")[0].strip(), where=label, hint=hint)
-    return WarehouseRefused(message, where=label)
-
-
-def _is_locked(error: Exception) -> bool:
-    # An IOException says in words alone whether a lock is in the way:
-    # https://duckdb.org/docs/stable/connect/concurrency
-    return isinstance(error, duckdb.IOException) and "lock" in str(error)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @cache

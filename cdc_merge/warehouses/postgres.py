@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import duckdb
 import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
@@ -15,8 +14,9 @@ import pyarrow as pa
 from cdc_merge.errors import AlreadyMerged, CdcMergeError, UsageError, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.warehouses import LEDGER_LABEL, Observer, Row, Statement
 from cdc_merge.warehouses.copy import CopyStream, staged_columns
-from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES, Dialect
+from cdc_merge.warehouses.dialect import POSTGRES, Dialect
 from cdc_merge.warehouses.driver import CONNECT_DEFAULTS, Connection, Link, Pool, error_text, is_lost
+from cdc_merge.warehouses.staged_file import staged_tables
 
 OLDEST_VERSION = 12  # oldest with all we say, and older than the oldest that is still mended
 
@@ -52,7 +52,6 @@ _PASSING_CODES = frozenset(
         "55P03",  # lock not available
     }
 )
-_STAGING_MEMORY = "256MB"  # to read a staged file with, a portion at a time
 _UNIQUE_VIOLATION = "23505"
 _HINTS = {
     # Of our statements only the one that widens a column asks for what is not supported: where a view uses it.
@@ -184,10 +183,8 @@ class PostgresSession:
 
     def stage(self, path: Path, tables: Mapping[str, str]) -> None:
         """Copy tables of a DuckDB file into temporary tables."""
-        with duckdb.connect(str(path), read_only=True, config={"memory_limit": _STAGING_MEMORY}) as file:
-            file.execute("SET TimeZone = 'UTC'")
-            for staged, there in tables.items():
-                self.load(staged, file.sql(f"FROM {DUCKDB.quote(there)}").to_arrow_reader(65_536))
+        for staged, rows in staged_tables(path, tables):
+            self.load(staged, rows)
 
     def run(self, statements: Iterable[Statement], *, foreseen: Sequence[Statement] = ()) -> list[int]:
         """Run all statements in one transaction; returns the rows each touched (-1 where unknown)."""

@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 
 from cdc_merge.errors import WarehouseRefused
 from cdc_merge.model import Kind
 from cdc_merge.warehouses import Row, Statement
-from cdc_merge.warehouses.dialect import DUCKDB
 from cdc_merge.warehouses.raw import RawObject
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 from cdc_merge.warehouses.redshift_errors import COPY_HINT
@@ -21,6 +19,7 @@ from cdc_merge.warehouses.redshift_options import RedshiftOptions
 from cdc_merge.warehouses.redshift_raw import load_raw
 from cdc_merge.warehouses.redshift_staging import Stage, Staged, staged_types
 from cdc_merge.warehouses.redshift_values import columns, few_rows, values
+from cdc_merge.warehouses.staged_file import staged_tables
 from cdc_merge.warehouses.tidying import Tidying
 
 SETTINGS = (
@@ -29,8 +28,6 @@ SETTINGS = (
     # tables are always found first. https://docs.aws.amazon.com/redshift/latest/dg/r_search_path.html
     "SET search_path TO pg_catalog",
 )
-
-_STAGING_MEMORY = "256MB"  # to read a staged file with, a portion at a time
 
 
 class RedshiftSession:
@@ -122,10 +119,8 @@ class RedshiftSession:
 
     def stage(self, path: Path, tables: Mapping[str, str]) -> None:
         """Copy tables of a DuckDB file into temporary tables."""
-        with duckdb.connect(str(path), read_only=True, config={"memory_limit": _STAGING_MEMORY}) as file:
-            file.execute("SET TimeZone = 'UTC'")
-            for staged, there in tables.items():
-                self.load(staged, file.sql(f"FROM {DUCKDB.quote(there)}").to_arrow_reader(65_536))
+        for staged, rows in staged_tables(path, tables):
+            self.load(staged, rows)
 
     def load_raw(self, table: str, objects: Sequence[RawObject]) -> Mapping[str, int] | None:
         """Create or replace the temporary table `table` of the JSON documents in objects of S3."""

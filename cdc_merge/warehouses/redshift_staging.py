@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as arrow
 
+from cdc_merge.warehouses.arrow_types import is_binary, is_moment_in_microseconds, is_text
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 from cdc_merge.warehouses.redshift_options import RedshiftOptions
 from cdc_merge.warehouses.staging_prefix import StagingPrefix
@@ -27,39 +28,21 @@ FILE_BYTES = 64 * 2**20
 _PIECE_ROWS = 65_536  # a batch may be the whole of a batch of changes
 
 
-def _is_text(arrow_type: pa.DataType) -> bool:
-    # A column of nothing but nulls has no type of its own; it is staged as text.
-    return bool(
-        arrow.is_string(arrow_type)
-        or arrow.is_large_string(arrow_type)
-        or arrow.is_string_view(arrow_type)
-        or arrow.is_null(arrow_type)
-    )
-
-
-def _is_binary(arrow_type: pa.DataType) -> bool:
-    return bool(arrow.is_binary(arrow_type) or arrow.is_large_binary(arrow_type))
-
-
-def _is_moment(arrow_type: pa.DataType) -> bool:
-    return bool(arrow.is_timestamp(arrow_type) and arrow_type.tz is not None and arrow_type.unit == "us")
-
-
 _TEXT = f"VARCHAR({REDSHIFT.max_text_bytes}) {REDSHIFT.byte_order}"
 _BINARY = f"VARBYTE({REDSHIFT.max_binary_bytes})"
 
 # What each Arrow type is in a file, and in the table that COPY fills: the types must agree.
 # https://docs.aws.amazon.com/redshift/latest/dg/copy-usage_notes-copy-from-columnar.html
 _STAGED: tuple[tuple[Callable[[pa.DataType], bool], pa.DataType, str], ...] = (
-    (_is_text, pa.string(), _TEXT),
+    (is_text, pa.string(), _TEXT),
     (arrow.is_int64, pa.int64(), "BIGINT"),
     (arrow.is_int32, pa.int32(), "INTEGER"),
     (arrow.is_boolean, pa.bool_(), "BOOLEAN"),
     # Parquet has no time zone; `StagedColumn.value` gives it back.
-    (_is_moment, pa.timestamp("us"), "TIMESTAMP WITHOUT TIME ZONE"),
+    (is_moment_in_microseconds, pa.timestamp("us"), "TIMESTAMP WITHOUT TIME ZONE"),
     (arrow.is_date32, pa.date32(), "DATE"),
     (arrow.is_float64, pa.float64(), "DOUBLE PRECISION"),
-    (_is_binary, pa.binary(), _BINARY),
+    (is_binary, pa.binary(), _BINARY),
 )
 
 
@@ -212,7 +195,7 @@ class _Files:
 def staged_types(schema: pa.Schema) -> list[str]:
     """The types of columns that are filled without a file. Raises TypeError for what is never staged."""
     moment = "TIMESTAMP WITH TIME ZONE"
-    return [moment if _is_moment(field.type) else _form(field)[1] for field in schema]
+    return [moment if is_moment_in_microseconds(field.type) else _form(field)[1] for field in schema]
 
 
 def _form(field: pa.Field) -> tuple[pa.DataType, str]:

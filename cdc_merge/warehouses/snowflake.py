@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import snowflake.connector
 from snowflake.connector import SnowflakeConnection
@@ -21,12 +20,13 @@ from snowflake.connector.errors import Error as DriverError
 
 from cdc_merge.errors import CdcMergeError
 from cdc_merge.warehouses import Observer, Row, Statement
-from cdc_merge.warehouses.dialect import DUCKDB, Dialect
+from cdc_merge.warehouses.dialect import Dialect
 from cdc_merge.warehouses.foresight import Foresight, makes_schema
 from cdc_merge.warehouses.snowflake_dialect import SNOWFLAKE
 from cdc_merge.warehouses.snowflake_errors import has_lost_session, reaction
 from cdc_merge.warehouses.snowflake_files import MOST_FILES, staged_columns, write_files
 from cdc_merge.warehouses.snowflake_url import Address
+from cdc_merge.warehouses.staged_file import staged_tables
 from cdc_merge.warehouses.staging_prefix import StagingPrefix
 from cdc_merge.warehouses.transaction import StatementFailed, run_in_order
 
@@ -52,7 +52,6 @@ _PARAMETERS: Mapping[str, object] = {
 }
 
 _STAGE = "_cdc_stage"
-_STAGING_MEMORY = "256MB"  # to read a staged file with, a portion at a time
 _TIMES = frozenset({"TIMESTAMP_TZ", "TIMESTAMP_LTZ"})
 
 
@@ -229,10 +228,8 @@ class SnowflakeSession:
 
     def stage(self, path: Path, tables: Mapping[str, str]) -> None:
         """Load tables of a DuckDB file into temporary tables."""
-        with duckdb.connect(str(path), read_only=True, config={"memory_limit": _STAGING_MEMORY}) as file:
-            file.execute("SET TimeZone = 'UTC'")
-            for staged, there in tables.items():
-                self.load(staged, file.sql(f"FROM {DUCKDB.quote(there)}").to_arrow_reader(65_536))
+        for staged, rows in staged_tables(path, tables):
+            self.load(staged, rows)
 
     def run(self, statements: Iterable[Statement], *, foreseen: Sequence[Statement] = ()) -> list[int]:
         """Run all statements in one transaction; returns the rows each touched (-1 where unknown).

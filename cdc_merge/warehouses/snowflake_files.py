@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as arrow
 
+from cdc_merge.warehouses.arrow_types import is_binary, is_integer, is_moment, is_text
+
 FILE_BYTES = 128 * 2**20
 """A file is closed at this size: https://docs.snowflake.com/en/user-guide/data-load-considerations-prepare"""
 
@@ -58,38 +60,16 @@ def _as_hex(column: pa.Array) -> pa.Array:
     return pa.array([None if b is None else b.hex() for b in column.to_pylist()], pa.string())
 
 
-def _is_text(arrow_type: pa.DataType) -> bool:
-    # A column of nothing but nulls has no type of its own; it is staged as text.
-    return bool(
-        arrow.is_string(arrow_type)
-        or arrow.is_large_string(arrow_type)
-        or arrow.is_string_view(arrow_type)
-        or arrow.is_null(arrow_type)
-    )
-
-
-def _is_moment(arrow_type: pa.DataType) -> bool:
-    return bool(arrow.is_timestamp(arrow_type) and arrow_type.tz is not None)
-
-
-def _is_binary(arrow_type: pa.DataType) -> bool:
-    return bool(arrow.is_binary(arrow_type) or arrow.is_large_binary(arrow_type))
-
-
-def _is_integer(arrow_type: pa.DataType) -> bool:
-    return bool(arrow.is_int64(arrow_type) or arrow.is_int32(arrow_type))
-
-
 _Form = tuple[Callable[[pa.DataType], bool], str, str, Callable[[pa.Array], pa.Array]]
 _FORMS: tuple[_Form, ...] = (
-    (_is_text, "VARCHAR", "{value}::VARCHAR", _as_text),
-    (_is_integer, "NUMERIC(38, 0)", "{value}::NUMERIC(38, 0)", _as_integer),
+    (is_text, "VARCHAR", "{value}::VARCHAR", _as_text),
+    (is_integer, "NUMERIC(38, 0)", "{value}::NUMERIC(38, 0)", _as_integer),
     (arrow.is_boolean, "BOOLEAN", "{value}::BOOLEAN", _as_is),
     # https://docs.snowflake.com/en/sql-reference/functions/to_timestamp
-    (_is_moment, "TIMESTAMP_TZ", "TO_TIMESTAMP_TZ({value}::NUMERIC(38, 0), 6)", _as_microseconds),
+    (is_moment, "TIMESTAMP_TZ", "TO_TIMESTAMP_TZ({value}::NUMERIC(38, 0), 6)", _as_microseconds),
     (arrow.is_date32, "DATE", "TO_DATE({value}::VARCHAR, 'YYYY-MM-DD')", _as_text),
     (arrow.is_float64, "FLOAT", "{value}::FLOAT", _as_is),
-    (_is_binary, "BINARY", "TO_BINARY({value}::VARCHAR, 'HEX')", _as_hex),
+    (is_binary, "BINARY", "TO_BINARY({value}::VARCHAR, 'HEX')", _as_hex),
 )
 
 

@@ -90,7 +90,6 @@ v.differing,
         ELSE 'changed_since'
     END AS cause
 FROM _cdc_verdicts_0 AS v
-LEFT JOIN _cdc_keys AS q ON q.n = v.n
 LEFT JOIN (SELECT DISTINCT s.partition_key AS k0, CAST(s.sort_key AS NUMERIC(38, 18)) AS k1 FROM "CDC_MERGE"."TOMBSTONES" AS s WHERE s.source = 'e''commerce') AS d
     ON v.verdict = 'missing' AND d.k0 = v.k0 AND d.k1 = v.k1
 LEFT JOIN (
@@ -228,7 +227,6 @@ v.differing,
         ELSE 'changed_since'
     END AS cause
 FROM _cdc_verdicts_0 AS v
-LEFT JOIN _cdc_keys AS q ON q.n = v.n
 LEFT JOIN (SELECT DISTINCT s.partition_key AS k0, CAST(s.sort_key AS NUMERIC(38, 18)) AS k1 FROM "CDC_MERGE"."TOMBSTONES" AS s WHERE s.source = 'e''commerce') AS d
     ON v.verdict = 'missing' AND d.k0 = v.k0 AND d.k1 = v.k1
 LEFT JOIN (

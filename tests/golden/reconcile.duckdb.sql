@@ -47,33 +47,40 @@ WHERE t.rowid IN (
     WHERE place > 1
 );
 
--- [compare customers]
--- One target beside the export: every row that is not the same in both, by its key.
-CREATE TEMPORARY TABLE _cdc_verdicts_0 AS
+-- [hash the export for customers]
+-- The export's rows of one target: their keys, and a hash of all else, made before the join that would carry it along.
+CREATE TEMPORARY TABLE _cdc_hashed_0 AS
+SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, r.n, r.h
+FROM _cdc_keys AS s
+JOIN (
+    SELECT r.n, hash(CAST(r.c0 AS VARCHAR), CAST(r.c1 AS NUMERIC(12, 2)), CAST(r.c2 AS JSON), CAST(r.c3 AS VARCHAR), r.rescued) AS h
+    FROM _cdc_rows_0 AS r
+) AS r ON r.n = s.n;
+
+-- [find suspects in customers]
 -- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
 -- differ, and a join of keys and hashes is small enough to stay in memory far longer.
-WITH suspects AS (
-    SELECT
-        s.n,
-        t._cdc_row,
-        coalesce(t.k0, s.k0) AS k0,
-        coalesce(t.k1, s.k1) AS k1,
+CREATE TEMPORARY TABLE _cdc_suspects_0 AS
+SELECT
+    s.n,
+    t._cdc_row,
+    coalesce(t.k0, s.k0) AS k0,
+    coalesce(t.k1, s.k1) AS k1,
 w.k0 IS NOT NULL AS is_newer
-    FROM (
-        SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, r.n, hash(CAST(r.c0 AS VARCHAR), CAST(r.c1 AS NUMERIC(12, 2)), CAST(r.c2 AS JSON), CAST(r.c3 AS VARCHAR), r.rescued) AS h
-        FROM _cdc_keys AS s
-JOIN _cdc_rows_0 AS r ON r.n = s.n
-    ) AS s
-    FULL JOIN (
-        SELECT t."pk" AS k0, t."sk" AS k1, t.rowid AS _cdc_row, hash(t."username", t."spent", t."addresses", t."city", CAST(t._cdc_rescued AS VARCHAR)) AS h
-        FROM "analytics"."customers" AS t
-    ) AS t
-        ON t.k0 = s.k0 AND t.k1 = s.k1
-    LEFT JOIN _cdc_newer AS w
-        ON w.k0 = coalesce(t.k0, s.k0) AND w.k1 = coalesce(t.k1, s.k1)
-    WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
-        AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h)
-)
+FROM _cdc_hashed_0 AS s
+FULL JOIN (
+    SELECT t."pk" AS k0, t."sk" AS k1, t.rowid AS _cdc_row, hash(t."username", t."spent", t."addresses", t."city", CAST(t._cdc_rescued AS VARCHAR)) AS h
+    FROM "analytics"."customers" AS t
+) AS t
+    ON t.k0 = s.k0 AND t.k1 = s.k1
+LEFT JOIN _cdc_newer AS w
+    ON w.k0 = coalesce(t.k0, s.k0) AND w.k1 = coalesce(t.k1, s.k1)
+WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
+    AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h);
+
+-- [compare customers]
+-- One target beside the export: the rows that only one of both has.
+CREATE TEMPORARY TABLE _cdc_verdicts_0 AS
 SELECT
     x.n AS n,
 x._cdc_row AS address,
@@ -82,9 +89,21 @@ x._cdc_row AS address,
     CASE
         WHEN x.is_newer THEN 'newer'
         WHEN x._cdc_row IS NULL THEN 'missing'
-        WHEN x.n IS NULL THEN 'extra'
-        ELSE 'different'
+        ELSE 'extra'
     END AS verdict,
+    CAST('' AS VARCHAR) AS differing
+FROM _cdc_suspects_0 AS x
+WHERE x._cdc_row IS NULL OR x.n IS NULL;
+
+-- [find what differs in customers]
+-- And those that both have, where the hashes differ or the feed knows better.
+INSERT INTO _cdc_verdicts_0
+SELECT
+    x.n AS n,
+x._cdc_row AS address,
+    x.k0 AS k0,
+    x.k1 AS k1,
+    CASE WHEN x.is_newer THEN 'newer' ELSE 'different' END AS verdict,
     -- The names of the columns that differ, of a row that both sides have. In pieces: Postgres takes a hundred arguments.
 -- https://www.postgresql.org/docs/current/runtime-config-preset.html
 concat_ws(
@@ -98,10 +117,10 @@ concat_ws(
         , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
     ), '')
 ) AS differing
-FROM suspects AS x
-LEFT JOIN "analytics"."customers" AS t ON t.rowid = x._cdc_row
-LEFT JOIN _cdc_rows_0 AS s ON s.n = x.n
-WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
+FROM _cdc_suspects_0 AS x
+JOIN "analytics"."customers" AS t ON t.rowid = x._cdc_row
+JOIN _cdc_rows_0 AS s ON s.n = x.n
+WHERE x.is_newer
     OR NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS VARCHAR))
     OR NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2)))
     OR NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END
@@ -226,33 +245,40 @@ WHERE t.rowid IN (
     WHERE place > 1
 );
 
--- [compare or"ders']
--- One target beside the export: every row that is not the same in both, by its key.
-CREATE TEMPORARY TABLE _cdc_verdicts_1 AS
+-- [hash the export for or"ders']
+-- The export's rows of one target: their keys, and a hash of all else, made before the join that would carry it along.
+CREATE TEMPORARY TABLE _cdc_hashed_1 AS
+SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, r.n, r.h
+FROM _cdc_keys AS s
+JOIN (
+    SELECT r.n, hash(CAST(r.c0 AS BIGINT), CAST(r.c1 AS TIMESTAMP WITH TIME ZONE), CAST(r.c2 AS BOOLEAN), CAST(r.c3 AS BLOB), r.rescued) AS h
+    FROM _cdc_rows_1 AS r
+) AS r ON r.n = s.n;
+
+-- [find suspects in or"ders']
 -- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
 -- differ, and a join of keys and hashes is small enough to stay in memory far longer.
-WITH suspects AS (
-    SELECT
-        s.n,
-        t._cdc_row,
-        coalesce(t.k0, s.k0) AS k0,
-        coalesce(t.k1, s.k1) AS k1,
+CREATE TEMPORARY TABLE _cdc_suspects_1 AS
+SELECT
+    s.n,
+    t._cdc_row,
+    coalesce(t.k0, s.k0) AS k0,
+    coalesce(t.k1, s.k1) AS k1,
 w.k0 IS NOT NULL AS is_newer
-    FROM (
-        SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, r.n, hash(CAST(r.c0 AS BIGINT), CAST(r.c1 AS TIMESTAMP WITH TIME ZONE), CAST(r.c2 AS BOOLEAN), CAST(r.c3 AS BLOB), r.rescued) AS h
-        FROM _cdc_keys AS s
-JOIN _cdc_rows_1 AS r ON r.n = s.n
-    ) AS s
-    FULL JOIN (
-        SELECT t."pk" AS k0, t."sk" AS k1, t.rowid AS _cdc_row, hash(t."select", t."created_at", t."paid", t."token", CAST(t._cdc_rescued AS VARCHAR)) AS h
-        FROM "analytics"."or""ders'" AS t
-    ) AS t
-        ON t.k0 = s.k0 AND t.k1 = s.k1
-    LEFT JOIN _cdc_newer AS w
-        ON w.k0 = coalesce(t.k0, s.k0) AND w.k1 = coalesce(t.k1, s.k1)
-    WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
-        AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h)
-)
+FROM _cdc_hashed_1 AS s
+FULL JOIN (
+    SELECT t."pk" AS k0, t."sk" AS k1, t.rowid AS _cdc_row, hash(t."select", t."created_at", t."paid", t."token", CAST(t._cdc_rescued AS VARCHAR)) AS h
+    FROM "analytics"."or""ders'" AS t
+) AS t
+    ON t.k0 = s.k0 AND t.k1 = s.k1
+LEFT JOIN _cdc_newer AS w
+    ON w.k0 = coalesce(t.k0, s.k0) AND w.k1 = coalesce(t.k1, s.k1)
+WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
+    AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h);
+
+-- [compare or"ders']
+-- One target beside the export: the rows that only one of both has.
+CREATE TEMPORARY TABLE _cdc_verdicts_1 AS
 SELECT
     x.n AS n,
 x._cdc_row AS address,
@@ -261,9 +287,21 @@ x._cdc_row AS address,
     CASE
         WHEN x.is_newer THEN 'newer'
         WHEN x._cdc_row IS NULL THEN 'missing'
-        WHEN x.n IS NULL THEN 'extra'
-        ELSE 'different'
+        ELSE 'extra'
     END AS verdict,
+    CAST('' AS VARCHAR) AS differing
+FROM _cdc_suspects_1 AS x
+WHERE x._cdc_row IS NULL OR x.n IS NULL;
+
+-- [find what differs in or"ders']
+-- And those that both have, where the hashes differ or the feed knows better.
+INSERT INTO _cdc_verdicts_1
+SELECT
+    x.n AS n,
+x._cdc_row AS address,
+    x.k0 AS k0,
+    x.k1 AS k1,
+    CASE WHEN x.is_newer THEN 'newer' ELSE 'different' END AS verdict,
     -- The names of the columns that differ, of a row that both sides have. In pieces: Postgres takes a hundred arguments.
 -- https://www.postgresql.org/docs/current/runtime-config-preset.html
 concat_ws(
@@ -277,10 +315,10 @@ concat_ws(
         , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
     ), '')
 ) AS differing
-FROM suspects AS x
-LEFT JOIN "analytics"."or""ders'" AS t ON t.rowid = x._cdc_row
-LEFT JOIN _cdc_rows_1 AS s ON s.n = x.n
-WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
+FROM _cdc_suspects_1 AS x
+JOIN "analytics"."or""ders'" AS t ON t.rowid = x._cdc_row
+JOIN _cdc_rows_1 AS s ON s.n = x.n
+WHERE x.is_newer
     OR NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS BIGINT))
     OR NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE))
     OR NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN))
@@ -318,9 +356,6 @@ v.differing,
         WHEN v.verdict = 'missing' AND o0.k0 IS NOT NULL THEN 'move_lost'
         WHEN v.verdict = 'missing' AND o2.k0 IS NOT NULL THEN 'move_lost'
         WHEN v.verdict = 'missing' THEN 'never_arrived'
-        WHEN v.verdict = 'extra' AND e.takes THEN 'update_lost_or_altered'
-        WHEN v.verdict = 'extra' AND e.k0 IS NOT NULL THEN 'move_lost'
-        WHEN v.verdict = 'extra' THEN 'delete_lost'
         WHEN v.verdict = 'different' THEN 'update_lost_or_altered'
         ELSE 'changed_since'
     END AS cause
@@ -335,11 +370,7 @@ LEFT JOIN (
 LEFT JOIN (
     SELECT DISTINCT t."pk" AS k0, t."sk" AS k1 FROM "analytics"."leads" AS t
 ) AS o2
-    ON v.verdict = 'missing' AND o2.k0 = v.k0 AND o2.k1 = v.k1
-LEFT JOIN (
-    SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.takes_1 AS takes FROM _cdc_keys AS s WHERE NOT s.removed
-) AS e
-    ON v.verdict = 'extra' AND e.k0 = v.k0 AND e.k1 = v.k1;
+    ON v.verdict = 'missing' AND o2.k0 = v.k0 AND o2.k1 = v.k1;
 
 -- [count causes in or"ders']
 -- How often each cause.
@@ -473,130 +504,70 @@ VALUES (
     '{"causes": {}, "columns": {}, "samples": []}', 'customers: it''s forced; or"ders'': it''s forced', 'host:1', CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE)
 );
 
--- [compare customers]
--- One target beside the export: every row that is not the same in both, by its key.
-CREATE TEMPORARY TABLE _cdc_verdicts_0 AS
--- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
--- differ, and a join of keys and hashes is small enough to stay in memory far longer.
-WITH suspects AS (
-    SELECT
-        s.n,
-        t._cdc_row,
-        coalesce(t.k0, s.k0) AS k0,
-        coalesce(t.k1, s.k1) AS k1,
-w.k0 IS NOT NULL AS is_newer
-    FROM (
-        SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, r.n, hash(CAST(r.c0 AS VARCHAR), CAST(r.c1 AS NUMERIC(12, 2)), CAST(r.c2 AS JSON), CAST(r.c3 AS VARCHAR), r.rescued) AS h
-        FROM _cdc_keys AS s
-LEFT JOIN _cdc_rows_0 AS r ON r.n = s.n
-    ) AS s
-    FULL JOIN (
-        SELECT t."pk" AS k0, t."sk" AS k1, t._cdc_changed_at, t.rowid AS _cdc_row, hash(t."username", t."spent", t."addresses", t."city", CAST(t._cdc_rescued AS VARCHAR)) AS h
-        FROM "analytics"."customers" AS t
-    ) AS t
-        ON t.k0 = s.k0 AND t.k1 = s.k1
-    LEFT JOIN _cdc_newer AS w
-        ON w.k0 = coalesce(t.k0, s.k0) AND w.k1 = coalesce(t.k1, s.k1)
-    WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
-        AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h)
-        -- It has every key that changed since, except those that came and went meanwhile: rows of these are left over.
-        -- https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html
-        AND (s.k0 IS NOT NULL OR (t._cdc_changed_at > NULL AND w.k0 IS NULL))
-)
-SELECT
-    x.n AS n,
-x._cdc_row AS address,
-    x.k0 AS k0,
-    x.k1 AS k1,
-    CASE
-        WHEN x.is_newer THEN 'newer'
-        WHEN x._cdc_row IS NULL THEN 'missing'
-        WHEN x.n IS NULL THEN 'extra'
-        ELSE 'different'
-    END AS verdict,
-    -- The names of the columns that differ, of a row that both sides have. In pieces: Postgres takes a hundred arguments.
--- https://www.postgresql.org/docs/current/runtime-config-preset.html
-concat_ws(
-    chr(10)
-    , nullif(concat_ws(
-        chr(10)
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS VARCHAR)) THEN 'username' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END THEN 'addresses' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR)) THEN 'city' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
-    ), '')
-) AS differing
-FROM suspects AS x
-LEFT JOIN "analytics"."customers" AS t ON t.rowid = x._cdc_row
-LEFT JOIN _cdc_rows_0 AS s ON s.n = x.n
-WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
-    OR NOT (t."username" IS NOT DISTINCT FROM CAST(s.c0 AS VARCHAR))
-    OR NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2)))
-    OR NOT CASE WHEN t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS JSON) THEN TRUE ELSE coalesce(same_json(t."addresses", CAST(s.c2 AS JSON)), FALSE) END
-    OR NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS VARCHAR))
-    OR NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END;
+-- [hash the export for customers]
+-- The export's rows of one target: their keys, and a hash of all else, made before the join that would carry it along.
+CREATE TEMPORARY TABLE _cdc_hashed_0 AS
+SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, r.n, r.h
+FROM _cdc_keys AS s
+LEFT JOIN (
+    SELECT r.n, hash(CAST(r.c0 AS VARCHAR), CAST(r.c1 AS NUMERIC(12, 2)), CAST(r.c2 AS JSON), CAST(r.c3 AS VARCHAR), r.rescued) AS h
+    FROM _cdc_rows_0 AS r
+) AS r ON r.n = s.n;
 
--- [compare or"ders']
--- One target beside the export: every row that is not the same in both, by its key.
-CREATE TEMPORARY TABLE _cdc_verdicts_1 AS
+-- [find suspects in customers]
 -- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
 -- differ, and a join of keys and hashes is small enough to stay in memory far longer.
-WITH suspects AS (
-    SELECT
-        s.n,
-        t._cdc_row,
-        coalesce(t.k0, s.k0) AS k0,
-        coalesce(t.k1, s.k1) AS k1,
-w.k0 IS NOT NULL AS is_newer
-    FROM (
-        SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, r.n, hash(CAST(r.c0 AS BIGINT), CAST(r.c1 AS TIMESTAMP WITH TIME ZONE), CAST(r.c2 AS BOOLEAN), CAST(r.c3 AS BLOB), r.rescued) AS h
-        FROM _cdc_keys AS s
-LEFT JOIN _cdc_rows_1 AS r ON r.n = s.n
-    ) AS s
-    FULL JOIN (
-        SELECT t."pk" AS k0, t."sk" AS k1, t._cdc_changed_at, t.rowid AS _cdc_row, hash(t."select", t."created_at", t."paid", t."token", CAST(t._cdc_rescued AS VARCHAR)) AS h
-        FROM "analytics"."or""ders'" AS t
-    ) AS t
-        ON t.k0 = s.k0 AND t.k1 = s.k1
-    LEFT JOIN _cdc_newer AS w
-        ON w.k0 = coalesce(t.k0, s.k0) AND w.k1 = coalesce(t.k1, s.k1)
-    WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
-        AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h)
-        -- It has every key that changed since, except those that came and went meanwhile: rows of these are left over.
-        -- https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html
-        AND (s.k0 IS NOT NULL OR (t._cdc_changed_at > CAST('2026-01-01 00:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE) AND w.k0 IS NULL))
-)
+CREATE TEMPORARY TABLE _cdc_suspects_0 AS
 SELECT
-    x.n AS n,
-x._cdc_row AS address,
-    x.k0 AS k0,
-    x.k1 AS k1,
-    CASE
-        WHEN x.is_newer THEN 'newer'
-        WHEN x._cdc_row IS NULL THEN 'missing'
-        WHEN x.n IS NULL THEN 'extra'
-        ELSE 'different'
-    END AS verdict,
-    -- The names of the columns that differ, of a row that both sides have. In pieces: Postgres takes a hundred arguments.
--- https://www.postgresql.org/docs/current/runtime-config-preset.html
-concat_ws(
-    chr(10)
-    , nullif(concat_ws(
-        chr(10)
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS BIGINT)) THEN 'select' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE)) THEN 'created_at' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN)) THEN 'paid' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB)) THEN 'token' END
-        , CASE WHEN x._cdc_row IS NOT NULL AND x.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END THEN '_cdc_rescued' END
-    ), '')
-) AS differing
-FROM suspects AS x
-LEFT JOIN "analytics"."or""ders'" AS t ON t.rowid = x._cdc_row
-LEFT JOIN _cdc_rows_1 AS s ON s.n = x.n
-WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
-    OR NOT (t."select" IS NOT DISTINCT FROM CAST(s.c0 AS BIGINT))
-    OR NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS TIMESTAMP WITH TIME ZONE))
-    OR NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN))
-    OR NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS BLOB))
-    OR NOT CASE WHEN CAST(t._cdc_rescued AS VARCHAR) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE same_rescued(coalesce(CAST(t._cdc_rescued AS VARCHAR), '{}'), coalesce(s.rescued, '{}')) END;
+    s.n,
+    t._cdc_row,
+    coalesce(t.k0, s.k0) AS k0,
+    coalesce(t.k1, s.k1) AS k1,
+w.k0 IS NOT NULL AS is_newer
+FROM _cdc_hashed_0 AS s
+FULL JOIN (
+    SELECT t."pk" AS k0, t."sk" AS k1, t._cdc_changed_at, t.rowid AS _cdc_row, hash(t."username", t."spent", t."addresses", t."city", CAST(t._cdc_rescued AS VARCHAR)) AS h
+    FROM "analytics"."customers" AS t
+) AS t
+    ON t.k0 = s.k0 AND t.k1 = s.k1
+LEFT JOIN _cdc_newer AS w
+    ON w.k0 = coalesce(t.k0, s.k0) AND w.k1 = coalesce(t.k1, s.k1)
+WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
+    AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h)
+    -- It has every key that changed since, except those that came and went meanwhile: rows of these are left over.
+    -- https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html
+    AND (s.k0 IS NOT NULL OR (t._cdc_changed_at > NULL AND w.k0 IS NULL));
+
+-- [hash the export for or"ders']
+-- The export's rows of one target: their keys, and a hash of all else, made before the join that would carry it along.
+CREATE TEMPORARY TABLE _cdc_hashed_1 AS
+SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, r.n, r.h
+FROM _cdc_keys AS s
+LEFT JOIN (
+    SELECT r.n, hash(CAST(r.c0 AS BIGINT), CAST(r.c1 AS TIMESTAMP WITH TIME ZONE), CAST(r.c2 AS BOOLEAN), CAST(r.c3 AS BLOB), r.rescued) AS h
+    FROM _cdc_rows_1 AS r
+) AS r ON r.n = s.n;
+
+-- [find suspects in or"ders']
+-- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
+-- differ, and a join of keys and hashes is small enough to stay in memory far longer.
+CREATE TEMPORARY TABLE _cdc_suspects_1 AS
+SELECT
+    s.n,
+    t._cdc_row,
+    coalesce(t.k0, s.k0) AS k0,
+    coalesce(t.k1, s.k1) AS k1,
+w.k0 IS NOT NULL AS is_newer
+FROM _cdc_hashed_1 AS s
+FULL JOIN (
+    SELECT t."pk" AS k0, t."sk" AS k1, t._cdc_changed_at, t.rowid AS _cdc_row, hash(t."select", t."created_at", t."paid", t."token", CAST(t._cdc_rescued AS VARCHAR)) AS h
+    FROM "analytics"."or""ders'" AS t
+) AS t
+    ON t.k0 = s.k0 AND t.k1 = s.k1
+LEFT JOIN _cdc_newer AS w
+    ON w.k0 = coalesce(t.k0, s.k0) AND w.k1 = coalesce(t.k1, s.k1)
+WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
+    AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h)
+    -- It has every key that changed since, except those that came and went meanwhile: rows of these are left over.
+    -- https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html
+    AND (s.k0 IS NOT NULL OR (t._cdc_changed_at > CAST('2026-01-01 00:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE) AND w.k0 IS NULL));

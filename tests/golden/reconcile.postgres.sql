@@ -263,9 +263,6 @@ v.differing,
         WHEN v.verdict = 'missing' AND o0.k0 IS NOT NULL THEN 'move_lost'
         WHEN v.verdict = 'missing' AND o2.k0 IS NOT NULL THEN 'move_lost'
         WHEN v.verdict = 'missing' THEN 'never_arrived'
-        WHEN v.verdict = 'extra' AND e.takes THEN 'update_lost_or_altered'
-        WHEN v.verdict = 'extra' AND e.k0 IS NOT NULL THEN 'move_lost'
-        WHEN v.verdict = 'extra' THEN 'delete_lost'
         WHEN v.verdict = 'different' THEN 'update_lost_or_altered'
         ELSE 'changed_since'
     END AS cause
@@ -280,11 +277,7 @@ LEFT JOIN (
 LEFT JOIN (
     SELECT DISTINCT t."pk" AS k0, t."sk" AS k1 FROM "analytics"."leads" AS t
 ) AS o2
-    ON v.verdict = 'missing' AND o2.k0 = v.k0 AND o2.k1 = v.k1
-LEFT JOIN (
-    SELECT s.partition_key AS k0, CAST(s.sort_key AS numeric) AS k1, s.takes_1 AS takes FROM _cdc_keys AS s WHERE NOT s.removed
-) AS e
-    ON v.verdict = 'extra' AND e.k0 = v.k0 AND e.k1 = v.k1;
+    ON v.verdict = 'missing' AND o2.k0 = v.k0 AND o2.k1 = v.k1;
 
 -- [count causes in or"ders']
 -- How often each cause.

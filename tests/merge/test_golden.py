@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import sqlglot
 from sqlglot import exp
 
 from cdc_merge.layout import Layout
+from cdc_merge.lease import Leases
 from cdc_merge.merge.plan import Batch, MergePlan
 from cdc_merge.merge.planned import KeyRange
 from cdc_merge.migrate import metadata_names
@@ -18,7 +20,7 @@ from cdc_merge.model import Column, ColumnType, Deletes, Expired, Kind, Mask, Or
 from cdc_merge.schema.masking import find_hidden
 from cdc_merge.schema.opening import open_book
 from cdc_merge.schema.stored import TargetSchema
-from cdc_merge.warehouses import Dialect, Statement
+from cdc_merge.warehouses import Dialect, Session, Statement
 from tests.support.golden import CUSTOMERS, DIALECTS, GOLDEN, KEY, NOW, ORDERS, as_said, books
 
 TEXT = ColumnType(Kind.TEXT)
@@ -85,6 +87,47 @@ def statements_of_masks(dialect: Dialect) -> list[Statement]:
     return MergePlan(dialect, layout, [replace(book, stored=stored, hidden=hidden)], ("S", "S")).hide("e'commerce")
 
 
+class Heard:
+    """Stands for a session, and keeps what it is asked to run. `row`: what the leases' table has of the source."""
+
+    def __init__(self, *row: object) -> None:
+        self._rows = [row] if row else []
+        self.statements: list[Statement] = []
+
+    def query(self, sql: str) -> list[tuple[object, ...]]:
+        self.statements.append(Statement("look at lease", sql))
+        return self._rows
+
+    def run(self, statements: Iterable[Statement]) -> list[int]:
+        for statement in statements:
+            if statement.lock:
+                self.statements.append(Statement(f"lock for: {statement.label}", statement.lock))
+            self.statements.append(statement)
+        return [1]
+
+
+def statements_of_leases(dialect: Dialect) -> list[Statement]:
+    """What keeps two workers from merging a source at once: taken when free, gone or expired; fenced; given back."""
+    leases = Leases(
+        metadata_names("cdc_merge"),
+        dialect,
+        ttl=60,
+        holder="host:2",
+        is_alive=lambda holder: holder != "host:1",
+        new_token=lambda: "bb22",
+    )
+    heard = []
+    for row in ((), ("host:1", "aa11", False), ("other:1", "aa11", True)):
+        session = Heard(*row)
+        lease = leases.acquire(cast(Session, session), "e'commerce")
+        assert lease
+        heard += session.statements
+    session = Heard()
+    session.run([leases.fence(lease), leases.lock(lease.source)])
+    leases.release(cast(Session, session), lease)
+    return [*heard, *session.statements]
+
+
 def _masked(column: Column, mask: Mask) -> Column:
     return replace(column, mask=mask, type=None)
 
@@ -97,8 +140,9 @@ EVERY = pytest.mark.parametrize(
         ("deletes", sparing_statements),
         ("history", statements_of_a_history),
         ("masks", statements_of_masks),
+        ("leases", statements_of_leases),
     ],
-    ids=["merge", "deletes", "history", "masks"],
+    ids=["merge", "deletes", "history", "masks", "leases"],
 )
 
 
@@ -120,7 +164,7 @@ def test_a_parser_of_the_engine_understands_every_statement(dialect: Dialect, pa
     for statement in as_said(dialect, of(dialect)):
         parsed = sqlglot.parse(statement.sql, read=dialect.sqlglot)
         assert len(parsed) == 1, statement.label
-        if not statement.label.startswith("analyze"):
+        if not statement.label.startswith(("analyze", "lock for: ")):
             assert not isinstance(parsed[0], exp.Command), statement.label
 
 

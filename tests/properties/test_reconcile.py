@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -218,6 +217,6 @@ def test_a_null_that_came_before_its_column_is_no_drift(warehouse_url: str, tmp_
         harness.put_records([stream_record({"PK": item["PK"], "SK": ""}, item, sequence=number, at=START)])
         harness.run()
     export = write_export(tmp_path / "exports", map(to_item, items), as_of=START + 2 * MARGIN)
-    with closing(Reconciler(harness.settings)) as reconciler:
+    with Reconciler(harness.settings) as reconciler:
         report = reconciler.reconcile("shop", str(export))
     assert report.targets["items"].equal == 2

@@ -7,7 +7,6 @@ import itertools
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -210,7 +209,7 @@ def reconcile(harness: Harness, state: Sequence[Any], seed: int) -> int:
     items = [jumbled(item, Random(seed)) for item in state]
     folder = write_export(harness.directory.parent / "exports", items, as_of=START + timedelta(hours=1) + 2 * MARGIN)
     try:
-        with closing(Reconciler(harness.settings)) as reconciler:
+        with Reconciler(harness.settings) as reconciler:
             return reconciler.reconcile("shop", str(folder)).drifted
     finally:
         shutil.rmtree(harness.directory.parent / "exports")

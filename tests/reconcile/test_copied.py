@@ -90,11 +90,11 @@ class Shop(Harness):
         self.dynamodb.delete_item(TableName=self.source.table, Key=to_item({"PK": key}))
 
     def copied(self, way: Way = REPAIR, **options: Any) -> Report:
-        with closing(Reconciler(self.settings)) as reconciler:
+        with Reconciler(self.settings) as reconciler:
             return reconciler.reconcile_copied(self.source.name, way=way, **options)
 
     def scanned(self) -> Report:
-        with closing(Reconciler(self.settings)) as reconciler:
+        with Reconciler(self.settings) as reconciler:
             return reconciler.reconcile_scanned(self.source.name, rate=None)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
@@ -552,7 +552,7 @@ def test_the_command_tells_what_was_copied_and_exits_as_ever(
 def test_other_engines_are_refused(tmp_path: Path) -> None:
     source = Source("shop", f"file://{tmp_path}", ("PK",), (NAMES,), table="shop")
     harness = Harness(f"duckdb:///{tmp_path}/w.duckdb", source, tmp_path / "feed")
-    with closing(Reconciler(harness.settings)) as reconciler, pytest.raises(UsageError) as caught:
+    with Reconciler(harness.settings) as reconciler, pytest.raises(UsageError) as caught:
         reconciler.reconcile_copied("shop")
     assert "duckdb cannot read a DynamoDB table by itself" in str(caught.value)
 

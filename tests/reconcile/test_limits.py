@@ -7,7 +7,6 @@ import gzip
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
@@ -73,7 +72,7 @@ _numbers = itertools.count()
 
 def reconcile(harness: Harness, at: str, *, source: Source | None = None, **options: Any) -> Report:
     mine = source or harness.source
-    with closing(Reconciler(replace(harness.settings, sources=(mine,)))) as reconciler:
+    with Reconciler(replace(harness.settings, sources=(mine,))) as reconciler:
         return reconciler.reconcile(mine.name, at, **options)
 
 

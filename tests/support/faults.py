@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -153,7 +153,7 @@ def _work(settings: Settings, once: bool, killed_after: str | None) -> None:
 
 def _reconcile(settings: Settings, export: str, killed_after: str | None) -> None:
     (source,) = settings.sources
-    with closing(Reconciler(settings, warehouse=_deadly(settings, killed_after))) as reconciler:
+    with Reconciler(settings, warehouse=_deadly(settings, killed_after)) as reconciler:
         reconciler.reconcile(source.name, export)
 
 

@@ -92,7 +92,7 @@ def wants(harness: Harness, *targets: Target) -> Harness:
 
 def rebuild(harness: Harness, export: str, **options: Any) -> Report:
     made = {k: options.pop(k) for k in ("warehouse", "stop") if k in options}
-    with closing(Reconciler(harness.settings, **made)) as one:
+    with Reconciler(harness.settings, **made) as one:
         return one.reconcile(harness.source.name, export, rebuild=True, **options)
 
 

@@ -108,7 +108,7 @@ class Both:
         return any(step.as_of - MARGIN < floor for floor in self.model.floors.values())
 
     def run(self, export: Path, *, dry_run: bool = False) -> Report:
-        with closing(Reconciler(self.harness.settings)) as reconciler:
+        with Reconciler(self.harness.settings) as reconciler:
             return reconciler.reconcile("shop", str(export), dry_run=dry_run)
 
     def contents(self) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from cdc_merge.errors import UsageError, WarehouseRefused, WarehouseUnavailable
+from cdc_merge.errors import BatchTooLarge, UsageError, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.warehouses import Statement
 from cdc_merge.warehouses.duckdb import DuckDBWarehouse
 
@@ -145,9 +145,9 @@ def test_a_file_under_another_catalog_is_the_same_file_and_its_sessions_share_it
         assert session.query("SELECT a, current_catalog() FROM w.w.t") == [(1, "w")]
 
 
-def test_too_little_memory_stops_the_source_and_says_where_to_give_more(tmp_path: Path) -> None:
+def test_what_takes_too_much_memory_is_for_a_smaller_batch_or_says_where_to_give_more(tmp_path: Path) -> None:
     warehouse = DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb?memory_limit=10MB&threads=1")
-    with warehouse.session() as session, pytest.raises(WarehouseRefused) as caught:
+    with warehouse.session() as session, pytest.raises(BatchTooLarge) as caught:
         session.query("SELECT length(string_agg(repeat('x', 1000), '')) FROM range(100000)")
     assert "memory_limit" in (caught.value.hint or "")
 

@@ -20,9 +20,11 @@ SELECT
         WHEN v.verdict = 'missing' AND o{{ sibling.number }}.k0 IS NOT NULL THEN 'move_lost'
 {% endfor %}
         WHEN v.verdict = 'missing' THEN 'never_arrived'
+{% if has_extra %}
         WHEN v.verdict = 'extra' AND e.takes THEN 'update_lost_or_altered'
         WHEN v.verdict = 'extra' AND e.k0 IS NOT NULL THEN 'move_lost'
         WHEN v.verdict = 'extra' THEN 'delete_lost'
+{% endif %}
 {% if asked_since %}
         -- Names of columns stand in their order, new ones after all others.
         WHEN v.verdict = 'different'
@@ -38,7 +40,9 @@ SELECT
         ELSE 'changed_since'
     END AS cause
 FROM _cdc_verdicts_{{ target.number }} AS v
+{% if tables | length > 1 %}
 LEFT JOIN _cdc_keys AS q ON q.n = v.n
+{% endif %}
 LEFT JOIN (SELECT DISTINCT {% for key in target.keys %}{{ key.staged }} AS k{{ loop.index0 }}{% if not loop.last %}, {% endif %}{% endfor %} FROM {{ tombstones }} AS s WHERE s.source = {{ source }}) AS d
     ON v.verdict = 'missing' AND {% for key in target.keys %}d.k{{ loop.index0 }} = v.k{{ loop.index0 }}{% if not loop.last %} AND {% endif %}{% endfor %}
 
@@ -56,8 +60,9 @@ LEFT JOIN (
     ON v.verdict = 'missing'{% if sibling.number < target_count %} AND NOT q.takes_{{ sibling.number }}{% endif %} AND {% for key in target.keys %}o{{ sibling.number }}.k{{ loop.index0 }} = v.k{{ loop.index0 }}{% if not loop.last %} AND {% endif %}{% endfor %}
 
 {% endfor %}
+{% if has_extra %}
 LEFT JOIN (
     SELECT {% for key in target.keys %}{{ key.staged }} AS k{{ loop.index0 }}{% if not loop.last %}, {% endif %}{% endfor %}, s.takes_{{ target.number }} AS takes FROM _cdc_keys AS s WHERE NOT s.removed
 ) AS e
     ON v.verdict = 'extra' AND {% for key in target.keys %}e.k{{ loop.index0 }} = v.k{{ loop.index0 }}{% if not loop.last %} AND {% endif %}{% endfor %}
-
+{% endif %}
