@@ -90,6 +90,10 @@ class SchemaMoved(Transient):
     """A target's columns changed while a batch was decoded, by a reconcile or a rebuild: decode it anew."""
 
 
+class QuarantineMoved(Transient):
+    """Entries that are tried again have left the quarantine: read it again."""
+
+
 class AlreadyMerged(Transient):
     """Another transaction has put one of the batch's objects into the ledger: list again."""
 

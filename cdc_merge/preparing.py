@@ -48,7 +48,7 @@ class Job:
     """What to merge, and how.
 
     `again`: the objects are in the ledger already (replay). `release`: quarantine ids that leave in the same
-    transaction. `places`: for single records taken out of quarantine, (record, byte offset) in their object.
+    transaction. `places`: for single records taken out of quarantine, where they lay.
     """
 
     refs: tuple[ObjectRef, ...]

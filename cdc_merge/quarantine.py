@@ -15,6 +15,7 @@ from cdc_merge.model import ObjectRef
 from cdc_merge.preparing import Job
 from cdc_merge.render import Name
 from cdc_merge.source_worker import SourceWorker
+from cdc_merge.staging import Place
 from cdc_merge.warehouses import Dialect, Row, Session, Statement
 
 _PORTION = 500  # entries tried again in one transaction
@@ -128,7 +129,7 @@ def _retry_records(worker: SourceWorker, entries: Sequence[Entry]) -> Counts:
         job = Job(
             refs=tuple(ObjectRef(e.object_key, e.version, len(e.raw or b""), e.quarantined_at) for e in entries),
             release=tuple(e.id for e in entries),
-            places=tuple((e.record, e.byte_offset) for e in entries),
+            places=tuple(Place(e.id, e.record, e.byte_offset) for e in entries),
         )
         return worker.merge_files(job, files)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -17,7 +19,15 @@ MOST_ENTITIES = 1_000  # of one source in `unmatched`: keys without a common pre
 
 PORTION_BYTES = 4 * 2**20  # of unusable records, in memory at once
 
-Place = tuple[int | None, int | None]
+
+class Place(NamedTuple):
+    """Where a record lay that was taken out of quarantine, and the id that it had there."""
+
+    id: str
+    record: int | None
+    byte_offset: int | None
+
+
 """(record, byte offset) in an object."""
 
 _REJECTED = "object_number, record, byte_offset, reason, detail, raw"
@@ -97,6 +107,7 @@ def quarantine_rows(
     `places`, by object number: where single records that were taken out of quarantine lay.
     """
     refs = {o.number: o.ref for o in objects}
+    rejects_of = Counter[int]()  # a record may have become several
     bench = workbench.bench()
     # Never all of `raw` in one scan: DuckDB holds the bytes of 2,048 rows at a time, and a row may have a megabyte.
     # https://duckdb.org/docs/stable/internals/vector
@@ -107,7 +118,7 @@ def quarantine_rows(
     def batches() -> Iterator[pa.RecordBatch]:
         for first, last in _portions(sizes, portion_bytes):
             table = bench.table(f"SELECT {_REJECTED} FROM rejected WHERE rowid BETWEEN {first} AND {last}")
-            yield from _entries(table, refs, source, bucket, places).to_batches()
+            yield from _entries(table, refs, source, bucket, places, rejects_of).to_batches()
 
     return pa.RecordBatchReader.from_batches(_QUARANTINE, batches())
 
@@ -127,17 +138,27 @@ def _portions(sizes: Iterable[tuple[int, int, int]], limit: int) -> Iterator[tup
 
 
 def _entries(
-    rejected: pa.Table, refs: Mapping[int, ObjectRef], source: str, bucket: str, places: Sequence[Place] | None
+    rejected: pa.Table,
+    refs: Mapping[int, ObjectRef],
+    source: str,
+    bucket: str,
+    places: Sequence[Place] | None,
+    rejects_of: Counter[int],
 ) -> pa.Table:
     numbers: list[int] = rejected.column("object_number").to_pylist()
     mine = [refs[n] for n in numbers]
     if places is not None:
-        records, offsets = [places[n][0] for n in numbers], [places[n][1] for n in numbers]
+        records, offsets = [places[n].record for n in numbers], [places[n].byte_offset for n in numbers]
+        ids = []
+        for n in numbers:
+            ids.append(_id(places[n].id, rejects_of[n]) if rejects_of[n] else places[n].id)
+            rejects_of[n] += 1
     else:
         records, offsets = rejected.column("record").to_pylist(), rejected.column("byte_offset").to_pylist()
+        ids = [_id(source, bucket, r.key, r.version, o) for r, o in zip(mine, offsets, strict=True)]
     return pa.table(
         {
-            "id": [_id(source, bucket, r, o) for r, o in zip(mine, offsets, strict=True)],
+            "id": ids,
             "bucket": [bucket] * len(mine),
             "object_key": [r.key for r in mine],
             "version": [r.version for r in mine],
@@ -149,7 +170,6 @@ def _entries(
     )
 
 
-def _id(source: str, bucket: str, ref: ObjectRef, offset: int | None) -> str:
+def _id(*place: object) -> str:
     """The same record of the same object version has the same id, however often it is read."""
-    place = "\n".join((source, bucket, ref.key, ref.version, str(offset)))
-    return hashlib.sha256(place.encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(map(str, place)).encode()).hexdigest()[:16]

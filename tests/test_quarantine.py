@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cdc_merge.errors import UsageError
+from cdc_merge.errors import QuarantineMoved, UsageError
 from cdc_merge.layout import layout_of
 from cdc_merge.ledger import Counts
 from cdc_merge.model import BatchLimits, Source, Target
@@ -246,6 +246,34 @@ def test_what_fails_again_stays_with_its_id_and_its_place(items: Harness) -> Non
     assert [[getattr(e, name) for name in unchanged] for e in after] == [
         [getattr(e, name) for name in unchanged] for e in before
     ]
+
+
+def test_an_entry_that_is_two_records_when_it_is_read_alone_is_two_entries_and_holds_up_no_other(
+    items: Harness,
+) -> None:
+    items.put(encode(put("a", 1)) + b"\n1\n2\n" + b'{"eventID":"x", broken\n' + encode(nameless("b", 2, v="b")))
+    items.run()
+    mend(items, b"UPSERT", b"INSERT")
+    before = entries(items)
+    two = next(e for e in before if e.raw == b"1\n2")
+    for expected in (4, 3):
+        counts = try_again(items)
+        assert counts.records == expected
+        after = entries(items)
+        assert sorted(e.raw or b"" for e in after if e.record == two.record) == [b"1", b"2"]
+        assert two.id in {e.id for e in after} and len({e.id for e in after}) == 3
+    assert set(values(items)) == {"a", "b"}
+
+
+def test_an_entry_that_was_discarded_meanwhile_is_not_merged(items: Harness) -> None:
+    items.put_records([nameless("a", 1, v="x"), nameless("b", 2, v="y"), put("c", 1)])
+    items.run()
+    mend(items, b"UPSERT", b"INSERT")
+    both = entries(items)
+    ask(items, lambda q, s: q.discard(s, both[:1]))
+    with pytest.raises(QuarantineMoved):
+        try_again(items, both)
+    assert set(values(items)) == {"c"} and entries(items) == both[1:]
 
 
 def test_of_several_entries_what_is_usable_leaves_and_the_rest_stays(items: Harness) -> None:

@@ -18,6 +18,7 @@ from cdc_merge.cures import CURES
 from cdc_merge.errors import CdcMergeError, SourceStopped, Transient, UsageError
 from cdc_merge.feed.listing import list_data
 from cdc_merge.layout import layout_of
+from cdc_merge.ledger import Counts
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import ObjectRef
 from cdc_merge.patience import patiently
@@ -141,14 +142,14 @@ def quarantine_show(context: Context, *, ids: tuple[str, ...]) -> None:
 def quarantine_retry(context: Context, *, ids: tuple[str, ...]) -> None:
     """Merge entries again (all, unless ids are given); what still cannot be used stays."""
     began = time.perf_counter()
-    entries = _entries(context, ids, with_raw=True)
+    entries = _entries(context, ids)
     totals = RunTotals()
     missing: list[Entry] = []
     with _worker(context) as worker:
         for source in worker.sources:
-            if mine := [e for e in entries if e.source == source.source.name]:
+            if mine := [e.id for e in entries if e.source == source.source.name]:
                 try:
-                    counts, gone = patiently(partial(retry, source, mine), source=source.source.name)
+                    counts, gone = patiently(partial(_retry, context, source, mine), source=source.source.name)
                 except (SourceStopped, Transient) as error:
                     totals.stopped[source.source.name] = error
                     continue
@@ -164,6 +165,13 @@ def quarantine_retry(context: Context, *, ids: tuple[str, ...]) -> None:
         click.secho(f"error: {complaint}", fg="red", err=True)
     if missing or totals.stopped:
         sys.exit(1)
+
+
+def _retry(context: Context, source: SourceWorker, ids: Sequence[str]) -> tuple[Counts, list[Entry]]:
+    """One try, with what is there now: an entry may have been discarded since, or its item forgotten."""
+    there = {e.id for e in _entries(context)}
+    left = [i for i in ids if i in there]
+    return retry(source, _entries(context, left, with_raw=True)) if left else (Counts(), [])
 
 
 @quarantine.command("discard")

@@ -99,7 +99,8 @@ class RowStage:
                 if book.target.each is None and (book.pending or not book.schema.columns):
                     self._get_acquainted(bench, number, book)
             columns = {number: book.schema.columns for number, book in self._books.items()}
-        layouts = self._wide.fill(bench, columns)
+            pending = {number: tuple(book.pending) for number, book in self._books.items()}
+        layouts = self._wide.fill(bench, columns, pending)
         by_target = ", ".join(
             f"count(*) FILTER (takes_{t.number} AND clean_{t.number}), "
             f"count(*) FILTER (takes_{t.number} AND clean_{t.number} IS NOT TRUE)"

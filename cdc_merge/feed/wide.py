@@ -9,6 +9,7 @@ from cdc_merge.feed import shape
 from cdc_merge.feed.values import Extracted, Values
 from cdc_merge.feed.where import takes
 from cdc_merge.feed.workbench import Bench
+from cdc_merge.model import Column
 from cdc_merge.render import Sql, render
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.stored import TypedColumn, holders, takes_whole
@@ -55,10 +56,12 @@ class WideTable:
         self._key_tags = key_tags
         self._is_picked = is_picked
 
-    def fill(self, bench: Bench, columns: Mapping[int, Columns]) -> list[TargetLayout]:
-        """Fill `wide`; returns how each target's columns stand in it."""
+    def fill(
+        self, bench: Bench, columns: Mapping[int, Columns], pending: Mapping[int, Sequence[Column]]
+    ) -> list[TargetLayout]:
+        """Fill `wide`; returns how each target's columns stand in it. `pending`: columns that have no type yet."""
         pointers = shape.Pointers(self._form)
-        layouts = [self._layout(i, self._books[i], mine, pointers) for i, mine in columns.items()]
+        layouts = [self._layout(i, self._books[i], mine, pending[i], pointers) for i, mine in columns.items()]
         bench.execute(
             render(
                 "feed/sql/images.sql",
@@ -74,7 +77,9 @@ class WideTable:
         )
         return layouts
 
-    def _layout(self, number: int, book: SchemaBook, columns: Columns, pointers: shape.Pointers) -> TargetLayout:
+    def _layout(
+        self, number: int, book: SchemaBook, columns: Columns, pending: Sequence[Column], pointers: shape.Pointers
+    ) -> TargetLayout:
         if book.target.each is not None:
             count = f"element_count({pointers.value(shape.pointer(book.target.each))})"
             belongs = takes(book.target, pointers.value)
@@ -89,11 +94,18 @@ class WideTable:
         return TargetLayout(
             number=number,
             takes=Sql(takes(book.target, pointers.value)),
-            clean=Sql(self._clean(book, columns, values, pointers)),
+            clean=Sql(self._clean(book, columns, values, pending, pointers)),
             columns=tuple(values),
         )
 
-    def _clean(self, book: SchemaBook, columns: Columns, values: Sequence[Extracted], pointers: shape.Pointers) -> str:
+    def _clean(
+        self,
+        book: SchemaBook,
+        columns: Columns,
+        values: Sequence[Extracted],
+        pending: Sequence[Column],
+        pointers: shape.Pointers,
+    ) -> str:
         """Whether the columns hold as many attributes as the image has, and every path that leads somewhere.
 
         An attribute counts once, however many columns take it, and only if all of them hold it.
@@ -101,7 +113,8 @@ class WideTable:
         if book.target.is_document:
             return f"{values[0].name.parts[0]} IS NOT NULL"
         held_by: dict[str, list[str]] = {}
-        astray = []
+        # A value that shows the type of a column is looked at with care, also where another column holds it whole.
+        astray = [f"({pointers.value(shape.pointer(column.path))} IS NOT NULL)" for column in pending]
         holding = holders(columns)
         for attribute, mine in holding.items():
             if attribute not in book.key:

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from cdc_merge.errors import AlreadyMerged, SchemaMoved
+from cdc_merge.errors import AlreadyMerged, QuarantineMoved, SchemaMoved, WarehouseUnavailable
 from cdc_merge.layout import Layout
 from cdc_merge.merge.altering import alter_columns
 from cdc_merge.merge.creating import CreationPlan
@@ -196,7 +196,12 @@ class MergePlan:
         return [*statements, record]
 
     def release_quarantine(self, ids: Sequence[str]) -> Statement:
-        return Statement("release quarantine", self.render("merge/sql/release_quarantine", ids=list(ids)))
+        """Takes entries out that are tried again, and insists that they are still there: one that was discarded, or
+
+        whose item was forgotten meanwhile, must not be merged.
+        """
+        sql = self.render("merge/sql/release_quarantine", ids=list(ids))
+        return Statement("release quarantine", sql, expect_rows=len(ids), mismatch=_left_quarantine)
 
     def record_quarantine(self, batch: Batch) -> Statement:
         sql = self.render(
@@ -247,7 +252,7 @@ class MergePlan:
             *self.resolve(source, self.targets, key_range=key_range),
         ]
         for target in self.targets:
-            statements.append(Statement(f"delete from {target.label}", delete_rows(target=target)))
+            statements += self._delete(target, delete_rows(target=target))
             if self._dialect.row_address and not self._dialect.indexes_key and not target.is_each:
                 sql = self.render("merge/sql/delete_copies", target=target)
                 statements.append(Statement(f"delete copies from {target.label}", sql))
@@ -263,6 +268,18 @@ class MergePlan:
             Statement("insert tombstones", self.render(f"merge/sql/insert_{kind}", source=source)),
             *self.history.record(source, batch.merged_at),
             *self.count_up(batch, self.targets),
+        ]
+
+    def _delete(self, target: PlannedTarget, sql: str) -> list[Statement]:
+        """Where an update by hand moves a row, one that was looked at is not found any more: it is tried again."""
+        delete = Statement(f"delete from {target.label}", sql)
+        if not self._dialect.rows_move or target.is_each:
+            return [delete]
+        number, counted = target.number, list[Row]()
+        count = f"SELECT count(*) FROM _cdc_resolved AS r WHERE r.accepted_{number} AND r.row_{number} IS NOT NULL"
+        return [
+            Statement(f"count rows of {target.label}", count, inspect=counted.extend),
+            replace(delete, expect_rows=lambda: int(counted[-1][0]), mismatch=lambda: _moved(target.label)),
         ]
 
     def resolve(
@@ -287,6 +304,16 @@ class MergePlan:
                 for target in targets
             ),
         ]
+
+
+def _moved(label: str) -> WarehouseUnavailable:
+    return WarehouseUnavailable("somebody altered a row while it was merged", where=f"target {label}")
+
+
+def _left_quarantine() -> QuarantineMoved:
+    return QuarantineMoved(
+        "entries were tried again, discarded or forgotten meanwhile", hint="see what is left: cdc-merge quarantine list"
+    )
 
 
 def _merged_by_another(batch: Batch) -> AlreadyMerged:

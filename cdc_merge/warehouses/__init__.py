@@ -26,15 +26,15 @@ LEDGER_LABEL = "record objects"
 class Statement:
     """One labelled statement of a plan.
 
-    `expect_rows`: how many rows it must touch; any other number rolls the transaction back and raises
-    what `mismatch` makes (a lost lease, for example).
+    `expect_rows`: how many rows it must touch, or what tells it then; any other number rolls the transaction back and
+    raises what `mismatch` makes (a lost lease, for example).
     `inspect`: for a query: is handed its rows inside the transaction, and may raise to roll it back.
     `lock`: what goes before it in the same transaction and takes a lock, where the engine must be told.
     """
 
     label: str
     sql: str
-    expect_rows: int | None = None
+    expect_rows: int | Callable[[], int] | None = None
     mismatch: Callable[[], Exception] | None = None
     inspect: Callable[[list[Row]], None] | None = None
     lock: str | None = None

@@ -75,6 +75,7 @@ class Dialect:
     `one_moment`: a transaction's first statement that makes all that follow see the same moment; None: they do anyhow.
     `row_hash`: a hash of 64 bits of any number of values ({}), equal for equal values; None: comparing whole rows at
         once costs no more.
+    `rows_move`: whether an update that another transaction commits meanwhile gives a row another `row_address`.
     `row_slots`: a query of how many pages a table has (`{table}`, or its name as a literal, `{literal}`), and of how
         many places for rows each has; many may be empty.
     `slot_address`: the `row_address` of a place, numbered from 1, on a page, numbered from 0.
@@ -138,6 +139,7 @@ class Dialect:
     take_turns: str | None = None
     one_moment: str | None = None
     row_hash: str | None = None
+    rows_move: bool = False
     same_rescued: str = "({a} IS NOT DISTINCT FROM {b})"
     row_slots: str = "SELECT coalesce(max(rowid) + 1, 0), 1 FROM {table}"
     slot_address: str = "{page}"
@@ -279,6 +281,8 @@ POSTGRES = Dialect(
     reserved_columns=frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}),
     holds_nul=False,
     row_address="ctid",
+    # Each statement sees what is committed by then: https://www.postgresql.org/docs/current/transaction-iso.html
+    rows_move=True,
     # A page has a header of 24 bytes, and for each row a line pointer of 4 and a row header of 23, aligned to 8.
     # https://www.postgresql.org/docs/current/storage-page-layout.html
     row_slots="SELECT pg_relation_size(CAST({literal} AS regclass)) / page.size, (page.size - 24) / 28 "

@@ -120,6 +120,7 @@ class DuckDBWarehouse:
                     connection = self._connect(config)
                 connection.execute("SET TimeZone = 'UTC'")
                 connection.execute("SET enable_progress_bar = false")  # it would be drawn on standard output
+                connection.execute("RESET max_vacuum_tasks")  # of the whole instance: see `load`
                 return connection
             except (OSError, duckdb.Error) as error:
                 if not is_locked(error) or monotonic() > deadline:

@@ -43,8 +43,9 @@ def run_in_order(
             raise StatementFailed(statement.label) from error
         if statement.inspect and found is not None:
             statement.inspect(found)
-        if statement.expect_rows is not None and rows != statement.expect_rows:
-            raise _mismatch(statement, rows)
+        expected = statement.expect_rows() if callable(statement.expect_rows) else statement.expect_rows
+        if expected is not None and rows != expected:
+            raise _mismatch(statement, rows, expected)
         touched.append(rows)
         if observer:
             observer(statement.label, perf_counter() - began)
@@ -60,10 +61,10 @@ def _nothing_to_lock(statement: Statement) -> Exception:
     )
 
 
-def _mismatch(statement: Statement, rows: int) -> Exception:
+def _mismatch(statement: Statement, rows: int, expected: int) -> Exception:
     if statement.mismatch:
         return statement.mismatch()
-    return WarehouseRefused(f"touched {rows} rows instead of {statement.expect_rows}", where=statement.label)
+    return WarehouseRefused(f"touched {rows} rows instead of {expected}", where=statement.label)
 
 
 __all__ = ["LEDGER_LABEL", "StatementFailed", "run_in_order"]

@@ -185,6 +185,9 @@ FROM (
 -- [analyze resolved]
 ANALYZE _cdc_resolved;
 
+-- [count rows of customers]
+SELECT count(*) FROM _cdc_resolved AS r WHERE r.accepted_0 AND r.row_0 IS NOT NULL;
+
 -- [delete from customers]
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM "analytics"."customers" AS t
@@ -229,6 +232,9 @@ WHERE r.marks_0
     AND t."pk" = r.partition_key
     AND t."sk" = CAST(r.sort_key AS numeric);
 
+-- [count rows of or"ders']
+SELECT count(*) FROM _cdc_resolved AS r WHERE r.accepted_1 AND r.row_1 IS NOT NULL;
+
 -- [delete from or"ders']
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM "analytics"."or""ders'" AS t
@@ -261,6 +267,9 @@ WHERE r.accepted_1
 -- In the order of the key's index, which then is filled page by page instead of here and there.
 ORDER BY r.partition_key, r.sort_key;
 
+-- [count rows of kept]
+SELECT count(*) FROM _cdc_resolved AS r WHERE r.accepted_2 AND r.row_2 IS NOT NULL;
+
 -- [delete from kept]
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM "analytics"."kept" AS t
@@ -292,6 +301,9 @@ JOIN _cdc_resolved AS r ON r.n_2 = s.n
 WHERE r.accepted_2
 -- In the order of the key's index, which then is filled page by page instead of here and there.
 ORDER BY r.partition_key, r.sort_key;
+
+-- [count rows of hard]
+SELECT count(*) FROM _cdc_resolved AS r WHERE r.accepted_3 AND r.row_3 IS NOT NULL;
 
 -- [delete from hard]
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.

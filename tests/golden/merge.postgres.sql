@@ -164,6 +164,9 @@ FROM (
 -- [analyze resolved]
 ANALYZE _cdc_resolved;
 
+-- [count rows of customers]
+SELECT count(*) FROM _cdc_resolved AS r WHERE r.accepted_0 AND r.row_0 IS NOT NULL;
+
 -- [delete from customers]
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM "analytics"."customers" AS t
@@ -195,6 +198,9 @@ JOIN _cdc_resolved AS r ON r.n = s.n
 WHERE r.accepted_0
 -- In the order of the key's index, which then is filled page by page instead of here and there.
 ORDER BY r.partition_key, r.sort_key;
+
+-- [count rows of or"ders']
+SELECT count(*) FROM _cdc_resolved AS r WHERE r.accepted_1 AND r.row_1 IS NOT NULL;
 
 -- [delete from or"ders']
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.

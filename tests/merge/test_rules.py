@@ -88,6 +88,20 @@ def test_an_item_created_again_with_fewer_attributes_has_null_for_the_missing(it
     assert values(items, "items") == {"a": {"PK": "a", "v": "z"}}
 
 
+def test_a_column_without_a_type_has_its_value_though_the_first_items_had_none_and_another_column_holds_it_all(
+    items: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdc_merge.feed.rows._SAMPLE", 2)
+    address = Column("address", ("address",), ColumnType(Kind.JSON))
+    items.source = replace(
+        items.source, targets=(replace(items.source.targets[0], columns=(address, Column("zip", ("address", "zip")))),)
+    )
+    several = [put(f"k{n}", n, address={"city": "x"}) for n in range(1, 9)]
+    items.put_records([*several, put("last", 9, address={"city": "x", "zip": "12345"})])
+    items.run()
+    assert items.query(f"SELECT zip FROM {items.schema}.items WHERE pk = 'last'") == [("12345",)]
+
+
 def test_an_item_that_changes_its_type_moves_to_the_other_table(shop: Harness) -> None:
     deliver(shop, put("a", 1, Type="Customer"))
     deliver(shop, put("a", 2, Type="Order"))

@@ -103,6 +103,11 @@ def test_a_session_that_loads_leaves_the_merging_of_row_groups_to_the_next_that_
         session.load("staged", pa.table({"a": [1]}).to_reader())
         session.run([Statement("delete", "DELETE FROM t WHERE a % 10 <> 0")])
     assert row_groups() == many
+    with warehouse.session():  # which keeps the instance
+        with warehouse.session() as session:
+            session.load("staged", pa.table({"a": [1]}).to_reader())
+        with warehouse.session() as session:
+            assert session.query("SELECT current_setting('max_vacuum_tasks')") == [(100,)]
     with warehouse.session() as session:
         session.run([Statement("update", "UPDATE t SET b = 1 WHERE a = 0")])
     assert row_groups() < many

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from cdc_merge.errors import UsageError, WarehouseRefused, WarehouseUnavailable
+from cdc_merge.model import Source, Target
 from cdc_merge.warehouses import Session, Statement
 from cdc_merge.warehouses.copy import PIECE, CopyStream
 from cdc_merge.warehouses.postgres import PostgresWarehouse
+from tests.support.harness import Harness
+from tests.support.merging import deliver, put, remove, values
 
 
 @pytest.fixture
@@ -138,6 +143,27 @@ def test_a_load_encodes_a_piece_at_a_time() -> None:
         total += len(chunk)
     assert total > 50_000 * 1000
     assert most < PIECE * 1.1
+
+
+def test_a_removed_item_goes_also_where_somebody_updates_its_row_at_that_moment(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    shop = Harness(postgres_url, Source("shop", "", ("PK",), (Target("items"),)), tmp_path / "feed")
+    deliver(shop, put("a", 1, v="x"), put("b", 1, v="x"))
+    update = Statement("update", f"UPDATE {shop.schema}.items SET v = 'by hand'")
+    updated = []
+
+    def interfere(label: str, _seconds: float) -> None:
+        if label == "resolve" and not updated:
+            updated.append(label)
+            with PostgresWarehouse(postgres_url).session() as other:
+                other.run([update])
+
+    shop.put_records([remove("a", 2), put("b", 2, v="y")])
+    with closing(PostgresWarehouse(postgres_url, observer=interfere)) as warehouse:
+        totals = shop.run(warehouse=warehouse)
+    assert updated and totals.counts.targets["items"] == {"inserted": 0, "updated": 1, "deleted": 1}
+    assert values(shop, "items") == {"b": {"PK": "b", "v": "y"}}
 
 
 def test_text_is_compared_byte_by_byte_in_staging(warehouse: PostgresWarehouse) -> None:
