@@ -44,12 +44,14 @@ class Limits:
     """What may stop a reconcile in mid-transaction, by raising.
 
     `floors`: is told the targets' floors under the lock. `deletes`: is told each target's tally, and returns the
-    limits that were lifted for it. `unseen`: the same for a table of so many rows that all go uncompared.
+    limits that were lifted for it. `unseen`: the same for a table of so many rows that all go uncompared; `kept`: for
+    so many rows of items that are gone, which stay without the values of some columns.
     """
 
     floors: Callable[[dict[str, datetime | None]], None]
     deletes: Callable[[str, Tally], Sequence[str]]
     unseen: Callable[[str, int], Sequence[str]]
+    kept: Callable[[str, int, Sequence[str]], Sequence[str]]
 
 
 @dataclass

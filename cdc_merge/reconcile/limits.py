@@ -12,6 +12,7 @@ from cdc_merge.model import Source
 from cdc_merge.reconcile.findings import Tally
 from cdc_merge.reconcile.snapshot import Items
 from cdc_merge.reconcile.way import REPAIR, Way
+from cdc_merge.words import count
 
 _NEWER = "take a newer export: cdc-merge reconcile --request, or --export with a newer one"
 
@@ -137,6 +138,15 @@ class SafetyLimits:
         message = f"its {rows:,} rows would go, and none of them can be compared with the export by its key"
         return self._lifted(
             table, message, hint="see cdc-merge plan for what was altered, and put the key columns right"
+        )
+
+    def judge_kept(self, table: str, rows: int, columns: Sequence[str]) -> Sequence[str]:
+        """Whether rows of items that are gone may lose values that nothing brings back; returns what was lifted."""
+        if not rows or not columns:
+            return []
+        message = f"{count(rows, 'row')} of items that are gone would lose the values of {', '.join(columns)}"
+        return self._lifted(
+            table, message, hint="leave these columns as they are, and give what is new names of its own, until then"
         )
 
     def _lifted(self, table: str, message: str, *, hint: str) -> Sequence[str]:

@@ -119,9 +119,11 @@ class RebuildPlan(ReconcilePlan):
                     continue
                 rows: list[Row] = []
                 yield self._say(f"count newer of {label}", "rebuild_count", target=change.found, inspect=rows.extend)
-                if rows[0][0]:
+                newer, kept = map(int, rows[0])
+                findings.overridden += limits.kept(label, kept, change.lost_columns)
+                if newer:
                     findings.notes.append(
-                        f"{label}: {rows[0][0]:,} rows that changed since the export lack values in the new columns"
+                        f"{label}: {newer:,} rows that changed since the export lack values in the new columns"
                     )
                     findings.replay_from = self._replay_from
             elif self._is_fed:

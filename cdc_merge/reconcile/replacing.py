@@ -63,6 +63,12 @@ def _content(column: TypedColumn) -> TypedColumn:
     return replace(column, name="")
 
 
+def _masked(stored: TargetSchema, schema: TargetSchema) -> frozenset[str]:
+    """The old columns of attributes that the new table has masked."""
+    attributes = {c.path[:1] for c in schema.columns if c.mask}
+    return frozenset(c.name for c in stored.columns if c.path[:1] in attributes)
+
+
 def _has_same_rows(stored: TargetSchema, schema: TargetSchema) -> bool:
     return (stored.key, stored.each) == (schema.key, schema.each)
 
@@ -73,7 +79,8 @@ class Replacement:
 
     `new`: the table that is filled. `found`: what the export is compared with: the old table, or where there is none
     that can be compared, the new one, which is empty then, or what stands in for it. `before`: the old table by its own
-    columns; `columns`: all it has, of which `intact` are as they were made. `by_hand`: those that people added.
+    columns; `columns`: all it has, of which `intact` are as they were made. `by_hand`: those that people added;
+    `masked`: those of attributes that are masked from now on.
     """
 
     target: PlannedTarget
@@ -85,12 +92,21 @@ class Replacement:
     columns: tuple[str, ...] = ()
     intact: frozenset[str] = frozenset()
     by_hand: tuple[str, ...] = ()
+    masked: frozenset[str] = frozenset()
     was_known: bool = False
 
     @property
     def has_its_keys(self) -> bool:
         """Whether at least the keys of the old table can be compared."""
         return self.before is not None and self.intact.issuperset(k.name.parts[0] for k in self.before.keys)
+
+    @property
+    def lost_columns(self) -> list[str]:
+        """Columns of the old table whose values no new one takes over. Those of masked attributes are meant to go."""
+        if self.before is None or self.overlap is None:
+            return []
+        taken = {old.name for old, _ in self.overlap.pairs}
+        return [c for c in (c.name.parts[0] for c in self.before.columns) if c not in taken and c not in self.masked]
 
     @property
     def is_compared(self) -> bool:
@@ -186,6 +202,7 @@ def plan_changes(
                 columns=columns,
                 intact=intact,
                 by_hand=tuple(c for c in columns if c not in all_columns(book.stored)),
+                masked=_masked(book.stored, book.schema),
                 was_known=True,
             )
         )

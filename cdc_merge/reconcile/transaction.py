@@ -97,7 +97,12 @@ class Transaction:
             findings = Findings(items, unusable, overridden=list(self._limits.overridden))
             statements = prepared.plan.statements(
                 undertaking,
-                Limits(self._limits.judge_floors, self._limits.judge_deletes, self._limits.judge_unseen),
+                Limits(
+                    self._limits.judge_floors,
+                    self._limits.judge_deletes,
+                    self._limits.judge_unseen,
+                    self._limits.judge_kept,
+                ),
                 findings,
                 clock=self._clock,
                 setup=prepared.setup,

@@ -16,7 +16,7 @@ import pytest
 
 from cdc_merge.errors import CdcMergeError, Refused, SchemaMoved, StoreDenied, WarehouseUnavailable
 from cdc_merge.exports.manifest import ExportKind
-from cdc_merge.model import Column, Condition, ReconcilePolicy, Target
+from cdc_merge.model import Column, Condition, Deletes, ReconcilePolicy, Target
 from cdc_merge.reconcile.hangings import Attached, Comment, Grant, Hangings, View
 from cdc_merge.reconcile.refill import Refill
 from cdc_merge.reconcile.replacing import Overlap
@@ -260,6 +260,25 @@ def test_a_rebuild_cut_after_each_of_its_statements_leaves_the_old_table_as_it_w
     assert {"fill orders", "carry over in orders", "drop orders", "rename to orders", "forget objects"} <= set(cuts)
     assert counts(report) == (2, 0, 1, 0, 2)
     assert rows(after, "full_name", "city") == [("a", "n1", "c1"), ("b", "n2", "c2"), ("newer", "n4", "c4")]
+
+
+@pytest.mark.parametrize("asked", [{"deletes": Deletes.SOFT}, {"deletes": Deletes.IGNORE}], ids=["soft", "ignore"])
+def test_rows_of_items_that_are_gone_lose_no_values_unless_that_is_forced(
+    warehouse_url: str, tmp_path: Path, export: Export, asked: dict[str, Any]
+) -> None:
+    kept = Harness(warehouse_url, replace(SOURCE, targets=(orders(NAME, TOTAL, **asked),)), tmp_path / "feed")
+    kept.put_records([change("a", 1, image(1)), change("gone", 2, image(2))])
+    kept.put_records([change("gone", 3, None, minute=1)])
+    kept.run()
+    there = export({"a": image(1)})
+    after = wants(kept, orders(NAME, replace(TOTAL, type=NUMERIC), Column("city", ("City",), TEXT), **asked))
+    with pytest.raises(Refused, match="1 row of items that are gone would lose the values of total"):
+        rebuild(after, there)
+    assert ("gone", "n2", "2") in rows(kept, "name", "total")
+    report = rebuild(after, there, force=True)
+    assert report.overridden and {key for key, *_ in rows(after, "city")} == {"a", "gone"}
+    more = wants(kept, orders(NAME, replace(TOTAL, type=NUMERIC), *after.source.targets[0].columns[2:], NOTE, **asked))
+    assert not rebuild(more, there).overridden
 
 
 def test_a_column_without_a_type_stays_where_the_export_has_no_value_for_it(shop: Harness, export: Export) -> None:
