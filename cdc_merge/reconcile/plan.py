@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -13,18 +13,24 @@ from cdc_merge.merge.planned import PlannedTarget
 from cdc_merge.model import ColumnType, Kind
 from cdc_merge.reconcile.comparing import ComparedColumn, Comparing
 from cdc_merge.reconcile.findings import CopiesFound, DryRunOver, Findings, Limits, Tally, Undertaking, verdicts_of
+from cdc_merge.reconcile.snapshot import GROUP_BITS
 from cdc_merge.render import Name, Sql, name
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.conditions import are_same, in_order
 from cdc_merge.warehouses import Dialect, Row, Statement
 
 SAMPLES = 10  # keys of each verdict that are kept
+_ROWS_AT_ONCE = 2_000_000  # that one INSERT takes from the export, where the engine has little memory
 
 
 _BARING = (
     ("bare_place", "drop the place of copies in"),
     ("bare_copies", "drop the number of copies in"),
 )
+
+
+Portion = tuple[int, int]
+"""Rows by their numbers: from the first, to before the second."""
 
 
 class ReconcilePlan:
@@ -178,8 +184,12 @@ class ReconcilePlan:
                     floor=undertaking.floor,
                     merged_at=merged_at,
                 )
-            if verdicts.missing or verdicts.different:
-                yield self.insert_rows(target, target.table, floor=undertaking.floor, merged_at=merged_at)
+            if rows := verdicts.missing + verdicts.different:
+                staged = f"_cdc_verdicts_{target.number}"
+                for portion in (yield from self._portions(target.label, staged, rows)):
+                    yield self.insert_rows(
+                        target, target.table, floor=undertaking.floor, merged_at=merged_at, portion=portion
+                    )
             if target.history and verdicts.repaired:
                 yield from self._record_history(target, undertaking, merged_at)
         yield from self._merge.hide(undertaking.source)
@@ -202,10 +212,33 @@ class ReconcilePlan:
         touched = self._merge.render("reconcile/sql/history_touched", target=target, source=source, floor=floor)
         return self._merge.history.order(target, source=source, touched=touched, merged_at=merged_at)
 
-    def insert_rows(self, target: PlannedTarget, table: Name, *, floor: datetime, merged_at: datetime) -> Statement:
+    def _portions(self, label: str, staged: str, rows: int) -> Generator[Statement, None, list[Portion | None]]:
+        """Ranges of the staged rows' numbers, a group of exported files each; None: all of them at once."""
+        if not self._dialect.row_hash or rows <= _ROWS_AT_ONCE:
+            return [None]
+        groups, size = list[Row](), 2**GROUP_BITS
+        divided = f"SELECT DISTINCT n // {size} FROM {staged} WHERE n IS NOT NULL ORDER BY 1"
+        yield Statement(f"divide {label}", divided, inspect=groups.extend)
+        return [(int(group) * size, (int(group) + 1) * size) for (group,) in groups]
+
+    def insert_rows(
+        self,
+        target: PlannedTarget,
+        table: Name,
+        *,
+        floor: datetime,
+        merged_at: datetime,
+        portion: Portion | None = None,
+    ) -> Statement:
         """The rows that only the export has, or has otherwise, into a table of the target's columns."""
         return self._say(
-            f"insert into {target.label}", "insert_rows", target=target, table=table, floor=floor, merged_at=merged_at
+            f"insert into {target.label}",
+            "insert_rows",
+            target=target,
+            table=table,
+            floor=floor,
+            merged_at=merged_at,
+            portion=portion,
         )
 
     def _say(

@@ -199,14 +199,17 @@ class RebuildPlan(ReconcilePlan):
     def _repair(self, undertaking: Undertaking, findings: Findings, *, merged_at: datetime) -> Iterator[Statement]:
         for change in self._changes:
             label = change.target.label
-            yield self._say(
-                f"fill {label}",
-                "rebuild_fill",
-                target=change.new,
-                table=change.new.table,
-                floor=undertaking.floor,
-                merged_at=merged_at,
-            )
+            staged = f"_cdc_rows_{change.target.number}"
+            for portion in (yield from self._portions(label, staged, findings.items)):
+                yield self._say(
+                    f"fill {label}",
+                    "rebuild_fill",
+                    target=change.new,
+                    table=change.new.table,
+                    floor=undertaking.floor,
+                    merged_at=merged_at,
+                    portion=portion,
+                )
             if change.is_compared and change.overlap:
                 yield self._say(
                     f"carry over in {label}",

@@ -26,7 +26,9 @@ from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 _FETCH_THREADS = 4
 _INFLATION = 8  # uncompressed bytes per stored byte, about; only how many files are decoded at once depends on it
 _SMALLEST_GROUP = 16 * 2**20  # stored bytes: with these many, the numbers of groups last for any table
-_GROUP_BITS = 48  # of a row's number, those that tell it from others in its group
+
+GROUP_BITS = 48
+"""Of a row's number, those that tell it from others in its group of files."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ class _Taken:
 
     def add(self, workbench: Workbench, group: int) -> None:
         self._attach(workbench)
-        shift = f"n + {group}::BIGINT * {2**_GROUP_BITS}"
+        shift = f"n + {group}::BIGINT * {2**GROUP_BITS}"
         workbench.execute("CREATE TABLE IF NOT EXISTS snapshot.keys AS FROM stage_keys LIMIT 0")
         workbench.execute(f"INSERT INTO snapshot.keys BY NAME SELECT * REPLACE ({shift} AS n) FROM stage_keys")
         for i in self._targets:

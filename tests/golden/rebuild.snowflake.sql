@@ -277,8 +277,12 @@ SELECT * FROM (
 ) AS few_2;
 
 -- [count newer of customers]
--- How many rows of the old table changed since the export.
-SELECT count(v.address) FROM _cdc_verdicts_0 AS v WHERE v.verdict = 'newer';
+-- How many rows of the old table changed since the export, and how many come over of items that are gone.
+SELECT
+    count_if(v.verdict = 'newer'),
+    count_if(v.verdict IN ('kept'))
+FROM _cdc_verdicts_0 AS v
+WHERE v.address IS NOT NULL;
 
 -- [look at table of customers]
 -- Who owns the table, and whether we may act as its owner: only who does may exchange it. How it is stored is not asked.

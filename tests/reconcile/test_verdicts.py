@@ -11,7 +11,7 @@ import pytest
 from cdc_merge.errors import UnknownAttributes
 from cdc_merge.exports.manifest import ExportFormat
 from cdc_merge.layout import layout_of
-from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Target
+from cdc_merge.model import BatchLimits, Column, ColumnType, Condition, Evolve, Kind, Target
 from cdc_merge.planning.reader import PlanReader
 from tests.properties.story import contents
 from tests.support.harness import Harness
@@ -51,6 +51,24 @@ def test_an_empty_warehouse_is_filled_from_an_export(shop: Harness, export: Expo
         ("customers", FLOOR),
         ("orders", FLOOR),
     ]
+
+
+@pytest.mark.parametrize("way", [{}, {"rebuild": True}], ids=["repair", "rebuild"])
+def test_what_is_many_rows_is_filled_in_group_by_group_of_files(
+    shop: Harness, export: Export, monkeypatch: pytest.MonkeyPatch, way: dict[str, bool]
+) -> None:
+    monkeypatch.setattr("cdc_merge.reconcile.plan._ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("cdc_merge.reconcile.snapshot._SMALLEST_GROUP", 1)
+    shop.put_records([change("k3", 1, {**CUSTOMER, "Name": "drifted"})])
+    shop.run()
+    shop.source = replace(shop.source, batch=BatchLimits(bytes=1))
+    items = [item(f"k{number}", {**CUSTOMER, "Name": f"n{number}"}) for number in range(40)]
+
+    report = reconcile(shop, export(items, files=4), **way)
+
+    assert counts(report, "customers")[1:3] == (39, 0)
+    names = {key[0]: landed.item["Name"] for key, landed in shop.tables()["customers"].items()}
+    assert names == {f"k{number}": f"n{number}" for number in range(40)}
 
 
 def test_the_feed_goes_on_after_a_bootstrap(shop: Harness, export: Export) -> None:

@@ -26,6 +26,9 @@ FROM _cdc_rows_{{ target.number }} AS s
 JOIN _cdc_verdicts_{{ target.number }} AS v ON v.n = s.n{% if target.is_each %} AND v.place = s.element_place{% endif %}
 
 WHERE v.verdict IN ('missing', 'different')
+{% if portion %}
+    AND s.n >= {{ portion[0] }} AND s.n < {{ portion[1] }} AND v.n >= {{ portion[0] }} AND v.n < {{ portion[1] }}
+{% endif %}
 {% if dialect.indexes_key %}
 ORDER BY {% for key in target.keys %}v.k{{ loop.index0 }}{% if not loop.last %}, {% endif %}{% endfor %}{% if target.is_each %}, s.element_place{% endif %}
 

@@ -30,6 +30,9 @@ FROM (
         r.*
     FROM _cdc_keys AS s
     JOIN _cdc_rows_{{ target.number }} AS r ON r.n = s.n
+{% if portion %}
+    WHERE r.n >= {{ portion[0] }} AND r.n < {{ portion[1] }} AND s.n >= {{ portion[0] }} AND s.n < {{ portion[1] }}
+{% endif %}
 ) AS s
 LEFT JOIN _cdc_verdicts_{{ target.number }} AS v ON v.n = s.n{% if target.is_each %} AND v.place = s.element_place{% endif %} AND v.verdict = 'newer'
 WHERE v.n IS NULL
