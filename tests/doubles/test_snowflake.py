@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,9 @@ def test_privileges_are_copied_only_where_that_is_asked_for(session: Session) ->
     [
         "COPY INTO t FROM @s FILES = ('f') FILE_FORMAT = (TYPE = PARQUET)",
         "COPY INTO t FROM (SELECT $1 FROM @s) FILES = ('f') FILE_FORMAT = (TYPE = CSV)",
+        "COPY INTO t FROM (SELECT $1 FROM @s) FILES = ('f') FILE_FORMAT = (TYPE = JSON)",
+        "COPY INTO t FROM (SELECT $1 FROM @s) FILES = ('f') FILE_FORMAT = (TYPE = PARQUET) ON_ERROR = CONTINUE",
+        "SELECT CAST(GET(PARSE_JSON('1'), 'a') AS NUMBER)",
         "COPY INTO t FROM (SELECT $1 FROM @s) FILE_FORMAT = (TYPE = PARQUET)",
         "COPY INTO t FROM (SELECT $1 FROM @s) FILES = ('f') FILE_FORMAT = (TYPE = PARQUET) TRUNCATECOLUMNS = TRUE",
         "SELECT TO_TIMESTAMP_TZ(1, 3)",
@@ -271,6 +275,88 @@ def test_copy_transforms_the_listed_files_each_once(session: Session, tmp_path: 
     )
     do(session, copy.format("'one.parquet'", ""))
     assert do(session, "SELECT count(*) FROM t") == [(2,)], "a new table has no load history"
+
+
+DOCUMENT = """'{"S":"it","a":{"b":[1,"x",1.5,1e2,null,true]},"A":"","N":12345678901234567890123456789012345678}'"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ("TYPEOF(d), TYPEOF(GET(d, 'a')), TYPEOF(GET(GET(d, 'a'), 'b'))", ("OBJECT", "OBJECT", "ARRAY")),
+        ("TYPEOF(GET(d, 'S')), TYPEOF(GET(d, 'N')), TYPEOF(GET(d, 'none'))", ("VARCHAR", "INTEGER", None)),
+        ("CAST(GET(d, 'S') AS VARCHAR), CAST(GET(d, 'A') AS VARCHAR), TO_JSON(GET(d, 'A'))", ("it", "", '""')),
+        ("GET(d, 0), GET(GET(d, 'a'), 'B'), GET(GET(GET(d, 'a'), 'b'), '0')", (None, None, None)),
+        ("ARRAY_SIZE(OBJECT_KEYS(d)), ARRAY_SIZE(GET(d, 'a')), ARRAY_SIZE(GET(GET(d, 'a'), 'b'))", (4, None, 6)),
+        (
+            "TO_JSON(TO_VARIANT('a\"/ä')), CAST(GET(GET(d, 'a'), 'b') AS VARCHAR)",
+            ('"a\\"/ä"', '[1,"x",1.5,100.0,null,true]'),
+        ),
+    ],
+)
+def test_parts_of_a_variant_are_as_they_are(session: Session, asked: str, answer: tuple[object, ...]) -> None:
+    assert do(session, f"SELECT {asked} FROM (SELECT PARSE_JSON({DOCUMENT}) AS d)") == [answer]
+
+
+def test_kinds_of_numbers_and_nothing_in_a_variant(session: Session) -> None:
+    kinds = ", ".join(f"TYPEOF(GET(GET(GET(d, 'a'), 'b'), {n}))" for n in (0, 2, 3, 4, 5))
+    assert do(session, f"SELECT {kinds} FROM (SELECT PARSE_JSON({DOCUMENT}) AS d)") == [
+        ("INTEGER", "DECIMAL", "DOUBLE", "NULL_VALUE", "BOOLEAN")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        (
+            "REGEXP_LIKE('12', '[0-9]'), REGEXP_LIKE('12', '[0-9]+'), REGEXP_LIKE('1' || CHR(10), '^[0-9]+$')",
+            (False, True, False),
+        ),
+        ("TRY_TO_DATE('2026-02-28', 'YYYY-MM-DD'), TRY_TO_DATE('2026-02-30', 'YYYY-MM-DD')", (date(2026, 2, 28), None)),
+        ("TRY_TO_DATE('2026-2-3', 'YYYY-MM-DD')", (None,)),
+        ("DATEDIFF(day, CAST('2026-01-01' AS DATE), CAST('2025-12-31' AS DATE))", (-1,)),
+        ("TRY_TO_BINARY('AP8Q', 'BASE64'), TRY_TO_BINARY('AP8', 'BASE64')", (b"\x00\xff\x10", None)),
+        (
+            "TRY_CAST('12' AS NUMERIC(38, 0)), TRY_CAST('x' AS NUMERIC(38, 0)), TRY_CAST('0.25' AS FLOAT)",
+            (12, None, 0.25),
+        ),
+        ("LTRIM(RTRIM('00x00', '0'), '0'), LTRIM(' x')", ("x", "x")),
+        ("RPAD('12', 6, '0'), LEFT('abc', 2), SUBSTR('abc', 3), SUBSTR('abc', 4)", ("120000", "ab", "c", "")),
+        ("POSITION('b' IN 'abc'), POSITION('B' IN 'abc'), POSITION(CHR(0) IN 'abc')", (2, 0, 0)),
+    ],
+)
+def test_functions_of_texts_give_what_the_service_gives(
+    session: Session, asked: str, answer: tuple[object, ...]
+) -> None:
+    assert do(session, f"SELECT {asked}") == [answer]
+
+
+def test_the_members_of_an_object_are_rows(session: Session) -> None:
+    do(session, "CREATE TABLE t (d VARIANT)", f"INSERT INTO t SELECT PARSE_JSON({DOCUMENT})")
+    flat = "SELECT DISTINCT f.key FROM t AS s, LATERAL FLATTEN(INPUT => s.d, MODE => 'OBJECT') AS f ORDER BY 1"
+    assert do(session, flat) == [("A",), ("N",), ("S",), ("a",)]
+
+
+def test_copy_loads_the_documents_of_json_files_or_none_of_them(session: Session, tmp_path: Path) -> None:
+    options = (
+        "ENABLE_OCTAL = FALSE ALLOW_DUPLICATE = FALSE STRIP_OUTER_ARRAY = FALSE STRIP_NULL_VALUES = FALSE "
+        "REPLACE_INVALID_CHARACTERS = FALSE SKIP_BYTE_ORDER_MARK = FALSE"
+    )
+    copy = (
+        "COPY INTO t (d, n, k) FROM (SELECT $1, METADATA$FILENAME, METADATA$FILE_CONTENT_KEY FROM @s/x/) FILES = ({}) "
+        f"FILE_FORMAT = (TYPE = JSON COMPRESSION = NONE {options}) ON_ERROR = ABORT_STATEMENT"
+    )
+    (tmp_path / "one").write_bytes(b'{"b":1,"a":2}{"a":null}\n[1],"x"')
+    (tmp_path / "bad").write_bytes(b'{"a":1,"a":2}')
+    do(session, "CREATE TEMPORARY STAGE s", "CREATE TEMPORARY TABLE t (d VARIANT, n VARCHAR, k VARCHAR)")
+    do(session, f"PUT 'file://{tmp_path}/*' @s/x/ AUTO_COMPRESS = FALSE")
+    with pytest.raises(connector.errors.Error, match="Error parsing JSON: duplicate"):
+        do(session, copy.format("'one', 'bad'"))
+    assert do(session, "SELECT count(*) FROM t") == [(0,)]
+    assert do(session, copy.format("'one'"))[0][1:4] == ("LOADED", 4, 4)
+    found = do(session, "SELECT TO_JSON(d), n, k FROM t ORDER BY 1")
+    assert [row[0] for row in found] == ['"x"', "[1]", '{"a":2,"b":1}', '{"a":null}']
+    assert {row[1:] for row in found} == {("one", hashlib.md5((tmp_path / "one").read_bytes()).hexdigest())}
 
 
 def test_the_load_history_forgets_after_64_days() -> None:

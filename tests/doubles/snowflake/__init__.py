@@ -9,7 +9,8 @@ adds, each in one place and each with a test in tests/doubles/test_snowflake.py:
 * belongings.py privileges, comments, clustering keys and policies go where their table goes, and no further
 * strict.py     DDL commits, also CREATE TEMPORARY TABLE AS; MERGE fails where it is ambiguous; SWAP WITH
 * values.py     NUMBER holds 38 digits exactly or fails; numbers beyond that become double in VARIANT
-* loading.py    COPY INTO from a stage, also one on S3, with its transformation, list of files and load history
+* documents.py  parts, kinds, keys and texts of VARIANT; functions that give NULL for what they cannot read
+* loading.py    COPY INTO from a stage, also one on S3: Parquet or JSON, with its list of files and load history
 
 It remains a double. What it cannot do as the service does: a statement sees what was committed when the transaction
 first read anything, not when the statement began; an error ends the transaction; locks are of whole tables, never of

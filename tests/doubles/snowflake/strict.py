@@ -27,6 +27,7 @@ from fakesnow.instance import FakeSnow
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
+from tests.doubles.snowflake import documents
 from tests.doubles.snowflake.belongings import (
     POLICIES_OF,
     ROLE,
@@ -88,6 +89,7 @@ class StrictSnow(FakeSnow):
     def __init__(self) -> None:
         super().__init__(create_database_on_connect=False, create_schema_on_connect=False)
         register(self.duck_conn)
+        documents.register(self.duck_conn)
         self.locks = Locks()
         self.histories: dict[int, LoadHistory] = {}  # by table
         self.registry = Registry()
@@ -447,8 +449,10 @@ class StrictCursor(FakeSnowflakeCursor):
             return self._rowcount or 0
 
         with self._files_of(copy.stage, copy.files) as folder:
-            results = load(copy, folder, history, insert, now=datetime.now(UTC))
-        values = ", ".join(f"('{file}', '{status}', {rows}, {rows})" for file, status, rows in results)
+            results = load(copy, folder, history, insert, now=datetime.now(UTC), full=self._full(copy.stage))
+        values = ", ".join(
+            f"({exp.Literal.string(file).sql('duckdb')}, '{status}', {rows}, {rows})" for file, status, rows in results
+        )
         self._answer(f"SELECT * FROM (VALUES {values}) AS t(file, status, rows_parsed, rows_loaded)")
 
     @contextmanager
@@ -462,9 +466,16 @@ class StrictCursor(FakeSnowflakeCursor):
         client = boto3.session.Session().client("s3")
         with tempfile.TemporaryDirectory() as folder:
             for name in names:
-                with suppress(ClientError):
-                    client.download_file(bucket, f"{prefix.rstrip('/')}/{name}", f"{folder}/{name}")
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with suppress(ClientError):  # nothing is put between what the stage's URL and the file's name are
+                    client.download_file(bucket, prefix + name, str(path))
             yield Path(folder)
+
+    def _full(self, stage: str) -> str:
+        """What the names of a stage's files begin with: https://docs.snowflake.com/en/user-guide/querying-metadata"""
+        place = self._url(stage)
+        return place.removeprefix("s3://").partition("/")[2] if place.startswith("s3://") else ""
 
     def _folder(self, stage: str) -> Path:
         """PUT and REMOVE: https://docs.snowflake.com/en/sql-reference/sql/put takes no external stage."""
@@ -496,6 +507,7 @@ class StrictCursor(FakeSnowflakeCursor):
         return self
 
     def _transform(self, expression: exp.Expression, params: Any) -> exp.Expression:
+        expression = documents.translate(expression)
         for translate in (count_if, to_json, object_delete, parse_json, regexp_replace, to_timestamp_tz):
             expression = expression.transform(translate, copy=False)
         return super()._transform(expression, params)

@@ -13,6 +13,7 @@ from fakesnow import transforms
 from fakesnow.dialect import parse_one as parse
 from sqlglot import exp
 
+from tests.doubles.snowflake import documents
 from tests.doubles.snowflake.values import (
     count_if,
     exact_numbers,
@@ -65,6 +66,7 @@ def translated(sql: str) -> exp.Expression | None:
     statement = parse(sql)
     if not _is_plain(statement):
         return None
+    statement = documents.translate(statement)
     classes = {type(node) for node in statement.walk()}
     if classes.intersection(_OTHERS):
         return None
