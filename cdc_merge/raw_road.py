@@ -125,7 +125,7 @@ class RawRoad:
     def stage(self, session: Session, unread: Unread, ledger: Ledger) -> Sequence[Statement]:
         """Load and decode a batch into the session's staging tables; returns the statements that merge it.
 
-        Raises InDoubt and WarehouseRefused where the worker must decode it, and WarehouseUnavailable.
+        Raises InDoubt and WarehouseRefused where the worker must decode it, ObjectChanged and WarehouseUnavailable.
         """
         try:
             return self._stage(session, unread, ledger)
@@ -154,15 +154,17 @@ class RawRoad:
         decoding = Decoding(self._source, unread.books, self._dialect, ordering=state.ordering, key_tags=state.key_tags)
         try:
             with checking(self._check):  # COPY and what decodes may take longer than the lease lasts
-                counts = session.load_raw(RAW, objects)
-            if counts is None:
+                loaded = session.load_raw(RAW, objects)
+            if loaded is None:
                 raise InDoubt("how many records each object has the warehouse does not tell")
+            # An object that is again as it was listed was so meanwhile, but for one that was rewritten twice.
+            self._begin([ref for url, ref in zip(urls, refs, strict=True) if url in loaded.unproven], self._check)
             with checking(self._check):
-                session.run(decoding.statements())
+                session.run(decoding.statements(), foreseen=decoding.foreseen())
         except UNFORESEEN as error:  # such as what it tells of its own work
             raise InDoubt(f"{type(error).__name__}: {error}") from error
         found = decoding.found
-        records_of = {number: counts.get(url, 0) for number, url in enumerate(urls)}
+        records_of = {number: loaded.documents.get(url, 0) for number, url in enumerate(urls)}
         if sum(records_of.values()) != found.records:
             raise InDoubt("records that are none")
         notices = Notices()
@@ -197,15 +199,8 @@ class RawRoad:
 
     def _packings(self, refs: Sequence[ObjectRef], check: Callable[[], None]) -> tuple[Packing | None, ...] | None:
         """Of each object, None for an empty one; None if one is of another kind."""
-
-        def begin(ref: ObjectRef) -> bytes:
-            check()
-            return self._store.begin(ref, _HEAD)
-
-        with ThreadPoolExecutor(_PEEK_THREADS, thread_name_prefix="peek") as pool:
-            heads = list(pool.map(begin, refs))
         found: list[Packing | None] = []
-        for head in heads:
+        for head in self._begin(refs, check):
             if head.startswith(_GZIP):
                 found.append(Packing.GZIP)
             elif head.lstrip()[:1] == b"{":
@@ -215,6 +210,16 @@ class RawRoad:
             else:
                 return None
         return tuple(found)
+
+    def _begin(self, refs: Sequence[ObjectRef], check: Callable[[], None]) -> list[bytes]:
+        """The first bytes of each object. Raises ObjectChanged for one that is not as it was listed."""
+
+        def begin(ref: ObjectRef) -> bytes:
+            check()
+            return self._store.begin(ref, _HEAD)
+
+        with ThreadPoolExecutor(_PEEK_THREADS, thread_name_prefix="peek") as pool:
+            return list(pool.map(begin, refs))
 
     def _doubt(self) -> None:
         self._patience = min(max(1, 2 * self._patience), _MOST_PATIENCE)

@@ -163,13 +163,16 @@ SLOW = (*DOUBLES, "databend")
 _CONTRACT = ("warehouses/test_contract",)
 _PROMISES = ("merge/test_rules", "properties/test_convergence", "reconcile/test_verdicts")
 _OWN = ("merge/test_key_range", "test_housekeeping")
+_RAW = ("raw/test_road", "raw/test_same")  # for engines that load and decode raw objects
 _KINDS_OF_TARGETS = ("merge/test_deletes", "merge/test_each", "merge/test_history", "reconcile/test_each")
 EACH_TIME = {
-    "redshift": (*_CONTRACT, *_PROMISES, *_OWN),
+    "redshift": (*_CONTRACT, *_PROMISES, *_OWN, *_RAW),
     "redshift-data": (),  # tests/warehouses/test_redshift_data.py has what is its own
-    "snowflake": _CONTRACT,
+    "snowflake": (*_CONTRACT, "raw/test_road"),
     "databend": (),
 }
+# Of a road that many tests go it is one each time there.
+ONE_ON_SNOWFLAKE = {"raw/test_road": "test_plain_records_are_decoded"}
 LONG = (
     *_PROMISES,
     *_KINDS_OF_TARGETS,
@@ -189,13 +192,20 @@ LONG_OVER_DATA_API = (
     *("reconcile/test_copied", "test_explain", "test_forget"),
 )
 LONG_ON_DATABEND = (
-    *("databend/test_databend", "merge/test_rules", "merge/test_deletes", "merge/test_each", "merge/test_history"),
+    *(
+        "databend/test_databend",
+        "databend/test_raw",
+        "merge/test_rules",
+        "merge/test_deletes",
+        "merge/test_each",
+        "merge/test_history",
+    ),
     "properties/test_convergence",
 )
 LONG_ON = {
     "redshift": LONG,
     "redshift-data": LONG_OVER_DATA_API,
-    "snowflake": (*LONG, *_REBUILDS),
+    "snowflake": (*LONG, *_REBUILDS, *_RAW),
     "databend": LONG_ON_DATABEND,
 }
 # There are no indexes; no column becomes a number by ALTER; columns have names in small letters. A test of its own says
@@ -245,7 +255,9 @@ def _has_a_place(item: pytest.Item) -> bool:
     if engine == "databend" and any(word in item.name for word in ("reconcile", "repair", "rebuil")):
         return False  # its planner breaks at the comparison of a reconcile, which is no merge
     module = _module(item)
-    is_slow = engine == "snowflake" and any(name in item.name for name in LONG_ON_SNOWFLAKE)
+    is_slow = engine == "snowflake" and (
+        any(name in item.name for name in LONG_ON_SNOWFLAKE) or ONE_ON_SNOWFLAKE.get(module, "") not in item.name
+    )
     if module not in EACH_TIME[engine] or is_slow:
         item.add_marker(pytest.mark.long)
         return module in (*EACH_TIME[engine], *LONG_ON[engine])

@@ -448,6 +448,7 @@ def test_the_warehouse_decodes_where_it_can_and_is_asked(load: Loader) -> None:
     assert load(MINIMAL).sources[0].load is Load.WORKER
     assert load(asking_the_warehouse(REDSHIFT)).sources[0].load is Load.WAREHOUSE
     assert load(asking_the_warehouse(REDSHIFT, defaults=True)).sources[0].load is Load.WAREHOUSE
+    assert load(asking_the_warehouse("snowflake://u:p@account/d")).sources[0].load is Load.WAREHOUSE
     both = asking_the_warehouse(REDSHIFT, defaults=True).replace("    key", "    load: worker\n    key")
     assert load(both).sources[0].load is Load.WORKER
 
@@ -457,7 +458,6 @@ def test_the_warehouse_decodes_where_it_can_and_is_asked(load: Loader) -> None:
     [
         ("duckdb:///w", "s3://b/feed/", "is for engines that load from S3 by themselves"),
         ("postgresql://h/d", "s3://b/feed/", "is for engines that load from S3 by themselves"),
-        ("snowflake://u:p@account/d?warehouse=w", "s3://b/feed/", "is not in this version yet on snowflake"),
         (REDSHIFT, "./feed", "needs `changes` on S3"),
     ],
 )

@@ -131,9 +131,9 @@ def _load(source: Node, shared: Node, dialect: Dialect | None) -> Iterator[Findi
     hint = "write load: worker" if own else "write load: worker there, or remove `load` from defaults"
     match dialect.raw_loading:
         case RawLoading.NONE:
-            yield Finding(mark, f"{asking} is for engines that load from S3 by themselves, as Redshift does", hint)
-        case RawLoading.NOT_YET:
-            yield Finding(mark, f"{asking} is not in this version yet on {dialect.name}", hint)
+            yield Finding(
+                mark, f"{asking} is for engines that load from S3 by themselves, as Redshift and Snowflake do", hint
+            )
         case _ if (changes := source.get("changes").text) is not None and scheme(changes) != "s3":
             yield Finding(mark, f"{asking} needs `changes` on S3, where the warehouse can read them", hint)
 

@@ -89,7 +89,7 @@ class DefaultsModel(Model):
     )
     load: Literal["worker", "warehouse"] | None = Field(
         default=None,
-        description="Who decodes the objects. warehouse: Redshift does, as far as SQL can do it exactly.",
+        description="Who decodes the objects. warehouse: Redshift or Snowflake does, as far as SQL can do it exactly.",
         json_schema_extra={"default": "worker"},
     )
     reconcile: ReconcileModel | None = Field(

@@ -1,4 +1,4 @@
-"""A target's `where`, and what entity an item seems to be, as SQL of Redshift over what was looked up."""
+"""A target's `where`, and what entity an item seems to be, as SQL over what was looked up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Context, Decimal
 
 from cdc_merge.feed.entities import NO_PREFIX, discriminator
 from cdc_merge.model import Condition, Scalar, Source, Target
-from cdc_merge.raw.looks import Looks, containers, typed
+from cdc_merge.raw.looks import Looks, typed
 from cdc_merge.raw.values import KEY_NUMBER
 from cdc_merge.warehouses.dialect import Dialect
 
@@ -49,10 +49,11 @@ def entity(source: Source, key_tags: Sequence[str], looks: Looks) -> Question:
         doubts += [*_unsure(path, looks), *_not_plain(path, looks)]
     if key_tags[0] == "S":
         cut = "SPLIT_PART(partition_key, '#', 1) || '#'"
-        ways.append(f"CASE WHEN STRPOS(partition_key, '#') > 0 THEN {cut} END")
+        ways.append(f"CASE WHEN POSITION('#' IN partition_key) > 0 THEN {cut} END")
     said = f"LEFT(coalesce({', '.join([*ways, looks.dialect.literal(NO_PREFIX)])}), 200)"
-    # Such texts would be counted as one with those that lack the blank.
-    return Question(said, (*doubts, f"OCTET_LENGTH(RTRIM({said})) <> OCTET_LENGTH({said})"))
+    if looks.dialect.ignores_trailing_blanks:  # such texts would be counted as one with those that lack the blank
+        doubts.append(f"OCTET_LENGTH(RTRIM({said})) <> OCTET_LENGTH({said})")
+    return Question(said, tuple(doubts))
 
 
 def _all(questions: Sequence[Question]) -> Question:
@@ -62,7 +63,7 @@ def _all(questions: Sequence[Question]) -> Question:
 
 def _condition(condition: Condition, looks: Looks) -> Question:
     path, at = condition.path, typed(condition.path)
-    strayed = tuple(astray(path, looks))
+    strayed = tuple(looks.strays(path))
     if condition.exists is not None:
         there = looks.is_there(at)
         return Question(there if condition.exists else f"NOT {there}", strayed)
@@ -97,11 +98,6 @@ def _on_key(condition: Condition, column: str, tag: str, dialect: Dialect) -> st
     return "(" + " OR ".join(ways) + ")"
 
 
-def astray(path: tuple[str | int, ...], looks: Looks) -> list[str]:
-    """The conditions under which a path leads through something that is no map, or no list."""
-    return [f"({looks.is_there(steps)} AND {looks.kind(steps)} <> '{kind}')" for steps, kind in containers(path)]
-
-
 def _unsure(path: tuple[str | int, ...], looks: Looks) -> list[str]:
     """The conditions under which a value is there that cannot be read as its tag says."""
     at = typed(path)
@@ -114,11 +110,11 @@ def _unsure(path: tuple[str | int, ...], looks: Looks) -> list[str]:
 
 def _not_plain(path: tuple[str | int, ...], looks: Looks) -> list[str]:
     number = looks.text((*typed(path), "N"))
-    return [f"coalesce(NOT ({number} ~ {KEY_NUMBER}), FALSE)"]
+    return [f"coalesce(NOT ({looks.matches(number, KEY_NUMBER)}), FALSE)"]
 
 
 def _begins(value: str, prefix: str, dialect: Dialect) -> str:
-    return f"STRPOS({value}, {dialect.literal(prefix)}) = 1" if prefix else f"{value} IS NOT NULL"
+    return f"POSITION({dialect.literal(prefix)} IN {value}) = 1" if prefix else f"{value} IS NOT NULL"
 
 
 def _is_text(value: str, wanted: str, dialect: Dialect) -> str:
@@ -131,4 +127,4 @@ def plain(wanted: Scalar) -> str:
     return format(Decimal(str(wanted)).normalize(_EXACT), "f")
 
 
-__all__ = ["Question", "astray", "could_take", "entity", "takes"]
+__all__ = ["Question", "could_take", "entity", "takes"]

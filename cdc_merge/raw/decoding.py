@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,23 +13,22 @@ from cdc_merge.raw.conditions import could_take, entity
 from cdc_merge.raw.layout import TargetLayout, lay_out
 from cdc_merge.raw.looks import IMAGE, Looks, Steps, is_spellable
 from cdc_merge.raw.probe import PROBED, QUESTIONS
-from cdc_merge.raw.values import key_text, moment
+from cdc_merge.raw.values import key_text, moment, ticks
+from cdc_merge.raw.words import words_of
 from cdc_merge.render import Sql, render
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.warehouses import Row, Statement
 from cdc_merge.warehouses.dialect import Dialect
 
 RAW = "_cdc_raw"
-"""The table of raw records; its only column is `document`."""
+"""The table of raw records; what they are is in its column `document`."""
 
 _MOST_NAMES = 1_000  # attributes without a column, in one batch
 
 # What ARNs and the ids of events are made of. Positions are compared as texts, and there blanks at an end do not count,
 # nor says any page where a control character then comes: r_Character_types.html
 _USUAL = "'^[A-Za-z0-9:/._-]+$'"
-
-# https://docs.aws.amazon.com/redshift/latest/dg/super-configurations.html
-_SETTINGS = ("enable_case_sensitive_identifier", "enable_case_sensitive_super_attribute")
+_SEQUENCE = "'^[0-9]{1,40}$'"
 
 
 class InDoubt(Exception):
@@ -67,13 +66,25 @@ class Decoding:
         self._dialect = dialect
         self._ordering = ordering
         self._key_tags = tuple(key_tags)
+        self._words = words_of(dialect)
         # Records of Kinesis Data Streams: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/kds.html
         self._layers = 2 if ordering is Ordering.TIME else 1
         self.found = Found()
 
+    def foreseen(self) -> list[Statement]:
+        """Those of the statements that make tables."""
+        targets = self._lay_out(Looks("s.image", self._dialect), ())
+        return [
+            self._make("changes"),
+            self._make("newest"),
+            self._make("wide", targets=targets),
+            self._make("keys", targets=targets),
+            *(self._make("rows", target.number, target=target) for target in targets),
+        ]
+
     def statements(self) -> Iterator[Statement]:
         """To be run one after the other, as later ones depend on what earlier ones found. They raise InDoubt."""
-        for setting in _SETTINGS:
+        for setting in self._words.settings:
             yield Statement(f"set {setting}", f"SET {setting} TO TRUE")
         yield self._probe()
         yield self._make("changes")
@@ -86,10 +97,7 @@ class Decoding:
             sql = self._render("attributes", most=_MOST_NAMES + 1)
             yield Statement("find attributes", sql, inspect=lambda rows: names.extend(self._names(rows)))
         looks = Looks("s.image", self._dialect)
-        targets = [
-            lay_out(i, b, self._key_tags, looks, names=names, base64_layers=self._layers)
-            for i, b in enumerate(self._books)
-        ]
+        targets = self._lay_out(looks, names)
         seems = entity(self._source, self._key_tags, looks)
         yield self._make("wide", targets=targets)
         yield self._fill(
@@ -108,14 +116,22 @@ class Decoding:
             yield self._fill("rows", target.number, target=target)
         sql = self._render("unmatched", targets=targets)
         yield Statement("find unmatched", sql, inspect=self.found.unmatched.extend)
-        for setting in _SETTINGS:
+        for setting in self._words.settings:
             yield Statement(f"reset {setting}", f"RESET {setting}")
+
+    def _lay_out(self, looks: Looks, names: Collection[str]) -> list[TargetLayout]:
+        return [
+            lay_out(i, b, self._key_tags, looks, names=names, base64_layers=self._layers)
+            for i, b in enumerate(self._books)
+        ]
 
     # --- the statements ----------------------------------------------------------------------------------
 
     def _render(self, template: str, **values: Any) -> str:
-        text = f"{self._dialect.types[Kind.TEXT]} {self._dialect.byte_order}".strip()
-        return render(f"raw/sql/{template}.sql", self._dialect, text=Sql(text), **values)
+        types = self._dialect.types
+        text = f"{types[Kind.TEXT]} {self._dialect.byte_order}".strip()
+        names = {"text": Sql(text), "moment": Sql(types[Kind.TIMESTAMP]), "document": Sql(types[Kind.JSON])}
+        return render(f"raw/sql/{template}.sql", self._dialect, **names, **values)
 
     def _make(self, table: str, number: int | None = None, **values: Any) -> Statement:
         return Statement(f"create {_called(table, number)}", self._render(f"create_{table}", **values))
@@ -126,14 +142,15 @@ class Decoding:
     def _probe(self) -> Statement:
         looks = Looks("r.document", self._dialect)
         questions = [Sql(question(looks)) for question in QUESTIONS]
-        sql = self._render("probe", looks=looks, questions=questions, document=PROBED)
+        parsed = self._words.parsed.format(text=self._dialect.literal(PROBED))
+        sql = self._render("probe", looks=looks, questions=questions, parsed=Sql(parsed))
         return Statement("probe", sql, inspect=_insist_on_answers)
 
     def _envelopes(self) -> dict[str, Any]:
         """What the template of `changes` prints."""
         looks = Looks("r.document", self._dialect)
         keys = [
-            Sql(key_text(tag, looks.text((*_steps(shape.KEYS), attribute, tag)), self._dialect))
+            Sql(key_text(tag, looks.text((*_steps(shape.KEYS), attribute, tag)), looks))
             for attribute, tag in zip(self._source.key, self._key_tags, strict=True)
         ]
         created, unit = _steps(shape.CREATED_AT), _steps(shape.PRECISION)
@@ -144,9 +161,9 @@ class Decoding:
             "partition_key": keys[0],
             "sort_key": keys[1] if len(keys) > 1 else Sql("''"),
             "event": Sql(looks.text(_steps(shape.EVENT_NAME))),
-            "digits": Sql(digits),
+            "ticks": Sql(ticks(digits, looks)),
             "unit": Sql(unit_name),
-            "moment": Sql(moment("micros")),
+            "changed_at": Sql(moment("micros", self._words)),
             "untimed": Sql(untimed),
             "width": Sql(looks.width(IMAGE)),
             "image": Sql(looks.navigation(IMAGE)),
@@ -157,12 +174,12 @@ class Decoding:
     def _by_sequence(self, looks: Looks) -> dict[str, Any]:
         """The stream's label and a slash, then the sequence number in 40 digits."""
         arn, number = _steps(shape.SOURCE_ARN), looks.text(_steps(shape.SEQUENCE_NUMBER))
-        label = f"SUBSTRING({looks.text(arn)}, STRPOS({looks.text(arn)}, '/stream/') + 8)"
-        prefix = f"CASE WHEN STRPOS({looks.text(arn)}, '/stream/') > 0 THEN {label} || '/' ELSE '/' END"
+        place = f"POSITION('/stream/' IN {looks.text(arn)})"
+        label = f"SUBSTRING({looks.text(arn)}, {place} + 8)"
+        prefix = f"CASE WHEN {place} > 0 THEN {label} || '/' ELSE '/' END"
+        is_usual = looks.matches(looks.text(arn), _USUAL)
         return {
-            "is_sure": Sql(
-                f"{number} ~ '^[0-9]{{1,40}}$' AND (NOT {looks.is_there(arn)} OR {looks.text(arn)} ~ {_USUAL})"
-            ),
+            "is_sure": Sql(f"{looks.matches(number, _SEQUENCE)} AND (NOT {looks.is_there(arn)} OR {is_usual})"),
             "position": Sql(f"{prefix} || LPAD({number}, 40, '0')"),
             "strangers": None,
         }
@@ -173,8 +190,8 @@ class Decoding:
         ways = (shape.SEQUENCE_NUMBER, shape.VIEW_TYPE, shape.SOURCE_ARN, "/eventVersion")
         rank = "CASE event WHEN 'REMOVE' THEN '/1/' ELSE '/0/' END"
         return {
-            "is_sure": Sql(f"micros >= 0 AND {event_id} ~ {_USUAL}"),
-            "position": Sql(f"LPAD(CAST(micros AS VARCHAR(65535)), 20, '0') || {rank} || {event_id}"),
+            "is_sure": Sql(f"micros >= 0 AND {looks.matches(event_id, _USUAL)}"),
+            "position": Sql(f"LPAD(CAST(micros AS {self._dialect.types[Kind.TEXT]}), 20, '0') || {rank} || {event_id}"),
             # What only records of a stream have: the worker says what is to be done about them.
             "strangers": Sql(" OR ".join(looks.is_there(_steps(way)) for way in ways)),
         }
@@ -226,7 +243,7 @@ def _insist_on_copies(rows: list[Row]) -> None:
 
 def _insist_on_answers(rows: list[Row]) -> None:
     if failed := [str(number) for number, answer in enumerate(rows[0], start=1) if answer is not True]:
-        raise InDoubt(f"the session does not read SUPER as it must (probe {', '.join(failed)})")
+        raise InDoubt(f"the session does not read documents as it must (probe {', '.join(failed)})")
 
 
 __all__ = ["RAW", "Decoding", "Found", "InDoubt"]

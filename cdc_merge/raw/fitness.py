@@ -20,6 +20,8 @@ def why_not(source: Source, dialect: Dialect) -> list[str]:
         found.append(f"{dialect.name} does not load it by itself")
     if not source.changes.startswith("s3://"):
         found.append("its changes are not on S3")
+    elif dialect.raw_places is not None and not source.changes.startswith(dialect.raw_places):
+        found.append(f"the warehouse's URL has no stage for {source.changes} (feeds)")
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from cdc_merge.model import Evolve, Kind
-from cdc_merge.raw.conditions import astray, takes
+from cdc_merge.raw.conditions import takes
 from cdc_merge.raw.looks import Looks, typed
 from cdc_merge.raw.values import staged_type, sure
 from cdc_merge.render import Sql
@@ -90,7 +90,7 @@ def _held(book: SchemaBook, columns: Sequence[StagedColumn], key_tags: Sequence[
             held = " AND ".join(f"{columns[i].wide.text} IS NOT NULL" for i in mine)
             found[attribute] = f"({held}) OR {looks.is_null((attribute,))}"
     for attribute, tag in zip(book.key, key_tags, strict=True):
-        found[attribute] = f"{looks.kind((attribute, tag))} = 'string'"
+        found[attribute] = f"{looks.kind((attribute, tag))} = '{looks.words.kinds.string}'"
     return found
 
 
@@ -100,7 +100,7 @@ def _misfits(book: SchemaBook, columns: Sequence[StagedColumn], looks: Looks) ->
     for column, staged in zip(book.schema.columns, columns, strict=True):
         if len(column.path) != 1:
             at = typed(column.path)
-            found += astray(column.path, looks)
+            found += looks.strays(column.path)
             found.append(f"({staged.wide.text} IS NULL AND {looks.is_there(at)} AND NOT {looks.is_null(at)})")
     return found
 
@@ -117,7 +117,7 @@ class _Rest:
     def text(self) -> str:
         """NULL if there is nothing."""
         if not self._left:
-            return "CAST(NULL AS VARCHAR(65535))"
+            return f"CAST(NULL AS {self._looks.dialect.types[Kind.TEXT]})"
         members = " || ".join(
             f"CASE WHEN {self._is_kept(name)} THEN {self._member(name)} ELSE '' END" for name in self._left
         )
@@ -127,7 +127,8 @@ class _Rest:
     def doubts(self) -> list[str]:
         """What cannot be written as the workbench would.
 
-        Sets, which have an order there; binary in base64 twice; U+0000, which is six characters there.
+        Sets, which have an order there; binary in base64 twice; U+0000, which is six characters there; numbers outside
+        of texts.
         """
         if not self._left:
             return []
@@ -135,12 +136,16 @@ class _Rest:
         tags = ("SS", "NS", "BS", "B") if self._layers > 1 else ("SS", "NS", "BS")
         for name in self._left:
             document = self._looks.document((name,))
-            odd = [*(f"'\"{tag}\"'" for tag in tags), f"{self._looks.dialect.backslash} || 'u0000'"]
-            is_odd = " OR ".join(f"STRPOS({document}, {text}) > 0" for text in odd)
+            odd = [*(f"'\"{tag}\"'" for tag in tags), f"({self._looks.dialect.backslash} || 'u0000')"]
+            tests = [f"POSITION({text} IN {document}) > 0" for text in odd]
+            if self._looks.words.has_number:
+                tests.append(self._looks.words.has_number.format(json=document))
+            is_odd = " OR ".join(tests)
             found.append(f"({self._looks.is_there((name,))} AND coalesce({is_odd}, TRUE))")
-        sizes = " + ".join(f"coalesce({self._looks.size((name,))}, 0)" for name in self._left)
-        names = sum(len(json.dumps(name, ensure_ascii=False).encode()) + 2 for name in self._left)
-        found.append(f"{sizes} > {_MOST_RESCUED - names}")
+        if self._looks.words.size:
+            sizes = " + ".join(f"coalesce({self._looks.size((name,))}, 0)" for name in self._left)
+            names = sum(len(json.dumps(name, ensure_ascii=False).encode()) + 2 for name in self._left)
+            found.append(f"{sizes} > {_MOST_RESCUED - names}")
         return found
 
     def _is_kept(self, name: str) -> str:

@@ -29,7 +29,6 @@ class RawLoading(Enum):
     """Whether an engine loads and decodes a feed's objects itself (`load: warehouse`)."""
 
     NONE = "none"  # it is no use: the worker's decoder is in the process, or the engine reads nothing from S3
-    NOT_YET = "not yet"
     BY_COPY = "by copy"
 
 
@@ -87,7 +86,8 @@ class Dialect:
     `widened`: precisions of decimals that hold fewer digits than they say, each with one that holds them.
     `ddl_commits`: whether DDL commits the open transaction, so that it goes before it and can be said twice.
     `copies_dynamodb`: whether it reads a DynamoDB table by itself (`CopiesDynamoDB` in __init__.py).
-    `raw_loading`: whether it loads and decodes raw objects itself.
+    `raw_loading`: whether it loads and decodes raw objects itself. `raw_places`: below which URLs, as the warehouse's
+        own says; None: anywhere on S3.
     `limits`: what the engine cannot do, each in words with the vendor's page: `cdc-merge check` shows them.
     """
 
@@ -149,6 +149,7 @@ class Dialect:
     ddl_commits: bool = False
     copies_dynamodb: bool = False
     raw_loading: RawLoading = RawLoading.NONE
+    raw_places: tuple[str, ...] | None = None
     limits: tuple[Limit, ...] = ()
 
     def quote(self, *parts: str) -> str:

@@ -24,16 +24,24 @@ class RawObject:
     packing: Packing
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """`documents`: how many each object has, by URL. `unproven`: the URLs of objects that may not be as listed."""
+
+    documents: Mapping[str, int]
+    unproven: frozenset[str] = frozenset()
+
+
 @runtime_checkable
 class LoadsRaw(Protocol):
     """A session that loads raw objects."""
 
-    def load_raw(self, table: str, objects: Sequence[RawObject]) -> Mapping[str, int] | None:
+    def load_raw(self, table: str, objects: Sequence[RawObject]) -> Loaded | None:
         """Create the temporary table `table` with one row for each JSON document of the objects, in `document`.
 
-        Returns the documents of each, by URL; None if the warehouse cannot tell them apart. Raises WarehouseRefused if
-        one of them is no JSON, or not as it was listed, and WarehouseUnavailable.
+        Returns None if the warehouse cannot tell the documents of one object from another's. Raises WarehouseRefused
+        if one of them is no JSON, or not as it was listed, and WarehouseUnavailable.
         """
 
 
-__all__ = ["LoadsRaw", "Packing", "RawObject"]
+__all__ = ["Loaded", "LoadsRaw", "Packing", "RawObject"]

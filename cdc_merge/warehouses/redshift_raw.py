@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from cdc_merge.errors import WarehouseRefused
 from cdc_merge.warehouses import Row
-from cdc_merge.warehouses.raw import Packing, RawObject
+from cdc_merge.warehouses.raw import Loaded, Packing, RawObject
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 from cdc_merge.warehouses.redshift_link import RedshiftLink
 from cdc_merge.warehouses.redshift_staging import Stage
@@ -26,7 +26,7 @@ _DETAIL = (
 
 def load_raw(
     link: RedshiftLink, stage: Stage, iam_role: str | None, table: str, objects: Sequence[RawObject]
-) -> Mapping[str, int] | None:
+) -> Loaded | None:
     """As `LoadsRaw.load_raw`."""
     copy = _Copy(link, stage, iam_role, table)
     copy.make()
@@ -37,9 +37,10 @@ def load_raw(
             continue
         found = copy.load(mine)
         if found is None:
-            return copy.load_each(objects) if len(objects) <= MOST_ALONE else None
+            each = copy.load_each(objects) if len(objects) <= MOST_ALONE else None
+            return None if each is None else Loaded(each)
         counts |= found
-    return counts
+    return Loaded(counts)
 
 
 class _Copy:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from cdc_merge.errors import WarehouseRefused
 from cdc_merge.model import Kind
 from cdc_merge.warehouses import Row, Statement
-from cdc_merge.warehouses.raw import RawObject
+from cdc_merge.warehouses.raw import Loaded, RawObject
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 from cdc_merge.warehouses.redshift_errors import COPY_HINT
 from cdc_merge.warehouses.redshift_link import RedshiftLink
@@ -122,7 +122,7 @@ class RedshiftSession:
         for staged, rows in staged_tables(path, tables):
             self.load(staged, rows)
 
-    def load_raw(self, table: str, objects: Sequence[RawObject]) -> Mapping[str, int] | None:
+    def load_raw(self, table: str, objects: Sequence[RawObject]) -> Loaded | None:
         """Create or replace the temporary table `table` of the JSON documents in objects of S3."""
         self.has_staged = True
         return load_raw(self._link, self._stage, self._iam_role, table, objects)

@@ -22,10 +22,12 @@ from cdc_merge.errors import CdcMergeError
 from cdc_merge.warehouses import Observer, Row, Statement
 from cdc_merge.warehouses.dialect import Dialect
 from cdc_merge.warehouses.foresight import Foresight, makes_schema
+from cdc_merge.warehouses.raw import Loaded, RawObject
 from cdc_merge.warehouses.snowflake_dialect import SNOWFLAKE
 from cdc_merge.warehouses.snowflake_errors import has_lost_session, reaction
 from cdc_merge.warehouses.snowflake_files import MOST_FILES, staged_columns, write_files
-from cdc_merge.warehouses.snowflake_url import Address
+from cdc_merge.warehouses.snowflake_raw import load_raw
+from cdc_merge.warehouses.snowflake_url import Address, Feed
 from cdc_merge.warehouses.staged_file import staged_tables
 from cdc_merge.warehouses.staging_prefix import StagingPrefix
 from cdc_merge.warehouses.transaction import StatementFailed, run_in_order
@@ -61,7 +63,8 @@ class SnowflakeWarehouse:
     def __init__(self, url: str, *, observer: Observer | None = None) -> None:
         """`url`: as in snowflake_url.py; its schema is where staging tables live. Raises UsageError for a bad one."""
         self._address = Address.of(url)
-        self._dialect = replace(SNOWFLAKE, clusters=self._address.clusters)
+        places = tuple(feed.url for feed in self._address.feeds)
+        self._dialect = replace(SNOWFLAKE, clusters=self._address.clusters, raw_places=places)
         place = self._address.staging
         self._bucket = StagingPrefix(place.bucket, place.prefix, place.region, "docs/snowflake.md") if place else None
         self._observer = observer
@@ -94,7 +97,10 @@ class SnowflakeWarehouse:
         """
         connection = self._take()
         self._active.add(connection)
-        session = SnowflakeSession(connection, self._observer, stage=self._address.stage, bucket=self._bucket)
+        address = self._address
+        session = SnowflakeSession(
+            connection, self._observer, stage=address.stage, bucket=self._bucket, feeds=address.feeds
+        )
         try:
             yield session
         finally:
@@ -153,12 +159,17 @@ class SnowflakeSession:
         *,
         stage: str | None,
         bucket: StagingPrefix | None = None,
+        feeds: Sequence[Feed] = (),
     ) -> None:
-        """`stage`: None: a temporary one. `bucket`: where an external one points to; None: it is an internal one."""
+        """`stage`: None: a temporary one. `bucket`: where an external one points to; None: it is an internal one.
+
+        `feeds`: the stages that raw objects are loaded from.
+        """
         self._connection = connection
         self._observer = observer
         self._stage = stage
         self._bucket = bucket
+        self._feeds = feeds
         # Now, for what makes a schema makes it the session's: the driver tells of it in `schema` from then on.
         self._schema = str(connection.schema)
         self._temporary: set[str] = set()
@@ -189,6 +200,15 @@ class SnowflakeSession:
             finally:
                 self._remove(prefix, names)
             return rows
+        except DriverError as error:
+            raise self._reaction(error, f"load {table}") from error
+
+    def load_raw(self, table: str, objects: Sequence[RawObject]) -> Loaded:
+        """Create or replace the temporary table `table` of the JSON documents in objects of S3."""
+        name = SNOWFLAKE.quote(table)
+        self._temporary.add(name)
+        try:
+            return load_raw(self._feeds, name, objects, execute=self._said, fetch=self._fetch)
         except DriverError as error:
             raise self._reaction(error, f"load {table}") from error
 

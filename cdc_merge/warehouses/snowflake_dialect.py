@@ -29,7 +29,6 @@ SNOWFLAKE = Dialect(
     # Text is compared by its bytes unless a collation is asked for, and trailing spaces count.
     # https://docs.snowflake.com/en/sql-reference/collation
     # https://docs.snowflake.com/en/sql-reference/identifiers-syntax
-    raw_loading=RawLoading.NOT_YET,
     capitals=Capitals.RAISED,
     max_identifier_bytes=255,
     # https://docs.snowflake.com/en/sql-reference/data-types-text#escape-sequences-in-single-quoted-string-constants
@@ -61,6 +60,9 @@ SNOWFLAKE = Dialect(
     "ELSE coalesce(PARSE_JSON({a}) = PARSE_JSON({b}), FALSE) END",
     # https://docs.snowflake.com/en/sql-reference/constructs/sample
     sample="SELECT {keys} FROM {table} SAMPLE ({count} ROWS)",
+    # From stages that the URL names: https://docs.snowflake.com/en/sql-reference/sql/copy-into-table
+    raw_loading=RawLoading.BY_COPY,
+    raw_places=(),
     limits=(
         Limit(
             "DDL commits by itself: new tables and columns are there before the batch that needs them, and stay",

@@ -24,8 +24,9 @@ _TEXTS = {
     "protocol": "protocol",
 }
 _NUMBERS = {"port": "port", "login_timeout": "login_timeout", "network_timeout": "network_timeout"}
-_OWN = ("stage", "staging", "region")
+_OWN = ("stage", "staging", "region", "cluster", "feeds")
 _CLUSTERED = re.compile(r"(?P<table>[^:,]+)(?::(?P<place>[1-9][0-9]{0,3}))?")
+_FEED = re.compile(r"@?(?P<stage>[^:,@]+):(?P<url>s3://(?P<bucket>[^/,]+)/(?P<prefix>(?:[^,]*/)?))")
 _SECRETS = frozenset({"password", "private_key_file_pwd", "token"})
 
 DEFAULT_SCHEMA = "PUBLIC"
@@ -41,16 +42,32 @@ class Staging:
 
 
 @dataclass(frozen=True)
+class Feed:
+    """An external stage from which feeds are read. `url`: its own, which ends in a slash; `bucket`, `prefix`: of it."""
+
+    stage: str
+    url: str
+    bucket: str
+    prefix: str
+
+    def below(self, url: str) -> str:
+        """The name of an object, as the stage has it."""
+        return url.removeprefix(self.url)
+
+
+@dataclass(frozen=True)
 class Address:
     """`options`: for the driver. `stage`: where files are put; None: a temporary stage of the session.
 
-    `staging`: where that is on S3; None: the stage is an internal one. `clusters`: as in the Dialect.
+    `staging`: where that is on S3; None: the stage is an internal one. `clusters`: as in the Dialect. `feeds`: the
+    stages of feeds that the warehouse loads itself.
     """
 
     options: Mapping[str, object] = field(repr=False)
     stage: str | None
     staging: Staging | None = None
     clusters: tuple[tuple[str, int], ...] = ()
+    feeds: tuple[Feed, ...] = ()
 
     @property
     def name(self) -> str:
@@ -77,9 +94,9 @@ class Address:
             options["password"] = unquote(parts.password)
         said = dict(parse_qsl(parts.query, keep_blank_values=True))
         stage, staging = _staging(said)
-        clusters = _clusters(said.pop("cluster", None))
+        clusters, feeds = _clusters(said.pop("cluster", None)), _feeds(said.pop("feeds", None))
         if unknown := sorted(said.keys() - _TEXTS.keys() - _NUMBERS.keys()):
-            known = ", ".join(sorted((*_TEXTS, *_NUMBERS, *_OWN, "cluster")))
+            known = ", ".join(sorted((*_TEXTS, *_NUMBERS, *_OWN)))
             raise UsageError(f"the Snowflake URL has an unknown option: {', '.join(unknown)}", hint=f"known: {known}")
         for name, value in said.items():
             if name in _NUMBERS and not value.isdecimal():
@@ -93,12 +110,12 @@ class Address:
                 "the Snowflake URL has nothing to prove who it is",
                 hint="add ?private_key_path=…, or a password: snowflake://user:${SNOWFLAKE_PASSWORD}@account/…",
             )
-        return Address(options, stage, staging, clusters)
+        return Address(options, stage, staging, clusters, feeds)
 
 
 def _staging(said: dict[str, str]) -> tuple[str | None, Staging | None]:
     """The stage, and where it is on S3; taken out of what the URL says."""
-    stage, place, region = (said.pop(name, None) for name in _OWN)
+    stage, place, region = (said.pop(name, None) for name in ("stage", "staging", "region"))
     if place is None and region is None:
         return (stage.removeprefix("@") if stage else None), None
     parts = urlsplit(place or "")
@@ -124,4 +141,18 @@ def _clusters(text: str | None) -> tuple[tuple[str, int], ...]:
     return tuple((each["table"], int(each["place"] or 1)) for each in found if each)
 
 
-__all__ = ["FORM", "Address", "Staging"]
+def _feeds(text: str | None) -> tuple[Feed, ...]:
+    """`db.schema.stage:s3://bucket/prefix/`, and more of them after commas."""
+    if text is None:
+        return ()
+    found = [_FEED.fullmatch(each) for each in text.split(",")]
+    if not all(found):
+        raise UsageError(
+            "the Snowflake URL's feeds must name external stages, each with where it is",
+            hint="use feeds=db.schema.name:s3://bucket/prefix/ with the URL that the stage was created with; "
+            "it must end in a slash",
+        )
+    return tuple(Feed(**each.groupdict()) for each in found if each)
+
+
+__all__ = ["FORM", "Address", "Feed", "Staging"]

@@ -5,24 +5,28 @@ SET enable_case_sensitive_identifier TO TRUE;
 SET enable_case_sensitive_super_attribute TO TRUE;
 
 -- [probe]
--- Whether this session reads SUPER as the statements that follow need it: names with their case, texts byte for byte,
+-- Whether this session reads documents as the statements that follow need it: names with their case, texts byte for byte,
 -- patterns that span lines. Each must be true.
 SELECT
     coalesce(w0 = ('it''s "a" ' || chr(92) || ' b
 	/ä🛒 ') AND OCTET_LENGTH(w0) = 22, FALSE) AS q1,
     coalesce(w1 = 'a' AND w2 = '12', FALSE) AS q2,
-    coalesce(NOT w1 = 'A' AND STRPOS(w1, 'A') = 0, FALSE) AS q3,
-    coalesce(NOT coalesce(k3 <> 'null', FALSE) AND coalesce(k4 <> 'null', FALSE) AND m5 = 6, FALSE) AS q4,
-    coalesce(b6 AND d7 = '1767225600', FALSE) AS q5,
-    coalesce(w8 = 'y' AND NOT coalesce(k9 <> 'null', FALSE), FALSE) AS q6,
-    coalesce(NOT ('1' || CHR(10) || 'x') ~ '^[0-9]+$' AND NOT ('x' || CHR(10) || '1') ~ '^[0-9]+$', FALSE) AS q7
+    coalesce(NOT w1 = 'A' AND POSITION('A' IN w1) = 0, FALSE) AS q3,
+    coalesce(NOT coalesce(k3 <> 'null', FALSE) AND NOT coalesce(k4 <> 'null', FALSE) AND coalesce(k5 <> 'null', FALSE) AND m6 = 9, FALSE) AS q4,
+    coalesce(b7 AND d8 = '1767225600', FALSE) AS q5,
+    coalesce(w9 = 'y' AND NOT coalesce(k10 <> 'null', FALSE), FALSE) AS q6,
+    coalesce(NOT ('1' || chr(10) || 'x') ~ '^[0-9]+$' AND NOT ('x' || chr(10) || '1') ~ '^[0-9]+$' AND NOT ('1' || chr(10)) ~ '^[0-9]+$', FALSE) AS q7,
+    coalesce(CAST(REPLACE(REPLACE(w11, 'T', ' '), 'Z', '+00') AS TIMESTAMP WITH TIME ZONE) = CAST(DATEADD(microsecond, CAST(1772323198000120 % 1000000 AS INTEGER), DATEADD(second, CAST(1772323198000120 / 1000000 AS INTEGER), CAST('1970-01-01' AS TIMESTAMP WITHOUT TIME ZONE))) AS TIMESTAMP WITH TIME ZONE) AND CAST(REPLACE(REPLACE(w12, 'T', ' '), 'Z', '+00') AS TIMESTAMP WITH TIME ZONE) = CAST(DATEADD(microsecond, CAST(86400000000 % 1000000 AS INTEGER), DATEADD(second, CAST(86400000000 / 1000000 AS INTEGER), CAST('1970-01-01' AS TIMESTAMP WITHOUT TIME ZONE))) AS TIMESTAMP WITH TIME ZONE), FALSE) AS q8,
+    coalesce(LOWER(TO_HEX(TO_VARBYTE('AP8Q', 'base64'))) = '00ff10' AND CAST('-007' AS BIGINT) = -7 AND CAST('0.25' AS DOUBLE PRECISION) * 4 = 1 AND CAST('2024-12-31' AS DATE) = CAST('2024-12-31' AS DATE), FALSE) AS q9
 FROM (
     SELECT
         s.*
         , CASE WHEN z0 = 2 + 2 * OCTET_LENGTH(v0) - OCTET_LENGTH(TRANSLATE(v0, 'a' || '"' || CHR(92) || CHR(8) || CHR(9) || CHR(10) || CHR(12) || CHR(13), 'a')) THEN v0 END AS w0
         , CASE WHEN z1 = 2 + 2 * OCTET_LENGTH(v1) - OCTET_LENGTH(TRANSLATE(v1, 'a' || '"' || CHR(92) || CHR(8) || CHR(9) || CHR(10) || CHR(12) || CHR(13), 'a')) THEN v1 END AS w1
         , CASE WHEN z2 = 2 + 2 * OCTET_LENGTH(v2) - OCTET_LENGTH(TRANSLATE(v2, 'a' || '"' || CHR(92) || CHR(8) || CHR(9) || CHR(10) || CHR(12) || CHR(13), 'a')) THEN v2 END AS w2
-        , CASE WHEN z8 = 2 + 2 * OCTET_LENGTH(v8) - OCTET_LENGTH(TRANSLATE(v8, 'a' || '"' || CHR(92) || CHR(8) || CHR(9) || CHR(10) || CHR(12) || CHR(13), 'a')) THEN v8 END AS w8
+        , CASE WHEN z9 = 2 + 2 * OCTET_LENGTH(v9) - OCTET_LENGTH(TRANSLATE(v9, 'a' || '"' || CHR(92) || CHR(8) || CHR(9) || CHR(10) || CHR(12) || CHR(13), 'a')) THEN v9 END AS w9
+        , CASE WHEN z11 = 2 + 2 * OCTET_LENGTH(v11) - OCTET_LENGTH(TRANSLATE(v11, 'a' || '"' || CHR(92) || CHR(8) || CHR(9) || CHR(10) || CHR(12) || CHR(13), 'a')) THEN v11 END AS w11
+        , CASE WHEN z12 = 2 + 2 * OCTET_LENGTH(v12) - OCTET_LENGTH(TRANSLATE(v12, 'a' || '"' || CHR(92) || CHR(8) || CHR(9) || CHR(10) || CHR(12) || CHR(13), 'a')) THEN v12 END AS w12
     FROM (
         SELECT
             1 AS n
@@ -33,14 +37,19 @@ FROM (
             , JSON_SIZE(r.document."Email ""address"".x"."N") AS z2
             , CASE WHEN JSON_TYPEOF(r.document."Email ""address"".x"."N") = 'string' AND JSON_SIZE(r.document."Email ""address"".x"."N") <= 65535 THEN CAST(r.document."Email ""address"".x"."N" AS VARCHAR(65535)) END AS v2
             , JSON_TYPEOF(r.document."b"."S") AS k3
-            , JSON_TYPEOF(r.document."A") AS k4
-            , CASE WHEN JSON_TYPEOF(r.document) = 'object' THEN GET_NUMBER_ATTRIBUTES(r.document) END AS m5
-            , CASE WHEN JSON_TYPEOF(r.document."T"."BOOL") = 'boolean' THEN CAST(r.document."T"."BOOL" AS BOOLEAN) END AS b6
-            , CASE WHEN JSON_TYPEOF(r.document."at") = 'number' AND JSON_SIZE(r.document."at") <= 40 THEN JSON_SERIALIZE(r.document."at") END AS d7
-            , JSON_SIZE(r.document."L"[1]) AS z8
-            , CASE WHEN JSON_TYPEOF(r.document."L"[1]) = 'string' AND JSON_SIZE(r.document."L"[1]) <= 65535 THEN CAST(r.document."L"[1] AS VARCHAR(65535)) END AS v8
-            , JSON_TYPEOF(r.document."at"."S") AS k9
-        FROM (SELECT JSON_PARSE(('{"A":{"S":"it''s ' || chr(92) || '"a' || chr(92) || '" ' || chr(92) || '' || chr(92) || ' b' || chr(92) || 'n' || chr(92) || 't/ä🛒 "},"a":{"S":"a"},"Email ' || chr(92) || '"address' || chr(92) || '".x":{"N":"12"},"T":{"BOOL":true},"at":1767225600,"L":["x","y"]}')) AS document) AS r
+            , JSON_TYPEOF(r.document."Z") AS k4
+            , JSON_TYPEOF(r.document."A") AS k5
+            , CASE WHEN JSON_TYPEOF(r.document) = 'object' THEN GET_NUMBER_ATTRIBUTES(r.document) END AS m6
+            , CASE WHEN JSON_TYPEOF(r.document."T"."BOOL") = 'boolean' THEN CAST(r.document."T"."BOOL" AS BOOLEAN) END AS b7
+            , CASE WHEN JSON_TYPEOF(r.document."at") = 'number' AND JSON_SIZE(r.document."at") <= 40 THEN JSON_SERIALIZE(r.document."at") END AS d8
+            , JSON_SIZE(r.document."L"[1]) AS z9
+            , CASE WHEN JSON_TYPEOF(r.document."L"[1]) = 'string' AND JSON_SIZE(r.document."L"[1]) <= 65535 THEN CAST(r.document."L"[1] AS VARCHAR(65535)) END AS v9
+            , JSON_TYPEOF(r.document."at"."S") AS k10
+            , JSON_SIZE(r.document."time"."S") AS z11
+            , CASE WHEN JSON_TYPEOF(r.document."time"."S") = 'string' AND JSON_SIZE(r.document."time"."S") <= 65535 THEN CAST(r.document."time"."S" AS VARCHAR(65535)) END AS v11
+            , JSON_SIZE(r.document."day"."S") AS z12
+            , CASE WHEN JSON_TYPEOF(r.document."day"."S") = 'string' AND JSON_SIZE(r.document."day"."S") <= 65535 THEN CAST(r.document."day"."S" AS VARCHAR(65535)) END AS v12
+        FROM (SELECT JSON_PARSE(('{"A":{"S":"it''s ' || chr(92) || '"a' || chr(92) || '" ' || chr(92) || '' || chr(92) || ' b' || chr(92) || 'n' || chr(92) || 't/ä🛒 "},"a":{"S":"a"},"Email ' || chr(92) || '"address' || chr(92) || '".x":{"N":"12"},"T":{"BOOL":true},"Z":null,"at":1767225600,"L":["x","y"],"time":{"S":"2026-02-28T23:59:58.000120Z"},"day":{"S":"1970-01-02"}}')) AS document) AS r
     ) AS s
 ) AS s;
 
@@ -52,7 +61,7 @@ CREATE TEMPORARY TABLE _cdc_changes (
     position VARCHAR(65535) COLLATE CASE_SENSITIVE,
     removed BOOLEAN,
     changed_at TIMESTAMP WITH TIME ZONE,
-    doubt VARCHAR(10),
+    doubt VARCHAR(65535) COLLATE CASE_SENSITIVE,
     image SUPER
 );
 
@@ -216,13 +225,13 @@ INSERT INTO _cdc_wide (
 )
 SELECT
     n, partition_key, sort_key, position, changed_at, removed, nth,
-    LEFT(coalesce(w3, w4, CASE b5 WHEN TRUE THEN 'true' WHEN FALSE THEN 'false' END, CASE WHEN STRPOS(partition_key, '#') > 0 THEN SPLIT_PART(partition_key, '#', 1) || '#' END, '(no prefix)'), 200) AS entity,
+    LEFT(coalesce(w3, w4, CASE b5 WHEN TRUE THEN 'true' WHEN FALSE THEN 'false' END, CASE WHEN POSITION('#' IN partition_key) > 0 THEN SPLIT_PART(partition_key, '#', 1) || '#' END, '(no prefix)'), 200) AS entity,
     FALSE
         OR coalesce((coalesce(k3 <> 'null', FALSE) AND w3 IS NULL), TRUE)
         OR coalesce((coalesce(k4 <> 'null', FALSE) AND w4 IS NULL), TRUE)
         OR coalesce((coalesce(k5 <> 'null', FALSE) AND b5 IS NULL), TRUE)
         OR coalesce(coalesce(NOT (w4 ~ '^(0|-?[1-9][0-9]*|-?(0|[1-9][0-9]*)[.][0-9]*[1-9])$'), FALSE), TRUE)
-        OR coalesce(OCTET_LENGTH(RTRIM(LEFT(coalesce(w3, w4, CASE b5 WHEN TRUE THEN 'true' WHEN FALSE THEN 'false' END, CASE WHEN STRPOS(partition_key, '#') > 0 THEN SPLIT_PART(partition_key, '#', 1) || '#' END, '(no prefix)'), 200))) <> OCTET_LENGTH(LEFT(coalesce(w3, w4, CASE b5 WHEN TRUE THEN 'true' WHEN FALSE THEN 'false' END, CASE WHEN STRPOS(partition_key, '#') > 0 THEN SPLIT_PART(partition_key, '#', 1) || '#' END, '(no prefix)'), 200)), TRUE)
+        OR coalesce(OCTET_LENGTH(RTRIM(LEFT(coalesce(w3, w4, CASE b5 WHEN TRUE THEN 'true' WHEN FALSE THEN 'false' END, CASE WHEN POSITION('#' IN partition_key) > 0 THEN SPLIT_PART(partition_key, '#', 1) || '#' END, '(no prefix)'), 200))) <> OCTET_LENGTH(LEFT(coalesce(w3, w4, CASE b5 WHEN TRUE THEN 'true' WHEN FALSE THEN 'false' END, CASE WHEN POSITION('#' IN partition_key) > 0 THEN SPLIT_PART(partition_key, '#', 1) || '#' END, '(no prefix)'), 200)), TRUE)
     AS entity_doubt
     , takes_0
     , NOT removed AND (
@@ -237,8 +246,8 @@ SELECT
             OR coalesce((coalesce(k10 <> 'null', FALSE) AND k10 <> 'object'), TRUE)
             OR coalesce((coalesce(k11 <> 'null', FALSE) AND k11 <> 'object'), TRUE)
             OR coalesce((t0_c2 IS NULL AND coalesce(k12 <> 'null', FALSE) AND NOT coalesce(b13, FALSE)), TRUE)
-            OR coalesce((coalesce(k14 <> 'null', FALSE) AND coalesce(STRPOS(j14, '"SS"') > 0 OR STRPOS(j14, '"NS"') > 0 OR STRPOS(j14, '"BS"') > 0 OR STRPOS(j14, '"B"') > 0 OR STRPOS(j14, chr(92) || 'u0000') > 0, TRUE)), TRUE)
-            OR coalesce((coalesce(k15 <> 'null', FALSE) AND coalesce(STRPOS(j15, '"SS"') > 0 OR STRPOS(j15, '"NS"') > 0 OR STRPOS(j15, '"BS"') > 0 OR STRPOS(j15, '"B"') > 0 OR STRPOS(j15, chr(92) || 'u0000') > 0, TRUE)), TRUE)
+            OR coalesce((coalesce(k14 <> 'null', FALSE) AND coalesce(POSITION('"SS"' IN j14) > 0 OR POSITION('"NS"' IN j14) > 0 OR POSITION('"BS"' IN j14) > 0 OR POSITION('"B"' IN j14) > 0 OR POSITION((chr(92) || 'u0000') IN j14) > 0, TRUE)), TRUE)
+            OR coalesce((coalesce(k15 <> 'null', FALSE) AND coalesce(POSITION('"SS"' IN j15) > 0 OR POSITION('"NS"' IN j15) > 0 OR POSITION('"BS"' IN j15) > 0 OR POSITION('"B"' IN j15) > 0 OR POSITION((chr(92) || 'u0000') IN j15) > 0, TRUE)), TRUE)
             OR coalesce(coalesce(z14, 0) + coalesce(z15, 0) > 59972, TRUE)
         )
         OR coalesce((coalesce(k3 <> 'null', FALSE) AND w3 IS NULL), TRUE)
@@ -317,12 +326,12 @@ FROM (
                 , JSON_TYPEOF(s.image."Addresses"."M"."Home"."M") AS k11
                 , JSON_TYPEOF(s.image."Addresses"."M"."Home"."M"."City") AS k12
                 , CASE WHEN JSON_TYPEOF(s.image."Addresses"."M"."Home"."M"."City"."NULL") = 'boolean' THEN CAST(s.image."Addresses"."M"."Home"."M"."City"."NULL" AS BOOLEAN) END AS b13
-                , JSON_SIZE(s.image."Addresses") AS z14
                 , CASE WHEN JSON_SIZE(s.image."Addresses") <= 65535 THEN JSON_SERIALIZE(s.image."Addresses") END AS j14
                 , JSON_TYPEOF(s.image."Addresses") AS k14
-                , JSON_SIZE(s.image."It's ""it""") AS z15
                 , CASE WHEN JSON_SIZE(s.image."It's ""it""") <= 65535 THEN JSON_SERIALIZE(s.image."It's ""it""") END AS j15
                 , JSON_TYPEOF(s.image."It's ""it""") AS k15
+                , JSON_SIZE(s.image."Addresses") AS z14
+                , JSON_SIZE(s.image."It's ""it""") AS z15
                 , CASE WHEN JSON_TYPEOF(s.image) = 'object' THEN GET_NUMBER_ATTRIBUTES(s.image) END AS m16
                 , CASE WHEN JSON_TYPEOF(s.image."Addresses"."NULL") = 'boolean' THEN CAST(s.image."Addresses"."NULL" AS BOOLEAN) END AS b17
                 , CASE WHEN JSON_TYPEOF(s.image."Addresses") = 'object' THEN GET_NUMBER_ATTRIBUTES(s.image."Addresses") END AS m14

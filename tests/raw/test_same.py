@@ -112,7 +112,7 @@ def damaged(record: Record, random: Random) -> Record | bytes:
 
 
 @pytest.mark.parametrize("ordering", list(Ordering))
-def test_both_roads_leave_the_same(redshift_url: str, ordering: Ordering, examples: int) -> None:
+def test_both_roads_leave_the_same(raw_url: str, ordering: Ordering, examples: int) -> None:
     taken = Counter[str]()
 
     # A case is a source on two roads with a worker for each batch: it takes as long as six elsewhere.
@@ -134,7 +134,7 @@ def test_both_roads_leave_the_same(redshift_url: str, ordering: Ordering, exampl
         history = data.draw(
             histories(key=KEYS, ordering=ordering, image=image, min_keys=6, max_keys=9, min_changes=20, max_changes=30)
         )
-        roads = TwoRoads.of(redshift_url, source)
+        roads = TwoRoads.of(raw_url, source)
         for number, batch in enumerate(data.draw(deliveries(history))):
             objects = []
             for records in batch:

@@ -1,12 +1,14 @@
-"""The same feed on both roads of Redshift: decoded by the worker, and by the warehouse as far as it can."""
+"""The same feed on both roads: decoded by the worker, and by the warehouse as far as it can."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import boto3
@@ -14,6 +16,7 @@ import boto3
 from cdc_merge.errors import CdcMergeError
 from cdc_merge.metrics import DECODERS, Metrics
 from cdc_merge.model import Load, Source
+from cdc_merge.warehouses import Statement, open_warehouse
 from tests.support.harness import Harness, fresh
 
 
@@ -41,7 +44,22 @@ class S3Harness(Harness):
         super().__post_init__()
         self.bucket = f"bucket-{uuid4()}"
         self.client.create_bucket(Bucket=self.bucket)
+        if self.engine == "snowflake":
+            self.url += f"{'&' if '?' in self.url else '?'}feeds={self._make_stage()}:s3://{self.bucket}/"
         self.source = replace(self.source, changes=f"s3://{self.bucket}/feed/")
+
+    @property
+    def engine(self) -> str:
+        """The warehouse's scheme."""
+        return urlsplit(self.url).scheme
+
+    def _make_stage(self) -> str:
+        """A stage over the bucket, which a person would have made."""
+        database, schema = urlsplit(self.url).path.strip("/").split("/")
+        name = f"{database}.{schema}.FEED_{uuid4().hex.upper()}"
+        with closing(open_warehouse(self.url)) as warehouse, warehouse.session() as session:
+            session.run([Statement("create stage", f"CREATE STAGE {name} URL = 's3://{self.bucket}/'")])
+        return name
 
     @property
     def client(self) -> Any:
@@ -106,7 +124,8 @@ class TwoRoads:
 
     def compare(self) -> None:
         """Every table of the one source against that of the other."""
-        for table, columns in BOOKS.items():
+        for table, names in BOOKS.items():
+            columns = ", ".join(map(self.by_worker.dialect.quote, names.split(", ")))
             found = [
                 sorted(map(str, harness.query(f"SELECT {columns} FROM {harness.metadata}.{table}")))
                 for harness in (self.by_worker, self.by_warehouse)

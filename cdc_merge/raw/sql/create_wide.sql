@@ -4,7 +4,7 @@ CREATE TEMPORARY TABLE _cdc_wide (
     partition_key {{ text }},
     sort_key {{ text }},
     position {{ text }},
-    changed_at TIMESTAMP WITH TIME ZONE,
+    changed_at {{ moment }},
     removed BOOLEAN,
     nth BIGINT,
     entity {{ text }},

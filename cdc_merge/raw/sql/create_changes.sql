@@ -4,7 +4,7 @@ CREATE TEMPORARY TABLE _cdc_changes (
     sort_key {{ text }},
     position {{ text }},
     removed BOOLEAN,
-    changed_at TIMESTAMP WITH TIME ZONE,
-    doubt VARCHAR(10),
-    image SUPER
+    changed_at {{ moment }},
+    doubt {{ text }},
+    image {{ document }}
 )

@@ -4,7 +4,7 @@ CREATE TEMPORARY TABLE _cdc_keys (
     partition_key {{ text }},
     sort_key {{ text }},
     position {{ text }},
-    changed_at TIMESTAMP WITH TIME ZONE,
+    changed_at {{ moment }},
     removed BOOLEAN,
     could BOOLEAN
 {% for target in targets %}

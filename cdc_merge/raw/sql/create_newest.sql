@@ -4,7 +4,7 @@ CREATE TEMPORARY TABLE _cdc_newest (
     sort_key {{ text }},
     position {{ text }},
     removed BOOLEAN,
-    changed_at TIMESTAMP WITH TIME ZONE,
+    changed_at {{ moment }},
     nth BIGINT,
-    image SUPER
+    image {{ document }}
 )

@@ -1,4 +1,4 @@
--- Whether this session reads SUPER as the statements that follow need it: names with their case, texts byte for byte,
+-- Whether this session reads documents as the statements that follow need it: names with their case, texts byte for byte,
 -- patterns that span lines. Each must be true.
 SELECT
 {% for question in questions %}
@@ -17,6 +17,6 @@ FROM (
 {% for look in looks.first %}
             , {{ look.value }} AS {{ look.name }}
 {% endfor %}
-        FROM (SELECT JSON_PARSE({{ document }}) AS document) AS r
+        FROM (SELECT {{ parsed }} AS document) AS r
     ) AS s
 ) AS s

@@ -21,7 +21,7 @@ SELECT
 FROM (
     SELECT
         s.*,
-        {{ moment }} AS changed_at,
+        {{ changed_at }} AS changed_at,
         CASE WHEN {{ is_sure }} THEN {{ position }} END AS position
     FROM (
         SELECT
@@ -43,7 +43,7 @@ FROM (
                 CASE
                     WHEN {{ event }} IN ('INSERT', 'MODIFY', 'REMOVE') AND OCTET_LENGTH({{ event }}) = 6 THEN {{ event }}
                 END AS event,
-                CASE WHEN {{ digits }} ~ '^([0-9]{1,15}|[1-8][0-9]{15})$' THEN CAST({{ digits }} AS BIGINT) END AS ticks
+                {{ ticks }} AS ticks
             FROM (
                 SELECT
                     s.*
