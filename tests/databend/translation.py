@@ -20,7 +20,17 @@ _GRAMMAR = re.compile(
     r"'(?:BASE64|HEX|YYYY-MM-DD|s|\d+ (?:milli|micro)seconds?|\.\*\[0-9\]\(\[eE\]\|\[0-9\.\]\{38\}\)\.\*)'|\"c\d+\""
 )
 _PLACE = re.compile("\x00(\\d+)\x00")
-_ARGUMENT = r"((?:[^(),]|\([^()]*\))+)"  # of a function, with at most one call in it
+
+
+def _argument(depth: int = 9) -> str:
+    """A pattern of a function's argument, with calls in it up to a depth."""
+    inside = r"[^()]*"
+    for _ in range(depth):
+        inside = rf"(?:[^()]|\({inside}\))*"
+    return rf"((?:[^(),]|\({inside}\))+)"
+
+
+_ARGUMENT = _argument()
 _TABLE = r"((?:[\w\x00]+\.)?[\w\x00]+)"
 
 
@@ -54,13 +64,71 @@ RULES = (
         "SELECT 1 WHERE CAST('0.1' AS FLOAT) = CAST('0.1' AS DOUBLE)",
     ),
     Rule(
-        "moments of a file",
+        "moments of numbers",
         "whether a number is of seconds or less is guessed from its size, so small ones go the long way",
-        rf"\bTO_TIMESTAMP_TZ\({_ARGUMENT}::DECIMAL\(38, 0\), 6\)",
+        rf"\bTO_TIMESTAMP_TZ\({_ARGUMENT}, 6\)",
         r"CASE WHEN abs(\1) > 31536000000000 THEN TO_TIMESTAMP(CAST(\1 AS BIGINT)) ELSE TO_TIMESTAMP(concat("
-        r"substr(to_string(TO_TIMESTAMP(CAST(floor(\1 / 1000000) AS BIGINT))), 1, 20), "
-        r"lpad(to_string(\1 - CAST(floor(\1 / 1000000) AS BIGINT) * 1000000), 6, '0'))) END",
+        r"substr(to_string(TO_TIMESTAMP(CAST(floor((\1) / 1000000) AS BIGINT))), 1, 20), "
+        r"lpad(to_string((\1) - CAST(floor((\1) / 1000000) AS BIGINT) * 1000000), 6, '0'))) END",
         "SELECT 1 WHERE TO_TIMESTAMP_TZ(1::NUMERIC(38, 0), 6) < TO_TIMESTAMP('1970-01-01 00:00:01')",
+    ),
+    Rule(
+        "kinds of values",
+        "the kinds have other names, and one of them is all numbers",
+        rf"\bTYPEOF\({_ARGUMENT}\)",
+        r"CASE json_typeof(\1) WHEN 'string' THEN 'VARCHAR' WHEN 'null' THEN 'NULL_VALUE' "
+        r"WHEN 'number' THEN CASE WHEN REGEXP_LIKE(to_string(\1), '^-?[0-9]+$') THEN 'INTEGER' ELSE 'DECIMAL' END "
+        r"ELSE upper(json_typeof(\1)) END",
+        "SELECT TYPEOF(GET(PARSE_JSON('{}'), 'a'))",
+    ),
+    Rule(
+        "how many members",
+        "an array in JSON has a function of its own",
+        rf"\bARRAY_SIZE\(OBJECT_KEYS\({_ARGUMENT}\)\)",
+        r"array_length(object_keys(\1))",
+        "SELECT ARRAY_SIZE(OBJECT_KEYS(PARSE_JSON('{}')))",
+    ),
+    Rule(
+        "days that may be none",
+        "it knows no format but that of the standard",
+        rf"\bTRY_TO_DATE\({_ARGUMENT}, 'YYYY-MM-DD'\)",
+        r"TRY_CAST(\1 AS DATE)",
+        "SELECT TRY_TO_DATE('2026-01-01', 'YYYY-MM-DD')",
+    ),
+    Rule(
+        "bytes that may be none",
+        "a function of its own",
+        rf"\bTRY_TO_BINARY\({_ARGUMENT}, 'BASE64'\)",
+        r"TRY_FROM_BASE64(\1)",
+        "SELECT TRY_TO_BINARY('YQ==', 'BASE64')",
+    ),
+    Rule(
+        "what a text ends in",
+        "a function of its own",
+        rf"\bRTRIM\({_ARGUMENT}, (\x00\d+\x00)\)",
+        r"TRIM_TRAILING(\1, \2)",
+        "SELECT RTRIM('a0', '0')",
+    ),
+    Rule(
+        "what a text begins with",
+        "a function of its own",
+        rf"\bLTRIM\({_ARGUMENT}, (\x00\d+\x00)\)",
+        r"TRIM_LEADING(\1, \2)",
+        "SELECT LTRIM('0a', '0')",
+    ),
+    Rule(
+        "days between days",
+        "they are subtracted",
+        rf"\bDATEDIFF\(day, {_ARGUMENT}, {_ARGUMENT}\)",
+        r"(CAST(\2 AS DATE) - CAST(\1 AS DATE))",
+        "SELECT DATEDIFF(day, '2026-01-01', '2026-01-02')",
+    ),
+    Rule(
+        "patterns over several lines",
+        "the point matches a line's end by another letter",
+        rf"\bREGEXP_LIKE\({_ARGUMENT}, (\x00\d+\x00), 's'\)",
+        r"REGEXP_LIKE(\1, \2, 'n')",
+        "SELECT REGEXP_LIKE('1', '.*[0-9].*', 's')",
     ),
     Rule(
         "moments",
