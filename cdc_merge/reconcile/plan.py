@@ -20,7 +20,7 @@ from cdc_merge.schema.conditions import are_same, in_order
 from cdc_merge.warehouses import Dialect, Row, Statement
 
 SAMPLES = 10  # keys of each verdict that are kept
-_ROWS_AT_ONCE = 2_000_000  # that one INSERT takes from the export, where the engine has little memory
+_ROWS_AT_ONCE = 2_000_000  # that one statement joins or inserts, where the engine has little memory
 
 
 _BARING = (
@@ -124,7 +124,7 @@ class ReconcilePlan:
         for target in self._found:
             if heal_copies and not self._dialect.indexes_key:
                 found += [self._say(f"{what} {target.label}", t, target=target) for t, what in self._healing()]
-            found += [*self._compare(target, verified=floor), self._find_causes(target, source)]
+            found += [*self._compare(target, 0, verified=floor), self._find_causes(target, source)]
         for target in self._merge.targets:
             if target.history:
                 found += self._order_history(target, undertaking, merged_at=floor)
@@ -263,7 +263,7 @@ class ReconcilePlan:
         self, target: PlannedTarget, undertaking: Undertaking, limits: Limits, findings: Findings, *, copies: int
     ) -> Iterator[Statement]:
         label = target.label
-        yield from self._compare(target, verified=findings.floors.get(label))
+        yield from self._compare(target, findings.items, verified=findings.floors.get(label))
         yield from self._analyze(f"_cdc_verdicts_{target.number}")
         counted: list[Row] = []
         yield self._say(f"count {label}", "tally", target=target, inspect=counted.extend)
@@ -285,8 +285,8 @@ class ReconcilePlan:
             causes.append(("extra", "row_twice", copies))
         findings.targets[label] = verdicts_of(tally, causes=causes, differing=differing, samples=samples)
 
-    def _compare(self, target: PlannedTarget, *, verified: datetime | None) -> list[Statement]:
-        """`verified`: the target's floor.
+    def _compare(self, target: PlannedTarget, items: int, *, verified: datetime | None) -> list[Statement]:
+        """`items`: how many are in the snapshot; `verified`: the target's floor.
 
         By hashes in steps: a query that joins so often at once takes more memory than there may be, whatever it spills.
         """
@@ -294,28 +294,33 @@ class ReconcilePlan:
         if target.is_each:
             key = ColumnType(Kind.TEXT)
             columns.append(self._comparing.same("_cdc_key", "_cdc_key", key, Sql("s.element_key")))
+        parts = -(-max(1, items) // _ROWS_AT_ONCE)
+        steps = [("compare", "verdicts", 0)]
         if self._dialect.row_hash:
-            steps = {
-                "hash the export for": "hashed",
-                "find suspects in": "suspects",
-                "compare": "verdicts_by_hash",
-                "find what differs in": "differing_by_hash",
-            }
-        else:
-            steps = {"compare": "verdicts"}
+            steps = [
+                ("hash the export for", "hashed", 0),
+                *(("find suspects in", "suspects", part) for part in range(parts)),
+                ("compare", "verdicts_by_hash", 0),
+                ("find what differs in", "differing_by_hash", 0),
+            ]
+        hashed = self._comparing.hashed
         return [
             self._say(
                 f"{step} {target.label}",
                 template,
+                part=part,
+                parts=parts,
+                staged_key_hash=hashed("s.k0"),
+                row_key_hash=hashed(f"t.{self._dialect.quote(*target.keys[0].name.parts)}"),
                 target=target,
                 columns=columns,
                 differing=self._comparing.differing(columns),
                 is_partial=self._is_partial,
                 verified=verified,
-                staged_hash=self._comparing.hashed(*(c.staged.text.replace("s.", "r.", 1) for c in columns)),
-                row_hash=self._comparing.hashed(*(c.here.text for c in columns)),
+                staged_hash=hashed(*(c.staged.text.replace("s.", "r.", 1) for c in columns)),
+                row_hash=hashed(*(c.here.text for c in columns)),
             )
-            for step, template in steps.items()
+            for step, template, part in steps
         ]
 
     def _find_causes(self, target: PlannedTarget, source: str, *, has_extra: bool = True) -> Statement:

@@ -1,6 +1,7 @@
 -- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
 -- differ, and a join of keys and hashes is small enough to stay in memory far longer.
-CREATE TEMPORARY TABLE _cdc_suspects_{{ target.number }} AS
+{% if part %}INSERT INTO _cdc_suspects_{{ target.number }}{% else %}CREATE TEMPORARY TABLE _cdc_suspects_{{ target.number }} AS{% endif %}
+
 SELECT
     s.n,
     t._cdc_row,
@@ -8,10 +9,17 @@ SELECT
     coalesce(t.k{{ loop.index0 }}, s.k{{ loop.index0 }}) AS k{{ loop.index0 }},
 {% endfor %}
     {% if target.is_each %}coalesce(t._cdc_index, s.place) AS place, {% endif %}w.k0 IS NOT NULL AS is_newer
+{% if parts > 1 %}
+FROM (SELECT * FROM _cdc_hashed_{{ target.number }} AS s WHERE {{ staged_key_hash }} % {{ parts }} = {{ part }}) AS s
+{% else %}
 FROM _cdc_hashed_{{ target.number }} AS s
+{% endif %}
 FULL JOIN (
     SELECT {% for key in target.keys %}t.{{ key.name }} AS k{{ loop.index0 }}, {% endfor %}{% if is_partial %}t._cdc_changed_at, {% endif %}{% if target.is_each %}t._cdc_index, {% endif %}t.{{ row_address }} AS _cdc_row, {{ row_hash }} AS h
     FROM {{ target.table }} AS t
+{% if parts > 1 %}
+    WHERE {{ row_key_hash }} % {{ parts }} = {{ part }}
+{% endif %}
 ) AS t
     ON {% for key in target.keys %}t.k{{ loop.index0 }} = s.k{{ loop.index0 }}{% if not loop.last %} AND {% endif %}{% endfor %}{% if target.is_each %} AND t._cdc_index = s.place{% endif %}
 
