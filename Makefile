@@ -3,7 +3,8 @@
 
 PYTHON ?= python3
 ARGS ?=
-PYTEST_WORKERS ?= 2
+# More than there are cores, for tests wait as much as they compute.
+PYTEST_WORKERS ?= 3
 
 VENV := .venv
 BIN := $(VENV)/bin
