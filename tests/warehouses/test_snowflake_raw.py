@@ -80,8 +80,14 @@ def test_an_object_of_another_checksum_is_not_proven(bucket: Bucket) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        *(b'{"a":1', b'{"a":1,"a":2}', b'{"a":"\xff"}', b'\xef\xbb\xbf{"a":1}', gzip.compress(b'{"a":1}')[:-4]),
-        gzip.compress(b'{"a":1'),
+        *(
+            b'{"a":1',
+            b'{"a":1,"a":2}',
+            b'{"a":"\xff"}',
+            b'\xef\xbb\xbf{"a":1}',
+            gzip.compress(b'{"a":1}', mtime=0)[:-4],
+        ),
+        gzip.compress(b'{"a":1', mtime=0),
     ],
 )
 def test_one_object_with_an_error_is_an_error_for_all(bucket: Bucket, body: bytes) -> None:
