@@ -3,8 +3,7 @@
 
 PYTHON ?= python3
 ARGS ?=
-# More than there are cores, for tests wait as much as they compute.
-PYTEST_WORKERS ?= 3
+PYTEST_WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
