@@ -159,11 +159,11 @@ def test_a_removed_item_goes_also_where_somebody_updates_its_row_at_that_moment(
             with PostgresWarehouse(postgres_url).session() as other:
                 other.run([update])
 
-    shop.put_records([remove("a", 2), put("b", 2, v="y")])
+    shop.put_records([remove("a", 2)])  # alone: an upsert would fail by its key, and heal all of the batch
     with closing(PostgresWarehouse(postgres_url, observer=interfere)) as warehouse:
         totals = shop.run(warehouse=warehouse)
-    assert updated and totals.counts.targets["items"] == {"inserted": 0, "updated": 1, "deleted": 1}
-    assert values(shop, "items") == {"b": {"PK": "b", "v": "y"}}
+    assert updated and totals.counts.targets["items"] == {"inserted": 0, "updated": 0, "deleted": 1}
+    assert values(shop, "items") == {"b": {"PK": "b", "v": "by hand"}}
 
 
 def test_text_is_compared_byte_by_byte_in_staging(warehouse: PostgresWarehouse) -> None:
