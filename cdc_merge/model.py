@@ -218,6 +218,11 @@ class Settings:
     metadata_schema: str
     sources: tuple[Source, ...]
 
+    @property
+    def memory(self) -> int:
+        """Bytes that a process is meant to take: sources are merged one after another."""
+        return max(source.memory for source in self.sources)
+
     def source_named(self, name: str) -> Source:
         """Raises UsageError if the configuration has no such source."""
         for source in self.sources:

@@ -29,7 +29,7 @@ class OpenWarehouse:
         settings: Settings, warehouse: Warehouse | None = None, *, observer: Observer | None = None
     ) -> OpenWarehouse:
         """The warehouse given, which stays open, or that of the settings. Raises UsageError for an unknown scheme."""
-        opened = warehouse or open_warehouse(settings.warehouse, observer=observer)
+        opened = warehouse or open_warehouse(settings.warehouse, observer=observer, memory=settings.memory)
         layout = layout_of(settings, opened)
         return OpenWarehouse(
             warehouse=opened,

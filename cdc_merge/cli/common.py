@@ -71,7 +71,7 @@ class Context:
 
     @contextmanager
     def warehouse(self) -> Iterator[Warehouse]:
-        warehouse = open_warehouse(self.settings.warehouse)
+        warehouse = open_warehouse(self.settings.warehouse, memory=self.settings.memory)
         try:
             yield warehouse
         finally:

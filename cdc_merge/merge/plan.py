@@ -252,12 +252,15 @@ class MergePlan:
             *self.resolve(source, self.targets, key_range=key_range),
         ]
         for target in self.targets:
-            statements += self._delete(target, delete_rows(target=target))
+            delete = self._delete(target, delete_rows(target=target))
+            copies = []
             if self._dialect.row_address and not self._dialect.indexes_key and not target.is_each:
                 sql = self.render("merge/sql/delete_copies", target=target)
-                statements.append(Statement(f"delete copies from {target.label}", sql))
+                copies = [Statement(f"delete copies from {target.label}", sql)]
             sql = self.render("merge/sql/insert_rows", target=target, merged_at=batch.merged_at)
-            statements.append(Statement(f"insert into {target.label}", sql))
+            insert = Statement(f"insert into {target.label}", sql)
+            # Copies are found by their key, so before there are new rows.
+            statements += [*copies, insert, *delete] if target.deletes_last else [*delete, *copies, insert]
             if target.is_soft:
                 sql = self.render("merge/sql/mark_rows", target=target, merged_at=batch.merged_at)
                 statements.append(Statement(f"mark rows of {target.label}", sql))

@@ -61,6 +61,7 @@ class PlannedTarget:
     deletes: Deletes = Deletes.HARD
     expired: Expired = Expired.DELETE
     has_deleted_at: bool = False  # its table has the column, whatever `deletes` says now
+    deletes_last: bool = False  # the old rows of changed items go after the new ones have come
 
     @property
     def is_picked(self) -> bool:
@@ -133,6 +134,7 @@ class Planner:
             deletes=book.target.deletes,
             expired=book.target.expired,
             has_deleted_at=book.schema.has_deleted_at,
+            deletes_last=self.dialect.holds_deletes and book.schema.each is None and not book.refuses_copies,
             columns=tuple(
                 ValueColumn(
                     name(c.name),

@@ -174,8 +174,11 @@ class ReconcilePlan:
     def _repair(self, undertaking: Undertaking, findings: Findings, *, merged_at: datetime) -> Iterator[Statement]:
         for target in self._merge.targets:
             verdicts = findings.targets[target.label]
+            delete: list[Statement] = []
             if verdicts.different or (verdicts.extra and not target.is_soft):
-                yield self._say(f"delete from {target.label}", "delete_rows", target=target)
+                delete = [self._say(f"delete from {target.label}", "delete_rows", target=target)]
+            if not target.deletes_last:
+                yield from delete
             if verdicts.extra and target.is_soft:
                 yield self._say(
                     f"mark rows of {target.label}",
@@ -190,6 +193,8 @@ class ReconcilePlan:
                     yield self.insert_rows(
                         target, target.table, floor=undertaking.floor, merged_at=merged_at, portion=portion
                     )
+            if target.deletes_last:
+                yield from delete
             if target.history and verdicts.repaired:
                 yield from self._record_history(target, undertaking, merged_at)
         yield from self._merge.hide(undertaking.source)

@@ -27,6 +27,7 @@ class SchemaBook:
     history: Mapping[str, str] | None = None  # the columns of its history, folded, and their types; None: there is none
     former: TargetSchema | None = None  # of the table whose place a new one is to take
     hidden: Hidden | None = None  # what new masks hide of what is there
+    refuses_copies: bool = False  # someone gave the table a unique index
     crowded: set[str] = field(default_factory=set)  # attributes that would add a column more than there may be
     _held: frozenset[str] | None = field(default=None, repr=False)
 

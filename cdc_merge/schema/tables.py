@@ -49,7 +49,11 @@ class Inspector:
             is_kept = stored is not None and stored.has_history and target.has_history
             history = self.open_history(target.table, stored) if stored and is_kept else None
             book = open_book(target, source.key, self.dialect, stored, others=others, history=history)
-            books.append(replace(book, hidden=self.find_hidden(target.table, book.schema)))
+            made = self.tables.get(target.table, {}).values()
+            refuses_copies = any(column.refuses_copies for column in made)
+            books.append(
+                replace(book, hidden=self.find_hidden(target.table, book.schema), refuses_copies=refuses_copies)
+            )
         return books
 
     def find_hidden(self, target: str, schema: TargetSchema) -> Hidden | None:

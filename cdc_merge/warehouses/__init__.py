@@ -113,15 +113,17 @@ class Warehouse(Protocol):
     def close(self) -> None: ...
 
 
-def open_warehouse(url: str, *, observer: Observer | None = None) -> Warehouse:
+def open_warehouse(url: str, *, observer: Observer | None = None, memory: int = 1000**3) -> Warehouse:
     """The warehouse of a URL: `duckdb:///relative`, `duckdb:////absolute`, `postgresql://…` and so on (engines.py).
 
+    `memory`: bytes that this process is meant to take, of which an embedded engine takes its share.
     Raises UsageError for a scheme that is not known or whose driver is not installed.
     """
     engine = BY_SCHEME.get(urlsplit(url).scheme)
     if engine is None:
         raise UsageError(f"no warehouse is known by the scheme {urlsplit(url).scheme!r}", hint=f"use {examples()}")
-    warehouse: Warehouse = engine.load()(url, observer=observer)
+    share = {"memory": memory} if engine.is_embedded else {}
+    warehouse: Warehouse = engine.load()(url, observer=observer, **share)
     return warehouse
 
 

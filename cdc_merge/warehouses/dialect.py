@@ -74,6 +74,7 @@ class Dialect:
     `one_moment`: a transaction's first statement that makes all that follow see the same moment; None: they do anyhow.
     `row_hash`: a hash of 64 bits of any number of values ({}), equal for equal values; None: comparing whole rows at
         once costs no more.
+    `holds_deletes`: whether deleted rows take memory until the commit, so that they had better be the last to be done.
     `rows_move`: whether an update that another transaction commits meanwhile gives a row another `row_address`.
     `row_slots`: a query of how many pages a table has (`{table}`, or its name as a literal, `{literal}`), and of how
         many places for rows each has; many may be empty.
@@ -139,6 +140,7 @@ class Dialect:
     take_turns: str | None = None
     one_moment: str | None = None
     row_hash: str | None = None
+    holds_deletes: bool = False
     rows_move: bool = False
     same_rescued: str = "({a} IS NOT DISTINCT FROM {b})"
     row_slots: str = "SELECT coalesce(max(rowid) + 1, 0), 1 FROM {table}"
@@ -241,6 +243,9 @@ DUCKDB = Dialect(
     metadata_json="JSON",
     # https://duckdb.org/docs/stable/sql/functions/utility#hashvalue
     row_hash="hash({})",
+    # 16 KB for each 2,048 rows with one that was deleted, as measured with `duckdb_memory()`: 220 MB where 20,000 of 30
+    # million rows were, which an INSERT after that has no use of. https://duckdb.org/docs/stable/internals/vector
+    holds_deletes=True,
     # A function of the session (warehouses/duckdb.py), asked only where the texts differ.
     same_rescued="CASE WHEN {a} IS NOT DISTINCT FROM {b} THEN TRUE "
     "ELSE same_rescued(coalesce({a}, '{{}}'), coalesce({b}, '{{}}')) END",

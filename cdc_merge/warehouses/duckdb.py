@@ -25,9 +25,13 @@ from cdc_merge.warehouses.duckdb_errors import IN_USE, first_line, is_locked, re
 from cdc_merge.warehouses.duckdb_functions import register_functions
 from cdc_merge.warehouses.transaction import StatementFailed, run_in_order
 
-# DuckDB takes 80 % of the machine unless told (https://duckdb.org/docs/stable/configuration/overview). The worker
-# has 1 GiB for everything and decodes the next batch meanwhile; a merge beyond this spills to disk.
-MEMORY_LIMIT = "320MB"
+MEMORY_SHARE = 0.32
+"""Of the memory that the process is meant to take, that of a merge, while the next batch is decoded beside it.
+
+DuckDB takes 80 % of the machine unless told (https://duckdb.org/docs/stable/configuration/overview).
+"""
+
+_LEAST_MEMORY = 320 * 10**6  # bytes: with less, DuckDB refuses merges of batches that can be decoded
 
 # The first connection to a file registers functions that later ones in the process share, after they can see it.
 _opening = threading.Lock()
@@ -45,11 +49,11 @@ name of a schema: https://duckdb.org/docs/stable/sql/statements/attach#name-qual
 class DuckDBWarehouse:
     """A DuckDB file. Sessions of one process share the file; other processes have it between sessions."""
 
-    def __init__(self, url: str, *, observer: Observer | None = None) -> None:
+    def __init__(self, url: str, *, observer: Observer | None = None, memory: int = 1000**3) -> None:
         """`url`: `duckdb:///relative.duckdb` or `duckdb:////absolute.duckdb`, options as query string.
 
-        Options: `memory_limit` (default 320MB), `threads` (default: all cores), `temp_directory`, `catalog` (default:
-        the file's own name).
+        Options: `memory_limit` (default: about a third of `memory`, in bytes), `threads` (default: all cores),
+        `temp_directory`, `catalog` (default: the file's own name).
         Raises UsageError for a URL without a file or with another option.
         """
         parts = urlsplit(url)
@@ -68,6 +72,7 @@ class DuckDBWarehouse:
         self._path = Path(path)
         self._catalog = catalog
         self._options = options
+        self._memory = max(_LEAST_MEMORY, int(memory * MEMORY_SHARE))
         self._observer = observer
         self._active: set[duckdb.DuckDBPyConnection] = set()
 
@@ -106,7 +111,7 @@ class DuckDBWarehouse:
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         config = {
-            "memory_limit": MEMORY_LIMIT,
+            "memory_limit": f"{self._memory // 1000}KB",
             "temp_directory": _spill_directory(),
             # Lets big inserts stream: https://duckdb.org/docs/stable/guides/performance/how_to_tune_workloads
             "preserve_insertion_order": False,
@@ -300,4 +305,4 @@ def _spill_directory() -> str:
     return folder
 
 
-__all__ = ["MEMORY_LIMIT", "DuckDBSession", "DuckDBWarehouse"]
+__all__ = ["DuckDBSession", "DuckDBWarehouse"]

@@ -32,7 +32,11 @@ def reaction(error: duckdb.Error, label: str) -> CdcMergeError:
         # Another transaction wrote the same key, and will be seen next time.
         return (AlreadyMerged if label == LEDGER_LABEL else WarehouseUnavailable)(message, where=label)
     if isinstance(error, duckdb.OutOfMemoryException):
-        return BatchTooLarge(message, where=label, hint="give DuckDB more in the warehouse URL: ?memory_limit=1GB")
+        return BatchTooLarge(
+            message,
+            where=label,
+            hint="raise `memory`, or give DuckDB more of it in the warehouse URL: ?memory_limit=1GB",
+        )
     if isinstance(error, _PASSING):
         return WarehouseUnavailable(message, where=label)
     if isinstance(error, duckdb.CatalogException | duckdb.BinderException):

@@ -21,6 +21,7 @@ class Engine:
     """`module` and `warehouse`: its class. `extra`: of the package, with its driver. `example`: of a URL.
 
     `check`: raises UsageError for a URL that lacks what the engine needs beside the server; needs no driver.
+    `is_embedded`: it works in this process, and so in its memory.
     """
 
     schemes: tuple[str, ...]
@@ -30,6 +31,7 @@ class Engine:
     example: str
     extra: str | None = None
     check: Callable[[str], object] = lambda _url: None
+    is_embedded: bool = False
 
     def load(self) -> Any:
         """The class of its warehouses. Raises UsageError if the driver is not installed."""
@@ -48,6 +50,7 @@ ENGINES = (
         module="cdc_merge.warehouses.duckdb",
         warehouse="DuckDBWarehouse",
         example="duckdb:///warehouse.duckdb (relative to this file)",
+        is_embedded=True,
     ),
     Engine(
         schemes=("postgresql", "postgres"),

@@ -209,13 +209,6 @@ FROM (
     ) AS found
 ) AS known;
 
--- [delete from customers]
--- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
-DELETE FROM "analytics"."customers" AS t
-USING _cdc_resolved AS r
-WHERE t.rowid = r.row_0
-    AND r.accepted_0;
-
 -- [delete copies from customers]
 -- Without a primary key a row may have been inserted twice by hand. The address of one copy is known, the others
 -- are found by their key; there are hardly ever any.
@@ -252,6 +245,13 @@ FROM _cdc_rows_0 AS s
 JOIN _cdc_resolved AS r ON r.n_0 = s.n
 WHERE r.accepted_0;
 
+-- [delete from customers]
+-- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
+DELETE FROM "analytics"."customers" AS t
+USING _cdc_resolved AS r
+WHERE t.rowid = r.row_0
+    AND r.accepted_0;
+
 -- [mark rows of customers]
 -- Items that are gone keep their row: only the time of it is written.
 UPDATE "analytics"."customers" AS t
@@ -260,13 +260,6 @@ FROM _cdc_resolved AS r
 WHERE r.marks_0
     AND t."pk" = r.partition_key
     AND t."sk" = CAST(r.sort_key AS DECIMAL(38, 18));
-
--- [delete from or"ders']
--- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
-DELETE FROM "analytics"."or""ders'" AS t
-USING _cdc_resolved AS r
-WHERE t.rowid = r.row_1
-    AND r.accepted_1;
 
 -- [delete copies from or"ders']
 -- Without a primary key a row may have been inserted twice by hand. The address of one copy is known, the others
@@ -301,12 +294,12 @@ FROM _cdc_rows_1 AS s
 JOIN _cdc_resolved AS r ON r.n_1 = s.n
 WHERE r.accepted_1;
 
--- [delete from kept]
+-- [delete from or"ders']
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
-DELETE FROM "analytics"."kept" AS t
+DELETE FROM "analytics"."or""ders'" AS t
 USING _cdc_resolved AS r
-WHERE t.rowid = r.row_2
-    AND r.accepted_2;
+WHERE t.rowid = r.row_1
+    AND r.accepted_1;
 
 -- [delete copies from kept]
 -- Without a primary key a row may have been inserted twice by hand. The address of one copy is known, the others
@@ -341,12 +334,12 @@ FROM _cdc_rows_2 AS s
 JOIN _cdc_resolved AS r ON r.n_2 = s.n
 WHERE r.accepted_2;
 
--- [delete from hard]
+-- [delete from kept]
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
-DELETE FROM "analytics"."hard" AS t
+DELETE FROM "analytics"."kept" AS t
 USING _cdc_resolved AS r
-WHERE t.rowid = r.row_3
-    AND r.accepted_3;
+WHERE t.rowid = r.row_2
+    AND r.accepted_2;
 
 -- [delete copies from hard]
 -- Without a primary key a row may have been inserted twice by hand. The address of one copy is known, the others
@@ -380,6 +373,13 @@ SELECT
 FROM _cdc_rows_3 AS s
 JOIN _cdc_resolved AS r ON r.n = s.n
 WHERE r.accepted_3;
+
+-- [delete from hard]
+-- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
+DELETE FROM "analytics"."hard" AS t
+USING _cdc_resolved AS r
+WHERE t.rowid = r.row_3
+    AND r.accepted_3;
 
 -- [delete tombstones]
 -- The tombstones that a row outranks now, or that are written anew with what the batch adds to them.

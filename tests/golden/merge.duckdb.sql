@@ -180,13 +180,6 @@ FROM (
     ) AS t2 ON t2.n = s.n
 ) AS known;
 
--- [delete from customers]
--- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
-DELETE FROM "analytics"."customers" AS t
-USING _cdc_resolved AS r
-WHERE t.rowid = r.row_0
-    AND r.accepted_0;
-
 -- [delete copies from customers]
 -- Without a primary key a row may have been inserted twice by hand. The address of one copy is known, the others
 -- are found by their key; there are hardly ever any.
@@ -220,12 +213,12 @@ FROM _cdc_rows_0 AS s
 JOIN _cdc_resolved AS r ON r.n = s.n
 WHERE r.accepted_0;
 
--- [delete from or"ders']
+-- [delete from customers]
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
-DELETE FROM "analytics"."or""ders'" AS t
+DELETE FROM "analytics"."customers" AS t
 USING _cdc_resolved AS r
-WHERE t.rowid = r.row_1
-    AND r.accepted_1;
+WHERE t.rowid = r.row_0
+    AND r.accepted_0;
 
 -- [delete copies from or"ders']
 -- Without a primary key a row may have been inserted twice by hand. The address of one copy is known, the others
@@ -259,6 +252,13 @@ SELECT
 FROM _cdc_rows_1 AS s
 JOIN _cdc_resolved AS r ON r.n = s.n
 WHERE r.accepted_1;
+
+-- [delete from or"ders']
+-- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
+DELETE FROM "analytics"."or""ders'" AS t
+USING _cdc_resolved AS r
+WHERE t.rowid = r.row_1
+    AND r.accepted_1;
 
 -- [delete tombstones]
 -- What was accepted is newer than the key's tombstone, so that one has done its work.

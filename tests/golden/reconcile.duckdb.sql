@@ -414,13 +414,6 @@ SELECT * FROM (
     LIMIT 10
 ) AS few_2;
 
--- [delete from customers]
--- Rows the export does not have, or has with other values.
-DELETE FROM "analytics"."customers" AS t
-USING _cdc_verdicts_0 AS v
-WHERE t.rowid = v.address
-    AND v.verdict IN ('extra', 'different');
-
 -- [insert into customers]
 -- What the export has: the empty position, which every change after the floor outranks, and the floor as its time.
 INSERT INTO "analytics"."customers" (
@@ -443,6 +436,13 @@ SELECT
 FROM _cdc_rows_0 AS s
 JOIN _cdc_verdicts_0 AS v ON v.n = s.n
 WHERE v.verdict IN ('missing', 'different');
+
+-- [delete from customers]
+-- Rows the export does not have, or has with other values.
+DELETE FROM "analytics"."customers" AS t
+USING _cdc_verdicts_0 AS v
+WHERE t.rowid = v.address
+    AND v.verdict IN ('extra', 'different');
 
 -- [raise floor of customers]
 -- The target is verified up to here.

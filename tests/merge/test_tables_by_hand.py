@@ -144,6 +144,16 @@ def test_a_row_that_is_there_twice_leaves_when_its_item_moves(crm: Harness) -> N
     assert crm.query("SELECT pk FROM analytics.customers ORDER BY pk") == [("c",), ("k",)]
 
 
+def test_where_people_let_no_row_be_there_twice_an_old_row_goes_before_the_new_one_comes(items: Harness) -> None:
+    by_hand(items, "CREATE UNIQUE INDEX mine ON analytics.items (pk)")
+    assert dict(deliver(items, put("a", 2, v="y"), put("b", 2, v="y")).targets["items"]) == {
+        "inserted": 1,
+        "updated": 1,
+        "deleted": 0,
+    }
+    assert items.query("SELECT pk, v FROM analytics.items ORDER BY pk") == [("a", "y"), ("b", "y")]
+
+
 # --- altered columns -----------------------------------------------------------------------------------
 
 

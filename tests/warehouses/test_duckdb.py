@@ -11,7 +11,9 @@ import pyarrow as pa
 import pytest
 
 from cdc_merge.errors import BatchTooLarge, UsageError, WarehouseRefused, WarehouseUnavailable
-from cdc_merge.warehouses import Statement
+from cdc_merge.model import Settings, Source, Target
+from cdc_merge.open_warehouse import OpenWarehouse
+from cdc_merge.warehouses import Statement, open_warehouse
 from cdc_merge.warehouses.duckdb import DuckDBWarehouse
 
 HOLD_THE_FILE = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
@@ -136,6 +138,29 @@ def test_options_reach_duckdb_and_others_are_usage_errors(tmp_path: Path) -> Non
         assert session.query(settings) == [("100.0 MiB", 1, "UTC")]
     with pytest.raises(UsageError, match="memory_lmt"):
         DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb?memory_lmt=1GB")
+
+
+@pytest.mark.parametrize(
+    ("memory", "limit"), [(256 * 10**6, "305.1 MiB"), (10**9, "305.1 MiB"), (4 * 10**9, "1.1 GiB")]
+)
+def test_a_third_of_the_memory_is_the_warehouses_unless_its_url_says_otherwise(
+    tmp_path: Path, memory: int, limit: str
+) -> None:
+    setting = "SELECT current_setting('memory_limit')"
+    url = f"duckdb:///{tmp_path}/w.duckdb"
+    for at, expected in ((url, limit), (f"{url}?memory_limit=100MiB", "100.0 MiB")):
+        with open_warehouse(at, memory=memory).session() as session:
+            assert session.query(setting) == [(expected,)]
+
+
+def test_a_worker_gives_the_warehouse_its_share_of_the_largest_memory_of_a_source(tmp_path: Path) -> None:
+    sources = tuple(
+        Source(name, f"file://{tmp_path}", ("PK",), (Target(name),), memory=memory)
+        for name, memory in (("small", 10**9), ("large", 4 * 10**9))
+    )
+    settings = Settings(f"duckdb:///{tmp_path}/w.duckdb", "analytics", "cdc_merge", sources)
+    with OpenWarehouse.of(settings).session() as session:
+        assert session.query("SELECT current_setting('memory_limit')") == [("1.1 GiB",)]
 
 
 def test_a_file_under_another_catalog_is_the_same_file_and_its_sessions_share_it(tmp_path: Path) -> None:

@@ -1,5 +1,4 @@
--- What the catalog says of some tables: https://www.postgresql.org/docs/current/infoschema-columns.html and
--- https://duckdb.org/docs/stable/sql/meta/information_schema#columns-columns
+-- What the catalog says of some tables: https://www.postgresql.org/docs/current/infoschema-columns.html
 SELECT
     table_name, column_name, data_type, numeric_precision, numeric_scale,
     is_nullable = 'NO' AND column_default IS NULL
