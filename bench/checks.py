@@ -22,7 +22,7 @@ _HASHED = {
     "duckdb": "CAST('0x' || substr(md5({}), 1, 8) AS BIGINT)",
     "postgresql": "CAST(CAST('x' || substr(md5({}), 1, 8) AS bit(32)) AS bigint)",
 }
-_MEMORY = "256MB"  # the check may not be what needs the most memory
+_MEMORY = "256MB"  # of DuckDB: the check may not be what needs the most memory
 _NOTHING = "'∅'"
 
 # By hand and with nothing of ours: what the table must hold after an export was read.
@@ -33,11 +33,11 @@ _ITEM = {name: {"S": "VARCHAR", "N": "VARCHAR"} for name in ("PK", "SK", *(str(c
 _LINE = json.dumps({"Item": _ITEM})
 
 
-def connect(url: str) -> Any:
+def connect(url: str, *, memory: str = _MEMORY) -> Any:
     """A connection to a warehouse: to Postgres, or to a DuckDB file with little memory."""
     if url.startswith("duckdb:"):
         file = url.removeprefix("duckdb:///")
-        config = {"memory_limit": _MEMORY, "temp_directory": f"{file}.spill", "preserve_insertion_order": False}
+        config = {"memory_limit": memory, "temp_directory": f"{file}.spill", "preserve_insertion_order": False}
         connection = duckdb.connect(file, config=config)
         connection.execute("SET TimeZone = 'UTC'")
         return connection

@@ -17,7 +17,7 @@ from bench.baselines import copy_rows
 from bench.checks import connect, digest, rows_of
 from bench.child import Step, Watch, workspace
 from bench.feed import link
-from bench.lineitems import COLUMNS, LAST_FILLED, TABLE, fill_sql, lineitem_settings
+from bench.lineitems import ALL_AT_ONCE, COLUMNS, LAST_FILLED, TABLE, fill_sql, lineitem_settings
 from bench.working import all_of, timed
 from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import decode
@@ -55,15 +55,17 @@ def fill_lineitems(*, warehouse: str, rows: int, seed: list[str]) -> dict[str, S
     return {"fill": watch.step(counts={"rows": int(count)})}
 
 
-def merge_batches(*, warehouse: str, batches: list[list[str]], one_batch: bool = True) -> dict[str, Step]:
+def merge_batches(
+    *, warehouse: str, batches: list[list[str]], one_batch: bool = True, memory: int = Source.memory
+) -> dict[str, Step]:
     """Merge each batch by the worker, newest last: `whole <n>` from objects to commit, `merge <n>` its load and merge.
 
-    `warehouse`: a database of one's own, or a DuckDB file, which is copied first.
+    `warehouse`: a database of one's own, or a DuckDB file, which is copied first. `memory`: bytes.
     """
-    limits = {} if one_batch else {"batch": BatchLimits()}
+    limits = ALL_AT_ONCE if one_batch else BatchLimits()
     with workspace() as folder:
         url = _own(warehouse, folder)
-        chosen = lineitem_settings(warehouse=url, changes=f"file://{folder / 'feed'}", **limits)
+        chosen = lineitem_settings(warehouse=url, changes=f"file://{folder / 'feed'}", batch=limits, memory=memory)
         steps: dict[str, Step] = {}
         for number, paths in enumerate(batches):
             link(map(Path, paths), folder / "feed")
@@ -74,11 +76,12 @@ def merge_batches(*, warehouse: str, batches: list[list[str]], one_batch: bool =
         return _with_found(url, steps)
 
 
-def merge_batches_by_hand(*, warehouse: str, batches: list[list[str]]) -> dict[str, Step]:
+def merge_batches_by_hand(*, warehouse: str, batches: list[list[str]], memory: int = Source.memory) -> dict[str, Step]:
     """The same rows by the SQL an expert would write; decoding is ours and not timed.
 
     DuckDB: DELETE USING and INSERT, with all of the machine's memory. Postgres: binary COPY, DELETE USING of removed
-    items, INSERT ... ON CONFLICT DO UPDATE. No guard against late changes, no tombstones, no books.
+    items, INSERT ... ON CONFLICT DO UPDATE. No guard against late changes, no tombstones, no books. `memory`: that
+    decoding may take, in bytes.
     """
     with workspace() as folder:
         url = _own(warehouse, folder)
@@ -86,7 +89,7 @@ def merge_batches_by_hand(*, warehouse: str, batches: list[list[str]]) -> dict[s
         for number, paths in enumerate(batches):
             feed = folder / f"feed-{number}"
             link(map(Path, paths), feed)
-            steps[f"merge {number}"] = _by_hand(url, feed)
+            steps[f"merge {number}"] = _by_hand(url, feed, memory)
         return _with_found(url, steps)
 
 
@@ -108,8 +111,8 @@ def _with_found(url: str, steps: dict[str, Step]) -> dict[str, Step]:
     return steps | {last: replace(steps[last], counts=dict(steps[last].counts) | found)}
 
 
-def _by_hand(url: str, feed: Path) -> Step:
-    (source,) = lineitem_settings(warehouse=url, changes=f"file://{feed}").sources
+def _by_hand(url: str, feed: Path, memory: int) -> Step:
+    (source,) = lineitem_settings(warehouse=url, changes=f"file://{feed}", memory=memory).sources
     with Workbench(memory=int(source.memory * WORKBENCH_SHARE)) as workbench:
         rows = _decoded(workbench, source, feed, is_duckdb=url.startswith("duckdb:"))
         if url.startswith("duckdb:"):

@@ -86,9 +86,11 @@ def _percents() -> list[float]:
     return list(accumulate([0.0001, 10, 10, 10, 10, 10], lambda a, b: a * b))
 
 
-def lineitem_settings(*, warehouse: str, changes: str, batch: BatchLimits = ALL_AT_ONCE) -> Settings:
+def lineitem_settings(
+    *, warehouse: str, changes: str, batch: BatchLimits = ALL_AT_ONCE, memory: int = Source.memory
+) -> Settings:
     """A configuration with lineitem as its one target."""
-    source = Source("lineitem", changes, ("PK", "SK"), (TARGET,), batch=batch)
+    source = Source("lineitem", changes, ("PK", "SK"), (TARGET,), batch=batch, memory=memory)
     return Settings(warehouse, "analytics", "cdc_merge", (source,))
 
 

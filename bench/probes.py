@@ -16,7 +16,13 @@ from cdc_merge.errors import CdcMergeError
 MODULES = {
     "bench.loading": ("merge_loads", "merge_backlog", "merge_tiny", "merge_shape", "latency"),
     "bench.baselines": ("bare_read", "bare_gets", "handwritten_upsert"),
-    "bench.reconciling": ("export_digest", "reconcile_export", "handwritten_compare"),
+    "bench.reconciling": (
+        "export_digest",
+        "reconcile_export",
+        "drift_away",
+        "reconcile_drifted",
+        "handwritten_compare",
+    ),
     "bench.growing": ("fill_lineitems", "merge_batches", "merge_batches_by_hand"),
     "bench.scaling": ("fill_scale", "merge_staged", "merge_staged_by_hand"),
     "bench.by_sql": ("decode_by_sql", "digest_by_sql"),

@@ -39,21 +39,31 @@ def export_digest(*, files: list[str]) -> dict[str, Step]:
     return {"digest": watch.step(counts={"rows": rows, "total": total})}
 
 
-def reconcile_export(*, warehouse: str | None, export: str, expected: list[int]) -> dict[str, Step]:
-    """Reconcile an empty target, then with no drift, then with 1 % of drift; what each did is checked afterwards.
+def reconcile_export(*, warehouse: str, export: str, expected: list[int]) -> dict[str, Step]:
+    """Reconcile an empty target, then with no drift; what each did is checked afterwards.
 
-    `warehouse` None: a DuckDB file that is thrown away. `expected`: the digest of the table.
+    `expected`: the digest of the table.
     """
     with workspace() as folder:
-        url = warehouse or f"duckdb:///{folder / 'warehouse.duckdb'}"
-        chosen = settings(warehouse=url, changes=f"file://{folder}", columns=COLUMNS)
+        chosen = settings(warehouse=warehouse, changes=f"file://{folder}", columns=COLUMNS)
         rows, drift = expected[0], {"missing": 0, "extra": 0, "different": 0}
         steps = {"load": _checked(chosen, export, drift | {"missing": rows}, rows=0)}
-        _check_table(url, expected)
-        steps["equal"] = _checked(chosen, export, drift, rows=rows)
-        drift = plant_drift(url, _OURS)
-        steps["repair"] = _checked(chosen, export, drift, rows=rows)
-        _check_table(url, expected)
+        _check_table(warehouse, expected)
+        return steps | {"equal": _checked(chosen, export, drift, rows=rows)}
+
+
+def drift_away(*, warehouse: str) -> dict[str, Step]:
+    """Damage 1 % of the rows, in a process of its own: what that takes is not the reconcile's."""
+    watch = Watch()
+    return {"drift": watch.step(counts=plant_drift(warehouse, _OURS))}
+
+
+def reconcile_drifted(*, warehouse: str, export: str, expected: list[int], drift: dict[str, int]) -> dict[str, Step]:
+    """Reconcile a table that has drifted so; what that did is checked afterwards."""
+    with workspace() as folder:
+        chosen = settings(warehouse=warehouse, changes=f"file://{folder}", columns=COLUMNS)
+        steps = {"repair": _checked(chosen, export, drift, rows=expected[0])}
+        _check_table(warehouse, expected)
         return steps
 
 
@@ -98,7 +108,7 @@ class _Timeline:
 
 def _reconcile(chosen: Settings, export: str) -> tuple[Step, Report]:
     timeline, watch = _Timeline(), Watch()
-    warehouse = open_warehouse(chosen.warehouse, observer=timeline.observe)
+    warehouse = open_warehouse(chosen.warehouse, observer=timeline.observe, memory=chosen.memory)
     reconciler = Reconciler(chosen, warehouse=warehouse, progress=timeline.progress)
     try:
         report = reconciler.reconcile(chosen.sources[0].name, export)
@@ -175,5 +185,7 @@ def _count_unmatched(cursor: psycopg2.extensions.cursor, table: str, pk: str, sk
 PROBES: dict[str, Callable[..., dict[str, Step]]] = {
     "export_digest": export_digest,
     "reconcile_export": reconcile_export,
+    "drift_away": drift_away,
+    "reconcile_drifted": reconcile_drifted,
     "handwritten_compare": handwritten_compare,
 }

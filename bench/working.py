@@ -39,7 +39,7 @@ def timed(
 
     metrics = Watched()
     watch = Watch()
-    warehouse = open_warehouse(chosen.warehouse, observer=observe)
+    warehouse = open_warehouse(chosen.warehouse, observer=observe, memory=chosen.memory)
     try:
         counts = merge(Worker(chosen, metrics=metrics, warehouse=meter(warehouse)))
     finally:
