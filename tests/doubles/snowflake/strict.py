@@ -80,6 +80,7 @@ _DDL = (exp.Create, exp.Drop, exp.Alter, exp.TruncateTable, exp.Comment, exp.Gra
 _LOCKING = (exp.Update, exp.Delete, exp.Merge)
 _CANCEL = re.compile(r"\s*SELECT\s+SYSTEM\$CANCEL_ALL_QUERIES\(\d+\)\s*", re.IGNORECASE)
 _SET_PARAMETER = re.compile(r"\s*ALTER\s+SESSION\s+SET\s+(\w+)\s*=\s*'?([^']*)'?\s*", re.IGNORECASE)
+_LOCATION = re.compile(r"\s*SELECT\s+GET_STAGE_LOCATION\(@([\w.]+)\)\s*", re.IGNORECASE)
 _REMOVE = re.compile(r"\s*(?:REMOVE|RM)\s+@(\S+)\s*", re.IGNORECASE)
 
 
@@ -171,6 +172,9 @@ class StrictCursor(FakeSnowflakeCursor):
             self._conn.parameters[named[1].upper()] = named[2]
             return self._answer("SELECT 'Statement executed successfully.' AS status")
         with self._conn.at_work() as running, _as_the_service_says():
+            if named := _LOCATION.fullmatch(command):
+                # https://docs.snowflake.com/en/sql-reference/functions/get_stage_location
+                return self._answer(f"SELECT {exp.Literal.string(self._url(named[1])).sql('duckdb')} AS location")
             if named := _REMOVE.fullmatch(command):
                 return self._remove(named[1])
             if named := SET_POLICY.fullmatch(command):
