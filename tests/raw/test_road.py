@@ -172,9 +172,17 @@ def of_redshifts_texts(sequence: int, *, of_the_longest: int) -> dict[str, Any]:
     }
 
 
+# U+FFFD stands where Snowflake could not read something.
+OF_SNOWFLAKES_TEXTS = {
+    "U+FFFD": put("odd", 5, {"Name": "a\ufffdb"}),
+    "U+FFFD where no column is": put("odd", 5, {"Else": ["a\ufffdb"]}),
+}
+
+
 @pytest.mark.long
 def test_what_is_odd_ends_as_the_worker_has_it(roads: TwoRoads) -> None:
-    odd = ODD | (of_redshifts_texts(5, of_the_longest=5) if roads.by_warehouse.engine == "redshift" else {})
+    of_engine = {"redshift": of_redshifts_texts(5, of_the_longest=5), "snowflake": OF_SNOWFLAKES_TEXTS}
+    odd = ODD | of_engine[roads.by_warehouse.engine]
     for number, (what, record) in enumerate(odd.items(), start=100):
         merged = roads.merge(frame([put("plain", number, FULL), record]), frame([put("plain", number, FULL)]))
         assert merged in ("worker", "nobody"), what
