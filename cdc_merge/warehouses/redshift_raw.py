@@ -17,8 +17,8 @@ MOST_ALONE = 16
 # https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-file-compression.html
 _UNPACKED = {Packing.NONE: "", Packing.GZIP: "\nGZIP"}
 
-# With what a user may have set for good (ALTER USER … SET) texts would be cut off, of two attributes of one name the last
-# would count, and what is no JSON would be NULL. The page speaks of JSON_PARSE; whether COPY heeds it, it does not say.
+# With what a user may have set for good (ALTER USER … SET) texts would be cut off, of two attributes of one name the
+# last would count, and what is no JSON would be NULL. The page speaks of JSON_PARSE, and does not say whether of COPY.
 # https://docs.aws.amazon.com/redshift/latest/dg/super-configurations.html#parsing-options-super
 _STRICTLY = tuple(
     f"SET {name} TO OFF"

@@ -128,6 +128,7 @@ ODD: dict[str, Any] = {
     "a sequence number that is a number": change(dynamodb__SequenceNumber=5),
     "a sequence number of two lines": change(dynamodb__SequenceNumber="5\nx"),
     "a time that is a fraction": change(dynamodb__ApproximateCreationDateTime=1767225605.5),
+    "a precision that ends in a blank": change(dynamodb__ApproximateCreationDateTimePrecision="MICROSECOND "),
     "a time as text": change(dynamodb__ApproximateCreationDateTime="2026-01-01T00:00:05Z"),
     "no image": change(dynamodb__NewImage=None),
     "an image that is empty": change(dynamodb__NewImage={}),
