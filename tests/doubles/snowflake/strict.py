@@ -72,6 +72,12 @@ IDLE = 10.0
 https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions
 """
 
+MOST_ROWS = 1_000
+"""Of one result, as an account may have it that keeps people from fetching too much; 0: all.
+
+https://docs.snowflake.com/en/sql-reference/parameters#rows-per-resultset
+"""
+
 # What sqlglot and fakesnow raise where they know no translation.
 _UNTRANSLATED = (NotImplementedError, AssertionError, LookupError, TypeError, ValueError, AttributeError)
 
@@ -186,7 +192,8 @@ class StrictCursor(FakeSnowflakeCursor):
             statement = _read(command)
             self._strictly(statement, command, running, *args, **kwargs)
             if self._arrow_table is not None:
-                self._arrow_table = narrowed(self._arrow_table)
+                most = int(self._conn.parameters.get("ROWS_PER_RESULTSET", MOST_ROWS))
+                self._arrow_table = narrowed(self._arrow_table.slice(0, most or None))
         return self
 
     def _strictly(self, statement: exp.Expression, command: str, running: _Running, *args: Any, **kwargs: Any) -> None:
