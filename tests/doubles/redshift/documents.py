@@ -45,9 +45,7 @@ class Scanned:
     etag: str
 
 
-def read_documents(
-    command: JsonCommand, types: list[str], *, takes_the_last: bool
-) -> tuple[list[str], list[Scanned]]:
+def read_documents(command: JsonCommand, types: list[str], *, takes_the_last: bool) -> tuple[list[str], list[Scanned]]:
     """The JSON documents that the manifest's files hold, as text, and what was scanned. Raises Refused.
 
     `types`: of the table's columns. `takes_the_last`: of attributes of one name; else they are an error.
