@@ -10,6 +10,7 @@ from cdc_merge.ledger import SourceState
 from cdc_merge.model import Kind, Ordering, Source, Target
 from cdc_merge.raw.looks import is_spellable
 from cdc_merge.schema.book import SchemaBook
+from cdc_merge.schema.stored import TypedColumn
 from cdc_merge.warehouses.dialect import Dialect, RawLoading
 
 
@@ -86,8 +87,17 @@ def _of_book(book: SchemaBook) -> Iterator[str]:
     for column in book.schema.columns:
         if column.type.kind is Kind.JSON:
             yield f"{column.name} is JSON"
-        elif column.name not in asked and not is_spellable(str(column.path[0]), book.dialect):
-            yield f"{book.dialect.name} has no path to the attribute of {column.name}"
+        elif column.name not in asked:  # nobody asks for it any more, and it is filled as ever
+            yield from _of_kept(column, book.dialect)
+
+
+def _of_kept(column: TypedColumn, dialect: Dialect) -> Iterator[str]:
+    if column.mask is not None:
+        yield f"{column.name} is masked"
+    elif column.template is not None:
+        yield f"{column.name} is a piece of a text (match)"
+    elif not all(is_spellable(step, dialect) for step in column.path if isinstance(step, str)):
+        yield f"{dialect.name} has no path to the attribute of {column.name}"
 
 
 __all__ = ["reasons_of", "why_not", "why_not_yet"]

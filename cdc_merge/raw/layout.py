@@ -127,8 +127,8 @@ class _Rest:
     def doubts(self) -> list[str]:
         """What cannot be written as the workbench would.
 
-        Sets, which have an order there; binary in base64 twice; U+0000, which is six characters there; numbers outside
-        of texts.
+        Sets, which have an order there; binary in base64 twice; U+0000, which is six characters there; what shows that
+        something may be lost; numbers outside of texts.
         """
         if not self._left:
             return []
@@ -136,7 +136,8 @@ class _Rest:
         tags = ("SS", "NS", "BS", "B") if self._layers > 1 else ("SS", "NS", "BS")
         for name in self._left:
             document = self._looks.document((name,))
-            odd = [*(f"'\"{tag}\"'" for tag in tags), f"({self._looks.dialect.backslash} || 'u0000')"]
+            nul = f"({self._looks.dialect.backslash} || 'u0000')"
+            odd = [*(f"'\"{tag}\"'" for tag in tags), nul, *self._looks.words.lost]
             tests = [f"POSITION({text} IN {document}) > 0" for text in odd]
             if self._looks.words.has_number:
                 tests.append(self._looks.words.has_number.format(json=document))

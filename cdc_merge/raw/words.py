@@ -30,7 +30,7 @@ class Words:
     `member`, `element`: a part of a {value}, by its name (an identifier, {name}, or a text, {literal}) or its {place}.
     `kind`: the kind of a {value}, one of `kinds`; NULL or `kinds.null` if there is none.
     `text`: a JSON text as text. `measure`: what tells whether that is all of it, with a name of its own; `is_whole`:
-        whether it does ({text}, {measure}).
+        whether it does ({text}, {measure}). `lost`: characters that show that something of a text may be gone.
     `json`: a {value} as JSON text. `size`: the bytes of that; None: it always fits a text. `has_number`: whether such a
         text ({json}) has a number outside of texts, which may be spelled otherwise in the record; None: it is not.
     `width`: how many members an object has.
@@ -60,6 +60,7 @@ class Words:
     moment: str
     last_second: int
     has_number: str | None = None
+    lost: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
 
 
@@ -118,6 +119,9 @@ def _micros(time: str) -> str:
     return " + ".join([f"{days} * {86_400 * _SECOND}", *parts, _integer(fraction)])
 
 
+# What U+0000 becomes no page says, and U+FFFD stands where something could not be read.
+_LOST = ("chr(0)", "'\N{REPLACEMENT CHARACTER}'")
+
 # https://docs.snowflake.com/en/user-guide/querying-semistructured
 SNOWFLAKE = Words(
     parsed="PARSE_JSON({text})",
@@ -131,11 +135,11 @@ SNOWFLAKE = Words(
         string="VARCHAR", boolean="BOOLEAN", integer="INTEGER", object="OBJECT", array="ARRAY", null="NULL_VALUE"
     ),
     text="CAST({value} AS VARCHAR)",
-    # What a cast gives must be the same value in a VARIANT again. What U+0000 becomes no page says, and U+FFFD stands
-    # where something could not be read.
+    # What a cast gives must be the same value in a VARIANT again.
     measure=("j", "TO_JSON({value})"),
-    is_whole="TO_JSON(TO_VARIANT({text})) = {measure} AND POSITION(chr(0) IN {text}) = 0 "
-    "AND POSITION('\N{REPLACEMENT CHARACTER}' IN {text}) = 0",
+    is_whole="TO_JSON(TO_VARIANT({text})) = {measure}"
+    + "".join(f" AND POSITION({lost} IN {{text}}) = 0" for lost in _LOST),
+    lost=_LOST,
     # .../sql-reference/functions/to_json ; VARCHAR holds 16 MB, a record of Firehose 1,000 KiB.
     json="TO_JSON({value})",
     size=None,

@@ -43,6 +43,8 @@ _PARAMETERS: Mapping[str, object] = {
     # An account may say otherwise, and histories are put in order with times that are not known at the end.
     "DEFAULT_NULL_ORDERING": "LAST",
     "TIMESTAMP_INPUT_FORMAT": "AUTO",
+    # Where an account keeps people from fetching too much, answers would come cut off, without a word.
+    "ROWS_PER_RESULTSET": 0,
     "AUTOCOMMIT": True,
     # A merge that waits for someone's lock gives up and is tried again, so that a worker can be stopped.
     "LOCK_TIMEOUT": 30,

@@ -38,6 +38,7 @@ def load_raw(
     """As `LoadsRaw.load_raw`. `table`: quoted."""
     label = f"load {table}"
     feed = _covering(feeds, objects, label)
+    _insist_on_place(feed, fetch, label)
     execute(f"CREATE OR REPLACE TEMPORARY TABLE {table} (document VARIANT, file_name VARCHAR, content_key VARCHAR)")
     loaded = 0
     for some in _portions(objects, feed):
@@ -59,6 +60,19 @@ def _covering(feeds: Sequence[Feed], objects: Sequence[RawObject], label: str) -
     if not covering:
         raise WarehouseRefused("no stage of the URL covers the objects", where=label, hint="see docs/snowflake.md")
     return max(covering, key=lambda feed: len(feed.url))
+
+
+def _insist_on_place(feed: Feed, fetch: Callable[[str], list[Row]], label: str) -> None:
+    """That the stage is where the URL says: in a copy of the bucket files have the same names, and other records.
+
+    https://docs.snowflake.com/en/sql-reference/functions/get_stage_location ; of a quoted name it wants a text.
+    """
+    stage = SNOWFLAKE.literal(f"@{feed.stage}") if '"' in feed.stage else f"@{feed.stage}"
+    [(place,)] = fetch(f"SELECT GET_STAGE_LOCATION({stage})")
+    if str(place).rstrip("/") != feed.url.rstrip("/"):
+        raise WarehouseRefused(
+            f"the stage {feed.stage} is at {place}, the URL says {feed.url}", where=label, hint="see docs/snowflake.md"
+        )
 
 
 def _portions(objects: Sequence[RawObject], feed: Feed) -> Iterator[list[RawObject]]:
@@ -102,12 +116,13 @@ def _counted(objects: Sequence[RawObject], feed: Feed, rows: Sequence[Row], labe
     checksum is S3's ETag no page says, so an object whose ETag is another is only not proven.
     """
     told = {str(name) for name, _, _ in rows}
-    for begin in ("", feed.prefix, f"{feed.bucket}/{feed.prefix}", feed.url):
-        named = {begin + feed.below(o.url): o for o in objects}
-        if told <= named.keys():
-            break
-    else:
+    begins = dict.fromkeys(("", feed.prefix, f"{feed.bucket}/{feed.prefix}", feed.url))
+    fitting = [named for begin in begins if told <= (named := {begin + feed.below(o.url): o for o in objects}).keys()]
+    if not fitting:
         raise WarehouseRefused(f"COPY tells of files that it was not asked for: {min(told)}", where=label)
+    named, *others = fitting
+    if any(other[name] != named[name] for other in others for name in told):
+        raise WarehouseRefused(f"which object COPY calls {min(told)} cannot be told", where=label)
     documents = dict.fromkeys((o.url for o in objects), 0)
     proven = set[str]()
     for name, key, count in rows:

@@ -319,6 +319,16 @@ def test_json_is_copied_whole_and_what_was_scanned_is_told(cursor: Any, bucket: 
     assert cursor.fetchall() == [("1",)]
 
 
+def test_of_attributes_of_one_name_the_last_is_copied_if_the_session_says_so(cursor: Any, bucket: str) -> None:
+    cursor.execute("SET json_parse_dedup_attributes TO ON")
+    copy_raw(cursor, bucket, b'{"a":1,"a":2}')
+    cursor.execute("SELECT JSON_SERIALIZE(r.document) FROM raw_records AS r")
+    assert [json.loads(text) for (text,) in cursor.fetchall()] == [{"a": 2}]
+    cursor.execute("SET json_parse_dedup_attributes TO OFF")
+    with pytest.raises(psycopg2.Error, match="the same attribute twice"):
+        copy_raw(cursor, bucket, b'{"a":1,"a":2}')
+
+
 @pytest.mark.parametrize(
     "body",
     [b'{"a":1', b'{"a":1}x', b"[1]", b'{"a":1,"a":2}', b'{"a":"\xff"}', b'{"a":"\\u0000"}', b"\x1f\x8b", b"{'a':1}"],

@@ -370,6 +370,11 @@ def test_the_load_history_forgets_after_64_days() -> None:
     assert not history.is_skipped("b", "e1", late, now=late, take_uncertain=False)
 
 
+def test_a_result_has_no_more_rows_than_the_session_may_see(open_session: Open) -> None:
+    rows = "SELECT 1 AS n UNION ALL SELECT 2 UNION ALL SELECT 3"
+    assert [len(do(open_session(ROWS_PER_RESULTSET=most), rows)) for most in (0, 2, 5)] == [3, 2, 3]
+
+
 def test_counting_no_rows_gives_zero(session: Session) -> None:
     assert do(session, "CREATE TABLE t (a NUMBER)", "SELECT count_if(a > 1) FROM t") == [(0,)]
 

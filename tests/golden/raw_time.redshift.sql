@@ -94,8 +94,8 @@ FROM (
             s.*,
             -- Without the precision the magnitude tells: seconds (Streams), milli- or microseconds (Kinesis).
             CASE
-                WHEN w3 = 'MICROSECOND' THEN ticks
-                WHEN w3 = 'MILLISECOND' AND ticks < 253402300800000 THEN ticks * 1000
+                WHEN w3 = 'MICROSECOND' AND OCTET_LENGTH(w3) = 11 THEN ticks
+                WHEN w3 = 'MILLISECOND' AND OCTET_LENGTH(w3) = 11 AND ticks < 253402300800000 THEN ticks * 1000
                 WHEN w3 IS NOT NULL THEN NULL
                 WHEN ticks >= 100000000000000 THEN ticks
                 WHEN ticks >= 100000000000 THEN ticks * 1000

@@ -88,8 +88,8 @@ FROM (
             s.*,
             -- Without the precision the magnitude tells: seconds (Streams), milli- or microseconds (Kinesis).
             CASE
-                WHEN w3 = 'MICROSECOND' THEN ticks
-                WHEN w3 = 'MILLISECOND' AND ticks < 253402300800000 THEN ticks * 1000
+                WHEN w3 = 'MICROSECOND' AND OCTET_LENGTH(w3) = 11 THEN ticks
+                WHEN w3 = 'MILLISECOND' AND OCTET_LENGTH(w3) = 11 AND ticks < 253402300800000 THEN ticks * 1000
                 WHEN w3 IS NOT NULL THEN NULL
                 WHEN ticks >= 100000000000000 THEN ticks
                 WHEN ticks >= 100000000000 THEN ticks * 1000
@@ -239,8 +239,8 @@ SELECT
             OR coalesce((coalesce(k10 <> 'NULL_VALUE', FALSE) AND k10 <> 'OBJECT'), TRUE)
             OR coalesce((coalesce(k11 <> 'NULL_VALUE', FALSE) AND k11 <> 'OBJECT'), TRUE)
             OR coalesce((t0_c2 IS NULL AND coalesce(k12 <> 'NULL_VALUE', FALSE) AND NOT coalesce(b13, FALSE)), TRUE)
-            OR coalesce((coalesce(k14 <> 'NULL_VALUE', FALSE) AND coalesce(POSITION('"SS"' IN j14) > 0 OR POSITION('"NS"' IN j14) > 0 OR POSITION('"BS"' IN j14) > 0 OR POSITION('"B"' IN j14) > 0 OR POSITION((chr(92) || 'u0000') IN j14) > 0 OR REGEXP_LIKE(REGEXP_REPLACE(j14, '"([^"\\\\]|\\\\.)*"'), '.*[0-9].*', 's'), TRUE)), TRUE)
-            OR coalesce((coalesce(k15 <> 'NULL_VALUE', FALSE) AND coalesce(POSITION('"SS"' IN j15) > 0 OR POSITION('"NS"' IN j15) > 0 OR POSITION('"BS"' IN j15) > 0 OR POSITION('"B"' IN j15) > 0 OR POSITION((chr(92) || 'u0000') IN j15) > 0 OR REGEXP_LIKE(REGEXP_REPLACE(j15, '"([^"\\\\]|\\\\.)*"'), '.*[0-9].*', 's'), TRUE)), TRUE)
+            OR coalesce((coalesce(k14 <> 'NULL_VALUE', FALSE) AND coalesce(POSITION('"SS"' IN j14) > 0 OR POSITION('"NS"' IN j14) > 0 OR POSITION('"BS"' IN j14) > 0 OR POSITION('"B"' IN j14) > 0 OR POSITION((chr(92) || 'u0000') IN j14) > 0 OR POSITION(chr(0) IN j14) > 0 OR POSITION('�' IN j14) > 0 OR REGEXP_LIKE(REGEXP_REPLACE(j14, '"([^"\\\\]|\\\\.)*"'), '.*[0-9].*', 's'), TRUE)), TRUE)
+            OR coalesce((coalesce(k15 <> 'NULL_VALUE', FALSE) AND coalesce(POSITION('"SS"' IN j15) > 0 OR POSITION('"NS"' IN j15) > 0 OR POSITION('"BS"' IN j15) > 0 OR POSITION('"B"' IN j15) > 0 OR POSITION((chr(92) || 'u0000') IN j15) > 0 OR POSITION(chr(0) IN j15) > 0 OR POSITION('�' IN j15) > 0 OR REGEXP_LIKE(REGEXP_REPLACE(j15, '"([^"\\\\]|\\\\.)*"'), '.*[0-9].*', 's'), TRUE)), TRUE)
         )
         OR coalesce((coalesce(k3 <> 'NULL_VALUE', FALSE) AND w3 IS NULL), TRUE)
         OR coalesce((coalesce(k4 <> 'NULL_VALUE', FALSE) AND w4 IS NULL), TRUE)

@@ -25,6 +25,7 @@ from cdc_merge.model import (
     Expired,
     Kind,
     Mask,
+    Ordering,
     Source,
     Target,
     Template,
@@ -32,7 +33,9 @@ from cdc_merge.model import (
 )
 from cdc_merge.planning.reader import PlanReader
 from cdc_merge.preparing import Job, Prepared, Preparer
-from cdc_merge.raw.fitness import why_not
+from cdc_merge.raw.fitness import why_not, why_not_yet
+from cdc_merge.schema.opening import open_book
+from cdc_merge.schema.stored import TargetSchema, TypedColumn
 from cdc_merge.warehouses import open_warehouse
 from cdc_merge.warehouses.dialect import DUCKDB
 from cdc_merge.warehouses.raw import Loaded
@@ -128,6 +131,7 @@ ODD: dict[str, Any] = {
     "a sequence number that is a number": change(dynamodb__SequenceNumber=5),
     "a sequence number of two lines": change(dynamodb__SequenceNumber="5\nx"),
     "a time that is a fraction": change(dynamodb__ApproximateCreationDateTime=1767225605.5),
+    "a precision that ends in a blank": change(dynamodb__ApproximateCreationDateTimePrecision="MICROSECOND "),
     "a time as text": change(dynamodb__ApproximateCreationDateTime="2026-01-01T00:00:05Z"),
     "no image": change(dynamodb__NewImage=None),
     "an image that is empty": change(dynamodb__NewImage={}),
@@ -172,9 +176,17 @@ def of_redshifts_texts(sequence: int, *, of_the_longest: int) -> dict[str, Any]:
     }
 
 
+# U+FFFD stands where Snowflake could not read something.
+OF_SNOWFLAKES_TEXTS = {
+    "U+FFFD": put("odd", 5, {"Name": "a\ufffdb"}),
+    "U+FFFD where no column is": put("odd", 5, {"Else": ["a\ufffdb"]}),
+}
+
+
 @pytest.mark.long
 def test_what_is_odd_ends_as_the_worker_has_it(roads: TwoRoads) -> None:
-    odd = ODD | (of_redshifts_texts(5, of_the_longest=5) if roads.by_warehouse.engine == "redshift" else {})
+    of_engine = {"redshift": of_redshifts_texts(5, of_the_longest=5), "snowflake": OF_SNOWFLAKES_TEXTS}
+    odd = ODD | of_engine[roads.by_warehouse.engine]
     for number, (what, record) in enumerate(odd.items(), start=100):
         merged = roads.merge(frame([put("plain", number, FULL), record]), frame([put("plain", number, FULL)]))
         assert merged in ("worker", "nobody"), what
@@ -402,6 +414,40 @@ def test_what_sql_cannot_do_exactly_stays_with_the_worker(target: Target, why: s
     assert why_not(replace(SHOP, changes="s3://b/feed/"), REDSHIFT) == []
     assert why_not(replace(SHOP, changes="file:///feed"), REDSHIFT) == ["its changes are not on S3"]
     assert why_not(replace(SHOP, changes="s3://b/feed/"), DUCKDB) == ["duckdb does not load it by itself"]
+
+
+MASKED = Column("secret", ("Name",), mask=Mask.HASH)
+PIECE = Column("piece", ("Name",), template=Template(("A#", ""), 0))
+COUNT = Column("count", ("Count",), ColumnType(Kind.INTEGER))
+
+
+@pytest.mark.parametrize("column", [MASKED, PIECE], ids=lambda c: c.name)
+def test_a_column_that_nobody_asks_for_any_more_holds_no_more_than_it_did(raw_url: str, column: Column) -> None:
+    target = replace(ITEMS, columns=(column, COUNT))
+    roads = TwoRoads.of(raw_url, replace(SHOP, targets=(target,)))
+    assert roads.merge(frame([put("a", 1, {"Name": "A#1", "Count": 1})])) == "worker"
+    for harness in (roads.by_worker, roads.by_warehouse):
+        harness.source = replace(harness.source, targets=(replace(target, columns=(COUNT,)),))
+    assert roads.merge(frame([put("a", 2, {"Name": "A#2", "Count": 2})])) == "worker"
+
+
+@pytest.mark.parametrize(
+    ("column", "why"),
+    [
+        (TypedColumn("a", ("A",), ColumnType(Kind.TEXT), mask=Mask.REDACT), "a is masked"),
+        (TypedColumn("a", ("A",), ColumnType(Kind.TEXT), Template(("A#", ""), 0)), "a is a piece of a text (match)"),
+        (TypedColumn("a", ("A", "xmin"), ColumnType(Kind.TEXT)), "redshift has no path to the attribute of a"),
+    ],
+)
+def test_what_sql_cannot_fill_stays_with_the_worker_though_nobody_asks_for_it(column: TypedColumn, why: str) -> None:
+    target = replace(ITEMS, columns=(COUNT,))
+    columns = (column, TypedColumn("count", ("Count",), ColumnType(Kind.INTEGER)))
+    stored = TargetSchema(("pk", "sk"), columns, key=SHOP.key, where=())
+    book = open_book(target, SHOP.key, REDSHIFT, stored)
+    source = replace(SHOP, changes="s3://b/feed/", targets=(target,))
+    assert why_not(source, REDSHIFT) == []
+    reasons = why_not_yet(source, [book], ordering=Ordering.SEQUENCE, key_tags=("S", "S"))
+    assert reasons == [f"target items: {why}"]
 
 
 def test_snowflake_loads_what_a_stage_of_its_url_covers() -> None:

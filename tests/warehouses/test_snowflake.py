@@ -73,6 +73,12 @@ def test_a_url_says_all_that_is_needed() -> None:
     assert (external.stage, external.staging) == ("S.F", Staging("lake", "a/b/", "eu-central-1"))
 
 
+def test_results_are_whole_though_the_account_keeps_people_from_fetching_many_rows(snowflake_url: str) -> None:
+    with closing(open_warehouse(snowflake_url)) as warehouse, warehouse.session() as session:
+        session.load("_cdc_listed", pa.table({"n": range(1_001)}).to_reader())
+        assert len(session.query("SELECT s.n FROM _cdc_listed AS s")) == 1_001
+
+
 @pytest.mark.parametrize(
     "rest",
     [

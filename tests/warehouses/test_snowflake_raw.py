@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -109,12 +110,33 @@ def test_what_a_stage_cannot_name_or_does_not_cover_is_refused(bucket: Bucket) -
             bucket.load(*objects)
 
 
+def test_a_stage_that_is_elsewhere_is_not_read_though_it_has_files_of_these_names(bucket: Bucket) -> None:
+    bucket.put("feed/one", b'{"a":1}')
+    at = f"s3://{bucket.name}/feed/"
+    bucket.session.query(f"CREATE STAGE public.other URL = '{at}' STORAGE_INTEGRATION = lake")
+    with pytest.raises(WarehouseRefused, match=f"the stage public.other is at {at}, the URL says s3://elsewhere/"):
+        bucket.load(RawObject("s3://elsewhere/one", "etag", Packing.NONE))
+
+
+@pytest.mark.parametrize(("stage", "asked"), [("db.s.feed", "@db.s.feed"), ('db.s."a feed"', """'@db.s."a feed"'""")])
+@pytest.mark.parametrize("place", ["s3://lake/firehose/", "s3://lake/firehose"])
+def test_the_stage_is_asked_where_it_is(stage: str, asked: str, place: str) -> None:
+    said = list[str]()
+
+    def fetch(sql: str) -> list[Any]:
+        said.append(sql)
+        return [(place,)] if len(said) == 1 else COPIED if len(said) == 2 else [("a", "a", 2), ("b/a", "b/a", 1)]
+
+    load_raw([replace(FEED, stage=stage)], '"T"', OBJECTS, execute=lambda _sql: None, fetch=fetch)
+    assert said[0] == f"SELECT GET_STAGE_LOCATION({asked})"
+
+
 OBJECTS = [RawObject(f"s3://lake/firehose/{name}", name, Packing.NONE) for name in ("a", "b/a")]
 COPIED = [("a", "LOADED", 2, 2), ("b/a", "LOADED", 1, 1)]
 
 
 def load(copied: list[Any], told: list[Any]) -> Loaded:
-    answers = [told, copied]
+    answers = [told, copied, [(FEED.url,)]]
     return load_raw([FEED], '"T"', OBJECTS, execute=lambda _sql: None, fetch=lambda _sql: answers.pop())
 
 
@@ -122,6 +144,14 @@ def load(copied: list[Any], told: list[Any]) -> Loaded:
 def test_files_are_known_by_whatever_their_full_name_begins_with(begin: str) -> None:
     loaded = load(COPIED, [(f"{begin}a", '"a"', 2), (f"{begin}b/a", "?", 1)])
     assert loaded == Loaded({OBJECTS[0].url: 2, OBJECTS[1].url: 1}, frozenset({OBJECTS[1].url}))
+
+
+def test_a_name_that_could_be_of_two_objects_is_of_neither() -> None:
+    # The stage is over firehose/: its file `a` has the full name firehose/a, and `firehose/a` is the name of another.
+    objects = [RawObject(f"s3://lake/firehose/{name}", name, Packing.NONE) for name in ("a", "firehose/a")]
+    answers = [[("firehose/a", "?", 2)], [("a", "LOADED", 2, 2), ("firehose/a", "LOADED", 0, 0)], [(FEED.url,)]]
+    with pytest.raises(WarehouseRefused, match="which object COPY calls firehose/a"):
+        load_raw([FEED], '"T"', objects, execute=lambda _sql: None, fetch=lambda _sql: answers.pop())
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ FROM (
             s.*,
             -- Without the precision the magnitude tells: seconds (Streams), milli- or microseconds (Kinesis).
             CASE
-                WHEN {{ unit }} = 'MICROSECOND' THEN ticks
-                WHEN {{ unit }} = 'MILLISECOND' AND ticks < 253402300800000 THEN ticks * 1000
+                WHEN {{ unit }} = 'MICROSECOND' AND OCTET_LENGTH({{ unit }}) = 11 THEN ticks
+                WHEN {{ unit }} = 'MILLISECOND' AND OCTET_LENGTH({{ unit }}) = 11 AND ticks < 253402300800000 THEN ticks * 1000
                 WHEN {{ unit }} IS NOT NULL THEN NULL
                 WHEN ticks >= 100000000000000 THEN ticks
                 WHEN ticks >= 100000000000 THEN ticks * 1000

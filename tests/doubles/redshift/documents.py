@@ -45,10 +45,10 @@ class Scanned:
     etag: str
 
 
-def read_documents(command: JsonCommand, types: list[str]) -> tuple[list[str], list[Scanned]]:
+def read_documents(command: JsonCommand, types: list[str], *, takes_the_last: bool) -> tuple[list[str], list[Scanned]]:
     """The JSON documents that the manifest's files hold, as text, and what was scanned. Raises Refused.
 
-    `types`: of the table's columns.
+    `types`: of the table's columns. `takes_the_last`: of attributes of one name; else they are an error.
     """
     client = boto3.session.Session().client("s3")
 
@@ -74,7 +74,7 @@ def read_documents(command: JsonCommand, types: list[str]) -> tuple[list[str], l
         try:
             if command.is_gzip:
                 body = gzip.decompress(packed)
-            documents += _documents(body.decode())
+            documents += _documents(body.decode(), takes_the_last=takes_the_last)
         except (ValueError, RecursionError, OSError, EOFError, zlib.error) as error:
             raise fail(f"{entry['url']}: {error}") from error
         lines = body.count(b"\n") + (not body.endswith(b"\n") and bool(body))
@@ -87,11 +87,11 @@ def _place(url: str) -> dict[str, str]:
     return {"Bucket": parts[0], "Key": parts[1]}
 
 
-def _documents(text: str) -> Iterator[str]:
+def _documents(text: str, *, takes_the_last: bool) -> Iterator[str]:
     """Objects with nothing or white space between them."""
 
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        if len(dict(pairs)) < len(pairs):
+        if len(dict(pairs)) < len(pairs) and not takes_the_last:
             raise ValueError("the same attribute twice in an object")
         return dict(pairs)
 

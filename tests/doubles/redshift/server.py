@@ -253,7 +253,8 @@ class _Conversation:
         if not columns:
             raise Refused(f"relation {command.table} does not exist", "42P01")
         if isinstance(command, JsonCommand):
-            documents, scanned = read_documents(command, [c.type for c in columns])
+            [[dedup]] = self._unseen(f"SELECT current_setting('{OWN}.json_parse_dedup_attributes', true)")
+            documents, scanned = read_documents(command, [c.type for c in columns], takes_the_last=dedup == b"on")
             self._load(command.table, "TEXT", ["".join(f"{_escaped(d)}\n" for d in documents).encode()])
             self._note(scanned)
             self._copied = len(documents)

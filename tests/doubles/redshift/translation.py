@@ -25,6 +25,10 @@ _SIZED = {"VARCHAR": "varchar", "VARBYTE": "varbyte"}
 _SETTING = re.compile(
     r"(SET|RESET) (ENABLE_CASE_SENSITIVE_IDENTIFIER|ENABLE_CASE_SENSITIVE_SUPER_ATTRIBUTE)( TO TRUE)? "
 )
+# https://docs.aws.amazon.com/redshift/latest/dg/super-configurations.html
+_PARSING = re.compile(
+    r"SET (JSON_PARSE_DEDUP_ATTRIBUTES|JSON_PARSE_TRUNCATE_STRINGS|PARSE_SUPER_NULL_ON_ERROR) TO (ON|OFF) "
+)
 # https://docs.aws.amazon.com/redshift/latest/dg/query-super.html#unpivoting
 _UNPIVOT = re.compile(r"(?i),\s*UNPIVOT\s+(\w+\.\w+)\s+AS\s+(\w+)\s+AT\s+(\w+)")
 _TARGET = re.compile(r'(?:"(?:[^"]|"")*"|[\w$]+)(?:\s*\.\s*(?:"(?:[^"]|"")*"|[\w$]+))?')
@@ -66,6 +70,8 @@ def _one(parts: list[Token], copied: _Copied) -> Translated:
         return Translated("", copy=read_copy(joined(parts)))
     if words.startswith("VACUUM "):
         return _vacuum(joined(parts))
+    if parsing := _PARSING.fullmatch(words):
+        return Translated(f"SET {OWN}.{parsing[1].lower()} TO {parsing[2].lower()}")
     refuse(parts)
     if words.startswith("CREATE ") and " TABLE " in words[:40]:
         parts = _without_placing(_without_keys(parts))

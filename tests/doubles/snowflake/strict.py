@@ -72,6 +72,12 @@ IDLE = 10.0
 https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions
 """
 
+MOST_ROWS = 1_000
+"""Of one result, as an account may have it that keeps people from fetching too much; 0: all.
+
+https://docs.snowflake.com/en/sql-reference/parameters#rows-per-resultset
+"""
+
 # What sqlglot and fakesnow raise where they know no translation.
 _UNTRANSLATED = (NotImplementedError, AssertionError, LookupError, TypeError, ValueError, AttributeError)
 
@@ -80,6 +86,7 @@ _DDL = (exp.Create, exp.Drop, exp.Alter, exp.TruncateTable, exp.Comment, exp.Gra
 _LOCKING = (exp.Update, exp.Delete, exp.Merge)
 _CANCEL = re.compile(r"\s*SELECT\s+SYSTEM\$CANCEL_ALL_QUERIES\(\d+\)\s*", re.IGNORECASE)
 _SET_PARAMETER = re.compile(r"\s*ALTER\s+SESSION\s+SET\s+(\w+)\s*=\s*'?([^']*)'?\s*", re.IGNORECASE)
+_LOCATION = re.compile(r"\s*SELECT\s+GET_STAGE_LOCATION\(@([\w.]+)\)\s*", re.IGNORECASE)
 _REMOVE = re.compile(r"\s*(?:REMOVE|RM)\s+@(\S+)\s*", re.IGNORECASE)
 
 
@@ -171,6 +178,9 @@ class StrictCursor(FakeSnowflakeCursor):
             self._conn.parameters[named[1].upper()] = named[2]
             return self._answer("SELECT 'Statement executed successfully.' AS status")
         with self._conn.at_work() as running, _as_the_service_says():
+            if named := _LOCATION.fullmatch(command):
+                # https://docs.snowflake.com/en/sql-reference/functions/get_stage_location
+                return self._answer(f"SELECT {exp.Literal.string(self._url(named[1])).sql('duckdb')} AS location")
             if named := _REMOVE.fullmatch(command):
                 return self._remove(named[1])
             if named := SET_POLICY.fullmatch(command):
@@ -182,7 +192,8 @@ class StrictCursor(FakeSnowflakeCursor):
             statement = _read(command)
             self._strictly(statement, command, running, *args, **kwargs)
             if self._arrow_table is not None:
-                self._arrow_table = narrowed(self._arrow_table)
+                most = int(self._conn.parameters.get("ROWS_PER_RESULTSET", MOST_ROWS))
+                self._arrow_table = narrowed(self._arrow_table.slice(0, most or None))
         return self
 
     def _strictly(self, statement: exp.Expression, command: str, running: _Running, *args: Any, **kwargs: Any) -> None:
