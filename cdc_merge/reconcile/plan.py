@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from cdc_merge.errors import WarehouseUnavailable
 from cdc_merge.merge.plan import MergePlan
 from cdc_merge.merge.planned import PlannedTarget
 from cdc_merge.model import ColumnType, Kind
@@ -174,16 +175,19 @@ class ReconcilePlan:
     def _repair(self, undertaking: Undertaking, findings: Findings, *, merged_at: datetime) -> Iterator[Statement]:
         for target in self._merge.targets:
             verdicts = findings.targets[target.label]
-            if verdicts.different or (verdicts.extra and not target.is_soft):
-                yield self._say(f"delete from {target.label}", "delete_rows", target=target)
-            if verdicts.extra and target.is_soft:
-                yield self._say(
+            marked = verdicts.extra if target.is_soft else 0
+            if gone := verdicts.different + verdicts.extra - marked:
+                delete = self._say(f"delete from {target.label}", "delete_rows", target=target)
+                yield self._insisting(delete, target, rows=gone)
+            if marked:
+                mark = self._say(
                     f"mark rows of {target.label}",
                     "mark_rows",
                     target=target,
                     floor=undertaking.floor,
                     merged_at=merged_at,
                 )
+                yield self._insisting(mark, target, rows=marked)
             if rows := verdicts.missing + verdicts.different:
                 staged = f"_cdc_verdicts_{target.number}"
                 for portion in (yield from self._portions(target.label, staged, rows)):
@@ -193,6 +197,12 @@ class ReconcilePlan:
             if target.history and verdicts.repaired:
                 yield from self._record_history(target, undertaking, merged_at)
         yield from self._merge.hide(undertaking.source)
+
+    def _insisting(self, statement: Statement, target: PlannedTarget, *, rows: int) -> Statement:
+        """Where an update by hand moves a row, one that was compared is not found any more: all is compared anew."""
+        if not self._dialect.rows_move:
+            return statement
+        return replace(statement, expect_rows=rows, mismatch=lambda: _moved(target.label))
 
     def _record_history(
         self, target: PlannedTarget, undertaking: Undertaking, merged_at: datetime
@@ -379,3 +389,7 @@ class ReconcilePlan:
             overridden="; ".join(findings.overridden),
             finished_at=finished_at,
         )
+
+
+def _moved(label: str) -> WarehouseUnavailable:
+    return WarehouseUnavailable("somebody altered a row while it was compared", where=f"target {label}")
