@@ -44,5 +44,9 @@ FROM (
     JOIN _cdc_verdicts_{{ target.number }} AS v
         ON {% for key in found.keys %}t.{{ key.name }} = v.k{{ loop.index0 }} AND {% endfor %}{% if target.is_each %}t._cdc_index = v.place AND {% endif %}v.verdict {% if target.is_soft %}IN ('newer', 'kept', 'extra'){% elif target.spares_extra %}IN ('newer', 'kept'){% else %}= 'newer'{% endif %}
 
+{% if found.has_deleted_at and not target.has_deleted_at and not target.spares_extra %}
+    -- Nothing would say of it any more that its item is gone.
+    WHERE t._cdc_deleted_at IS NULL
+{% endif %}
 ) AS t
 WHERE t._cdc_place = 1
