@@ -28,8 +28,6 @@ class Place(NamedTuple):
     byte_offset: int | None
 
 
-"""(record, byte offset) in an object."""
-
 _REJECTED = "object_number, record, byte_offset, reason, detail, raw"
 _FEW = 16  # rows that are never parted
 _QUARANTINE = pa.schema(

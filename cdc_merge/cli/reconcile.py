@@ -53,7 +53,11 @@ _SHOWN_COLUMNS = 5
 @click.option("--empty-as-null", is_flag=True, help="What COPY does not tell: take empty texts for missing ones.")
 @click.option("--dry-run", is_flag=True, help="Compare and report only; exit 4 if there is drift.")
 @click.option("--rebuild", is_flag=True, help="Fill new tables, as the configuration says now, and swap them in.")
-@click.option("--force", is_flag=True, help="Lift max_delete, and refusals of an empty export or another table's.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Lift max_delete, and refusals of an empty export, of another table's, and of a rebuild that loses values.",
+)
 @command
 def reconcile(
     context: Context,

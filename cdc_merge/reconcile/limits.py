@@ -146,7 +146,10 @@ class SafetyLimits:
             return []
         message = f"{count(rows, 'row')} of items that are gone would lose the values of {', '.join(columns)}"
         return self._lifted(
-            table, message, hint="leave these columns as they are, and give what is new names of its own, until then"
+            table,
+            message,
+            hint="keep these columns and give what is new names of its own; one that only such items have stays if "
+            "`columns` names it",
         )
 
     def _lifted(self, table: str, message: str, *, hint: str) -> Sequence[str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from cdc_merge.errors import WarehouseUnavailable
 from cdc_merge.merge.plan import MergePlan
 from cdc_merge.merge.planned import PlannedTarget
 from cdc_merge.model import ColumnType, Kind
@@ -174,30 +175,41 @@ class ReconcilePlan:
     def _repair(self, undertaking: Undertaking, findings: Findings, *, merged_at: datetime) -> Iterator[Statement]:
         for target in self._merge.targets:
             verdicts = findings.targets[target.label]
-            delete: list[Statement] = []
-            if verdicts.different or (verdicts.extra and not target.is_soft):
-                delete = [self._say(f"delete from {target.label}", "delete_rows", target=target)]
-            if not target.deletes_last:
-                yield from delete
-            if verdicts.extra and target.is_soft:
-                yield self._say(
+            marked = verdicts.extra if target.is_soft else 0
+            gone = verdicts.different + verdicts.extra - marked
+            if gone and not target.deletes_last:
+                yield self._delete(target, rows=gone)
+            if marked:
+                mark = self._say(
                     f"mark rows of {target.label}",
                     "mark_rows",
                     target=target,
                     floor=undertaking.floor,
                     merged_at=merged_at,
                 )
+                yield self._insisting(mark, target, rows=marked)
             if rows := verdicts.missing + verdicts.different:
                 staged = f"_cdc_verdicts_{target.number}"
                 for portion in (yield from self._portions(target.label, staged, rows)):
                     yield self.insert_rows(
                         target, target.table, floor=undertaking.floor, merged_at=merged_at, portion=portion
                     )
-            if target.deletes_last:
-                yield from delete
+            if gone and target.deletes_last:
+                yield self._delete(target, rows=gone)
             if target.history and verdicts.repaired:
                 yield from self._record_history(target, undertaking, merged_at)
         yield from self._merge.hide(undertaking.source)
+
+    def _delete(self, target: PlannedTarget, *, rows: int) -> Statement:
+        return self._insisting(
+            self._say(f"delete from {target.label}", "delete_rows", target=target), target, rows=rows
+        )
+
+    def _insisting(self, statement: Statement, target: PlannedTarget, *, rows: int) -> Statement:
+        """Where an update by hand moves a row, one that was compared is not found any more: all is compared anew."""
+        if not self._dialect.rows_move:
+            return statement
+        return replace(statement, expect_rows=rows, mismatch=lambda: _moved(target.label))
 
     def _record_history(
         self, target: PlannedTarget, undertaking: Undertaking, merged_at: datetime
@@ -384,3 +396,7 @@ class ReconcilePlan:
             overridden="; ".join(findings.overridden),
             finished_at=finished_at,
         )
+
+
+def _moved(label: str) -> WarehouseUnavailable:
+    return WarehouseUnavailable("somebody altered a row while it was compared", where=f"target {label}")

@@ -118,7 +118,13 @@ class RebuildPlan(ReconcilePlan):
                 if not self._lacks_values(change):
                     continue
                 rows: list[Row] = []
-                yield self._say(f"count newer of {label}", "rebuild_count", target=change.found, inspect=rows.extend)
+                yield self._say(
+                    f"count newer of {label}",
+                    "rebuild_count",
+                    target=change.found,
+                    floor=undertaking.floor,
+                    inspect=rows.extend,
+                )
                 newer, kept = map(int, rows[0])
                 findings.overridden += limits.kept(label, kept, change.lost_columns)
                 if newer:

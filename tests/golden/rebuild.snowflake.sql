@@ -345,7 +345,8 @@ LEFT JOIN _cdc_verdicts_0 AS v ON v.n = s.n AND v.verdict = 'newer'
 WHERE v.n IS NULL;
 
 -- [carry over in customers]
--- Rows that changed since the export come over from the old table, and those of deleted items where they are kept. Where the columns are not the same ones, values are
+-- Rows that changed since the export come over from the old table, and those of deleted items where they are kept. By
+-- their keys: an update by somebody may have moved a row since. Where the columns are not the same ones, values are
 -- lacking: such a row gets a position just below its own, so that the change it came from is merged once more. The last
 -- character gives way to the one before it and a tilde, which no position has: no other change comes in between.
 INSERT INTO "ANALYTICS"."_CDC_NEW_21EB2153_0123456789AB" (
@@ -375,7 +376,8 @@ FROM (
     ) AS _cdc_place
     FROM "ANALYTICS"."CUSTOMERS" AS t
     JOIN _cdc_verdicts_0 AS v
-        ON t."PK" = v.k0 AND t."SK" = v.k1 AND v.verdict = 'newer') AS t
+        ON t."PK" = v.k0 AND t."SK" = v.k1 AND v.verdict = 'newer'
+) AS t
 WHERE t._cdc_place = 1;
 
 -- [forget objects]

@@ -148,11 +148,13 @@ CASES = {
 
 @pytest.mark.parametrize("what", CASES)
 def test_merges_and_reconciles_of_a_story_end_as_the_model_says(
-    warehouse_url: str, tmp_path: Path, what: str, examples: int
+    warehouse_url: str, tmp_path: Path, what: str, examples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = CASES[what]
     for seed in range(max(1, examples // 12)):
         random = Random(f"{what} {seed}")
+        # Also as if there were millions of rows, so that they are compared and filled in part by part.
+        monkeypatch.setattr("cdc_merge.reconcile.plan._ROWS_AT_ONCE", (1, 2_000_000, 3)[seed % 3])
         ordering = random.choice(list(Ordering))
         merging = random.choice((by_new_workers, by_one_worker))
         story = case.story(random, ordering)

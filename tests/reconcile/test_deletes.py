@@ -120,3 +120,13 @@ def test_a_rebuild_marks_what_is_extra(warehouse_url: str, tmp_path: Path, expor
         "extra": FLOOR,
         "revived": AS_OF - 55 * MINUTE,
     }
+
+
+def test_a_rebuild_of_a_target_that_is_hard_by_now_brings_no_row_of_a_deleted_item_over(
+    warehouse_url: str, tmp_path: Path, export: Export
+) -> None:
+    harness = shop(warehouse_url, tmp_path, SOFT)
+    fill(harness)
+    harness.source = replace(harness.source, targets=(CUSTOMERS,))
+    reconcile(harness, export([item("equal", CUSTOMER), item("newer", CUSTOMER)]), rebuild=True)
+    assert set(harness.tables()["customers"]) == {("equal",)}

@@ -1,4 +1,4 @@
-"""People read the tables while a reconcile compares, also where it has columns to add."""
+"""People read and alter the tables while a reconcile compares, also where it has columns to add."""
 
 from __future__ import annotations
 
@@ -100,3 +100,27 @@ def test_on_postgres_readers_are_let_in_for_the_whole_comparison(
     with closing(open_warehouse(postgres_url, observer=read)) as warehouse:
         Reconciler(shop.settings, warehouse=warehouse).reconcile("shop", export(EXPORTED), dry_run=dry_run)
     assert asked
+
+
+@pytest.mark.parametrize("rebuild", [False, True], ids=["repair", "rebuild"])
+def test_on_postgres_rows_that_somebody_updates_after_the_comparison_are_neither_lost_nor_left_over(
+    postgres_url: str, tmp_path: Path, export: Export, rebuild: bool
+) -> None:
+    shop = merged(postgres_url, tmp_path)
+    shop.put_records([change("newer", 20, {"Name": "n"}, minute=59)])
+    shop.run()
+    updated: list[str] = []
+
+    def interfere(label: str, _seconds: float) -> None:
+        if label == "take samples of orders" and not updated:
+            updated.append(label)
+            with closing(psycopg2.connect(postgres_url)) as connection, connection, connection.cursor() as cursor:
+                cursor.execute(f"UPDATE {shop.schema}.orders SET name = 'by hand' WHERE pk IN ('extra', 'newer')")
+
+    exported = {"same": "n", "more": "m", "missing": "d", "newer": "o"}
+    folder = export({key: {"Name": name} for key, name in exported.items()})
+    with closing(open_warehouse(postgres_url, observer=interfere)) as warehouse:
+        Reconciler(shop.settings, warehouse=warehouse).reconcile("shop", folder, rebuild=rebuild)
+
+    assert updated
+    assert rows(shop, "name") == [("missing", "d"), ("more", "m"), ("newer", "by hand"), ("same", "n")]

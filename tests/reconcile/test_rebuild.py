@@ -16,7 +16,7 @@ import pytest
 
 from cdc_merge.errors import CdcMergeError, Refused, SchemaMoved, StoreDenied, WarehouseUnavailable
 from cdc_merge.exports.manifest import ExportKind
-from cdc_merge.model import Column, Condition, Deletes, ReconcilePolicy, Target
+from cdc_merge.model import Column, Condition, Deletes, Evolve, ReconcilePolicy, Target
 from cdc_merge.reconcile.hangings import Attached, Comment, Grant, Hangings, View
 from cdc_merge.reconcile.refill import Refill
 from cdc_merge.reconcile.replacing import Overlap
@@ -263,14 +263,15 @@ def test_a_rebuild_cut_after_each_of_its_statements_leaves_the_old_table_as_it_w
 
 
 @pytest.mark.parametrize("asked", [{"deletes": Deletes.SOFT}, {"deletes": Deletes.IGNORE}], ids=["soft", "ignore"])
+@pytest.mark.parametrize("minute", [1, 59], ids=["before the export", "since"])
 def test_rows_of_items_that_are_gone_lose_no_values_unless_that_is_forced(
-    warehouse_url: str, tmp_path: Path, export: Export, asked: dict[str, Any]
+    warehouse_url: str, tmp_path: Path, export: Export, asked: dict[str, Any], minute: int
 ) -> None:
     kept = Harness(warehouse_url, replace(SOURCE, targets=(orders(NAME, TOTAL, **asked),)), tmp_path / "feed")
     kept.put_records([change("a", 1, image(1)), change("gone", 2, image(2))])
-    kept.put_records([change("gone", 3, None, minute=1)])
+    kept.put_records([change("gone", 3, None, minute=minute)])
     kept.run()
-    there = export({"a": image(1)})
+    there = export({"a": image(1)} | ({"gone": image(2)} if minute == 59 else {}))
     after = wants(kept, orders(NAME, replace(TOTAL, type=NUMERIC), Column("city", ("City",), TEXT), **asked))
     with pytest.raises(Refused, match="1 row of items that are gone would lose the values of total"):
         rebuild(after, there)
@@ -279,6 +280,22 @@ def test_rows_of_items_that_are_gone_lose_no_values_unless_that_is_forced(
     assert report.overridden and {key for key, *_ in rows(after, "city")} == {"a", "gone"}
     more = wants(kept, orders(NAME, replace(TOTAL, type=NUMERIC), *after.source.targets[0].columns[2:], NOTE, **asked))
     assert not rebuild(more, there).overridden
+
+
+def test_a_column_that_only_rows_of_items_that_are_gone_have_stays_if_it_is_asked_for(
+    warehouse_url: str, tmp_path: Path, export: Export
+) -> None:
+    soft = Target("orders", deletes=Deletes.SOFT)
+    kept = Harness(warehouse_url, replace(SOURCE, targets=(soft,)), tmp_path / "feed")
+    kept.put_records([change("a", 1, {"Name": "n"}), change("gone", 2, {"Name": "n", "Legacy": "x"})])
+    kept.put_records([change("gone", 3, None, minute=1)])
+    kept.run()
+    there = export({"a": {"Name": "n"}})
+    with pytest.raises(Refused, match="1 row of items that are gone would lose the values of legacy"):
+        rebuild(kept, there)
+    asked = wants(kept, replace(soft, columns=(Column("legacy", ("Legacy",)),), evolve=Evolve.ADD))
+    assert not rebuild(asked, there).overridden
+    assert rows(asked, "name", "legacy") == [("a", "n", None), ("gone", "n", "x")]
 
 
 def test_a_column_without_a_type_stays_where_the_export_has_no_value_for_it(shop: Harness, export: Export) -> None:

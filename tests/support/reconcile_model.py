@@ -133,8 +133,11 @@ class ModelWarehouse:
         as_of: datetime,
         margin: timedelta = MARGIN,
         tables: Collection[str] | None = None,
+        anew: bool = False,
     ) -> Verdicts:
         """Compare with the typed items of an export and repair; `tables`: only these targets.
+
+        `anew`: a rebuild, in which rows that are equal come from the export, too.
 
         Raises Refused, with nothing changed, if the export is older than what a target is verified up to.
         """
@@ -150,7 +153,8 @@ class ModelWarehouse:
                 verdicts[target.table][verdict].add(key)
         self.floors |= {t.table: floor for t in chosen}
         for table, by_verdict in verdicts.items():
-            for key in set[Key]().union(*(by_verdict[v] for v in REPAIRED)):
+            written = (*REPAIRED, Verdict.EQUAL) if anew else REPAIRED
+            for key in set[Key]().union(*(by_verdict[v] for v in written)):
                 self._repair(self.tables[table], key, taken[table].get(key), floor)
         self._collect_tombstones()
         return verdicts

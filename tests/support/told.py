@@ -87,6 +87,7 @@ class Told:
         as_of: datetime,
         margin: timedelta = MARGIN,
         tables: Collection[str] | None = None,
+        anew: bool = False,
     ) -> Verdicts:
         """As ModelWarehouse.reconcile: compare with an export and repair, all targets or those of `tables`."""
         floor = floor_of(as_of, margin, self.floors)
@@ -105,6 +106,7 @@ class Told:
                     verdict = _judge(target, rows.get(key), wanted.get(key), is_newer=is_newer, is_there=is_there)
                     if verdict is not None:
                         verdicts[target.table][verdict].add(key)
+                rows |= {key: wanted[key] for key in verdicts[target.table][Verdict.EQUAL] if anew}
                 self._repair(target, rows, wanted, verdicts[target.table], floor)
         return verdicts
 

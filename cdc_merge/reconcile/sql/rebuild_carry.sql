@@ -1,4 +1,5 @@
--- Rows that changed since the export come over from the old table, and those of deleted items where they are kept. Where the columns are not the same ones, values are
+-- Rows that changed since the export come over from the old table, and those of deleted items where they are kept. By
+-- their keys: an update by somebody may have moved a row since. Where the columns are not the same ones, values are
 -- lacking: such a row gets a position just below its own, so that the change it came from is merged once more. The last
 -- character gives way to the one before it and a tilde, which no position has: no other change comes in between.
 INSERT INTO {{ table }} (
@@ -40,6 +41,12 @@ FROM (
         ORDER BY t._cdc_position DESC
     ) AS _cdc_place
     FROM {{ found.table }} AS t
-    JOIN _cdc_verdicts_{{ target.number }} AS v ON v.address = t.{{ row_address }} AND v.verdict {% if target.is_soft %}IN ('newer', 'kept', 'extra'){% elif target.spares_extra %}IN ('newer', 'kept'){% else %}= 'newer'{% endif %}
+    JOIN _cdc_verdicts_{{ target.number }} AS v
+        ON {% for key in found.keys %}t.{{ key.name }} = v.k{{ loop.index0 }} AND {% endfor %}{% if target.is_each %}t._cdc_index = v.place AND {% endif %}v.verdict {% if target.is_soft %}IN ('newer', 'kept', 'extra'){% elif target.spares_extra %}IN ('newer', 'kept'){% else %}= 'newer'{% endif %}
+
+{% if found.has_deleted_at and not target.has_deleted_at and not target.spares_extra %}
+    -- Nothing would say of it any more that its item is gone.
+    WHERE t._cdc_deleted_at IS NULL
+{% endif %}
 ) AS t
 WHERE t._cdc_place = 1
