@@ -51,8 +51,8 @@ def test_a_source_overrides_the_defaults_key_by_key(load: Loader) -> None:
     defaults = "defaults: {reconcile: {every: 12h, max_delete: 10%, margin: 5m, probe: 200/h, request: true}}"
     lines = "exports: s3://lake/exports/\ntable: Shop\n"
     assert policy(load, lines, defaults=defaults) == ReconcilePolicy(43200.0, True, 0.1, 300.0, 200.0)
-    own = lines + "reconcile: {every: 1h, margin: 1m}"
-    assert policy(load, own, defaults=defaults) == ReconcilePolicy(3600.0, True, 0.1, 60.0, 200.0)
+    own = lines + "reconcile: {every: 1h, margin: 61s}"
+    assert policy(load, own, defaults=defaults) == ReconcilePolicy(3600.0, True, 0.1, 61.0, 200.0)
 
 
 def test_a_source_can_say_no_to_what_the_defaults_say(load: Loader) -> None:
@@ -107,7 +107,7 @@ def test_a_table_is_a_name_or_an_arn(load: Loader, table: str) -> None:
         ("reconcile: {max_delete: 0.05}", "6:29", '"0.05" is not a percentage', "5%"),
         ("reconcile: {max_delete: 100.1%}", "6:29", "not a percentage", "0% to 100%"),
         ("reconcile: {max_delete: }", "6:17", "`max_delete` has no value", "remove the line"),
-        ("reconcile: {margin: 59s}", "6:25", "only to about a minute", "at least 1m; the default is 2m"),
+        ("reconcile: {margin: 60s}", "6:25", "only to about a minute", "at least 61s; the default is 2m"),
         ("reconcile: {margin: 2}", "6:25", "not a duration", "2m"),
         ("exports: e\nreconcile: {every: 59s}", "7:24", "too often", "at least 1m"),
         ("table: abc\nreconcile: {probe: 200}", "7:24", "not a rate", "200/h"),

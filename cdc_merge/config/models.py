@@ -60,7 +60,7 @@ class ReconcileModel(Model):
     )
     margin: Margin | None = Field(
         default=None,
-        description="Changes from this long before an export's time on are left to the feed; at least 1m.",
+        description="Changes from this long before an export's time on are left to the feed; at least 61s.",
         json_schema_extra={"default": "2m"},
         examples=["2m"],
     )

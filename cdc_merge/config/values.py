@@ -63,9 +63,11 @@ def every(value: Any) -> float:
     return seconds
 
 
-# The time of an export is that of a clock of DynamoDB's own, and can be off by a minute:
+# The time of an export is that of a clock of DynamoDB's own, and can be off by a minute. And the time of a change may be
+# cut to the second: one that comes after the margin's begin must not look as if it came before.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport_Requesting.html
-LEAST_MARGIN = 60.0
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html
+LEAST_MARGIN = 61.0
 
 
 def margin(value: Any) -> float:
@@ -74,7 +76,7 @@ def margin(value: Any) -> float:
     if seconds < LEAST_MARGIN:
         raise Mistake(
             f"{shown(value)} is too short: what an export holds is certain only to about a minute of its time",
-            "write at least 1m; the default is 2m",
+            "write at least 61s; the default is 2m",
         )
     return seconds
 
