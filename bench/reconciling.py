@@ -29,7 +29,15 @@ from cdc_merge.warehouses.dialect import POSTGRES
 
 _OURS = f"analytics.{TABLE}"
 _FIRST_OF_TRANSACTION = "look at floors"
-_COMPARING = ("find newer", "compare ", "count ", "find causes ", "take samples ", "analyze ")
+_COMPARING = (
+    "analyze ",
+    "compare ",
+    "count ",
+    "find ",
+    "hash the export ",
+    "sum up ",
+    "take samples ",
+)
 
 
 def export_digest(*, files: list[str]) -> dict[str, Step]:

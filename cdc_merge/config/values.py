@@ -63,8 +63,8 @@ def every(value: Any) -> float:
     return seconds
 
 
-# The time of an export is that of a clock of DynamoDB's own, and can be off by a minute. And the time of a change may be
-# cut to the second: one that comes after the margin's begin must not look as if it came before.
+# The time of an export is that of a clock of DynamoDB's own, and can be off by a minute. And the time of a change may
+# be cut to the second: one that comes after the margin's begin must not look as if it came before.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport_Requesting.html
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html
 LEAST_MARGIN = 61.0

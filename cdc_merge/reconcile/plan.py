@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from cdc_merge.errors import WarehouseUnavailable
@@ -22,7 +23,8 @@ from cdc_merge.warehouses import Dialect, Row, Statement
 
 SAMPLES = 10  # keys of each verdict that are kept
 _ROWS_AT_ONCE = 2_000_000  # that one statement joins or inserts, where the engine has little memory
-
+_ROWS_OF_BUCKET = 8  # about: what has drifted takes so many rows along into the comparison
+_MOST_BUCKETS = 2**21  # their sums take some 50 bytes each
 
 _BARING = (
     ("bare_place", "drop the place of copies in"),
@@ -302,7 +304,7 @@ class ReconcilePlan:
             causes.append(("extra", "row_twice", copies))
         findings.targets[label] = verdicts_of(tally, causes=causes, differing=differing, samples=samples)
 
-    def _compare(self, target: PlannedTarget, items: int, *, verified: datetime | None) -> list[Statement]:
+    def _compare(self, target: PlannedTarget, items: int, *, verified: datetime | None) -> Iterator[Statement]:
         """`items`: how many are in the snapshot; `verified`: the target's floor.
 
         By hashes in steps: a query that joins so often at once takes more memory than there may be, whatever it spills.
@@ -311,34 +313,43 @@ class ReconcilePlan:
         if target.is_each:
             key = ColumnType(Kind.TEXT)
             columns.append(self._comparing.same("_cdc_key", "_cdc_key", key, Sql("s.element_key")))
-        parts = -(-max(1, items) // _ROWS_AT_ONCE)
-        steps = [("compare", "verdicts", 0)]
-        if self._dialect.row_hash:
-            steps = [
-                ("hash the export for", "hashed", 0),
-                *(("find suspects in", "suspects", part) for part in range(parts)),
-                ("compare", "verdicts_by_hash", 0),
-                ("find what differs in", "differing_by_hash", 0),
-            ]
-        hashed = self._comparing.hashed
-        return [
-            self._say(
-                f"{step} {target.label}",
-                template,
-                part=part,
-                parts=parts,
-                staged_key_hash=hashed("s.k0"),
-                row_key_hash=hashed(f"t.{self._dialect.quote(*target.keys[0].name.parts)}"),
-                target=target,
-                columns=columns,
-                differing=self._comparing.differing(columns),
-                is_partial=self._is_partial,
-                verified=verified,
-                staged_hash=hashed(*(c.staged.text.replace("s.", "r.", 1) for c in columns)),
-                row_hash=hashed(*(c.here.text for c in columns)),
-            )
-            for step, template, part in steps
-        ]
+        label, hashed, number = target.label, self._comparing.hashed, range(len(target.keys))
+        say = partial(
+            self._say,
+            target=target,
+            columns=columns,
+            differing=self._comparing.differing(columns),
+            is_partial=self._is_partial,
+            verified=verified,
+        )
+        if not self._dialect.row_hash:
+            yield say(f"compare {label}", "verdicts")
+            return
+        row_hash = hashed(*(c.here.text for c in columns))
+        staged_hash = hashed(*(c.staged.text.replace("s.", "r.", 1) for c in columns))
+        yield say(f"hash the export for {label}", "hashed", staged_hash=staged_hash)
+        say = partial(
+            say,
+            row_hash=row_hash,
+            staged_key_hash=hashed(*(f"s.k{i}" for i in number)),
+            row_key_hash=hashed(*(f"t.{self._dialect.quote(*key.name.parts)}" for key in target.keys)),
+            newer_key_hash=hashed(*(f"w.k{i}" for i in number)),
+            parts=-(-max(1, items) // _ROWS_AT_ONCE),
+            buckets=0,
+        )
+        if items > _ROWS_AT_ONCE and not self._is_partial:
+            say = partial(say, buckets=min(_MOST_BUCKETS, -(-items // _ROWS_OF_BUCKET)))
+            yield say(f"sum up the export for {label}", "sum_export")
+            yield say(f"sum up {label}", "sum_rows")
+            yield say(f"find buckets of {label}", "find_buckets")
+            rows: list[Row] = []
+            count = f"SELECT coalesce(sum(rows), 0) FROM _cdc_buckets_{target.number}"
+            yield Statement(f"count rows in buckets of {label}", count, inspect=rows.extend)
+            say = partial(say, parts=-(-max(1, int(rows[0][0])) // _ROWS_AT_ONCE))
+        for part in range(say.keywords["parts"]):
+            yield say(f"find suspects in {label}", "suspects", part=part)
+        yield say(f"compare {label}", "verdicts_by_hash")
+        yield say(f"find what differs in {label}", "differing_by_hash")
 
     def _find_causes(self, target: PlannedTarget, source: str, *, has_extra: bool = True) -> Statement:
         label, count = f"find causes in {target.label}", len(self._found)
