@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from math import ceil
 from typing import Any
 
 from cdc_merge.errors import WarehouseUnavailable
@@ -334,18 +335,18 @@ class ReconcilePlan:
             staged_key_hash=hashed(*(f"s.k{i}" for i in number)),
             row_key_hash=hashed(*(f"t.{self._dialect.quote(*key.name.parts)}" for key in target.keys)),
             newer_key_hash=hashed(*(f"w.k{i}" for i in number)),
-            parts=-(-max(1, items) // _ROWS_AT_ONCE),
+            parts=ceil(max(1, items) / _ROWS_AT_ONCE),
             buckets=0,
         )
         if items > _ROWS_AT_ONCE and not self._is_partial:
-            say = partial(say, buckets=min(_MOST_BUCKETS, -(-items // _ROWS_OF_BUCKET)))
+            say = partial(say, buckets=min(_MOST_BUCKETS, ceil(items / _ROWS_OF_BUCKET)))
             yield say(f"sum up the export for {label}", "sum_export")
             yield say(f"sum up {label}", "sum_rows")
             yield say(f"find buckets of {label}", "find_buckets")
             rows: list[Row] = []
             count = f"SELECT coalesce(sum(rows), 0) FROM _cdc_buckets_{target.number}"
             yield Statement(f"count rows in buckets of {label}", count, inspect=rows.extend)
-            say = partial(say, parts=-(-max(1, int(rows[0][0])) // _ROWS_AT_ONCE))
+            say = partial(say, parts=ceil(max(1, int(rows[0][0])) / _ROWS_AT_ONCE))
         for part in range(say.keywords["parts"]):
             yield say(f"find suspects in {label}", "suspects", part=part)
         yield say(f"compare {label}", "verdicts_by_hash")

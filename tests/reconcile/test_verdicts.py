@@ -71,6 +71,30 @@ def test_what_is_many_rows_is_filled_in_group_by_group_of_files(
     assert names == {f"k{number}": f"n{number}" for number in range(40)}
 
 
+@pytest.mark.parametrize("rows_of_bucket", [0.02, 1, 8], ids=["alone", "few", "crowded"])
+def test_what_drifted_is_found_among_many_rows_whatever_bucket_it_lies_in(
+    tmp_path: Path, export: Export, monkeypatch: pytest.MonkeyPatch, rows_of_bucket: float
+) -> None:
+    shop = Harness(f"duckdb:///{tmp_path}/w.duckdb", SOURCE, tmp_path / "feed")
+    monkeypatch.setattr("cdc_merge.reconcile.plan._ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("cdc_merge.reconcile.plan._ROWS_OF_BUCKET", rows_of_bucket)
+    dump = export([item(f"k{number}", {**CUSTOMER, "Name": f"n{number}"}) for number in range(40)])
+    reconcile(shop, dump)
+    by_hand(shop, f"UPDATE {shop.schema}.customers SET name = 'x' WHERE pk = 'k3'")
+    by_hand(shop, f"UPDATE {shop.schema}.customers SET pk = 'y' WHERE pk = 'k5'")
+    shop.put_records([change("k7", 5, {**CUSTOMER, "Name": "n7"}, minute=61)])
+    shop.run()
+
+    report = reconcile(shop, dump)
+
+    assert counts(report, "customers") == (37, 1, 1, 1, 1, 3)
+    assert {(s.key[0], s.verdict) for s in report.targets["customers"].samples} == {
+        ("k3", "different"),
+        ("k5", "missing"),
+        ("y", "extra"),
+    }
+
+
 def test_the_feed_goes_on_after_a_bootstrap(shop: Harness, export: Export) -> None:
     reconcile(shop, export([item("a", CUSTOMER), item("b", ORDER)]))
     shop.put_records([change("a", 5, {**CUSTOMER, "Name": "Bo"}, minute=61), change("b", 4, minute=61)])
