@@ -26,6 +26,10 @@ _SETTINGS = {
     # https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-TEMP-BUFFERS
     "temp_buffers": "128MB",
     "work_mem": "128MB",
+    # The default is of disks that turn: with it the guard reads a table of 10 million rows as a whole for 100,000 keys,
+    # in 2.9 seconds, where the key's index finds them in 0.2 (recent keys) to 1.1 (any).
+    # https://www.postgresql.org/docs/current/runtime-config-query.html#GUC-RANDOM-PAGE-COST
+    "random_page_cost": "1.1",
     # Names without a schema are staging tables only, so `DROP TABLE IF EXISTS x` cannot meet a user's table.
     # https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-SEARCH-PATH
     "search_path": "pg_temp",

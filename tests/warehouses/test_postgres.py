@@ -99,6 +99,23 @@ def test_what_the_url_says_wins_over_our_defaults(postgres_url: str) -> None:
     warehouse.close()
 
 
+def test_keys_of_a_hundredth_of_a_table_are_found_by_its_index(postgres_url: str) -> None:
+    with closing(PostgresWarehouse(postgres_url)) as warehouse, warehouse.session() as session:
+        session.run(
+            Statement("prepare", sql)
+            for sql in (
+                "CREATE TEMP TABLE large AS SELECT md5(i::text) AS key, repeat('x', 200) AS note "
+                "FROM generate_series(1, 200000) AS i",
+                "ALTER TABLE large ADD PRIMARY KEY (key)",
+                "ANALYZE large",
+                "CREATE TEMP TABLE staged AS SELECT key FROM large LIMIT 2000",
+                "ANALYZE staged",
+            )
+        )
+        plan = session.query("EXPLAIN SELECT note FROM staged LEFT JOIN large USING (key)")
+    assert any("Index Scan" in line for (line,) in plan), plan
+
+
 def fault(code: str) -> Statement:
     return Statement("raise", f"DO $$ BEGIN RAISE 'a fault' USING ERRCODE = '{code}'; END $$")
 
