@@ -13,7 +13,17 @@ from bench.runs import Taking, sections
 _ROOT = Path(__file__).parents[1]
 # Where it is said what stands in the way; a goal that is missed and not here is missed without a word.
 _WHY = dict.fromkeys(
-    ("duckdb", "postgres", "decode", "reconcile", "peers-duckdb", "peers-postgres", "disorder"),
+    (
+        "duckdb",
+        "postgres",
+        "decode",
+        "reconcile",
+        "peers-duckdb",
+        "peers-postgres",
+        "disorder",
+        "growth-postgres",
+        "shape",
+    ),
     "docs/decisions/0013-where-the-time-goes.md",
 ) | dict.fromkeys(("scale", "scale-postgres", "scale-databend"), "docs/scale.md")
 
