@@ -19,12 +19,12 @@ from bench.drift import plant_drift
 from bench.feed import COLUMNS, TABLE, settings
 from cdc_merge.exports.finder import find_export
 from cdc_merge.model import Settings, Source
+from cdc_merge.open_warehouse import warehouse_of
 from cdc_merge.reconcile.inputs import items_of
 from cdc_merge.reconcile.reconciler import Reconciler
 from cdc_merge.reconcile.report import Report
 from cdc_merge.reconcile.snapshot import take_snapshot
 from cdc_merge.schema.opening import open_book
-from cdc_merge.warehouses import open_warehouse
 from cdc_merge.warehouses.dialect import POSTGRES
 
 _OURS = f"analytics.{TABLE}"
@@ -116,7 +116,7 @@ class _Timeline:
 
 def _reconcile(chosen: Settings, export: str) -> tuple[Step, Report]:
     timeline, watch = _Timeline(), Watch()
-    warehouse = open_warehouse(chosen.warehouse, observer=timeline.observe, memory=chosen.memory)
+    warehouse = warehouse_of(chosen, observer=timeline.observe)
     reconciler = Reconciler(chosen, warehouse=warehouse, progress=timeline.progress)
     try:
         report = reconciler.reconcile(chosen.sources[0].name, export)

@@ -11,8 +11,9 @@ from cdc_merge.feed.discovery import Discovery
 from cdc_merge.ledger import OUTCOMES, Counts
 from cdc_merge.metrics import Metrics
 from cdc_merge.model import Settings
+from cdc_merge.open_warehouse import warehouse_of
 from cdc_merge.preparing import Job
-from cdc_merge.warehouses import Warehouse, open_warehouse
+from cdc_merge.warehouses import Warehouse
 from cdc_merge.worker import Worker
 
 
@@ -39,7 +40,7 @@ def timed(
 
     metrics = Watched()
     watch = Watch()
-    warehouse = open_warehouse(chosen.warehouse, observer=observe, memory=chosen.memory)
+    warehouse = warehouse_of(chosen, observer=observe)
     try:
         counts = merge(Worker(chosen, metrics=metrics, warehouse=meter(warehouse)))
     finally:

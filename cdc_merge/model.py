@@ -9,6 +9,9 @@ from typing import Literal
 
 from cdc_merge.errors import UsageError
 
+DEFAULT_MEMORY = 1000**3
+"""Bytes that a process is meant to take, unless a source says otherwise."""
+
 Path = tuple[str | int, ...]
 """A way into an item: attribute name, then map keys (str) and list indexes (int)."""
 
@@ -201,7 +204,7 @@ class Source:
     targets: tuple[Target, ...]
     poll: float = 5.0  # seconds
     batch: BatchLimits = field(default_factory=BatchLimits)
-    memory: int = 1000**3  # bytes
+    memory: int = DEFAULT_MEMORY  # bytes
     load: Load = Load.WORKER
     ordering: Ordering | None = None
     exports: str | None = None

@@ -14,6 +14,11 @@ from cdc_merge.model import Settings, Source
 from cdc_merge.warehouses import Dialect, Observer, Session, Warehouse, open_warehouse
 
 
+def warehouse_of(settings: Settings, *, observer: Observer | None = None) -> Warehouse:
+    """The warehouse of the settings. Raises UsageError for an unknown scheme."""
+    return open_warehouse(settings.warehouse, observer=observer, memory=settings.memory)
+
+
 @dataclass(frozen=True)
 class OpenWarehouse:
     """`is_ours`: it was opened here, and is closed here."""
@@ -29,7 +34,7 @@ class OpenWarehouse:
         settings: Settings, warehouse: Warehouse | None = None, *, observer: Observer | None = None
     ) -> OpenWarehouse:
         """The warehouse given, which stays open, or that of the settings. Raises UsageError for an unknown scheme."""
-        opened = warehouse or open_warehouse(settings.warehouse, observer=observer, memory=settings.memory)
+        opened = warehouse or warehouse_of(settings, observer=observer)
         layout = layout_of(settings, opened)
         return OpenWarehouse(
             warehouse=opened,

@@ -23,6 +23,7 @@ from cdc_merge.cli.usage import Commands
 from cdc_merge.config import find_config, load_config
 from cdc_merge.errors import CdcMergeError
 from cdc_merge.model import Settings, Source
+from cdc_merge.open_warehouse import warehouse_of
 from cdc_merge.warehouses import Dialect, Warehouse, open_warehouse
 from cdc_merge.words import count
 from cdc_merge.worker import RunTotals
@@ -71,7 +72,7 @@ class Context:
 
     @contextmanager
     def warehouse(self) -> Iterator[Warehouse]:
-        warehouse = open_warehouse(self.settings.warehouse, memory=self.settings.memory)
+        warehouse = warehouse_of(self.settings)
         try:
             yield warehouse
         finally:

@@ -282,7 +282,7 @@ class MergePlan:
         count = f"SELECT count(*) FROM _cdc_resolved AS r WHERE r.accepted_{number} AND r.row_{number} IS NOT NULL"
         return [
             Statement(f"count rows of {target.label}", count, inspect=counted.extend),
-            replace(delete, expect_rows=lambda: int(counted[-1][0]), mismatch=lambda: _moved(target.label)),
+            replace(delete, expect_rows=lambda: int(counted[-1][0]), mismatch=lambda: row_moved(target.label)),
         ]
 
     def resolve(
@@ -309,8 +309,9 @@ class MergePlan:
         ]
 
 
-def _moved(label: str) -> WarehouseUnavailable:
-    return WarehouseUnavailable("somebody altered a row while it was merged", where=f"target {label}")
+def row_moved(label: str) -> WarehouseUnavailable:
+    """What is raised where a row that was looked at is not in its place any more."""
+    return WarehouseUnavailable("somebody altered a row meanwhile", where=f"target {label}")
 
 
 def _left_quarantine() -> QuarantineMoved:

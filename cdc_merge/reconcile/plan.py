@@ -10,8 +10,7 @@ from functools import partial
 from math import ceil
 from typing import Any
 
-from cdc_merge.errors import WarehouseUnavailable
-from cdc_merge.merge.plan import MergePlan
+from cdc_merge.merge.plan import MergePlan, row_moved
 from cdc_merge.merge.planned import PlannedTarget
 from cdc_merge.model import ColumnType, Kind
 from cdc_merge.reconcile.comparing import ComparedColumn, Comparing
@@ -212,7 +211,7 @@ class ReconcilePlan:
         """Where an update by hand moves a row, one that was compared is not found any more: all is compared anew."""
         if not self._dialect.rows_move:
             return statement
-        return replace(statement, expect_rows=rows, mismatch=lambda: _moved(target.label))
+        return replace(statement, expect_rows=rows, mismatch=lambda: row_moved(target.label))
 
     def _record_history(
         self, target: PlannedTarget, undertaking: Undertaking, merged_at: datetime
@@ -408,7 +407,3 @@ class ReconcilePlan:
             overridden="; ".join(findings.overridden),
             finished_at=finished_at,
         )
-
-
-def _moved(label: str) -> WarehouseUnavailable:
-    return WarehouseUnavailable("somebody altered a row while it was compared", where=f"target {label}")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from cdc_merge.errors import UsageError
+from cdc_merge.model import DEFAULT_MEMORY
 from cdc_merge.warehouses.dialect import Dialect
 from cdc_merge.warehouses.engines import BY_SCHEME, examples
 from cdc_merge.warehouses.tidying import Tidying
@@ -113,7 +114,7 @@ class Warehouse(Protocol):
     def close(self) -> None: ...
 
 
-def open_warehouse(url: str, *, observer: Observer | None = None, memory: int = 1000**3) -> Warehouse:
+def open_warehouse(url: str, *, observer: Observer | None = None, memory: int = DEFAULT_MEMORY) -> Warehouse:
     """The warehouse of a URL: `duckdb:///relative`, `duckdb:////absolute`, `postgresql://…` and so on (engines.py).
 
     `memory`: bytes that this process is meant to take, of which an embedded engine takes its share.

@@ -19,6 +19,7 @@ import duckdb
 import pyarrow as pa
 
 from cdc_merge.errors import CdcMergeError, UsageError, WarehouseRefused, WarehouseUnavailable
+from cdc_merge.model import DEFAULT_MEMORY
 from cdc_merge.warehouses import Observer, Row, Statement
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 from cdc_merge.warehouses.duckdb_errors import IN_USE, first_line, is_locked, reaction
@@ -49,7 +50,7 @@ name of a schema: https://duckdb.org/docs/stable/sql/statements/attach#name-qual
 class DuckDBWarehouse:
     """A DuckDB file. Sessions of one process share the file; other processes have it between sessions."""
 
-    def __init__(self, url: str, *, observer: Observer | None = None, memory: int = 1000**3) -> None:
+    def __init__(self, url: str, *, observer: Observer | None = None, memory: int = DEFAULT_MEMORY) -> None:
         """`url`: `duckdb:///relative.duckdb` or `duckdb:////absolute.duckdb`, options as query string.
 
         Options: `memory_limit` (default: about a third of `memory`, in bytes), `threads` (default: all cores),
