@@ -79,6 +79,15 @@ class Comparing:
         template = "reconcile/sql/differing"
         return Sql(self.render(template, columns=columns, text=text, row=Sql(row), number=Sql(number)))
 
+    def combined(self, *values: str) -> Sql | None:
+        """A hash of a row's key and of the hash of its values, to be summed up with those of other rows.
+
+        Hashed twice: DuckDB puts the hashes of several values together by XOR. So two rows that swapped their values
+        would come to the same sum once in a hundred million times, where it is to be once in 2⁶⁴.
+        """
+        together = self.hashed(*values)
+        return self.hashed(together.text) if together else None
+
     def hashed(self, *values: str) -> Sql | None:
         """One hash of a row's values; None: the engine has none that would do."""
         form = self.dialect.row_hash

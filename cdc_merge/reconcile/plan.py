@@ -313,7 +313,7 @@ class ReconcilePlan:
         if target.is_each:
             key = ColumnType(Kind.TEXT)
             columns.append(self._comparing.same("_cdc_key", "_cdc_key", key, Sql("s.element_key")))
-        label, hashed, number = target.label, self._comparing.hashed, range(len(target.keys))
+        label, hashed, places = target.label, self._comparing.hashed, range(len(target.keys))
         say = partial(
             self._say,
             target=target,
@@ -325,31 +325,56 @@ class ReconcilePlan:
         if not self._dialect.row_hash:
             yield say(f"compare {label}", "verdicts")
             return
-        row_hash = hashed(*(c.here.text for c in columns))
-        staged_hash = hashed(*(c.staged.text.replace("s.", "r.", 1) for c in columns))
-        yield say(f"hash the export for {label}", "hashed", staged_hash=staged_hash)
+        staged_keys = [f"s.k{i}" for i in places]
+        row_keys = [f"t.{self._dialect.quote(*key.name.parts)}" for key in target.keys]
         say = partial(
             say,
-            row_hash=row_hash,
-            staged_key_hash=hashed(*(f"s.k{i}" for i in number)),
-            row_key_hash=hashed(*(f"t.{self._dialect.quote(*key.name.parts)}" for key in target.keys)),
-            newer_key_hash=hashed(*(f"w.k{i}" for i in number)),
-            parts=ceil(max(1, items) / _ROWS_AT_ONCE),
-            buckets=0,
+            staged_hash=hashed(*(c.staged.text.replace("s.", "r.", 1) for c in columns)),
+            row_hash=hashed(*(c.here.text for c in columns)),
+            staged_key_hash=hashed(*staged_keys),
+            row_key_hash=hashed(*row_keys),
         )
+        yield say(f"hash the export for {label}", "hashed")
+        buckets, rows = 0, items
         if items > _ROWS_AT_ONCE and not self._is_partial:
-            say = partial(say, buckets=min(_MOST_BUCKETS, ceil(items / _ROWS_OF_BUCKET)))
-            yield say(f"sum up the export for {label}", "sum_export")
-            yield say(f"sum up {label}", "sum_rows")
-            yield say(f"find buckets of {label}", "find_buckets")
-            rows: list[Row] = []
-            count = f"SELECT coalesce(sum(rows), 0) FROM _cdc_buckets_{target.number}"
-            yield Statement(f"count rows in buckets of {label}", count, inspect=rows.extend)
-            say = partial(say, parts=ceil(max(1, int(rows[0][0])) / _ROWS_AT_ONCE))
-        for part in range(say.keywords["parts"]):
-            yield say(f"find suspects in {label}", "suspects", part=part)
+            buckets = min(_MOST_BUCKETS, ceil(items / _ROWS_OF_BUCKET))
+            rows = yield from self._find_buckets(target, columns, staged_keys, row_keys, buckets)
+        parts = ceil(max(1, rows) / _ROWS_AT_ONCE)
+        for part in range(parts):
+            yield say(f"find suspects in {label}", "suspects", buckets=buckets, parts=parts, part=part)
         yield say(f"compare {label}", "verdicts_by_hash")
         yield say(f"find what differs in {label}", "differing_by_hash")
+
+    def _find_buckets(
+        self,
+        target: PlannedTarget,
+        columns: Sequence[ComparedColumn],
+        staged_keys: Sequence[str],
+        row_keys: Sequence[str],
+        buckets: int,
+    ) -> Generator[Statement, None, int]:
+        """Finds the buckets of keys that are not the same on both sides; returns the rows that a join would hold."""
+        label, combined = target.label, self._comparing.combined
+        place = ("CAST(s.place AS BIGINT)", "CAST(t._cdc_index AS BIGINT)") if target.is_each else None
+        values = self._comparing.hashed(*(c.here.text for c in columns))
+        assert values
+        say = partial(
+            self._say,
+            target=target,
+            buckets=buckets,
+            staged_key_hash=self._comparing.hashed(*staged_keys),
+            row_key_hash=self._comparing.hashed(*row_keys),
+            newer_key_hash=self._comparing.hashed(*(f"w.k{i}" for i in range(len(staged_keys)))),
+            whole_staged=combined(*staged_keys, *(place[:1] if place else ()), "s.h"),
+            whole_row=combined(*row_keys, *(place[1:] if place else ()), values.text),
+        )
+        yield say(f"sum up the export for {label}", "sum_export")
+        yield say(f"sum up {label}", "sum_rows")
+        yield say(f"find buckets of {label}", "find_buckets")
+        rows: list[Row] = []
+        count = f"SELECT coalesce(sum(rows), 0) FROM _cdc_buckets_{target.number}"
+        yield Statement(f"count rows in buckets of {label}", count, inspect=rows.extend)
+        return int(rows[0][0])
 
     def _find_causes(self, target: PlannedTarget, source: str, *, has_extra: bool = True) -> Statement:
         label, count = f"find causes in {target.label}", len(self._found)

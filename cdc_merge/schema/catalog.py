@@ -16,7 +16,7 @@ class TableColumn:
     """A column as the engine's catalog has it; `required`: an INSERT must give it a value.
 
     `is_ours`: it says that we made it. Where DDL commits by itself, it can be there before a merge that needs it.
-    `refuses_copies`: its table has a unique index or constraint, of whatever columns. Asked where it matters.
+    `refuses_copies`: its table has a unique index or constraint, of whatever columns. Asked on DuckDB alone.
     """
 
     type: str
@@ -41,10 +41,10 @@ def read_tables(session: Session, dialect: Dialect, schema: str, tables: Collect
         render("schema/sql/columns.sql", dialect, schema=dialect.in_catalog(schema), tables=names, mark=MARK)
     )
     found: dict[str, dict[str, TableColumn]] = {}
-    for table, column, type_name, precision, scale, required, is_ours, *copies in rows:
+    for table, column, type_name, precision, scale, required, is_ours, refuses_copies in rows:
         if type_name.lower() == "numeric" and precision is not None:  # Postgres; DuckDB names both in the type
             type_name = f"{type_name}({precision}, {scale})"
-        made = TableColumn(type_name, bool(required), bool(is_ours), any(copies))
+        made = TableColumn(type_name, bool(required), bool(is_ours), bool(refuses_copies))
         found.setdefault(dialect.from_catalog(table), {})[dialect.from_catalog(column)] = made
     return found
 

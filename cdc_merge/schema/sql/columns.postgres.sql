@@ -3,6 +3,7 @@ SELECT
     table_name, column_name, data_type, numeric_precision, numeric_scale,
     is_nullable = 'NO' AND column_default IS NULL
         AND coalesce(is_identity, 'NO') <> 'YES' AND coalesce(is_generated, 'NEVER') <> 'ALWAYS',
+    FALSE,
     FALSE
 FROM information_schema.columns
 WHERE table_catalog = current_database()

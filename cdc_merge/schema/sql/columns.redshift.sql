@@ -8,6 +8,7 @@ SELECT
     END,
     numeric_precision, numeric_scale,
     is_nullable = 'NO' AND column_default IS NULL,
+    FALSE,
     FALSE
 FROM svv_columns
 WHERE table_schema = {{ schema }}

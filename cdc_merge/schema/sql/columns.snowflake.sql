@@ -4,7 +4,8 @@ SELECT
     CASE data_type WHEN 'NUMBER' THEN 'NUMERIC' WHEN 'TEXT' THEN 'VARCHAR' ELSE data_type END,
     numeric_precision, numeric_scale,
     is_nullable = 'NO' AND column_default IS NULL AND coalesce(is_identity, 'NO') <> 'YES',
-    coalesce(comment = {{ mark }}, FALSE)
+    coalesce(comment = {{ mark }}, FALSE),
+    FALSE
 FROM information_schema.columns
 WHERE table_catalog = current_database()
     AND table_schema = {{ schema }}
