@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bench.child import Step, workspace
 from bench.scale_engines import LAST_FILLED, Databend, DuckDB, Engine, Postgres, stopwatch
@@ -19,6 +20,7 @@ from bench.scale_items import KEY_TAGS, SOURCE
 from cdc_merge.feed.values import staged_columns
 from cdc_merge.layout import layout_for
 from cdc_merge.merge.plan import Batch, MergePlan
+from cdc_merge.merge.planned import KeyRange
 from cdc_merge.migrate import Migrator
 from cdc_merge.model import Ordering, Settings
 from cdc_merge.schema.book import SchemaBook
@@ -90,17 +92,18 @@ def _ours(url: str, _engine: Engine, folder: Path) -> Step:
         plan = _plan(warehouse.dialect, stored=True)
         now = datetime.now(UTC)
         batch = Batch(uuid.uuid4().hex, SOURCE.name, "bench:1", now, now, 1, keys.num_rows, 0, 0)
+        key_range = _key_range(keys) if warehouse.dialect.prunes_by_literals else None
         objects = _objects(now, keys.num_rows)
         with warehouse.session() as session:
 
             def load() -> None:
                 session.load("_cdc_objects", objects.to_reader())
-                session.load("_cdc_keys", keys.to_reader(65_536))
+                session.load("_cdc_keys", _in_order(keys, warehouse.dialect).to_reader(65_536))
                 session.load("_cdc_rows_0", rows.to_reader(65_536))
 
             def merge() -> None:
                 ledger = plan.record_objects(batch, again=False)
-                session.run([*ledger, plan.hold_schemas(SOURCE.name), *plan.merge(batch)])
+                session.run([*ledger, plan.hold_schemas(SOURCE.name), *plan.merge(batch, key_range=key_range)])
 
             step = stopwatch(load, merge)
     return replace(step, statements=statements, counts={"staged": keys.num_rows})
@@ -140,6 +143,19 @@ def _read(sql: str) -> pa.Table:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         return connection.sql(sql).to_arrow_table()
+
+
+def _in_order(keys: pa.Table, dialect: Dialect) -> pa.Table:
+    """As the worker stages them."""
+    if not dialect.indexes_key:
+        return keys
+    with duckdb.connect() as connection:
+        return connection.sql("FROM keys ORDER BY partition_key, sort_key").to_arrow_table()
+
+
+def _key_range(keys: pa.Table) -> KeyRange:
+    least, greatest = pc.min_max(keys["partition_key"]).as_py().values()
+    return KeyRange(least, greatest)
 
 
 def _objects(now: datetime, records: int) -> pa.Table:

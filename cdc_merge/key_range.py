@@ -1,4 +1,4 @@
-"""The range of a batch's keys: engines that sort their tables by the key need not read what lies outside of it."""
+"""The range of a batch's keys: where a table is sorted or indexed by the key, nothing outside of it need be read."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from cdc_merge.render import Sql
 _LESS_THAN_A_BLANK = r"[\x01-\x1f]"
 
 
-def key_range(workbench: Workbench, tag: str, *, decimal: str) -> KeyRange | None:
+def key_range(workbench: Workbench, tag: str, *, decimal: str | None) -> KeyRange | None:
     """From the least to the greatest staged partition key; None: there is none, or their order is in doubt.
 
-    `tag`: the key's DynamoDB type; `decimal`: the type of numbers that the engine compares.
+    `tag`: the key's DynamoDB type; `decimal`: the type of numbers that the engine compares; None: one that takes them
+    all, as none of DuckDB's does, so that numbers have no range.
     """
     if tag == "S":
         is_doubtful, value = f"regexp_matches(partition_key, '{_LESS_THAN_A_BLANK}')", "partition_key"
-    elif tag == "N":
+    elif tag == "N" and decimal:
         value = f"TRY_CAST(partition_key AS {decimal})"
         is_doubtful = f"{value} IS NULL"
     else:

@@ -84,6 +84,10 @@ def _environment(dialect: Dialect) -> jinja2.Environment:
     environment.filters["quoted"] = lambda column: Name((column,))
     # {{ greatest }}(a, b): of those that are not NULL.
     environment.globals["greatest"] = Sql(dialect.greatest)
+    # {%+ filter is_among(row_address) %}a query of addresses{% endfilter %}: of the row `t`.
+    environment.filters["is_among"] = lambda query, address: dialect.is_among.format(
+        address=f"t.{address.text}", query=query
+    )
     environment.filters["bare"] = lambda table: Name(table.parts[-1:])
     return environment
 

@@ -62,7 +62,7 @@ class Dialect:
     `sha256`: the digest of a text, {}, in hexadecimal.
     `stages_decimals`: whether the bulk path takes decimals; else they are staged as text and cast in SQL.
     `backslash`: a backslash in a text, where a literal may take it for an escape; None: it stands for itself.
-    `prunes_by_literals`: whether only literals in a statement keep a scan of a sorted table to a batch's range of keys.
+    `prunes_by_literals`: whether only literals in a statement keep a look-up of many keys to a batch's range of them.
     `places_rows`: whether a table says by which columns its rows are distributed and sorted.
     `clusters`: tables that are clustered by the partition key when they are made, as the warehouse's URL says, each
         with the character from which on its value tells rows apart.
@@ -75,6 +75,7 @@ class Dialect:
     `row_hash`: a hash of 64 bits of any number of values ({}), equal for equal values; None: comparing whole rows at
         once costs no more.
     `holds_deletes`: whether deleted rows take memory until the commit, so that they had better be the last to be done.
+    `is_among`: whether an {address} is one of those that a {query} gives: how the rows of many are found at once.
     `rows_move`: whether an update that another transaction commits meanwhile gives a row another `row_address`.
     `row_slots`: a query of how many pages a table has (`{table}`, or its name as a literal, `{literal}`), and of how
         many places for rows each has; many may be empty.
@@ -141,6 +142,7 @@ class Dialect:
     one_moment: str | None = None
     row_hash: str | None = None
     holds_deletes: bool = False
+    is_among: str = "{address} IN ({query})"
     rows_move: bool = False
     same_rescued: str = "({a} IS NOT DISTINCT FROM {b})"
     row_slots: str = "SELECT coalesce(max(rowid) + 1, 0), 1 FROM {table}"
@@ -287,6 +289,9 @@ POSTGRES = Dialect(
     reserved_columns=frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}),
     holds_nul=False,
     row_address="ctid",
+    # An array is sorted, and the pages are read in its order, each row at its place. A join reads the whole table where
+    # there are many rows. https://www.postgresql.org/docs/current/functions-comparisons.html#FUNCTIONS-COMPARISONS-ANY-SOME
+    is_among="{address} = ANY (ARRAY({query}))",
     # Each statement sees what is committed by then: https://www.postgresql.org/docs/current/transaction-iso.html
     rows_move=True,
     # A page has a header of 24 bytes, and for each row a line pointer of 4 and a row header of 23, aligned to 8.
@@ -298,6 +303,9 @@ POSTGRES = Dialect(
     analyze_staging=True,
     decode_base64="decode({}, 'base64')",
     indexes_key=True,
+    # From a join alone the planner does not learn that the keys lie side by side, and reads the whole table for many.
+    # https://www.postgresql.org/docs/current/planner-stats.html
+    prunes_by_literals=True,
     stages_decimals=False,
     # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ
     one_moment="SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",

@@ -248,9 +248,12 @@ WHERE r.accepted_0;
 -- [delete from customers]
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM "analytics"."customers" AS t
-USING _cdc_resolved AS r
-WHERE t.rowid = r.row_0
-    AND r.accepted_0;
+WHERE t.rowid IN (
+    SELECT r.row_0
+    FROM _cdc_resolved AS r
+    WHERE r.accepted_0
+        AND r.row_0 IS NOT NULL
+);
 
 -- [mark rows of customers]
 -- Items that are gone keep their row: only the time of it is written.
@@ -297,9 +300,12 @@ WHERE r.accepted_1;
 -- [delete from or"ders']
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM "analytics"."or""ders'" AS t
-USING _cdc_resolved AS r
-WHERE t.rowid = r.row_1
-    AND r.accepted_1;
+WHERE t.rowid IN (
+    SELECT r.row_1
+    FROM _cdc_resolved AS r
+    WHERE r.accepted_1
+        AND r.row_1 IS NOT NULL
+);
 
 -- [delete copies from kept]
 -- Without a primary key a row may have been inserted twice by hand. The address of one copy is known, the others
@@ -337,9 +343,12 @@ WHERE r.accepted_2;
 -- [delete from kept]
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM "analytics"."kept" AS t
-USING _cdc_resolved AS r
-WHERE t.rowid = r.row_2
-    AND r.accepted_2;
+WHERE t.rowid IN (
+    SELECT r.row_2
+    FROM _cdc_resolved AS r
+    WHERE r.accepted_2
+        AND r.row_2 IS NOT NULL
+);
 
 -- [delete copies from hard]
 -- Without a primary key a row may have been inserted twice by hand. The address of one copy is known, the others
@@ -377,9 +386,12 @@ WHERE r.accepted_3;
 -- [delete from hard]
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM "analytics"."hard" AS t
-USING _cdc_resolved AS r
-WHERE t.rowid = r.row_3
-    AND r.accepted_3;
+WHERE t.rowid IN (
+    SELECT r.row_3
+    FROM _cdc_resolved AS r
+    WHERE r.accepted_3
+        AND r.row_3 IS NOT NULL
+);
 
 -- [delete tombstones]
 -- The tombstones that a row outranks now, or that are written anew with what the batch adds to them.

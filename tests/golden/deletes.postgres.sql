@@ -191,9 +191,12 @@ SELECT count(*) FROM _cdc_resolved AS r WHERE r.accepted_0 AND r.row_0 IS NOT NU
 -- [delete from customers]
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM "analytics"."customers" AS t
-USING _cdc_resolved AS r
-WHERE t.ctid = r.row_0
-    AND r.accepted_0;
+WHERE t.ctid = ANY (ARRAY(
+    SELECT r.row_0
+    FROM _cdc_resolved AS r
+    WHERE r.accepted_0
+        AND r.row_0 IS NOT NULL
+));
 
 -- [insert into customers]
 -- The images of accepted changes become rows.
@@ -238,9 +241,12 @@ SELECT count(*) FROM _cdc_resolved AS r WHERE r.accepted_1 AND r.row_1 IS NOT NU
 -- [delete from or"ders']
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM "analytics"."or""ders'" AS t
-USING _cdc_resolved AS r
-WHERE t.ctid = r.row_1
-    AND r.accepted_1;
+WHERE t.ctid = ANY (ARRAY(
+    SELECT r.row_1
+    FROM _cdc_resolved AS r
+    WHERE r.accepted_1
+        AND r.row_1 IS NOT NULL
+));
 
 -- [insert into or"ders']
 -- The images of accepted changes become rows.
@@ -273,9 +279,12 @@ SELECT count(*) FROM _cdc_resolved AS r WHERE r.accepted_2 AND r.row_2 IS NOT NU
 -- [delete from kept]
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM "analytics"."kept" AS t
-USING _cdc_resolved AS r
-WHERE t.ctid = r.row_2
-    AND r.accepted_2;
+WHERE t.ctid = ANY (ARRAY(
+    SELECT r.row_2
+    FROM _cdc_resolved AS r
+    WHERE r.accepted_2
+        AND r.row_2 IS NOT NULL
+));
 
 -- [insert into kept]
 -- The images of accepted changes become rows.
@@ -308,9 +317,12 @@ SELECT count(*) FROM _cdc_resolved AS r WHERE r.accepted_3 AND r.row_3 IS NOT NU
 -- [delete from hard]
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM "analytics"."hard" AS t
-USING _cdc_resolved AS r
-WHERE t.ctid = r.row_3
-    AND r.accepted_3;
+WHERE t.ctid = ANY (ARRAY(
+    SELECT r.row_3
+    FROM _cdc_resolved AS r
+    WHERE r.accepted_3
+        AND r.row_3 IS NOT NULL
+));
 
 -- [insert into hard]
 -- The images of accepted changes become rows.

@@ -216,9 +216,12 @@ WHERE r.accepted_0;
 -- [delete from customers]
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM "analytics"."customers" AS t
-USING _cdc_resolved AS r
-WHERE t.rowid = r.row_0
-    AND r.accepted_0;
+WHERE t.rowid IN (
+    SELECT r.row_0
+    FROM _cdc_resolved AS r
+    WHERE r.accepted_0
+        AND r.row_0 IS NOT NULL
+);
 
 -- [delete copies from or"ders']
 -- Without a primary key a row may have been inserted twice by hand. The address of one copy is known, the others
@@ -256,9 +259,12 @@ WHERE r.accepted_1;
 -- [delete from or"ders']
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM "analytics"."or""ders'" AS t
-USING _cdc_resolved AS r
-WHERE t.rowid = r.row_1
-    AND r.accepted_1;
+WHERE t.rowid IN (
+    SELECT r.row_1
+    FROM _cdc_resolved AS r
+    WHERE r.accepted_1
+        AND r.row_1 IS NOT NULL
+);
 
 -- [delete tombstones]
 -- What was accepted is newer than the key's tombstone, so that one has done its work.

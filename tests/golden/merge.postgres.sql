@@ -153,12 +153,15 @@ FROM (
     LEFT JOIN "analytics"."customers" AS t0
         ON t0."pk" = s.partition_key
         AND t0."sk" = decode(s.sort_key, 'base64')
+        AND t0."pk" BETWEEN 'a' AND 'it''s z'
     LEFT JOIN "analytics"."or""ders'" AS t1
         ON t1."pk" = s.partition_key
         AND t1."sk" = decode(s.sort_key, 'base64')
+        AND t1."pk" BETWEEN 'a' AND 'it''s z'
     LEFT JOIN "analytics"."leads" AS t2
         ON t2."pk" = s.partition_key
         AND t2."sk" = decode(s.sort_key, 'base64')
+        AND t2."pk" BETWEEN 'a' AND 'it''s z'
 ) AS known;
 
 -- [analyze resolved]
@@ -170,9 +173,12 @@ SELECT count(*) FROM _cdc_resolved AS r WHERE r.accepted_0 AND r.row_0 IS NOT NU
 -- [delete from customers]
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM "analytics"."customers" AS t
-USING _cdc_resolved AS r
-WHERE t.ctid = r.row_0
-    AND r.accepted_0;
+WHERE t.ctid = ANY (ARRAY(
+    SELECT r.row_0
+    FROM _cdc_resolved AS r
+    WHERE r.accepted_0
+        AND r.row_0 IS NOT NULL
+));
 
 -- [insert into customers]
 -- The images of accepted changes become rows.
@@ -205,9 +211,12 @@ SELECT count(*) FROM _cdc_resolved AS r WHERE r.accepted_1 AND r.row_1 IS NOT NU
 -- [delete from or"ders']
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM "analytics"."or""ders'" AS t
-USING _cdc_resolved AS r
-WHERE t.ctid = r.row_1
-    AND r.accepted_1;
+WHERE t.ctid = ANY (ARRAY(
+    SELECT r.row_1
+    FROM _cdc_resolved AS r
+    WHERE r.accepted_1
+        AND r.row_1 IS NOT NULL
+));
 
 -- [insert into or"ders']
 -- The images of accepted changes become rows.

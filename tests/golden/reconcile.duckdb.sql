@@ -440,9 +440,11 @@ WHERE v.verdict IN ('missing', 'different');
 -- [delete from customers]
 -- Rows the export does not have, or has with other values.
 DELETE FROM "analytics"."customers" AS t
-USING _cdc_verdicts_0 AS v
-WHERE t.rowid = v.address
-    AND v.verdict IN ('extra', 'different');
+WHERE t.rowid IN (
+    SELECT v.address
+    FROM _cdc_verdicts_0 AS v
+    WHERE v.verdict IN ('extra', 'different')
+);
 
 -- [raise floor of customers]
 -- The target is verified up to here.

@@ -324,9 +324,11 @@ SELECT * FROM (
 -- [delete from customers]
 -- Rows the export does not have, or has with other values.
 DELETE FROM "analytics"."customers" AS t
-USING _cdc_verdicts_0 AS v
-WHERE t.ctid = v.address
-    AND v.verdict IN ('extra', 'different');
+WHERE t.ctid = ANY (ARRAY(
+    SELECT v.address
+    FROM _cdc_verdicts_0 AS v
+    WHERE v.verdict IN ('extra', 'different')
+));
 
 -- [insert into customers]
 -- What the export has: the empty position, which every change after the floor outranks, and the floor as its time.

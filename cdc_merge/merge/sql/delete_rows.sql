@@ -10,7 +10,12 @@ WHERE r.own_{{ target.number }} IS NOT NULL
 {% else %}
 -- The rows of accepted changes go, replaced or not. They are found by their address within this transaction.
 DELETE FROM {{ target.table }} AS t
-USING _cdc_resolved AS r
-WHERE t.{{ row_address }} = r.row_{{ target.number }}
-    AND r.accepted_{{ target.number }}
+WHERE {%+ filter is_among(row_address) %}
+
+    SELECT r.row_{{ target.number }}
+    FROM _cdc_resolved AS r
+    WHERE r.accepted_{{ target.number }}
+        AND r.row_{{ target.number }} IS NOT NULL
+{% endfilter %}
+
 {% endif %}

@@ -150,6 +150,9 @@ FROM (
 
         AND {% endif %}{% endfor %}
 
+{% if key_range %}
+        AND t{{ table.number }}.{{ table.keys[0].name }} BETWEEN {{ key_range.low }} AND {{ key_range.high }}
+{% endif %}
 {% else %}
 {% if table.is_each %}
     -- An item has many rows here, all of its newest change.
