@@ -22,6 +22,7 @@ from bench.figures import (
 )
 from bench.scale_items import StagedBatch, staged_batches
 from bench.server import durable_postgres
+from cdc_merge.model import DEFAULT_MEMORY
 from tests.support.postgres import PostgresServer
 
 _MOST = 1.15  # of the hand-written merge
@@ -63,7 +64,7 @@ def _of_size(options: Options, measure: str, rows: int, server: PostgresServer |
     batches = staged_batches(rows, tuple(options.scale_batches), below=options.data)
     with _filled(options, measure, rows, server) as filled:
         probes = {
-            "ours": _probe(options, "merge_staged", filled, batches, server),
+            "ours": _probe(options, "merge_staged", filled, batches, server, memory=max(DEFAULT_MEMORY, 30 * rows)),
             "by hand": _probe(options, "merge_staged_by_hand", filled, batches, server),
         }
         if measure == "scale-databend":
@@ -107,7 +108,7 @@ def _probe(
     filled: str,
     batches: Sequence[StagedBatch],
     server: PostgresServer | None,
-    **more: bool,
+    **more: int,
 ) -> Callable[[], Result]:
     folders = [str(batch.folder) for batch in batches]
 

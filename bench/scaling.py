@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -22,7 +23,7 @@ from cdc_merge.layout import layout_for
 from cdc_merge.merge.plan import Batch, MergePlan
 from cdc_merge.merge.planned import KeyRange
 from cdc_merge.migrate import Migrator
-from cdc_merge.model import Ordering, Settings
+from cdc_merge.model import DEFAULT_MEMORY, Ordering, Settings
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.opening import open_book
 from cdc_merge.warehouses import Dialect, open_warehouse
@@ -42,9 +43,12 @@ def fill_scale(*, warehouse: str, rows: int) -> dict[str, Step]:
         return {"fill": replace(step, counts={"rows": engine.found("")[0]})}
 
 
-def merge_staged(*, warehouse: str, batches: list[str]) -> dict[str, Step]:
-    """Load and merge the batches of these folders by the product's statements: `merge <n>` each, without the books."""
-    return _each(warehouse, batches, _ours)
+def merge_staged(*, warehouse: str, batches: list[str], memory: int = DEFAULT_MEMORY) -> dict[str, Step]:
+    """Load and merge the batches of these folders by the product's statements: `merge <n>` each, without the books.
+
+    `memory`: what a source is given, in bytes.
+    """
+    return _each(warehouse, batches, partial(_ours, memory=memory))
 
 
 def merge_staged_by_hand(*, warehouse: str, batches: list[str], apart: bool = False) -> dict[str, Step]:
@@ -81,13 +85,13 @@ def _own(warehouse: str, folder: Path) -> str:
 # --- ours ---------------------------------------------------------------------------------------------------------
 
 
-def _ours(url: str, _engine: Engine, folder: Path) -> Step:
+def _ours(url: str, _engine: Engine, folder: Path, *, memory: int = DEFAULT_MEMORY) -> Step:
     statements: dict[str, float] = {}
 
     def observe(label: str, seconds: float) -> None:
         statements[label] = statements.get(label, 0.0) + seconds
 
-    with closing(open_warehouse(url, observer=observe)) as warehouse:
+    with closing(open_warehouse(url, observer=observe, memory=memory)) as warehouse:
         keys, rows = _staged(folder, warehouse.dialect)
         plan = _plan(warehouse.dialect, stored=True)
         now = datetime.now(UTC)
