@@ -82,6 +82,7 @@ def _environment(dialect: Dialect) -> jinja2.Environment:
     environment.filters["count_where"] = lambda condition: dialect.count_where.format(condition)
     # {{ "rows" | quoted }}: a column whose name is a word of some engine's.
     environment.filters["quoted"] = lambda column: Name((column,))
+    environment.globals["byte_order"] = Sql(dialect.byte_order)
     # {{ greatest }}(a, b): of those that are not NULL.
     environment.globals["greatest"] = Sql(dialect.greatest)
     # {%+ filter is_among(row_address) %}a query of addresses{% endfilter %}: of the row `t`.

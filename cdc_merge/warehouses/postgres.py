@@ -22,6 +22,9 @@ OLDEST_VERSION = 12  # oldest with all we say, and older than the oldest that is
 
 _SETTINGS = {
     "TimeZone": "UTC",
+    # A backslash in a literal is one, whatever the database thinks: keys come from outside.
+    # https://www.postgresql.org/docs/current/runtime-config-compatible.html#GUC-STANDARD-CONFORMING-STRINGS
+    "standard_conforming_strings": "on",
     # Room for a batch's staging tables, and for joining and sorting them without files.
     # https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-TEMP-BUFFERS
     "temp_buffers": "128MB",

@@ -110,6 +110,16 @@ def test_a_merge_looks_for_rows_within_the_range_of_its_keys(
     assert ranges[-each:] == [wanted] * each and len(ranges) == 2 * each
 
 
+def test_a_backslash_in_a_key_is_one_whatever_the_database_thinks(postgres_url: str, tmp_path: Path) -> None:
+    legacy = f"{postgres_url}?options=-c%20standard_conforming_strings%3Doff"
+    harness = Harness(legacy, Source("shop", "", ("PK",), (Target("items"),)), tmp_path / "feed")
+    keys = ("a\\", "a\\'; DROP SCHEMA cdc_merge; --")
+    for n in range(2):
+        harness.put_records([change(key, 2 * n + i, n) for i, key in enumerate(keys)])
+        harness.run()
+    assert sorted(harness.query(f"SELECT pk, v FROM {harness.schema}.items")) == [(key, 1) for key in keys]
+
+
 def change(key: Any, sequence: int, value: int | None) -> Record:
     image = None if value is None else {"V": value}
     return stream_record({"PK": key}, image, sequence=sequence, at=T0 + timedelta(seconds=sequence))

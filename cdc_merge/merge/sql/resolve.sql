@@ -151,7 +151,8 @@ FROM (
         AND {% endif %}{% endfor %}
 
 {% if key_range %}
-        AND t{{ table.number }}.{{ table.keys[0].name }} BETWEEN {{ key_range.low }} AND {{ key_range.high }}
+        -- Whatever became of the column's collation: the range is one of bytes.
+        AND t{{ table.number }}.{{ table.keys[0].name }} {{ byte_order }} BETWEEN {{ key_range.low }} AND {{ key_range.high }}
 {% endif %}
 {% else %}
 {% if table.is_each %}
