@@ -112,8 +112,12 @@ def redshift_data_url(redshift_data: RedshiftDataDouble, redshift_double_url: st
 
 @pytest.fixture(scope="session")
 def snowflake(staging_endpoint: str) -> Iterator[SnowflakeDouble]:
-    """A double of Snowflake, of this test process."""
-    with snowflake_double(staging_endpoint) as double:
+    """A double of Snowflake, of this test process.
+
+    At each connection the driver would ask the networks of three clouds whether it is there, for up to five seconds.
+    """
+    with pytest.MonkeyPatch.context() as patch, snowflake_double(staging_endpoint) as double:
+        patch.setenv("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true")
         yield double
 
 
