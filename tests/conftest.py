@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
-from botocore.loaders import JSONFileLoader
+from botocore.loaders import JSONFileLoader, Loader
 
 from tests.databend.engine import Databend, databend_engine
 from tests.doubles.redshift import RedshiftDouble, redshift_double
@@ -21,15 +21,28 @@ from tests.doubles.snowflake import SnowflakeDouble, snowflake_double
 from tests.live.kinds import Heard, hearing, listed
 from tests.live.runs import current_run
 from tests.live.services import Service, services
-from tests.support.postgres import PostgresServer, drop_database, fresh_database, postgres_server
+from tests.support.postgres import Databases, PostgresServer, postgres_server
 from tests.support.s3 import MotoS3, moto_server, s3_environment
 
 
 @pytest.fixture(scope="session", autouse=True)
 def service_models_read_once() -> Iterator[None]:
-    """Each session of boto3 reads megabytes of JSON anew, a tenth of a second, and tests begin thousands."""
+    """Each session of boto3 reads megabytes of JSON anew, a tenth of a second, and tests begin thousands.
+
+    It also looks through the folders of all services.
+    """
+    listed: dict[tuple[str, ...], list[str]] = {}
+    list_services = Loader.list_available_services
+
+    def list_once(loader: Loader, type_name: str) -> list[str]:
+        asked = (type_name, *loader.search_paths)
+        if asked not in listed:
+            listed[asked] = list_services(loader, type_name)
+        return listed[asked]
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(JSONFileLoader().load_file)))
+        patch.setattr(Loader, "list_available_services", list_once)
         yield
 
 
@@ -40,14 +53,17 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def databases(postgres: PostgresServer) -> Databases:
+    """Of that server."""
+    return Databases(postgres)
+
+
 @pytest.fixture
-def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+def postgres_url(databases: Databases) -> Iterator[str]:
     """An empty database of its own."""
-    url = fresh_database(postgres)
-    yield url
-    if not postgres.is_running():  # a test of crashes that failed half-way
-        postgres.restart()
-    drop_database(postgres, url)
+    with databases.lent() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +74,13 @@ def staging_endpoint() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def staging(staging_endpoint: str) -> MotoS3:
+    """That server, with a client for all tests."""
+    with s3_environment(staging_endpoint):
+        return MotoS3(staging_endpoint, boto3.session.Session().client("s3"))
+
+
+@pytest.fixture(scope="session")
 def redshift(postgres: PostgresServer) -> Iterator[RedshiftDouble]:
     """The double of Redshift before the server of this test process."""
     with redshift_double(postgres.url) as double:
@@ -65,12 +88,11 @@ def redshift(postgres: PostgresServer) -> Iterator[RedshiftDouble]:
 
 
 @pytest.fixture
-def redshift_double_url(redshift: RedshiftDouble, postgres_url: str, staging_endpoint: str) -> Iterator[str]:
+def redshift_double_url(redshift: RedshiftDouble, postgres_url: str, staging: MotoS3) -> Iterator[str]:
     """An empty database of its own behind the double, and a staging prefix."""
     prepare_database(postgres_url)
-    with s3_environment(staging_endpoint):
-        bucket = MotoS3(staging_endpoint, boto3.session.Session().client("s3")).create_bucket()
-        yield redshift.url(postgres_url, staging=f"s3://{bucket}/staging/")
+    with s3_environment(staging.endpoint):
+        yield redshift.url(postgres_url, staging=f"s3://{staging.create_bucket()}/staging/")
 
 
 @pytest.fixture(scope="session")
@@ -90,8 +112,12 @@ def redshift_data_url(redshift_data: RedshiftDataDouble, redshift_double_url: st
 
 @pytest.fixture(scope="session")
 def snowflake(staging_endpoint: str) -> Iterator[SnowflakeDouble]:
-    """A double of Snowflake, of this test process."""
-    with snowflake_double(staging_endpoint) as double:
+    """A double of Snowflake, of this test process.
+
+    At each connection the driver would ask the networks of three clouds whether it is there, for up to five seconds.
+    """
+    with pytest.MonkeyPatch.context() as patch, snowflake_double(staging_endpoint) as double:
+        patch.setenv("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true")
         yield double
 
 
@@ -104,12 +130,13 @@ def snowflake_double_url(snowflake: SnowflakeDouble) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def databend(staging_endpoint: str) -> Iterator[Databend]:
+def databend(staging: MotoS3) -> Iterator[Databend]:
     """The engine in this test process, in Snowflake's place (tests/databend)."""
-    with s3_environment(staging_endpoint):
-        s3 = MotoS3(staging_endpoint, boto3.session.Session().client("s3"))
-        with databend_engine(s3.endpoint, s3.client, s3.create_bucket()) as engine:
-            yield engine
+    with (
+        s3_environment(staging.endpoint),
+        databend_engine(staging.endpoint, staging.client, staging.create_bucket()) as engine,
+    ):
+        yield engine
 
 
 @pytest.fixture

@@ -223,7 +223,8 @@ def test_the_last_of_a_circle_of_waiting_transactions_gives_up(session: Session,
     waiting.join(20)
 
 
-def test_an_idle_transaction_that_keeps_others_waiting_is_rolled_back(session: Session, open_session: Open) -> None:
+def test_an_idle_transaction_that_keeps_others_waiting_is_rolled_back(open_session: Open) -> None:
+    session = open_session(DOUBLE_IDLE_SECONDS=0.5)
     do(session, "CREATE TABLE t (a NUMBER)", "INSERT INTO t VALUES (1)", "BEGIN", "UPDATE t SET a = 2")
     assert do(open_session(), "UPDATE t SET a = a + 10", "SELECT a FROM t") == [(11,)]
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import lru_cache, wraps
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -82,8 +82,13 @@ _PLACES = re.compile(
 )
 
 
-def kinds_of(sql: str) -> Iterator[str]:
+@lru_cache(1024)
+def kinds_of(sql: str) -> frozenset[str]:
     """What a statement is, its clauses that few engines have, what it calls (`name()`), and the catalogs it reads."""
+    return frozenset(_kinds_of(sql))
+
+
+def _kinds_of(sql: str) -> Iterator[str]:
     plain = " ".join(_QUOTED.sub(lambda q: q[0][0] * 2, _SILENT.sub(" ", sql)).upper().split())
     for pattern, kind in _KINDS:
         if match := pattern.match(plain):

@@ -78,14 +78,43 @@ def postgres_server(settings: Mapping[str, str] = FOR_TESTS) -> Iterator[Postgre
 
 def fresh_database(server: PostgresServer) -> str:
     """Create an empty database with a random name; returns its URL."""
-    name = f"cdc_merge_{secrets.token_hex(8)}"
-    _administrate(server.url, f'CREATE DATABASE "{name}"')
-    return urlsplit(server.url)._replace(path=f"/{name}").geturl()
+    url = _url_of_another(server)
+    _administrate(server.url, f'CREATE DATABASE "{_name(url)}"')
+    return url
 
 
 def drop_database(server: PostgresServer, url: str) -> None:
     """Drop a database that `fresh_database` made, breaking connections that are still open."""
-    _administrate(server.url, f'DROP DATABASE IF EXISTS "{urlsplit(url).path[1:]}" WITH (FORCE)')
+    _administrate(server.url, f'DROP DATABASE IF EXISTS "{_name(url)}" WITH (FORCE)')
+
+
+class Databases:
+    """Empty databases of a server, lent one after the other.
+
+    Making one copies some thousand files' worth of catalog, which takes longer than many a test. So one that a test has
+    left is emptied and lent again, by another name, so that nobody of the earlier test finds it.
+    """
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self._empty: list[str] = []
+
+    @contextmanager
+    def lent(self) -> Iterator[str]:
+        """The URL of a database with nothing in it, for the time of the block."""
+        url = self._renamed(self._empty.pop()) if self._empty else fresh_database(self._server)
+        yield url
+        if not self._server.is_running():  # a test of crashes that failed half-way
+            self._server.restart()
+        if _is_empty_again(url):
+            self._empty.append(url)
+        else:
+            drop_database(self._server, url)
+
+    def _renamed(self, url: str) -> str:
+        fresh = _url_of_another(self._server)
+        _administrate(self._server.url, f'ALTER DATABASE "{_name(url)}" RENAME TO "{_name(fresh)}"')
+        return fresh
 
 
 @dataclass(frozen=True)
@@ -315,3 +344,73 @@ def _administrate(url: str, sql: str) -> None:
         connection.autocommit = True  # CREATE and DROP DATABASE refuse to run in a transaction
         with connection.cursor() as cursor:
             cursor.execute(sql)
+
+
+def _url_of_another(server: PostgresServer) -> str:
+    return urlsplit(server.url)._replace(path=f"/cdc_merge_{secrets.token_hex(8)}").geturl()
+
+
+def _name(url: str) -> str:
+    return urlsplit(url).path[1:]
+
+
+def _is_empty_again(url: str) -> bool:
+    """Empty a database, breaking connections that are still open; False if that cannot be done in full."""
+    try:
+        with closing(psycopg2.connect(url)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(_EMPTY)
+                cursor.execute(_LEFT)
+                return cursor.fetchone() == (0,)
+    except psycopg2.Error:
+        return False
+
+
+# What users make has numbers from 16384 on: https://www.postgresql.org/docs/current/system-catalog-initial-data.html
+# Schemas of temporary tables stay, without the tables.
+_EMPTY = f"""
+SET client_min_messages = error;
+SET statement_timeout = '{PATIENCE:.0f} s';
+DO $$
+DECLARE
+    its_schema name;
+BEGIN
+    LOOP
+        PERFORM pg_terminate_backend(pid)
+        FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid();
+        EXIT WHEN NOT FOUND;
+        PERFORM pg_sleep(0.002);
+        PERFORM pg_stat_clear_snapshot();
+    END LOOP;
+    FOR its_schema IN
+        SELECT nspname FROM pg_namespace WHERE oid >= 16384 AND NOT starts_with(nspname, 'pg_')
+    LOOP
+        EXECUTE format('DROP SCHEMA %I CASCADE', its_schema);
+    END LOOP;
+END
+$$;
+"""
+_CATALOGS = (
+    *("pg_class", "pg_type", "pg_proc", "pg_operator", "pg_collation", "pg_cast", "pg_language", "pg_extension"),
+    *("pg_event_trigger", "pg_publication", "pg_default_acl", "pg_foreign_data_wrapper", "pg_largeobject_metadata"),
+)
+_LEFT = f"""
+SELECT count(*)
+FROM (
+    {" UNION ALL ".join(f"SELECT oid FROM {name} WHERE oid >= 16384" for name in _CATALOGS)}
+    UNION ALL
+    SELECT s.setdatabase
+    FROM pg_db_role_setting AS s
+    INNER JOIN pg_database AS d ON d.oid = s.setdatabase
+    WHERE d.datname = current_database()
+    UNION ALL
+    SELECT oid FROM pg_database WHERE datname = current_database() AND datacl IS NOT NULL
+    UNION ALL
+    SELECT n.oid
+    FROM pg_namespace AS n
+    LEFT JOIN pg_init_privs AS i ON i.objoid = n.oid AND i.classoid = 'pg_namespace'::regclass
+    WHERE n.nspname = 'public' AND n.nspacl IS DISTINCT FROM i.initprivs
+) AS of_the_test
+"""

@@ -34,7 +34,7 @@ from cdc_merge.model import Condition, Ordering, Source, Target
 from example import make_data
 from tests.support.histories import NUMBER_KEYS, deliveries, flatten, histories
 from tests.support.model import Expected, expected, key_text, plain_item, position_of
-from tests.support.postgres import PostgresServer, drop_database, fresh_database
+from tests.support.postgres import Databases, PostgresServer, drop_database, fresh_database
 from tests.support.proxy import Proxy, proxy_to
 from tests.support.records import compress, frame, kinesis_record, stream_record, to_dynamodb
 
@@ -87,6 +87,22 @@ def test_databases_of_two_tests_are_apart(postgres: PostgresServer, postgres_url
     drop_database(postgres, other)
     with pytest.raises(psycopg2.OperationalError, match="does not exist"):
         one(other, "SELECT 1")
+
+
+def test_a_database_that_is_lent_again_is_empty_and_nobody_of_before_finds_it(postgres: PostgresServer) -> None:
+    databases = Databases(postgres)
+    with databases.lent() as first, closing(psycopg2.connect(first)) as left_open:
+        left_open.cursor().execute("CREATE TEMPORARY TABLE u ()")
+        one(first, "CREATE SCHEMA s CREATE TABLE t () CREATE VIEW v AS SELECT 1 AS a")
+    with databases.lent() as second:
+        number = one(second, "SELECT oid FROM pg_database WHERE datname = current_database()")
+        assert one(second, "SELECT count(*) FROM pg_namespace WHERE nspname = 's'") == 0
+        with pytest.raises(psycopg2.OperationalError, match="does not exist"):
+            one(first, "SELECT 1")
+        one(second, "CREATE TABLE public.t ()")  # what is there without being asked for is not emptied
+    with databases.lent() as third:
+        assert one(third, "SELECT to_regclass('public.t')") is None
+        assert one(third, "SELECT oid FROM pg_database WHERE datname = current_database()") != number
 
 
 def test_a_crashed_server_keeps_what_was_committed(postgres: PostgresServer, postgres_url: str) -> None:

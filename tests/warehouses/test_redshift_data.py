@@ -49,9 +49,11 @@ def warehouse(redshift_data_url: str) -> Iterator[RedshiftDataWarehouse]:
 
 
 @pytest.fixture
-def service(redshift_data: RedshiftDataDouble) -> Iterator[RedshiftDataDouble]:
-    """The double, whose faults are gone in the end."""
+def service(redshift_data: RedshiftDataDouble, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedshiftDataDouble]:
+    """The double, whose faults are gone in the end. It is told sooner than the service that a session is gone."""
     redshift_data.requests.clear()
+    pauses = tuple(pause / 4 for pause in redshift_data_api._SESSION_PAUSES_SECONDS)
+    monkeypatch.setattr(redshift_data_api, "_SESSION_PAUSES_SECONDS", pauses)
     yield redshift_data
     redshift_data.before = redshift_data.after = lambda _action, _request: None
 
@@ -299,8 +301,9 @@ def test_binary_in_a_form_that_is_not_known_is_no_guess() -> None:
 
 
 def test_an_answer_that_is_lost_is_asked_for_again_and_nothing_is_done_twice(
-    warehouse: RedshiftDataWarehouse, service: RedshiftDataDouble
+    warehouse: RedshiftDataWarehouse, service: RedshiftDataDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     lost = []
 
     def lose(action: str, request: Mapping[str, Any]) -> None:
@@ -317,8 +320,9 @@ def test_an_answer_that_is_lost_is_asked_for_again_and_nothing_is_done_twice(
 
 
 def test_where_the_answer_is_lost_and_the_session_is_busy_with_the_statement_it_runs_once(
-    warehouse: RedshiftDataWarehouse, service: RedshiftDataDouble
+    warehouse: RedshiftDataWarehouse, service: RedshiftDataDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     lost = []
 
     def lose(action: str, request: Mapping[str, Any]) -> None:
@@ -329,7 +333,8 @@ def test_where_the_answer_is_lost_and_the_session_is_busy_with_the_statement_it_
     with warehouse.session() as session:
         session.run([Statement("make", "CREATE TABLE public.t (a BIGINT)")])
         service.after = lose
-        slow = "INSERT INTO public.t SELECT 1 FROM (SELECT pg_sleep(3)) AS s"
+        # The answer is lost after a second, and the pauses are another 0.8: it is tried again while this still runs.
+        slow = "INSERT INTO public.t SELECT 1 FROM (SELECT pg_sleep(1.4)) AS s"
         assert session.run([Statement("insert", slow)]) == [1]
         assert session.query("SELECT count(*) FROM public.t") == [(1,)]
 

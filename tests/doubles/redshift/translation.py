@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from tests.doubles.redshift.copy import CopyCommand, DynamoDBCommand, read_copy
 from tests.doubles.redshift.documents import JsonCommand
@@ -48,14 +49,15 @@ class Translated:
     last: tuple[str, ...] = field(default=())
 
 
-def translate(sql: str, *, copied: int, copies: int = 0) -> list[Translated]:
+@lru_cache(1024)
+def translate(sql: str, *, copied: int, copies: int = 0) -> tuple[Translated, ...]:
     """The statements of one query. `copied`: rows of the last COPY of the session; `copies`: how many there were.
 
     Raises Refused.
     """
     if len(sql.encode()) > MAX_STATEMENT_BYTES:
         raise Refused("Statement is too large", "54000")
-    return [_one(parts, _Copied(copied, copies)) for parts in statements(tokens(sql))]
+    return tuple(_one(parts, _Copied(copied, copies)) for parts in statements(tokens(sql)))
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,8 @@ IDLE = 10.0
 
 https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions
 """
+OWN_IDLE = "DOUBLE_IDLE_SECONDS"
+"""A parameter of a session's own instead; the service has none."""
 
 MOST_ROWS = 1_000
 """Of one result, as an account may have it that keeps people from fetching too much; 0: all.
@@ -156,7 +158,8 @@ class StrictConnection(FakeSnowflakeConnection):
 
     def give_up_if_idle(self) -> None:
         """Roll back what keeps others waiting while nothing is done."""
-        if not self.running and time.monotonic() - self.idle_since > IDLE:
+        patience = float(self.parameters.get(OWN_IDLE, IDLE))
+        if not self.running and time.monotonic() - self.idle_since > patience:
             self.end_transaction("ROLLBACK")
 
     def leave(self) -> None:
