@@ -34,7 +34,14 @@ from cdc_merge.warehouses.transaction import StatementFailed, run_in_order
 
 # https://docs.snowflake.com/en/developer-guide/python-connector/python-connector-api#connect ; what the URL says wins.
 # Without them the driver tries for ever.
-_CONNECT_DEFAULTS: Mapping[str, object] = {"application": "cdc_merge", "login_timeout": 30, "network_timeout": 300}
+_CONNECT_DEFAULTS: Mapping[str, object] = {
+    "application": "cdc_merge",
+    "login_timeout": 30,
+    "network_timeout": 300,
+    # Else each connection first asks the metadata services of three clouds where it runs, for its maker's statistics.
+    # https://docs.snowflake.com/en/developer-guide/python-connector/python-connector-api
+    "platform_detection_timeout_seconds": 0.0,
+}
 
 # https://docs.snowflake.com/en/sql-reference/parameters
 _PARAMETERS: Mapping[str, object] = {
