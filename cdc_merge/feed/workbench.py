@@ -68,7 +68,7 @@ class Workbench(Bench):
             "temp_directory": self._spill.name,
             # A batch is a set of rows; keeping their order would only cost memory.
             "preserve_insertion_order": False,
-            # Looking for expressions that are there twice takes four seconds a portion where an item has 900 numbers, as
+            # Looking for expressions that are there twice takes seconds a portion where an item has 900 numbers, as
             # it grows with the square of their number; what it finds brings nothing with 20 columns.
             # https://duckdb.org/docs/stable/dev/profiling#optimizer-metrics
             "disabled_optimizers": "common_subexpressions",
