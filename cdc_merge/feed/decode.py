@@ -22,7 +22,8 @@ from cdc_merge.feed.picks import PICKED_FROM, Picks
 from cdc_merge.feed.portions import BUFFER_SHARE, Portions
 from cdc_merge.feed.reading import Rereading
 from cdc_merge.feed.rejects import Rejects
-from cdc_merge.feed.rows import RowStage, Staged
+from cdc_merge.feed.rows import RowStage
+from cdc_merge.feed.shelf import BenchShelf
 from cdc_merge.feed.workbench import Workbench
 from cdc_merge.model import Source
 from cdc_merge.render import render
@@ -134,13 +135,12 @@ def _decode(
     images.run()
     if with_history := [i for i, book in enumerate(books) if book.target.has_history]:
         rows = RowStage(
-            workbench,
+            BenchShelf(workbench, facts="history_facts", rows="history_rows"),
             source,
             facts,
             books,
             dialect,
             unusable=leave_out,
-            staged=Staged("history_facts", "history_rows"),
             only=with_history,
         )
         reading = Rereading(workbench, crew, portions, rejects)

@@ -12,6 +12,7 @@ from cdc_merge.feed.portions import Portion, Portions
 from cdc_merge.feed.reading import Rereading
 from cdc_merge.feed.rejects import Rejects
 from cdc_merge.feed.rows import RowStage
+from cdc_merge.feed.shelf import BenchShelf
 from cdc_merge.feed.strangers import stage_or_locate
 from cdc_merge.feed.unusable import Doubts, refuse_keys
 from cdc_merge.feed.workbench import Bench, Workbench
@@ -48,8 +49,9 @@ class ImagePass:
         self._picks = picks
         self._reading = Rereading(workbench, crew, portions, rejects)
         self._doubts = Doubts(workbench, self._reading, portions, source)
+        shelf = BenchShelf(workbench)
         self._rows = RowStage(
-            workbench, source, facts, books, dialect, unusable=self._doubts.note, notices=notices, picks=picks
+            shelf, source, facts, books, dialect, unusable=self._doubts.note, notices=notices, picks=picks
         )
         make_stage_keys(workbench, self._rows, picks)
 

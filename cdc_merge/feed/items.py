@@ -12,26 +12,22 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from cdc_merge.errors import Refused, SourceStopped
+from cdc_merge.errors import Refused, SourceStopped, UnknownAttributes
 from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import LocalObject, Unframed, Unreadable
 from cdc_merge.feed.decode import decoding_threads
 from cdc_merge.feed.depth import MAX_LEVELS, too_deep
 from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.framing import split_lines
-from cdc_merge.feed.images import make_stage_keys
+from cdc_merge.feed.item_shelf import ItemShelf, ItemTables
 from cdc_merge.feed.notices import Notices
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.portions import BUFFER_SHARE, Portion, Portions
-from cdc_merge.feed.reading import DOOMED, choose, numbered
+from cdc_merge.feed.reading import numbered
 from cdc_merge.feed.rows import RowStage
 from cdc_merge.feed.strangers import stage_or_locate
-from cdc_merge.feed.unusable import refuse_keys
 from cdc_merge.feed.workbench import Bench, Workbench
 from cdc_merge.model import Source
-from cdc_merge.render import Sql, render
-from cdc_merge.schema.book import SchemaBook
-from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 
 _LONGEST_FILE = 2**50  # bytes; an export is counted and its bytes are summed up, so it cannot be a bomb
 _TAKE_ANOTHER = "take a new export and reconcile with that"
@@ -39,14 +35,10 @@ _TAKE_ANOTHER = "take a new export and reconcile with that"
 
 @dataclass(frozen=True)
 class DecodedItems:
-    """What was in the files. The rows are in the workbench: `stage_keys`, `stage_rows_<i>`.
-
-    `items_of`: by file number. `unusable`: items whose keys the engine cannot hold, by reason.
-    """
+    """What was in the files. `items_of`: by file number."""
 
     key_tags: tuple[str, ...]
     items_of: Mapping[int, int]
-    unusable: Mapping[str, int]
 
 
 def decode_items(
@@ -56,18 +48,20 @@ def decode_items(
     source: Source,
     form: shape.Form,
     key_tags: tuple[str, ...] | None,
-    books: Sequence[SchemaBook],
-    dialect: Dialect,
+    tables: ItemTables,
+    group: int = 0,
     check: Callable[[], None] = lambda: None,
     notices: Notices | None = None,
 ) -> DecodedItems:
-    """Decode files of one export on a fresh workbench; `books` grow by the columns it needs.
+    """Decode files of one export on a fresh workbench into `tables`, whose books grow by the columns it needs.
 
-    `key_tags`: the key attributes' types as the warehouse knows them; None: the first item shows them.
+    `key_tags`: the key attributes' types as the warehouse knows them; None: the first item shows them. `group`: another
+    number for other files of the export.
     Raises Refused for a file that is not what an export writes, or of a table with another key.
     """
     try:
-        return _ItemPass(workbench, files, source, form, key_tags, books, dialect, check, notices).run()
+        with tables.at_hand(workbench):
+            return _ItemPass(workbench, files, source, form, key_tags, tables, group, check, notices).run()
     except duckdb.OutOfMemoryException as error:
         raise SourceStopped(
             f"decoding exported files takes more than the {workbench.memory:,} bytes it may use",
@@ -84,8 +78,8 @@ class _ItemPass:
         source: Source,
         form: shape.Form,
         key_tags: tuple[str, ...] | None,
-        books: Sequence[SchemaBook],
-        dialect: Dialect,
+        tables: ItemTables,
+        group: int,
         check: Callable[[], None],
         notices: Notices | None,
     ) -> None:
@@ -106,33 +100,24 @@ class _ItemPass:
         self._names = {f.number: f.ref.key for f in files}
         self._items: Counter[int] = Counter()
         self._counting = threading.Lock()
-        workbench.execute(
-            "CREATE TABLE latest (n BIGINT, partition_key VARCHAR, sort_key VARCHAR, position VARCHAR, "
-            "chunk INTEGER, idx INTEGER)"
-        )
-        workbench.execute("CREATE VIEW changes AS FROM latest")
         self._key_tags = key_tags or self._learn_key_tags()
-        self._dialect = dialect
+        self._shelf = ItemShelf(tables, source, form, self._key_tags, group=group)
         self._rows = RowStage(
-            workbench,
+            self._shelf,
             source,
             FeedFacts(key_tags=self._key_tags, is_kinesis=False),
-            books,
-            dialect,
+            tables.books,
+            tables.dialect,
             # No method of this pass: in a circle its buffers would stay until the garbage collector comes by.
             unusable=partial(_refuse_empty, source.name),
             form=form,
             notices=notices,
         )
-        workbench.execute(DOOMED)
-        make_stage_keys(workbench, self._rows)
 
     def run(self) -> DecodedItems:
         self._crew.work(self._portions.read_fast(), self._read, other=self._refuse_file)
-        refuse_keys(self._workbench, self._dialect, self._key_tags)
         self._rows.finish()
-        unusable = self._workbench.rows("SELECT reason, count(*) FROM doomed GROUP BY reason")
-        return DecodedItems(self._key_tags, dict(self._items), dict(unusable))
+        return DecodedItems(self._key_tags, dict(self._items))
 
     def _learn_key_tags(self) -> tuple[str, ...]:
         events = self._portions.read_fast()
@@ -183,39 +168,25 @@ class _ItemPass:
         if deep := too_deep(lines):
             raise self._refused(portion, deep[0], f"nests more than {MAX_LEVELS:,} levels")
         with bench.naming(lines=numbered(portion)):
-            self._place(bench, portion)
-            choose(bench, portion, "latest")
-            stage_or_locate(self._rows, bench, portion, self._source, self._names.__getitem__, form=self._form)
+            try:
+                stage_or_locate(self._rows, bench, portion, self._source, self._names.__getitem__, form=self._form)
+            except (duckdb.InvalidInputException, duckdb.ConstraintException, UnknownAttributes):
+                self._refuse_lines(bench, portion)  # an item without the key is not the source's: that comes first
+                raise
         counts = np.bincount(numbers)
         with self._counting:
             self._items.update({number: count for number, count in enumerate(counts.tolist()) if count})
 
-    def _place(self, bench: Bench, portion: Portion) -> None:
-        """Put the keys of the portion's items into `latest`."""
+    def _refuse_lines(self, bench: Bench, portion: Portion) -> None:
+        """Raise Refused if a line is no JSON, or has no key."""
+        broken = bench.rows("SELECT min(idx) FROM lines WHERE NOT json_valid(line)")[0][0]
+        if broken is not None:
+            raise self._refused(portion, broken, "is not JSON")
         pointers = shape.Pointers()
-        keys = [
-            shape.key_text(pointers.value(f"{self._form.keys}/{shape.escape(a)}/{t}"), t, 1)
-            for a, t in zip(self._source.key, self._key_tags, strict=True)
-        ]
-        try:
-            bench.execute(
-                render(
-                    "feed/sql/items.sql",
-                    DUCKDB,
-                    chunk=portion.number,
-                    partition_key=Sql(keys[0]),
-                    sort_key=Sql(keys[1] if len(keys) > 1 else "''"),
-                    pointers=Sql(pointers.as_list()),
-                )
-            )
-        except duckdb.InvalidInputException as error:
-            broken = bench.rows("SELECT min(idx) FROM lines WHERE NOT json_valid(line)")[0][0]
-            if broken is None:
-                raise
-            raise self._refused(portion, broken, "is not JSON") from error
+        partition_key, sort_key = (key.text for key in self._shelf.key_texts(pointers.value))
         without_key = bench.rows(
-            f"SELECT min(idx) FROM latest WHERE chunk = {portion.number} "
-            "AND (coalesce(partition_key, '') = '' OR sort_key IS NULL)"
+            f"SELECT min(idx) FROM (SELECT idx, json_extract_string(line, {pointers.as_list()}) AS v FROM lines) "
+            f"WHERE coalesce({partition_key}, '') = '' OR {sort_key} IS NULL"
         )[0][0]
         if without_key is not None:
             what = ", ".join(f"{a} ({t})" for a, t in zip(self._source.key, self._key_tags, strict=True))

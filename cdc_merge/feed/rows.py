@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -13,15 +12,16 @@ from cdc_merge.feed.elements import ElementStage
 from cdc_merge.feed.entities import entity
 from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.notices import Notices, failed_attributes
-from cdc_merge.feed.parts import Parts
 from cdc_merge.feed.picks import PICKED_FROM, Picks
 from cdc_merge.feed.plain import attributes_seen
+from cdc_merge.feed.portions import Portion
 from cdc_merge.feed.rescue import as_six_characters, rescue
+from cdc_merge.feed.shelf import Shelf
 from cdc_merge.feed.unusable import UNUSABLE
 from cdc_merge.feed.values import Values, part_columns, staged_columns, staged_definition, whole_columns
-from cdc_merge.feed.where import could_take, takes
-from cdc_merge.feed.wide import Columns, TargetLayout, WideTable
-from cdc_merge.feed.workbench import Bench, Workbench
+from cdc_merge.feed.where import any_could_take, takes
+from cdc_merge.feed.wide import Columns, WideTable
+from cdc_merge.feed.workbench import Bench
 from cdc_merge.model import Column, Source
 from cdc_merge.render import Sql, render
 from cdc_merge.schema.book import SchemaBook
@@ -30,20 +30,12 @@ from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 _SAMPLE = 2_000  # rows looked at for new attributes before a whole portion is
 
 
-@dataclass(frozen=True)
-class Staged:
-    """The workbench's tables that a pass fills: one of what each change is, and one of rows for each target."""
-
-    facts: str = "facts"
-    rows: str = "stage_rows"
-
-
 class RowStage:
-    """Fills `facts` and one `stage_rows_<i>` per target, line by chosen line, from several threads."""
+    """Puts what lines say on a shelf, target by target, from several threads."""
 
     def __init__(
         self,
-        workbench: Workbench,
+        shelf: Shelf,
         source: Source,
         facts: FeedFacts,
         books: Sequence[SchemaBook],
@@ -53,7 +45,6 @@ class RowStage:
         form: shape.Form = shape.CHANGE,
         notices: Notices | None = None,
         picks: Picks = Picks(),  # noqa: B008 - frozen
-        staged: Staged = Staged(),
         only: Collection[int] | None = None,
     ) -> None:
         """`unusable`: is told of a bench whose `wide` has changes without a usable image, and takes them out.
@@ -66,8 +57,7 @@ class RowStage:
         self._picks = picks
         self._form = form
         self._notices = notices
-        self._staged = staged
-        self._workbench = workbench
+        self._shelf = shelf
         # Guards the books: one thread adds columns to them while others ask which there are.
         self._staging = threading.RLock()
         self._source = source
@@ -76,11 +66,7 @@ class RowStage:
         self._dialect = dialect
         self._values = Values(dialect, facts.base64_layers)
         self._wide = WideTable(self._books, self._values, form, key_tags=facts.key_tags or (), is_picked=bool(picks))
-        flags = "".join(f", takes_{i} BOOLEAN" for i in self._books)
-        workbench.execute(
-            f"CREATE TABLE {staged.facts} (n BIGINT, changed_at TIMESTAMP WITH TIME ZONE, removed BOOLEAN{flags})"
-        )
-        self._parts = {number: Parts(workbench, f"{staged.rows}_{number}") for number in self._books}
+        shelf.begin(self.numbers)
 
     @property
     def numbers(self) -> list[int]:
@@ -89,42 +75,46 @@ class RowStage:
 
     def could_take(self) -> Sql:
         """Whether a key alone shows that some target could take its item."""
-        tags = self._facts.key_tags or ()
-        return Sql(" OR ".join(could_take(b.target, self._source.key, tags) for b in self._books.values()))
+        targets = [book.target for book in self._books.values()]
+        return Sql(any_could_take(targets, self._source.key, self._facts.key_tags or ()))
 
-    def stage(self, bench: Bench) -> None:
-        """Stage the lines that `chosen` (n, idx) names among `lines` (line, idx)."""
+    @property
+    def lines(self) -> str:
+        """The lines at hand, as a FROM clause that calls them `l`."""
+        return self._shelf.lines
+
+    def stage(self, bench: Bench, portion: Portion) -> None:
+        """Stage the lines at hand, which are of this portion."""
         with self._staging:
             for number, book in self._books.items():
                 if book.target.each is None and (book.pending or not book.schema.columns):
                     self._get_acquainted(bench, number, book)
             columns = {number: book.schema.columns for number, book in self._books.items()}
             pending = {number: tuple(book.pending) for number, book in self._books.items()}
-        layouts = self._wide.fill(bench, columns, pending)
+        layouts = self._shelf.fill(bench, portion, self._wide, columns, pending)
         by_target = ", ".join(
             f"count(*) FILTER (takes_{t.number} AND clean_{t.number}), "
             f"count(*) FILTER (takes_{t.number} AND clean_{t.number} IS NOT TRUE)"
             for t in layouts
         )
-        belongs = " OR ".join(t.flag for t in layouts)
-        # Only the newest of a key tells what an item is, not one that was picked for a single target.
-        unmatched = f"count(*) FILTER (NOT removed AND NOT ({belongs}) AND NOT {UNUSABLE} AND n < {PICKED_FROM})"
+        belongs, unmatched = " OR ".join(t.flag for t in layouts), "0"
+        if self._notices and self._notices.counts_unmatched:
+            # Only the newest of a key tells what an item is, not one that was picked for a single target.
+            unmatched = f"count(*) FILTER (NOT removed AND NOT ({belongs}) AND NOT {UNUSABLE} AND n < {PICKED_FROM})"
         query = f"SELECT count(*) FILTER ({UNUSABLE}), {unmatched}, {by_target} FROM wide"
         unusable, strangers, *counts = bench.rows(query)[0]
         if unusable:
             self._unusable(bench)
-        if strangers and self._notices and self._notices.counts_unmatched:
+        if strangers and self._notices:
             self._count_unmatched(bench, self._notices, belongs)
-        flags = "".join(f", takes_{t.number}" for t in layouts)
-        bench.execute(f"INSERT INTO {self._staged.facts} SELECT n, changed_at, removed{flags} FROM wide")
-        for layout, clean, odd in zip(layouts, counts[::2], counts[1::2], strict=True):
-            if self._books[layout.number].target.each is not None:
-                if odd:
-                    self._stage_elements(bench, layout.number)
+        types = {number: staged_columns(book, self._dialect) for number, book in self._books.items()}
+        self._shelf.keep(bench, layouts, types, clean=counts[::2])
+        for layout, odd in zip(layouts, counts[1::2], strict=True):
+            if not odd:
                 continue
-            if clean:
-                self._stage_rows(bench, layout)
-            if odd:
+            if self._books[layout.number].target.each is not None:
+                self._stage_elements(bench, layout.number)
+            else:
                 self._stage_odd(bench, layout.number)
 
     def _get_acquainted(self, bench: Bench, number: int, book: SchemaBook) -> None:
@@ -138,7 +128,7 @@ class RowStage:
             f"SELECT image FROM (SELECT json_extract(line, '{self._form.image}') AS image, "
             f"len(json_keys(line, '{self._form.image}')) AS width, "
             f"json_extract_string(line, {pointers.as_list()}) AS v "
-            f"FROM (SELECT l.line FROM chosen AS c JOIN lines AS l ON l.idx = c.idx{mine} LIMIT {_SAMPLE})) "
+            f"FROM (SELECT l.line FROM {self.lines}{mine} LIMIT {_SAMPLE})) "
             f"WHERE image IS NOT NULL AND {event} <> 'REMOVE' AND {taken}"
         )
         with bench.naming(odd=images):
@@ -179,23 +169,14 @@ class RowStage:
         """Take note of the rows (n, image, misfits), if anybody asks."""
 
         def key_of(n: int) -> tuple[str, ...]:
-            key: tuple[str, str] = bench.rows(f"SELECT partition_key, sort_key FROM latest WHERE n = {n}")[0]
+            key: tuple[str, str] = bench.rows(f"SELECT partition_key, sort_key FROM {self._shelf.keys} WHERE n = {n}")[
+                0
+            ]
             return key[: len(self._source.key)]
 
         if self._notices:
             layers = self._facts.base64_layers
             self._notices.add_misfits(rows, self._books[number], columns, key_of, base64_layers=layers)
-
-    def _stage_rows(self, bench: Bench, layout: TargetLayout) -> None:
-        number = layout.number
-        types = staged_columns(self._books[number], self._dialect)
-        # The book may have more columns by now, from another thread. They come after these, and this portion was told
-        # nothing of them: the view has them NULL.
-        values = "".join(
-            f", CAST({column.name.parts[0]} AS {kind}) AS {staged}"
-            for column, (staged, kind) in zip(layout.columns, types, strict=False)
-        )
-        self._parts[number].add_unnamed(bench, f"SELECT n{values} FROM wide WHERE takes_{number} AND clean_{number}")
 
     def _stage_odd(self, bench: Bench, number: int) -> None:
         """Rows with something that did not simply fit: new attributes, other types, values to be rescued."""
@@ -256,10 +237,10 @@ class RowStage:
         types = dict(staged_columns(self._books[number], self._dialect))
         values = (f"CAST({DUCKDB.quote(n)} AS {types[n]}) AS {n}" if n in types else n for n in rows.column_names)
         with bench.naming(careful=rows):
-            self._parts[number].add_unnamed(bench, f"SELECT {', '.join(values)} FROM careful")
+            self._shelf.add(bench, number, f"SELECT {', '.join(values)} FROM careful", rows.column_names)
 
     def finish(self) -> None:
         """The merge names every column, also of a table without rows."""
         for number, book in self._books.items():
             book.settle_as_before()
-            self._parts[number].show(staged_definition(book, self._dialect))
+            self._shelf.show(number, staged_definition(book, self._dialect))

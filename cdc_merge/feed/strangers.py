@@ -23,22 +23,22 @@ def stage_or_locate(
     *,
     form: shape.Form = shape.CHANGE,
 ) -> None:
-    """Stage the lines that `chosen` names among `lines`.
+    """Stage the lines at hand.
 
     Raises UnknownAttributes with the object and the record of one of them, where `evolve: fail` stops.
     """
     try:
-        rows.stage(bench)
+        rows.stage(bench, portion)
     except UnknownAttributes as error:
         target = next(t for t in source.targets if t.table == error.table)
-        line = _find(bench, target, error.attributes, form)
+        line = _find(bench, rows.lines, target, error.attributes, form)
         if line is None:
             raise
         number, record, _ = portion.place(line)
         raise error.found_in(f"record {record} of {object_key(number)}") from None
 
 
-def _find(bench: Bench, target: Target, attributes: Sequence[str], form: shape.Form) -> int | None:
+def _find(bench: Bench, lines: str, target: Target, attributes: Sequence[str], form: shape.Form) -> int | None:
     """A line whose item the target takes and that has one of the attributes."""
     pointers = shape.Pointers(form)
     is_taken = takes(target, pointers.value)
@@ -48,7 +48,7 @@ def _find(bench: Bench, target: Target, attributes: Sequence[str], form: shape.F
     else:  # of an element: that its name is somewhere in the item is near enough
         tests = [f"contains({image}, {shape.literal(json.dumps(a, ensure_ascii=False) + ':')})" for a in attributes]
     found = bench.rows(
-        f"SELECT idx FROM (SELECT c.idx, json_extract_string(l.line, {pointers.as_list()}) AS v "
-        f"FROM chosen AS c JOIN lines AS l ON l.idx = c.idx) WHERE {is_taken} AND ({' OR '.join(tests)}) LIMIT 1"
+        f"SELECT idx FROM (SELECT l.idx, json_extract_string(l.line, {pointers.as_list()}) AS v FROM {lines}) "
+        f"WHERE {is_taken} AND ({' OR '.join(tests)}) LIMIT 1"
     )
     return found[0][0] if found else None

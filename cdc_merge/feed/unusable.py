@@ -22,8 +22,8 @@ _UNKNOWN_EVENT = "eventName is none of INSERT, MODIFY, REMOVE"
 _NO_IMAGE = "an INSERT or MODIFY without a NewImage object"
 
 
-def refuse_keys(workbench: Workbench, dialect: Dialect, key_tags: Sequence[str]) -> None:
-    """Doom all changes of keys that the engine cannot hold."""
+def key_tests(dialect: Dialect, key_tags: Sequence[str]) -> list[tuple[str, str, str]]:
+    """(condition, reason, SQL of the detail) of keys that the engine cannot hold; the first reason counts."""
     tests: list[tuple[str, str, str]] = []
     if dialect.max_key_bytes is not None:
         size = "strlen(partition_key) + strlen(sort_key)"
@@ -52,7 +52,12 @@ def refuse_keys(workbench: Workbench, dialect: Dialect, key_tags: Sequence[str])
                     f"'the key ' || {column} || ' does not fit {kind}'",
                 )
             )
-    for condition, reason, detail in tests:
+    return tests
+
+
+def refuse_keys(workbench: Workbench, dialect: Dialect, key_tags: Sequence[str]) -> None:
+    """Doom all changes of keys that the engine cannot hold."""
+    for condition, reason, detail in key_tests(dialect, key_tags):
         workbench.execute(
             f"INSERT INTO doomed SELECT chunk, idx, '{reason}', {detail} FROM changes "
             f"WHERE (partition_key, sort_key) IN (SELECT (partition_key, sort_key) FROM latest WHERE {condition})"

@@ -40,6 +40,11 @@ def could_take(target: Target, key: Sequence[str], key_tags: Sequence[str]) -> s
     return _all(_condition(c, value_of_key) for c in on_key)
 
 
+def any_could_take(targets: Iterable[Target], key: Sequence[str], key_tags: Sequence[str]) -> str:
+    """Whether a key alone shows that one of the targets could take its item; the key is that of the change `l`."""
+    return " OR ".join(could_take(target, key, key_tags) for target in targets)
+
+
 def _all(conditions: Iterable[str]) -> str:
     parts = [f"coalesce({c}, FALSE)" for c in conditions]
     return "(" + " AND ".join(parts) + ")" if parts else "TRUE"

@@ -1,14 +1,13 @@
-"""The table `wide`: what one look into the chosen lines tells of each target, and its columns where they surely fit."""
+"""The table `wide`: what one look into lines tells of each target, and its columns where they surely fit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cdc_merge.feed import shape
 from cdc_merge.feed.values import Extracted, Values
 from cdc_merge.feed.where import takes
-from cdc_merge.feed.workbench import Bench
 from cdc_merge.model import Column
 from cdc_merge.render import Sql, render
 from cdc_merge.schema.book import SchemaBook
@@ -38,7 +37,7 @@ class TargetLayout:
 
 
 class WideTable:
-    """Fills `wide` on a bench from its `chosen` and `lines`."""
+    """Makes the queries that look into lines."""
 
     def __init__(
         self,
@@ -56,26 +55,29 @@ class WideTable:
         self._key_tags = key_tags
         self._is_picked = is_picked
 
-    def fill(
-        self, bench: Bench, columns: Mapping[int, Columns], pending: Mapping[int, Sequence[Column]]
-    ) -> list[TargetLayout]:
-        """Fill `wide`; returns how each target's columns stand in it. `pending`: columns that have no type yet."""
+    def query(
+        self,
+        template: str,
+        columns: Mapping[int, Columns],
+        pending: Mapping[int, Sequence[Column]],
+        more: Callable[[shape.Pointers], Mapping[str, object]] = lambda _pointers: {},
+    ) -> tuple[str, list[TargetLayout]]:
+        """The query of a template, and how each target's columns stand in what it makes.
+
+        `pending`: columns that have no type yet. `more`: what else the template takes, of other pointers.
+        """
         pointers = shape.Pointers(self._form)
         layouts = [self._layout(i, self._books[i], mine, pending[i], pointers) for i, mine in columns.items()]
-        bench.execute(
-            render(
-                "feed/sql/images.sql",
-                DUCKDB,
-                targets=layouts,
-                is_picked=self._is_picked,
-                image=self._form.image,
-                event_name=Sql(self._form.event or pointers.value(shape.EVENT_NAME)),
-                created_at=Sql(self._form.created_at or pointers.value(shape.CREATED_AT)),
-                precision=Sql(self._form.created_at or pointers.value(shape.PRECISION)),
-                pointers=Sql(pointers.as_list()),
-            )
-        )
-        return layouts
+        values = {
+            "targets": layouts,
+            "is_picked": self._is_picked,
+            "image": self._form.image,
+            "event_name": Sql(self._form.event or pointers.value(shape.EVENT_NAME)),
+            "created_at": Sql(self._form.created_at or pointers.value(shape.CREATED_AT)),
+            "precision": Sql(self._form.created_at or pointers.value(shape.PRECISION)),
+            **more(pointers),
+        }
+        return render(template, DUCKDB, **values, pointers=Sql(pointers.as_list())), layouts
 
     def _layout(
         self, number: int, book: SchemaBook, columns: Columns, pending: Sequence[Column], pointers: shape.Pointers

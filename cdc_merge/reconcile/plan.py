@@ -10,12 +10,12 @@ from functools import partial
 from math import ceil
 from typing import Any
 
+from cdc_merge.feed.item_shelf import GROUP_BITS
 from cdc_merge.merge.plan import MergePlan, row_moved
 from cdc_merge.merge.planned import PlannedTarget
 from cdc_merge.model import ColumnType, Kind
 from cdc_merge.reconcile.comparing import ComparedColumn, Comparing
 from cdc_merge.reconcile.findings import CopiesFound, DryRunOver, Findings, Limits, Tally, Undertaking, verdicts_of
-from cdc_merge.reconcile.snapshot import GROUP_BITS
 from cdc_merge.render import Name, Sql, name
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.conditions import are_same, in_order

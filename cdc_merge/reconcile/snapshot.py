@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,22 +12,19 @@ from pathlib import Path
 
 from cdc_merge.errors import Refused
 from cdc_merge.feed.chunks import LocalObject
+from cdc_merge.feed.item_shelf import ItemTables
 from cdc_merge.feed.items import DecodedItems, decode_items
 from cdc_merge.feed.notices import Misfit, Notices
 from cdc_merge.feed.shape import Form
-from cdc_merge.feed.values import staged_definition
-from cdc_merge.feed.workbench import WORKBENCH_SHARE, Bench, Workbench
+from cdc_merge.feed.workbench import WORKBENCH_SHARE, Workbench
 from cdc_merge.model import ObjectRef, Source
 from cdc_merge.reconcile.report import Method
 from cdc_merge.schema.book import SchemaBook
-from cdc_merge.warehouses.dialect import DUCKDB, Dialect
+from cdc_merge.warehouses.dialect import Dialect
 
 _FETCH_THREADS = 4
 _INFLATION = 8  # uncompressed bytes per stored byte, about; only how many files are decoded at once depends on it
 _SMALLEST_GROUP = 16 * 2**20  # stored bytes: with these many, the numbers of groups last for any table
-
-GROUP_BITS = 48
-"""Of a row's number, those that tell it from others in its group of files."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +93,8 @@ def take_snapshot(
     """
     path = folder / "snapshot.duckdb"
     read, whole = 0, sum(f.size for f in items.files)
-    count, unusable = 0, Counter[str]()
-    taken = _Taken(path, len(books))
+    count = 0
+    tables = ItemTables(path, books, dialect)
     notices = Notices(counts_unmatched=False)
     limit = max(_SMALLEST_GROUP, source.batch.bytes // _INFLATION)
     for number, group in enumerate(_fetched(items.files, folder, limit=limit)):
@@ -111,27 +107,25 @@ def take_snapshot(
                 source=source,
                 form=items.form,
                 key_tags=key_tags,
-                books=books,
-                dialect=dialect,
+                tables=tables,
+                group=number,
                 check=check,
                 notices=notices,
             )
-            if any(decoded.items_of.values()):
-                key_tags = decoded.key_tags
-            _check_counts([file for file, _ in group.files], decoded)
-            taken.add(workbench, number)
+        if any(decoded.items_of.values()):
+            key_tags = decoded.key_tags
+        _check_counts([file for file, _ in group.files], decoded)
         count += sum(decoded.items_of.values())
-        unusable.update(decoded.unusable)
         read += sum(file.size for file, _ in group.files)
         progress(read, whole)
         shutil.rmtree(group.folder)
     if items.items is not None and count != items.items:
         raise _miscounted(items.label, items.items, count)
     tags = key_tags or tuple("S" for _ in source.key)
-    with Workbench(memory=int(source.memory * WORKBENCH_SHARE)) as workbench:
-        taken.finish(workbench, books, dialect)
-        taken.refuse_twice(workbench, items.label)
-    return Snapshot(path, count, tags, dict(unusable), notices.misfits)
+    with Workbench(memory=int(source.memory * WORKBENCH_SHARE)) as workbench, tables.at_hand(workbench):
+        unusable = tables.finish(workbench)
+        _refuse_twice(workbench, items.label)
+    return Snapshot(path, count, tags, unusable, notices.misfits)
 
 
 @dataclass(frozen=True)
@@ -196,63 +190,12 @@ def _miscounted(where: str, expected: int, found: int) -> Refused:
     )
 
 
-class _Taken:
-    """The snapshot's file, which grows by the tables of one workbench after the other."""
-
-    def __init__(self, path: Path, targets: int) -> None:
-        self._path = path
-        self._targets = range(targets)
-
-    def add(self, workbench: Workbench, group: int) -> None:
-        self._attach(workbench)
-        shift = f"n + {group}::BIGINT * {2**GROUP_BITS}"
-        workbench.execute("CREATE TABLE IF NOT EXISTS snapshot.keys AS FROM stage_keys LIMIT 0")
-        workbench.execute(f"INSERT INTO snapshot.keys BY NAME SELECT * REPLACE ({shift} AS n) FROM stage_keys")
-        for i in self._targets:
-            self._widen(workbench, i)
-            workbench.execute(
-                f"INSERT INTO snapshot.rows_{i} BY NAME SELECT * REPLACE ({shift} AS n) FROM stage_rows_{i}"
-            )
-        workbench.execute("DETACH snapshot")
-
-    def _attach(self, bench: Bench) -> None:
-        # Packing texts into dictionaries takes a fifth of the whole decoding, for a file that is read once.
-        # https://duckdb.org/docs/stable/configuration/overview
-        bench.execute("SET disabled_compression_methods = 'dict_fsst'")
-        bench.execute(f"ATTACH {DUCKDB.literal(str(self._path))} AS snapshot")
-
-    def _widen(self, workbench: Workbench, i: int) -> None:
-        """The columns of `stage_rows_<i>` for `rows_<i>`, which earlier groups may not have needed."""
-        workbench.execute(f"CREATE TABLE IF NOT EXISTS snapshot.rows_{i} AS FROM stage_rows_{i} LIMIT 0")
-        missing = workbench.rows(
-            f"SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'stage_rows_{i}' "
-            "AND column_name NOT IN (SELECT column_name FROM duckdb_columns() "
-            f"WHERE database_name = 'snapshot' AND table_name = 'rows_{i}') ORDER BY column_index"
+def _refuse_twice(workbench: Workbench, label: str) -> None:
+    """An export has each item once; a file that is listed twice, or a copy that went wrong, does not."""
+    twice = workbench.rows("SELECT partition_key, sort_key FROM snapshot.keys GROUP BY ALL HAVING count(*) > 1 LIMIT 1")
+    if twice:
+        raise Refused(
+            f"the item {list(twice[0])} is in it more than once",
+            where=label,
+            hint="take a new export and reconcile with that",
         )
-        for column, kind in missing:
-            workbench.execute(f"ALTER TABLE snapshot.rows_{i} ADD COLUMN {DUCKDB.quote(column)} {kind}")
-
-    def finish(self, workbench: Workbench, books: Sequence[SchemaBook], dialect: Dialect) -> None:
-        """All tables with all columns, also where not one file had an item."""
-        self._attach(workbench)
-        flags = "".join(f", takes_{i} BOOLEAN" for i in self._targets)
-        workbench.execute(
-            "CREATE TABLE IF NOT EXISTS snapshot.keys (n BIGINT, partition_key VARCHAR, sort_key VARCHAR, "
-            f"position VARCHAR, changed_at TIMESTAMP WITH TIME ZONE, removed BOOLEAN, could BOOLEAN{flags})"
-        )
-        for i, book in enumerate(books):
-            workbench.execute(f"CREATE TABLE stage_rows_{i} ({staged_definition(book, dialect)})")
-            self._widen(workbench, i)
-
-    def refuse_twice(self, workbench: Workbench, label: str) -> None:
-        """An export has each item once; a file that is listed twice, or a copy that went wrong, does not."""
-        twice = workbench.rows(
-            "SELECT partition_key, sort_key FROM snapshot.keys GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
-        )
-        workbench.execute("DETACH snapshot")
-        if twice:
-            raise Refused(
-                f"the item {list(twice[0])} is in it more than once",
-                where=label,
-                hint="take a new export and reconcile with that",
-            )

@@ -18,6 +18,7 @@ from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import ChunkReader, LocalObject
 from cdc_merge.feed.decode import Decoded, decode
 from cdc_merge.feed.facts import FeedFacts
+from cdc_merge.feed.item_shelf import ItemTables
 from cdc_merge.feed.items import decode_items
 from cdc_merge.feed.workbench import Workbench
 from cdc_merge.model import (
@@ -412,5 +413,6 @@ def test_decoded_exported_files_let_go_of_their_buffers_at_once(tmp_path: Path) 
     files = [LocalObject(0, ObjectRef("x", "v", 1, T0), tmp_path / "x")]
     books = [open_book(ALL.targets[0], ALL.key, DUCKDB, None)]
     with Workbench(memory=350_000_000) as bench:
-        found = decode_items(bench, files, source=ALL, form=shape.EXPORTED, key_tags=None, books=books, dialect=DUCKDB)
+        tables = ItemTables(tmp_path / "items.duckdb", books, DUCKDB)
+        found = decode_items(bench, files, source=ALL, form=shape.EXPORTED, key_tags=None, tables=tables)
     assert (found.items_of, buffers()) == ({0: 1}, 0)

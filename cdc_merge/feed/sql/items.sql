@@ -1,10 +1,33 @@
--- The keys of the items in one portion of an export. There is one of each, so all of them are the newest.
-INSERT INTO latest
+-- All that the items of one portion of an export say, in one look: the keys, which target takes them, and the typed
+-- columns there. Each item is there once, so all of them are the newest. `takes`, `clean`: as images.sql has them.
+INSERT INTO {{ table }} BY NAME
 SELECT
-    CAST({{ chunk }} AS BIGINT) * 4294967296 + idx AS n,
-    {{ partition_key }} AS partition_key,
-    {{ sort_key }} AS sort_key,
-    '' AS position,
-    {{ chunk }} AS chunk,
-    idx
-FROM (SELECT idx, json_extract_string(line, {{ pointers }}) AS v FROM lines)
+    n, partition_key, sort_key, removed,
+    {{ could }} AS could,
+    {{ unusable }} AS unusable
+{% for target in targets %}
+    , coalesce(NOT removed AND {{ target.takes }}, FALSE) AS takes_{{ target.number }}
+    , {{ target.clean }} AS clean_{{ target.number }}
+{% for column in target.columns %}
+    , {{ column.name }}
+{% endfor %}
+{% endfor %}
+FROM (
+    SELECT
+        *,
+        {{ event_name }} = 'REMOVE' AS removed,
+        nullif({{ partition_key }}, '') AS partition_key,
+        {{ sort_key }} AS sort_key
+{% for target in targets %}
+{% for column in target.columns %}
+        , {{ column.value }} AS {{ column.name }}
+{% endfor %}
+{% endfor %}
+    FROM (
+        SELECT
+            {{ first }} + idx AS n,
+            json_extract_string(line, {{ pointers }}) AS v,
+            len(json_keys(line, {{ image }})) AS width
+        FROM lines
+    )
+) AS l
