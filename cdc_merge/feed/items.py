@@ -6,7 +6,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import duckdb
 import numpy as np
@@ -108,8 +107,7 @@ class _ItemPass:
             FeedFacts(key_tags=self._key_tags, is_kinesis=False),
             tables.books,
             tables.dialect,
-            # No method of this pass: in a circle its buffers would stay until the garbage collector comes by.
-            unusable=partial(_refuse_empty, source.name),
+            unusable=None,  # an item has attributes, at least those of its key
             form=form,
             notices=notices,
         )
@@ -191,7 +189,3 @@ class _ItemPass:
         if without_key is not None:
             what = ", ".join(f"{a} ({t})" for a, t in zip(self._source.key, self._key_tags, strict=True))
             raise self._refused(portion, without_key, f"has no key {what}")
-
-
-def _refuse_empty(source: str, _bench: Bench) -> None:
-    raise Refused("an item has no attributes", where=source, hint=_TAKE_ANOTHER)

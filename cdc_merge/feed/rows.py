@@ -41,13 +41,14 @@ class RowStage:
         books: Sequence[SchemaBook],
         dialect: Dialect,
         *,
-        unusable: Callable[[Bench], None],
+        unusable: Callable[[Bench], None] | None,
         form: shape.Form = shape.CHANGE,
         notices: Notices | None = None,
         picks: Picks = Picks(),  # noqa: B008 - frozen
         only: Collection[int] | None = None,
     ) -> None:
-        """`unusable`: is told of a bench whose `wide` has changes without a usable image, and takes them out.
+        """`unusable`: is told of a bench whose `wide` has changes without a usable image, and takes them out; None: no
+        line can be without one.
 
         `notices` takes note of items that no target takes, and of values that do not fit; None: nobody asks.
         `picks`: the targets that lines of their own are chosen for. `only`: the targets, by place, whose rows are
@@ -97,13 +98,14 @@ class RowStage:
             f"count(*) FILTER (takes_{t.number} AND clean_{t.number} IS NOT TRUE)"
             for t in layouts
         )
-        belongs, unmatched = " OR ".join(t.flag for t in layouts), "0"
+        belongs = " OR ".join(t.flag for t in layouts)
+        unusable = f"count(*) FILTER ({UNUSABLE})" if self._unusable else "0"
+        unmatched = "0"
         if self._notices and self._notices.counts_unmatched:
             # Only the newest of a key tells what an item is, not one that was picked for a single target.
             unmatched = f"count(*) FILTER (NOT removed AND NOT ({belongs}) AND NOT {UNUSABLE} AND n < {PICKED_FROM})"
-        query = f"SELECT count(*) FILTER ({UNUSABLE}), {unmatched}, {by_target} FROM wide"
-        unusable, strangers, *counts = bench.rows(query)[0]
-        if unusable:
+        doubted, strangers, *counts = bench.rows(f"SELECT {unusable}, {unmatched}, {by_target} FROM wide")[0]
+        if doubted and self._unusable:
             self._unusable(bench)
         if strangers and self._notices:
             self._count_unmatched(bench, self._notices, belongs)

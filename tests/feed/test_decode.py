@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cdc_merge.errors import MixedFeed, SchemaConflict, SourceStopped, UnusableFeed
+from cdc_merge.errors import MixedFeed, Refused, SchemaConflict, SourceStopped, UnusableFeed
 from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import ChunkReader, LocalObject
 from cdc_merge.feed.decode import Decoded, decode
@@ -416,3 +416,17 @@ def test_decoded_exported_files_let_go_of_their_buffers_at_once(tmp_path: Path) 
         tables = ItemTables(tmp_path / "items.duckdb", books, DUCKDB)
         found = decode_items(bench, files, source=ALL, form=shape.EXPORTED, key_tags=None, tables=tables)
     assert (found.items_of, buffers()) == ({0: 1}, 0)
+
+
+def test_an_exported_item_without_the_key_is_refused_for_that_whatever_else_it_has(tmp_path: Path) -> None:
+    lines = '{"Item":{"PK":{"S":"a"}}}\n{"Item":{"Id":{"S":"b"},"Stranger":{"S":"c"}}}\n'
+    (tmp_path / "x").write_text(lines)
+    files = [LocalObject(0, ObjectRef("x", "v", 1, T0), tmp_path / "x")]
+    target = replace(ALL.targets[0], evolve=Evolve.FAIL)
+    source = replace(ALL, targets=(target,))
+    tables = ItemTables(tmp_path / "items.duckdb", [open_book(target, ALL.key, DUCKDB, None)], DUCKDB)
+    with (
+        Workbench(memory=350_000_000) as bench,
+        pytest.raises(Refused, match=r"line 2 has no key PK \(S\)"),
+    ):
+        decode_items(bench, files, source=source, form=shape.EXPORTED, key_tags=None, tables=tables)

@@ -76,6 +76,20 @@ def test_what_is_many_rows_is_filled_in_group_by_group_of_files(
     assert names == {f"k{number}": f"n{number}" for number in range(40)}
 
 
+def test_columns_that_later_groups_of_files_bring_are_filled_for_their_rows(
+    shop: Harness, export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdc_merge.reconcile.snapshot._SMALLEST_GROUP", 1)
+    shop.source = replace(shop.source, batch=BatchLimits(bytes=1))
+    late = {f"k{number}": {"Late": f"n{number}"} if number >= 20 else {} for number in range(40)}
+
+    report = reconcile(shop, export([item(key, {**CUSTOMER, **more}) for key, more in late.items()], files=4))
+
+    assert counts(report, "customers")[1] == 40
+    rows = shop.tables()["customers"]
+    assert {key[0]: row.item for key, row in rows.items()} == {k: {"PK": k, **CUSTOMER, **m} for k, m in late.items()}
+
+
 @pytest.mark.parametrize("rows_of_bucket", [0.02, 1, 8], ids=["alone", "few", "crowded"])
 def test_what_drifted_is_found_among_many_rows_whatever_bucket_it_lies_in(
     tmp_path: Path, export: Export, monkeypatch: pytest.MonkeyPatch, rows_of_bucket: float

@@ -1,5 +1,5 @@
--- What items.sql made of a portion. An item of an export has attributes: at least those of its key.
+-- What items.sql made of a portion.
 CREATE OR REPLACE TEMP VIEW wide AS
-SELECT *, CAST(n - {{ first }} AS INTEGER) AS idx, 'MODIFY' AS event_name, 1 AS width
+SELECT *, CAST(n - {{ first }} AS INTEGER) AS idx
 FROM {{ table }}
 WHERE n BETWEEN {{ first }} AND {{ last }}
