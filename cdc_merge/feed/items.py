@@ -29,6 +29,7 @@ from cdc_merge.feed.workbench import Bench, Workbench
 from cdc_merge.model import Source
 
 _LONGEST_FILE = 2**50  # bytes; an export is counted and its bytes are summed up, so it cannot be a bomb
+_VECTOR_BYTES = 2**21  # of lines: parsed and cut into columns they take many times as much
 _TAKE_ANOTHER = "take a new export and reconcile with that"
 
 
@@ -165,7 +166,7 @@ class _ItemPass:
             raise self._refused(portion, 0, "or one after it is not UTF-8") from error
         if deep := too_deep(lines):
             raise self._refused(portion, deep[0], f"nests more than {MAX_LEVELS:,} levels")
-        with bench.naming(lines=numbered(portion)):
+        with bench.naming(lines=numbered(portion, vector_bytes=_VECTOR_BYTES)):
             try:
                 stage_or_locate(self._rows, bench, portion, self._source, self._names.__getitem__, form=self._form)
             except (duckdb.InvalidInputException, duckdb.ConstraintException, UnknownAttributes):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from cdc_merge.feed.chunks import table_of
+from cdc_merge.feed.chunks import FULL_VECTOR, table_of
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.portions import Portion, Portions
 from cdc_merge.feed.rejects import Reject, Rejects
@@ -16,10 +16,13 @@ from cdc_merge.feed.workbench import Bench, Workbench
 DOOMED = "CREATE TABLE IF NOT EXISTS doomed (chunk INTEGER, idx INTEGER, reason VARCHAR, detail VARCHAR)"
 
 
-def numbered(portion: Portion) -> pa.Table:
-    """The lines of a portion and their places in it."""
+def numbered(portion: Portion, *, vector_bytes: int | None = None) -> pa.Table:
+    """The lines of a portion and their places in it. `vector_bytes`: of lines that DuckDB parses at once, about."""
     lines = portion.lines()
-    return table_of({"line": lines, "idx": pa.array(np.arange(len(lines), dtype=np.int32))})
+    rows = FULL_VECTOR
+    if vector_bytes is not None:
+        rows = max(1, min(rows, vector_bytes * len(lines) // max(1, lines.nbytes)))
+    return table_of({"line": lines, "idx": pa.array(np.arange(len(lines), dtype=np.int32))}, rows=rows)
 
 
 def choose(bench: Bench, portion: Portion, choice: str, columns: str = "n, idx") -> None:

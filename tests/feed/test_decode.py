@@ -430,3 +430,15 @@ def test_an_exported_item_without_the_key_is_refused_for_that_whatever_else_it_h
         pytest.raises(Refused, match=r"line 2 has no key PK \(S\)"),
     ):
         decode_items(bench, files, source=source, form=shape.EXPORTED, key_tags=None, tables=tables)
+
+
+def test_exported_items_of_many_kilobytes_fit_the_memory(tmp_path: Path) -> None:
+    text = " ".join(f"word {number}" for number in range(3_000))
+    with (tmp_path / "x").open("w") as file:
+        for number in range(3_000):
+            file.write(f'{{"Item":{{"PK":{{"S":"{number}"}},"Text":{{"S":"{number} {text}"}}}}}}\n')
+    files = [LocalObject(0, ObjectRef("x", "v", 1, T0), tmp_path / "x")]
+    tables = ItemTables(tmp_path / "items.duckdb", [open_book(ALL.targets[0], ALL.key, DUCKDB, None)], DUCKDB)
+    with Workbench(memory=350_000_000) as bench:
+        found = decode_items(bench, files, source=ALL, form=shape.EXPORTED, key_tags=None, tables=tables)
+    assert found.items_of == {0: 3_000}
