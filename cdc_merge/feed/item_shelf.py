@@ -34,7 +34,7 @@ GROUP_BITS = _LINE_BITS + _PORTION_BITS
 @dataclass
 class ItemTables:
     """The file's tables. Portions that were told of the same columns share one, and in the end views have them all:
-    `keys` as the workbench's `stage_keys`, `rows_<i>` as its `stage_rows_<i>`.
+    `keys` as the workbench's `stage_keys`, `rows_<i>` as its `stage_rows_<i>`, and `keyed_<i>`, which has both.
     """
 
     path: Path
@@ -105,23 +105,32 @@ class ItemTables:
         for i, book in enumerate(self.books):
             bench.execute(f"CREATE TABLE snapshot.bare_{i} ({staged_definition(book, self.dialect)})")
             # The first decides the order of columns; what another lacks is NULL in its rows.
-            rows = [f"FROM bare_{i}", *self._clean(i, book), *self._left(i)]
+            rows = [f"FROM bare_{i}", *self._clean(i, book), *(f"FROM {table}" for table in self._left(i))]
             bench.execute(f"CREATE VIEW snapshot.rows_{i} AS {' UNION ALL BY NAME '.join(rows)}")
+            # Rows that were looked at one by one are few, so that few keys are looked for.
+            bare = f"SELECT '' AS partition_key, '' AS sort_key, * FROM bare_{i}"
+            left = (
+                f"SELECT k.partition_key, k.sort_key, o.* FROM {table} AS o JOIN keys AS k ON k.n = o.n"
+                for table in self._left(i)
+            )
+            rows = [bare, *self._clean(i, book, keys="partition_key, sort_key, "), *left]
+            bench.execute(f"CREATE VIEW snapshot.keyed_{i} AS {' UNION ALL BY NAME '.join(rows)}")
         whole = " UNION ALL ".join(f"SELECT unusable FROM snapshot.{table}" for table in self._items.values())
         return dict(
             bench.rows(f"SELECT unusable, count(*) FROM ({whole}) WHERE unusable IS NOT NULL GROUP BY unusable")
         )
 
-    def _clean(self, number: int, book: SchemaBook) -> Iterator[str]:
+    def _clean(self, number: int, book: SchemaBook, *, keys: str = "") -> Iterator[str]:
         if book.target.each is not None:
             return
         names = [staged for staged, _ in staged_columns(book, self.dialect)]
         for counts, table in self._items.items():
             columns = "".join(f", t{number}_{staged} AS {staged}" for staged in names[: counts[number]])
-            yield f"SELECT n{columns} FROM {table} WHERE takes_{number} AND clean_{number}"
+            test = f"takes_{number} AND clean_{number} AND unusable IS NULL"
+            yield f"SELECT {keys}n{columns} FROM {table} WHERE {test}"
 
     def _left(self, number: int) -> Iterator[str]:
-        yield from (f"FROM {table}" for (target, _), table in self._odd.items() if target == number)
+        yield from (table for (target, _), table in self._odd.items() if target == number)
 
 
 class ItemShelf:

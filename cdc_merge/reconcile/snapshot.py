@@ -60,7 +60,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Decoded items in a DuckDB file: tables `keys` and, for each target, `rows_<i>`.
+    """Decoded items in a DuckDB file: `keys` and, for each target, `rows_<i>`, and these with their keys, `keyed_<i>`.
 
     `misfits`: columns that did not take some values.
     """

@@ -110,7 +110,7 @@ class Transaction:
                 heal_copies=heal_copies,
                 dry_run=self._dry_run,
             )
-            _stage(session, prepared)
+            _stage(session, prepared, by_hash=self._warehouse.dialect.row_hash is not None)
             self._check()
             said = threading.Event()  # all but COMMIT
             try:
@@ -175,9 +175,11 @@ class Transaction:
                 yield [opening.first]
 
 
-def _stage(session: Session, prepared: Prepared) -> None:
-    tables = {"_cdc_keys": "keys"} | {f"_cdc_rows_{i}": f"rows_{i}" for i in range(prepared.targets)}
-    session.stage(prepared.snapshot.path, tables)
+def _stage(session: Session, prepared: Prepared, *, by_hash: bool) -> None:
+    """`by_hash`: rows are compared by it, with their keys beside them: such an engine reads the file where it lies."""
+    shown = {"_cdc_rows": "rows"} | ({"_cdc_keyed": "keyed"} if by_hash else {})
+    tables = {f"{staged}_{i}": f"{table}_{i}" for staged, table in shown.items() for i in range(prepared.targets)}
+    session.stage(prepared.snapshot.path, {"_cdc_keys": "keys", **tables})
     if prepared.filling:
         session.run(prepared.filling)
     if misfits := prepared.snapshot.misfits:
