@@ -493,3 +493,16 @@ def test_a_plain_reconcile_fills_a_column_that_appears_later(shop: Harness, expo
     assert counts(report, "orders") == (1, 0, 0, 1, 1, 1)
     found = dict(shop.query(f"SELECT pk, city FROM {shop.schema}.orders"))
     assert found == {"old": "Oslo", "bare": None, "newer": None}
+
+
+def test_an_item_whose_key_the_engine_cannot_hold_is_told_of_and_left_out(tmp_path: Path, export: Export) -> None:
+    target = Target("items", columns=(Column("v", ("v",)),))
+    url = f"duckdb:///{tmp_path}/w.duckdb"
+    shop = Harness(url, replace(SOURCE, targets=(target,)), tmp_path / "feed")
+    items = [to_item({"PK": number, "v": "x"}) for number in (Decimal(1), Decimal("1E+40"), Decimal("1E-30"))]
+
+    for equal, missing in ((0, 1), (1, 0)):
+        report = reconcile(shop, export(items))
+        assert (report.items, sum(report.unusable.values())) == (3, 2)
+        assert counts(report, "items")[:2] == (equal, missing)
+    assert keys(shop) == {"items": {"1"}}
