@@ -12,11 +12,12 @@ from cdc_merge.render import Sql
 _LESS_THAN_A_BLANK = r"[\x01-\x1f]"
 
 
-def key_range(workbench: Workbench, tag: str, *, decimal: str | None) -> KeyRange | None:
+def key_range(workbench: Workbench, tag: str, *, decimal: str | None, is_utf8: bool = True) -> KeyRange | None:
     """From the least to the greatest staged partition key; None: there is none, or their order is in doubt.
 
     `tag`: the key's DynamoDB type; `decimal`: the type of numbers that the engine compares; None: one that takes them
-    all, as none of DuckDB's does, so that numbers have no range.
+    all, as none of DuckDB's does, so that numbers have no range. `is_utf8`: whether the engine keeps texts in UTF-8; in
+    other encodings bytes are in another order, but for those of ASCII.
     """
     if tag == "S":
         is_doubtful, value = f"regexp_matches(partition_key, '{_LESS_THAN_A_BLANK}')", "partition_key"
@@ -32,7 +33,7 @@ def key_range(workbench: Workbench, tag: str, *, decimal: str | None) -> KeyRang
         )[0]
     except duckdb.Error:  # out of memory, most likely: a batch can do without a range
         return None
-    if doubts or low is None:
+    if doubts or low is None or not (is_utf8 or (low + high).isascii()):
         return None
     return KeyRange(low, high) if tag == "S" else KeyRange(Sql(low), Sql(high))
 

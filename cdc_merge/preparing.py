@@ -218,7 +218,9 @@ class Preparer:
         tags = decoded.facts.key_tags or tuple("S" for _ in source.key)
         plan = MergePlan(dialect, self._layout, books, tags, removed=removed)
         decimal = dialect.type_name(key_column_type("N")) if dialect.decimal_digits else None
-        keys = key_range(workbench, tags[0], decimal=decimal) if dialect.prunes_by_literals else None
+        keys = None
+        if dialect.prunes_by_literals:
+            keys = key_range(workbench, tags[0], decimal=decimal, is_utf8=dialect.is_utf8)
         return Prepared(
             job=job,
             objects=tuple(objects),

@@ -62,6 +62,7 @@ class Dialect:
     `sha256`: the digest of a text, {}, in hexadecimal.
     `stages_decimals`: whether the bulk path takes decimals; else they are staged as text and cast in SQL.
     `backslash`: a backslash in a text, where a literal may take it for an escape; None: it stands for itself.
+    `is_utf8`: whether texts are kept in UTF-8 in every database, so that their bytes are in the order of characters.
     `prunes_by_literals`: whether only literals in a statement keep a look-up of many keys to a batch's range of them.
     `places_rows`: whether a table says by which columns its rows are distributed and sorted.
     `clusters`: tables that are clustered by the partition key when they are made, as the warehouse's URL says, each
@@ -131,6 +132,7 @@ class Dialect:
     stages_decimals: bool = True
     backslash: str | None = None
     places_rows: bool = False
+    is_utf8: bool = True
     prunes_by_literals: bool = False
     clusters: tuple[tuple[str, int], ...] = ()
     capitals: Capitals = Capitals.KEPT
@@ -306,6 +308,8 @@ POSTGRES = Dialect(
     # From a join alone the planner does not learn that the keys lie side by side, and reads the whole table for many.
     # https://www.postgresql.org/docs/current/planner-stats.html
     prunes_by_literals=True,
+    # https://www.postgresql.org/docs/current/multibyte.html#MULTIBYTE-CHARSET-SUPPORTED
+    is_utf8=False,
     stages_decimals=False,
     # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ
     one_moment="SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",

@@ -17,6 +17,7 @@ from cdc_merge.model import Source, Target
 from cdc_merge.render import Sql
 from cdc_merge.warehouses import Statement
 from tests.support.harness import Harness
+from tests.support.postgres import PostgresServer, drop_database, fresh_database
 from tests.support.records import Record, stream_record
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -28,12 +29,12 @@ Range = Callable[..., KeyRange | None]
 def found() -> Iterator[Range]:
     with Workbench(memory=100_000_000) as workbench:
 
-        def of(*keys: str, tag: str, decimal: str | None = "DECIMAL(38, 18)") -> KeyRange | None:
+        def of(*keys: str, tag: str, decimal: str | None = "DECIMAL(38, 18)", is_utf8: bool = True) -> KeyRange | None:
             rows = ", ".join("('" + key.replace("'", "''") + "')" for key in keys) or "(NULL)"
             workbench.execute(
                 f"CREATE OR REPLACE TABLE stage_keys AS SELECT * FROM (VALUES {rows}) AS t (partition_key)"
             )
-            return key_range(workbench, tag, decimal=decimal)
+            return key_range(workbench, tag, decimal=decimal, is_utf8=is_utf8)
 
         yield of
 
@@ -55,6 +56,11 @@ def test_a_range_has_all_keys_in_the_order_of_the_engine_or_is_none(
     assert found(*keys, tag=tag) == wanted
 
 
+def test_texts_in_an_unknown_encoding_have_a_range_of_ascii_alone(found: Range) -> None:
+    assert found("a", "aä", "b", tag="S", is_utf8=False) == KeyRange("a", "b")
+    assert found("a", "ä", tag="S", is_utf8=False) is None
+
+
 def test_numbers_of_any_size_have_no_range(found: Range) -> None:
     assert found("1", "2", tag="N", decimal=None) is None
 
@@ -69,7 +75,7 @@ def test_a_batch_that_leaves_no_room_to_look_for_its_range_has_none(
     assert found("a", tag="S") is None
 
 
-TEXTS, NUMBERS = ("it's", "b\\", "ä"), (3, -5, 20)
+TEXTS, NUMBERS = ("it's", "b\\", "z"), (3, -5, 20)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +124,22 @@ def test_a_backslash_in_a_key_is_one_whatever_the_database_thinks(postgres_url: 
         harness.put_records([change(key, 2 * n + i, n) for i, key in enumerate(keys)])
         harness.run()
     assert sorted(harness.query(f"SELECT pk, v FROM {harness.schema}.items")) == [(key, 1) for key in keys]
+
+
+def test_rows_are_found_in_a_database_whose_bytes_are_in_another_order(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    url = fresh_database(postgres, encoding="LATIN9")  # there é is 0xE9 and € 0xA4
+    try:
+        harness = Harness(url, Source("shop", "", ("PK",), (Target("items"),)), tmp_path / "feed")
+        for n, value in enumerate((1, 2)):
+            harness.put_records([change("é", 2 * n, value), change("€", 2 * n + 1, value)])
+            harness.run()
+        harness.put_records([change("é", 4, None), change("€", 5, 3)])
+        harness.run()
+        assert harness.query(f"SELECT pk, v FROM {harness.schema}.items") == [("€", 3)]
+    finally:
+        drop_database(postgres, url)
 
 
 def change(key: Any, sequence: int, value: int | None) -> Record:

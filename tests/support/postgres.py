@@ -76,10 +76,11 @@ def postgres_server(settings: Mapping[str, str] = FOR_TESTS) -> Iterator[Postgre
         yield local
 
 
-def fresh_database(server: PostgresServer) -> str:
-    """Create an empty database with a random name; returns its URL."""
+def fresh_database(server: PostgresServer, *, encoding: str | None = None) -> str:
+    """Create an empty database with a random name; returns its URL. `encoding`: None: the server's own."""
     url = _url_of_another(server)
-    _administrate(server.url, f'CREATE DATABASE "{_name(url)}"')
+    options = f" TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'" if encoding else ""
+    _administrate(server.url, f'CREATE DATABASE "{_name(url)}"{options}')
     return url
 
 
