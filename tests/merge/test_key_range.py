@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import psycopg2
 import pytest
 
 from cdc_merge.feed.workbench import Workbench
@@ -140,6 +142,22 @@ def test_rows_are_found_in_a_database_whose_bytes_are_in_another_order(
         assert harness.query(f"SELECT pk, v FROM {harness.schema}.items") == [("€", 3)]
     finally:
         drop_database(postgres, url)
+
+
+def test_rows_are_found_whatever_became_of_the_collation(postgres_url: str, tmp_path: Path) -> None:
+    targets = (Target("items"), Target("lines", each=("V",)))
+    harness = Harness(postgres_url, Source("shop", "", ("PK",), targets), tmp_path / "feed")
+    harness.put_records([change("a", 1, 1), change("B", 2, 2)])  # a is less than B in English, but not by its byte
+    harness.run()
+    with closing(psycopg2.connect(postgres_url)) as connection, connection, connection.cursor() as cursor:
+        for target in targets:
+            cursor.execute(f'ALTER TABLE {harness.schema}.{target.table} ALTER pk TYPE text COLLATE "default"')
+
+    harness.put_records([change("a", 3, None), change("B", 4, None)])
+    harness.run()
+
+    for target in targets:
+        assert harness.query(f"SELECT pk FROM {harness.schema}.{target.table}") == []
 
 
 def change(key: Any, sequence: int, value: int | None) -> Record:

@@ -170,7 +170,7 @@ FROM (
             AND {% endif %}{% endfor %}
 
 {% if key_range %}
-        WHERE t.{{ table.keys[0].name }} BETWEEN {{ key_range.low }} AND {{ key_range.high }}
+        WHERE t.{{ table.keys[0].name }} {% if dialect.indexes_key %}{{ byte_order }} {% endif %}BETWEEN {{ key_range.low }} AND {{ key_range.high }}
 {% endif %}
         GROUP BY s.n
     ) AS t{{ table.number }} ON t{{ table.number }}.n = s.n
