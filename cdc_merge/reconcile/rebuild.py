@@ -233,6 +233,8 @@ class RebuildPlan(ReconcilePlan):
             yield from self._merge.hide_in_history(self._books[change.target.number])
             if change.target.history and findings.targets[label].repaired:
                 yield from self._record_history(change.target, undertaking, merged_at)
+            if samples := self._dialect.own_samples:  # people's queries are planned with what these tell
+                yield Statement("take whole samples", samples)
             yield from self._analyze(self._dialect.quote(*change.new.table.parts))
         if not self._dialect.ddl_commits:
             yield from self._exchange(findings)

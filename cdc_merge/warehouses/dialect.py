@@ -72,6 +72,7 @@ class Dialect:
     `ignores_trailing_blanks`: whether texts that differ in blanks at their end are equal, so that keys must have none.
     `max_added_columns`: how many columns new attributes may add; more go to _cdc_rescued.
     `analyze_staging`: whether the planner needs ANALYZE after a staging table is loaded.
+    `own_samples`: lets ANALYZE, to the transaction's end, take samples as large as whoever runs the engine wants them.
     `one_moment`: a transaction's first statement that makes all that follow see the same moment; None: they do anyhow.
     `row_hash`: a hash of 64 bits of any number of values ({}), equal for equal values; None: comparing whole rows at
         once costs no more.
@@ -126,6 +127,7 @@ class Dialect:
     )
     sample: str = "SELECT {keys} FROM {table} ORDER BY random() LIMIT {count}"
     analyze_staging: bool = False
+    own_samples: str | None = None
     decode_base64: str = "from_base64({})"
     indexes_key: bool = False
     sha256: str = "sha256({})"
@@ -303,6 +305,8 @@ POSTGRES = Dialect(
     slot_address="'({page},{slot})'",
     # Autovacuum cannot see temporary tables: https://www.postgresql.org/docs/current/routine-vacuuming.html
     analyze_staging=True,
+    # Sessions have smaller ones: warehouses/postgres.py
+    own_samples="SET LOCAL default_statistics_target TO DEFAULT",
     decode_base64="decode({}, 'base64')",
     indexes_key=True,
     # From a join alone the planner does not learn that the keys lie side by side, and reads the whole table for many.

@@ -29,8 +29,8 @@ _SETTINGS = {
     # https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-TEMP-BUFFERS
     "temp_buffers": "128MB",
     "work_mem": "128MB",
-    # Staging tables alone are analyzed here. How many rows and different keys they have is all that matters of them,
-    # and a tenth of the sample tells. https://www.postgresql.org/docs/current/sql-analyze.html
+    # How many rows and different keys they have is all that matters of staging tables, and a tenth of the sample tells.
+    # https://www.postgresql.org/docs/current/sql-analyze.html
     "default_statistics_target": "10",
     # The default is of disks that turn: with it the guard reads a table of 10 million rows as a whole for 100,000 keys,
     # in 2.9 seconds, where the key's index finds them in 0.2 (recent keys) to 1.1 (any).

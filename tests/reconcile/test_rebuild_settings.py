@@ -11,7 +11,17 @@ from cdc_merge.reconcile.hangings import is_named
 from tests.properties.story import contents
 from tests.reconcile.test_rebuild import shop  # noqa: F401
 from tests.support.harness import Harness
-from tests.support.rebuilding import AFTER, EXPORTED, Export, execute, export_by_key, merged, rebuild, wants  # noqa: F401
+from tests.support.rebuilding import (  # noqa: F401
+    AFTER,
+    EXPORTED,
+    Export,
+    execute,
+    export_by_key,
+    image,
+    merged,
+    rebuild,
+    wants,
+)
 
 SETTINGS = """
 SELECT a.attname, a.attstattarget, a.attstorage, a.attcompression, a.attoptions, pg_get_expr(f.adbin, f.adrelid)
@@ -49,6 +59,17 @@ def test_on_postgres_what_was_set_of_columns_is_kept(
     assert (shop.query(SETTINGS), shop.query(CLUSTERED)) == (settings, clustered)
     assert clustered == [(f"analytics.{index}",)]
     assert report.notes == ()
+
+
+def test_on_postgres_the_new_table_is_known_as_well_as_any_other(
+    postgres_url: str,
+    tmp_path: Path,
+    export: Export,
+) -> None:
+    shop = merged(postgres_url, tmp_path)  # noqa: F811
+    rebuild(shop, export({f"k{number}": image(number) for number in range(300)}))
+    bounds = "SELECT cardinality(CAST(CAST(histogram_bounds AS text) AS text[])) FROM pg_stats"
+    assert shop.query(f"{bounds} WHERE tablename = 'orders' AND attname = 'pk'") == [(101,)]
 
 
 def test_what_was_set_of_a_column_that_goes_or_is_retyped_is_named(shop: Harness, export: Export) -> None:  # noqa: F811
