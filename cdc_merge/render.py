@@ -85,9 +85,9 @@ def _environment(dialect: Dialect) -> jinja2.Environment:
     environment.globals["byte_order"] = Sql(dialect.byte_order)
     # {{ greatest }}(a, b): of those that are not NULL.
     environment.globals["greatest"] = Sql(dialect.greatest)
-    # {%+ filter is_among(row_address) %}a query of addresses{% endfilter %}: of the row `t`.
-    environment.filters["is_among"] = lambda query, address: dialect.is_among.format(
-        address=f"t.{address.text}", query=query
+    # {%+ filter is_among(row_address, rows) %}a query of so many addresses{% endfilter %}: of the row `t`.
+    environment.filters["is_among"] = lambda query, address, rows=0: dialect.among(
+        address=f"t.{address.text}", query=query, rows=rows
     )
     environment.filters["bare"] = lambda table: Name(table.parts[-1:])
     return environment

@@ -204,7 +204,7 @@ class ReconcilePlan:
 
     def _delete(self, target: PlannedTarget, *, rows: int) -> Statement:
         return self._insisting(
-            self._say(f"delete from {target.label}", "delete_rows", target=target), target, rows=rows
+            self._say(f"delete from {target.label}", "delete_rows", target=target, rows=rows), target, rows=rows
         )
 
     def _insisting(self, statement: Statement, target: PlannedTarget, *, rows: int) -> Statement:

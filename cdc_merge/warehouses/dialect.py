@@ -32,6 +32,9 @@ class RawLoading(Enum):
     BY_COPY = "by copy"
 
 
+_AMONG = "{address} IN ({query})"
+
+
 @dataclass(frozen=True)
 class Dialect:
     """Facts of one engine.
@@ -78,6 +81,7 @@ class Dialect:
         once costs no more.
     `holds_deletes`: whether deleted rows take memory until the commit, so that they had better be the last to be done.
     `is_among`: whether an {address} is one of those that a {query} gives: how the rows of many are found at once.
+        `most_listed`: of how many at most; of more, by a join.
     `rows_move`: whether an update that another transaction commits meanwhile gives a row another `row_address`.
     `row_slots`: a query of how many pages a table has (`{table}`, or its name as a literal, `{literal}`), and of how
         many places for rows each has; many may be empty.
@@ -146,7 +150,8 @@ class Dialect:
     one_moment: str | None = None
     row_hash: str | None = None
     holds_deletes: bool = False
-    is_among: str = "{address} IN ({query})"
+    is_among: str = _AMONG
+    most_listed: int | None = None
     rows_move: bool = False
     same_rescued: str = "({a} IS NOT DISTINCT FROM {b})"
     row_slots: str = "SELECT coalesce(max(rowid) + 1, 0), 1 FROM {table}"
@@ -200,6 +205,11 @@ class Dialect:
         """A value of the column _cdc_rescued as text."""
         text = self.types[Kind.TEXT]
         return value if self.metadata_json == text else self.written_json.format(value=value, text=text)
+
+    def among(self, *, address: str, query: str, rows: int) -> str:
+        """Whether an address is one of so many that a query gives."""
+        is_long = self.most_listed is not None and rows > self.most_listed
+        return (_AMONG if is_long else self.is_among).format(address=address, query=query)
 
     def widens(self, have: ColumnType, wanted: ColumnType) -> bool:
         """Whether a column of one type becomes one of the other at no cost: it holds all that it held, and more."""
@@ -296,6 +306,9 @@ POSTGRES = Dialect(
     # An array is sorted, and the pages are read in its order, each row at its place. A join reads the whole table where
     # there are many rows. https://www.postgresql.org/docs/current/functions-comparisons.html#FUNCTIONS-COMPARISONS-ANY-SOME
     is_among="{address} = ANY (ARRAY({query}))",
+    # Each takes 32 bytes while the array is made, whatever work_mem says, and 2**26 are the most that an array takes.
+    # https://github.com/postgres/postgres/blob/REL_17_STABLE/src/backend/utils/adt/arrayfuncs.c (accumArrayResult)
+    most_listed=4_000_000,
     # Each statement sees what is committed by then: https://www.postgresql.org/docs/current/transaction-iso.html
     rows_move=True,
     # A page has a header of 24 bytes, and for each row a line pointer of 4 and a row header of 23, aligned to 8.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -17,7 +18,8 @@ from cdc_merge.model import BatchLimits, Column, ColumnType, Condition, Evolve, 
 from cdc_merge.planning.reader import PlanReader
 from cdc_merge.reconcile.comparing import Comparing
 from cdc_merge.render import Sql
-from cdc_merge.warehouses.dialect import DUCKDB
+from cdc_merge.warehouses import Statement
+from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES
 from tests.properties.story import contents
 from tests.support.harness import Harness
 from tests.support.merging import by_hand
@@ -169,6 +171,28 @@ def test_a_column_that_only_the_exports_attributes_bring_is_a_lost_update(shop: 
     report = reconcile(shop, export([item("a", {**CUSTOMER, "City": "Ulm"})]))
 
     assert report.targets["customers"].causes == {"different": {"update_lost_or_altered": 1}}
+
+
+@pytest.mark.parametrize(("most", "wanted"), [(1, "IN ( SELECT"), (2, "= ANY (ARRAY( SELECT")], ids=["more", "as many"])
+def test_on_postgres_rows_are_listed_by_their_places_as_far_as_memory_goes(
+    postgres_url: str, tmp_path: Path, export: Export, monkeypatch: pytest.MonkeyPatch, most: int, wanted: str
+) -> None:
+    shop = Harness(postgres_url, SOURCE, tmp_path / "feed")
+    monkeypatch.setitem(vars(POSTGRES), "most_listed", most)
+    said: dict[str, str] = {}
+    original = Statement.__init__
+
+    def noted(self: Statement, label: str, sql: str, *args: Any, **kwargs: Any) -> None:
+        said[label] = " ".join(sql.split())
+        original(self, label, sql, *args, **kwargs)
+
+    monkeypatch.setattr(Statement, "__init__", noted)
+    reconcile(shop, export([item(key, CUSTOMER) for key in "abc"]))
+
+    reconcile(shop, export([item("a", CUSTOMER), item("b", {**CUSTOMER, "Name": "Bo"})]))
+
+    assert keys(shop)["customers"] == {"a", "b"}
+    assert f"t.ctid {wanted}" in said["delete from customers"]
 
 
 def test_each_drift_is_found_and_repaired(shop: Harness, export: Export) -> None:
