@@ -442,3 +442,24 @@ def test_exported_items_of_many_kilobytes_fit_the_memory(tmp_path: Path) -> None
     with Workbench(memory=350_000_000) as bench:
         found = decode_items(bench, files, source=ALL, form=shape.EXPORTED, key_tags=None, tables=tables)
     assert found.items_of == {0: 3_000}
+
+
+def test_columns_of_other_targets_take_little_room_in_the_file_of_exported_items(tmp_path: Path) -> None:
+    columns = tuple(Column(f"c{number}", (f"A{number}",), ColumnType(Kind.TEXT)) for number in range(10))
+    targets = tuple(
+        Target(
+            f"t{number}", where=(Condition(("Type",), any_of=(f"T{number}",)),), columns=columns, evolve=Evolve.FREEZE
+        )
+        for number in range(20)
+    )
+    with (tmp_path / "x").open("w") as file:
+        for number in range(20_000):
+            file.write(
+                f'{{"Item":{{"PK":{{"S":"{number}"}},"Type":{{"S":"T{number % 20}"}},"A0":{{"S":"{number}"}}}}}}\n'
+            )
+    files = [LocalObject(0, ObjectRef("x", "v", 1, T0), tmp_path / "x")]
+    source = replace(ALL, targets=targets)
+    tables = ItemTables(tmp_path / "items.duckdb", [open_book(t, ALL.key, DUCKDB, None) for t in targets], DUCKDB)
+    with Workbench(memory=350_000_000) as bench:
+        decode_items(bench, files, source=source, form=shape.EXPORTED, key_tags=None, tables=tables)
+    assert tables.path.stat().st_size < 300 * 20_000
