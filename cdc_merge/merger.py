@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 
+import duckdb
+
 from cdc_merge.errors import AlreadyMerged, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.exchange import settled_state
 from cdc_merge.feed.store import ObjectStore
+from cdc_merge.feed.workbench import Workbench
 from cdc_merge.layout import Layout
 from cdc_merge.ledger import Counts, Ledger, SourceState
 from cdc_merge.model import Load, Source
@@ -195,12 +199,19 @@ class Merger:
             session.load("_cdc_unmatched", unmatched_rows(decoded.unmatched, known=known).to_reader())
         if decoded.misfits:
             session.load("_cdc_misfits", misfit_rows(decoded.misfits).to_reader())
-        # The guard looks into the key's index once for each: in its order, neighbours are on the page that is at hand.
-        in_order = " ORDER BY partition_key, sort_key" if self._warehouse.dialect.indexes_key else ""
-        session.load("_cdc_keys", workbench.reader(f"FROM stage_keys{in_order}"))
+        self._load_keys(session, workbench)
         for number in range(len(prepared.books)):
             session.load(f"_cdc_rows_{number}", workbench.reader(f"FROM stage_rows_{number}"))
         if prepared.histories:
             session.load("_cdc_events", workbench.reader("FROM stage_events"))
         for number in prepared.histories:
             session.load(f"_cdc_history_{number}", workbench.reader(f"FROM history_rows_{number}"))
+
+    def _load_keys(self, session: Session, workbench: Workbench) -> None:
+        if self._warehouse.dialect.indexes_key:
+            # The guard looks into the key's index once for each: in its order, neighbours are on the page at hand.
+            # Long keys may not fit the memory at once, and a batch can do without their order.
+            with suppress(duckdb.OutOfMemoryException):
+                session.load("_cdc_keys", workbench.reader("FROM stage_keys ORDER BY partition_key, sort_key"))
+                return
+        session.load("_cdc_keys", workbench.reader("FROM stage_keys"))

@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 import psycopg2
+import pyarrow as pa
 import pytest
 
 from cdc_merge.feed.workbench import Workbench
@@ -158,6 +159,22 @@ def test_rows_are_found_whatever_became_of_the_collation(postgres_url: str, tmp_
 
     for target in targets:
         assert harness.query(f"SELECT pk FROM {harness.schema}.{target.table}") == []
+
+
+def test_keys_that_cannot_be_put_in_order_are_merged_all_the_same(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Workbench.reader
+
+    def without_room(self: Workbench, sql: str) -> pa.RecordBatchReader:
+        self.execute(f"SET memory_limit = '{1 if 'ORDER BY' in sql else 100}MB'")
+        return read(self, sql)
+
+    monkeypatch.setattr(Workbench, "reader", without_room)
+    harness = Harness(postgres_url, Source("shop", "", ("PK",), (Target("items"),)), tmp_path / "feed")
+    harness.put_records([change(f"{n}", n, n) for n in range(3)])
+    harness.run()
+    assert len(harness.query(f"SELECT pk FROM {harness.schema}.items")) == 3
 
 
 def change(key: Any, sequence: int, value: int | None) -> Record:
