@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from time import monotonic, sleep
 from typing import Any
 from uuid import uuid4
 
@@ -361,11 +362,19 @@ def test_a_dry_run_finds_the_same_and_writes_nothing(make_shop: Callable[..., Sh
 
 
 def written(shop: Shop) -> list[tuple[Any, ...]]:
-    """The tables there are, and how often something was written to each."""
-    return shop.query(
-        "SELECT schemaname, relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables "
-        f"WHERE schemaname IN ('{shop.schema}', '{shop.metadata}') AND relname <> 'leases' ORDER BY 1, 2"
-    )
+    """The tables there are, and how often something was written to each, when the batch is among it.
+
+    Sessions of the server tell of what they wrote once a second, or when they end.
+    """
+    deadline = monotonic() + 20
+    while True:
+        rows = shop.query(
+            "SELECT schemaname, relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables "
+            f"WHERE schemaname IN ('{shop.schema}', '{shop.metadata}') AND relname <> 'leases' ORDER BY 1, 2"
+        )
+        if monotonic() > deadline or all(ins for _, table, ins, *_ in rows if table in ("customers", "batches")):
+            return rows
+        sleep(0.1)
 
 
 def test_what_a_copy_cannot_tell_of_a_row_is_not_taken_from_it(
