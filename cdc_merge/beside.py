@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
+
 from cdc_merge.errors import LeaseLost, WarehouseUnavailable
 from cdc_merge.lease import Lease, Leases
 from cdc_merge.logs import get_logger
 from cdc_merge.warehouses import Session, Statement, Warehouse
 
 log = get_logger("cdc_merge.lease")
+
+_PATIENCE = 1.0  # seconds; a lease that is not given back runs out by itself
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,19 @@ def _give_back(warehouse: Warehouse, leases: Leases, lease: Lease, session: Sess
             return
         except (LeaseLost, WarehouseUnavailable):
             log.debug("lease_not_released_yet", source=lease.source)  # the connection broke: over another one
-    try:
+
+    def release() -> None:
         with warehouse.session() as another:
             leases.release(another, lease)
+
+    # On DuckDB it fails while somebody else tries to lock the row, as does who waits for this to end.
+    trying = Retrying(
+        retry=retry_if_exception_type(WarehouseUnavailable),
+        stop=stop_after_delay(_PATIENCE),
+        wait=wait_random(max=_PATIENCE / 10),
+        reraise=True,
+    )
+    try:
+        trying(release)
     except (LeaseLost, WarehouseUnavailable) as error:
         log.warning("lease_not_released", source=lease.source, error=str(error))
