@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cdc_merge.beside import beside_merges
 from cdc_merge.errors import LeaseLost, WarehouseUnavailable
 from cdc_merge.lease import Lease, Leases, process_is_alive
 from cdc_merge.migrate import Migrator, metadata_names
@@ -231,3 +232,35 @@ def test_a_takeover_waits_for_the_open_merge_and_never_overlaps_it(postgres_url:
                 assert session.query("SELECT worker FROM public.merged") == []
     plain.close()
     stalling.close()
+
+
+def test_a_lease_is_given_back_though_another_locks_it_for_a_moment(tmp_path: Path) -> None:
+    """On DuckDB that is a conflict, where others wait."""
+    url = f"duckdb:///{tmp_path}/w.duckdb"
+    warehouse, locked, refused = migrated(url), threading.Event(), threading.Event()
+
+    class Watched(Leases):
+        def release(self, session: Session, lease: Lease) -> None:
+            try:
+                super().release(session, lease)
+            except WarehouseUnavailable:
+                refused.set()
+                raise
+
+    def hold_on(label: str, _seconds: float) -> None:
+        if label == "lock":
+            locked.set()
+            assert refused.wait(10)
+
+    def lock_for_a_moment() -> None:
+        with open_warehouse(url, observer=hold_on).session() as other:
+            other.run([Statement("lock", "UPDATE cdc_merge.leases SET renewed_at = now()")])
+
+    watched = Watched(METADATA, warehouse.dialect, ttl=60.0, holder="one:1", is_alive=lambda _holder: True)
+    with ThreadPoolExecutor(1) as pool, warehouse.session() as session:
+        with beside_merges(warehouse, watched, "orders", session=session):
+            locking = pool.submit(lock_for_a_moment)
+            assert locked.wait(10)
+        locking.result()
+        assert held(session, warehouse) == []
+    warehouse.close()
