@@ -82,7 +82,8 @@ def _environment(dialect: Dialect) -> jinja2.Environment:
     environment.filters["count_where"] = lambda condition: dialect.count_where.format(condition)
     # {{ "rows" | quoted }}: a column whose name is a word of some engine's.
     environment.filters["quoted"] = lambda column: Name((column,))
-    environment.globals["byte_order"] = Sql(dialect.byte_order)
+    # t.{{ key | as_bytes }}: a text column that is compared byte by byte, whatever its own order is.
+    environment.filters["as_bytes"] = lambda column: Sql(dialect.as_bytes.format(dialect.quote(*column.parts)))
     # {{ greatest }}(a, b): of those that are not NULL.
     environment.globals["greatest"] = Sql(dialect.greatest)
     # {%+ filter is_among(row_address, rows) %}a query of so many addresses{% endfilter %}: of the row `t`.

@@ -135,7 +135,7 @@ def _decode(
     images.run()
     if with_history := [i for i, book in enumerate(books) if book.target.has_history]:
         rows = RowStage(
-            BenchShelf(workbench, facts="history_facts", rows="history_rows"),
+            BenchShelf(workbench, with_history, facts="history_facts", rows="history_rows"),
             source,
             facts,
             books,

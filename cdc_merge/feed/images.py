@@ -49,7 +49,7 @@ class ImagePass:
         self._picks = picks
         self._reading = Rereading(workbench, crew, portions, rejects)
         self._doubts = Doubts(workbench, self._reading, portions, source)
-        shelf = BenchShelf(workbench)
+        shelf = BenchShelf(workbench, range(len(books)))
         self._rows = RowStage(
             shelf, source, facts, books, dialect, unusable=self._doubts.note, notices=notices, picks=picks
         )

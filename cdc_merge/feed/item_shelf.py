@@ -14,9 +14,9 @@ from cdc_merge.feed.shelf import Types
 from cdc_merge.feed.unusable import key_tests
 from cdc_merge.feed.values import staged_columns, staged_definition
 from cdc_merge.feed.where import any_could_take
-from cdc_merge.feed.wide import Columns, TargetLayout, WideTable
+from cdc_merge.feed.wide import Look, TargetLayout, WideTable
 from cdc_merge.feed.workbench import Bench
-from cdc_merge.model import Column, Source
+from cdc_merge.model import Source
 from cdc_merge.render import Sql, render
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
@@ -161,9 +161,6 @@ class ItemShelf:
     def keys(self) -> str:
         return self._tables.keys
 
-    def begin(self, numbers: Sequence[int]) -> None:
-        """Tables are made as their columns become known."""
-
     def key_texts(self, value: Callable[[str], str]) -> list[Sql]:
         """The texts of partition and sort key; `value` gives the SQL of the text at a pointer."""
         keys = [
@@ -172,16 +169,9 @@ class ItemShelf:
         ]
         return [Sql(keys[0]), Sql(keys[1] if len(keys) > 1 else "''")]
 
-    def fill(
-        self,
-        bench: Bench,
-        portion: Portion,
-        wide: WideTable,
-        columns: Mapping[int, Columns],
-        pending: Mapping[int, Sequence[Column]],
-    ) -> list[TargetLayout]:
+    def fill(self, bench: Bench, portion: Portion, wide: WideTable, look: Look) -> list[TargetLayout]:
         books, tags = self._tables.books, self._key_tags
-        table = self._tables.items(bench, tuple(0 if books[i].target.each else len(c) for i, c in columns.items()))
+        table = self._tables.items(bench, tuple(0 if books[i].target.each else len(c) for i, c in look.columns.items()))
         first = self._first + (portion.number << _LINE_BITS)
 
         def more(pointers: shape.Pointers) -> Mapping[str, object]:
@@ -196,7 +186,7 @@ class ItemShelf:
                 "unusable": Sql(f"CASE {' '.join(tests)} END" if tests else "NULL"),
             }
 
-        query, layouts = wide.query("feed/sql/items.sql", columns, pending, more)
+        query, layouts = wide.query("feed/sql/items.sql", look, more)
         bench.execute(query)
         bench.execute(
             render("feed/sql/items_at_hand.sql", DUCKDB, table=Sql(table), first=first, last=first + 2**_LINE_BITS - 1)

@@ -20,7 +20,7 @@ from cdc_merge.feed.shelf import Shelf
 from cdc_merge.feed.unusable import UNUSABLE
 from cdc_merge.feed.values import Values, part_columns, staged_columns, staged_definition, whole_columns
 from cdc_merge.feed.where import any_could_take, takes
-from cdc_merge.feed.wide import Columns, WideTable
+from cdc_merge.feed.wide import Columns, Look, WideTable
 from cdc_merge.feed.workbench import Bench
 from cdc_merge.model import Column, Source
 from cdc_merge.render import Sql, render
@@ -67,7 +67,6 @@ class RowStage:
         self._dialect = dialect
         self._values = Values(dialect, facts.base64_layers)
         self._wide = WideTable(self._books, self._values, form, key_tags=facts.key_tags or (), is_picked=bool(picks))
-        shelf.begin(self.numbers)
 
     @property
     def numbers(self) -> list[int]:
@@ -90,9 +89,11 @@ class RowStage:
             for number, book in self._books.items():
                 if book.target.each is None and (book.pending or not book.schema.columns):
                     self._get_acquainted(bench, number, book)
-            columns = {number: book.schema.columns for number, book in self._books.items()}
-            pending = {number: tuple(book.pending) for number, book in self._books.items()}
-        layouts = self._shelf.fill(bench, portion, self._wide, columns, pending)
+            look = Look(
+                columns={number: book.schema.columns for number, book in self._books.items()},
+                pending={number: tuple(book.pending) for number, book in self._books.items()},
+            )
+        layouts = self._shelf.fill(bench, portion, self._wide, look)
         by_target = ", ".join(
             f"count(*) FILTER (takes_{t.number} AND clean_{t.number}), "
             f"count(*) FILTER (takes_{t.number} AND clean_{t.number} IS NOT TRUE)"

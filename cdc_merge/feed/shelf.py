@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from cdc_merge.feed.parts import Parts
 from cdc_merge.feed.portions import Portion
-from cdc_merge.feed.wide import Columns, TargetLayout, WideTable
+from cdc_merge.feed.wide import Look, TargetLayout, WideTable
 from cdc_merge.feed.workbench import Bench, Workbench
-from cdc_merge.model import Column
 
 Types = Mapping[int, Sequence[tuple[str, str]]]
 """(name, type) of each target's columns in staging; there may be more by now than a portion was told of."""
@@ -23,17 +22,7 @@ class Shelf(Protocol):
     @property
     def keys(self) -> str: ...
 
-    def begin(self, numbers: Sequence[int]) -> None:
-        """Make room for these targets."""
-
-    def fill(
-        self,
-        bench: Bench,
-        portion: Portion,
-        wide: WideTable,
-        columns: Mapping[int, Columns],
-        pending: Mapping[int, Sequence[Column]],
-    ) -> list[TargetLayout]:
+    def fill(self, bench: Bench, portion: Portion, wide: WideTable, look: Look) -> list[TargetLayout]:
         """Look into the lines at hand: what they say is in the bench's `wide` then."""
 
     def keep(self, bench: Bench, layouts: Sequence[TargetLayout], types: Types, *, clean: Sequence[int]) -> None:
@@ -52,28 +41,19 @@ class BenchShelf:
     lines = "chosen AS c JOIN lines AS l ON l.idx = c.idx"
     keys = "latest"
 
-    def __init__(self, workbench: Workbench, *, facts: str = "facts", rows: str = "stage_rows") -> None:
-        self._workbench = workbench
+    def __init__(
+        self, workbench: Workbench, targets: Iterable[int], *, facts: str = "facts", rows: str = "stage_rows"
+    ) -> None:
+        """`targets`: their places."""
         self._facts = facts
-        self._rows = rows
-        self._parts: dict[int, Parts] = {}
-
-    def begin(self, numbers: Sequence[int]) -> None:
-        flags = "".join(f", takes_{i} BOOLEAN" for i in numbers)
-        self._workbench.execute(
-            f"CREATE TABLE {self._facts} (n BIGINT, changed_at TIMESTAMP WITH TIME ZONE, removed BOOLEAN{flags})"
+        self._parts = {number: Parts(workbench, f"{rows}_{number}") for number in targets}
+        flags = "".join(f", takes_{number} BOOLEAN" for number in self._parts)
+        workbench.execute(
+            f"CREATE TABLE {facts} (n BIGINT, changed_at TIMESTAMP WITH TIME ZONE, removed BOOLEAN{flags})"
         )
-        self._parts = {number: Parts(self._workbench, f"{self._rows}_{number}") for number in numbers}
 
-    def fill(
-        self,
-        bench: Bench,
-        portion: Portion,
-        wide: WideTable,
-        columns: Mapping[int, Columns],
-        pending: Mapping[int, Sequence[Column]],
-    ) -> list[TargetLayout]:
-        query, layouts = wide.query("feed/sql/images.sql", columns, pending)
+    def fill(self, bench: Bench, portion: Portion, wide: WideTable, look: Look) -> list[TargetLayout]:
+        query, layouts = wide.query("feed/sql/images.sql", look)
         bench.execute(query)
         return layouts
 

@@ -15,6 +15,16 @@ from cdc_merge.schema.stored import TypedColumn, holders, takes_whole
 from cdc_merge.warehouses.dialect import DUCKDB
 
 Columns = tuple[TypedColumn, ...]
+More = Callable[[shape.Pointers], Mapping[str, object]]
+"""What else a template takes, of other pointers."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a portion is asked for: each target's columns, as they were known then. `pending`: those without a type."""
+
+    columns: Mapping[int, Columns]
+    pending: Mapping[int, Sequence[Column]]
 
 
 @dataclass(frozen=True)
@@ -55,18 +65,10 @@ class WideTable:
         self._key_tags = key_tags
         self._is_picked = is_picked
 
-    def query(
-        self,
-        template: str,
-        columns: Mapping[int, Columns],
-        pending: Mapping[int, Sequence[Column]],
-        more: Callable[[shape.Pointers], Mapping[str, object]] = lambda _pointers: {},
-    ) -> tuple[str, list[TargetLayout]]:
-        """The query of a template, and how each target's columns stand in what it makes.
-
-        `pending`: columns that have no type yet. `more`: what else the template takes, of other pointers.
-        """
+    def query(self, template: str, look: Look, more: More = lambda _pointers: {}) -> tuple[str, list[TargetLayout]]:
+        """The query of a template, and how each target's columns stand in what it makes."""
         pointers = shape.Pointers(self._form)
+        columns, pending = look.columns, look.pending
         layouts = [self._layout(i, self._books[i], mine, pending[i], pointers) for i, mine in columns.items()]
         values = {
             "targets": layouts,

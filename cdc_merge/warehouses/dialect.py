@@ -42,6 +42,7 @@ class Dialect:
     `types`: SQL name of each kind (numeric without precision = the widest exact decimal).
     `metadata_json`: the type that keeps JSON text exactly as written.
     `byte_order`: appended to a text column's type so that it compares byte by byte.
+    `as_bytes`: a text column ({}), compared so whatever somebody made of its order since.
     `decimal_digits`, `decimal_scale`: what the widest exact decimal holds; None = anything DynamoDB has.
     `max_key_bytes`: what partition and sort key may take together (UTF-8) before an index refuses them.
     `holds_nul`: whether text may contain U+0000; `rescues_nul`: whether _cdc_rescued may.
@@ -105,6 +106,7 @@ class Dialect:
     types: dict[Kind, str] = field(hash=False)
     metadata_json: str = "json"
     byte_order: str = ""
+    as_bytes: str = "{}"
     decimal_digits: int | None = None
     decimal_scale: int | None = None
     max_key_bytes: int | None = None
@@ -296,6 +298,7 @@ POSTGRES = Dialect(
     # https://www.postgresql.org/docs/current/datatype-json.html
     metadata_json="json",
     byte_order='COLLATE "C"',
+    as_bytes='{} COLLATE "C"',
     # A btree entry takes at most 2,704 bytes: https://www.postgresql.org/docs/current/btree.html
     max_key_bytes=2600,
     max_identifier_bytes=63,

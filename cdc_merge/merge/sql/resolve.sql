@@ -152,7 +152,7 @@ FROM (
 
 {% if key_range %}
         -- Whatever became of the column's collation: the range is one of bytes.
-        AND t{{ table.number }}.{{ table.keys[0].name }} {{ byte_order }} BETWEEN {{ key_range.low }} AND {{ key_range.high }}
+        AND t{{ table.number }}.{{ table.keys[0].name | as_bytes }} BETWEEN {{ key_range.low }} AND {{ key_range.high }}
 {% endif %}
 {% else %}
 {% if table.is_each %}
@@ -170,7 +170,7 @@ FROM (
             AND {% endif %}{% endfor %}
 
 {% if key_range %}
-        WHERE t.{{ table.keys[0].name }} {% if dialect.indexes_key %}{{ byte_order }} {% endif %}BETWEEN {{ key_range.low }} AND {{ key_range.high }}
+        WHERE t.{{ table.keys[0].name | as_bytes }} BETWEEN {{ key_range.low }} AND {{ key_range.high }}
 {% endif %}
         GROUP BY s.n
     ) AS t{{ table.number }} ON t{{ table.number }}.n = s.n
