@@ -7,13 +7,13 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from math import ceil
 from typing import Any
 
 from cdc_merge.feed.item_shelf import GROUP_BITS
 from cdc_merge.merge.plan import MergePlan, row_moved
 from cdc_merge.merge.planned import PlannedTarget
 from cdc_merge.model import ColumnType, Kind
+from cdc_merge.reconcile import by_hash
 from cdc_merge.reconcile.comparing import ComparedColumn, Comparing
 from cdc_merge.reconcile.findings import CopiesFound, DryRunOver, Findings, Limits, Tally, Undertaking, verdicts_of
 from cdc_merge.render import Name, Sql, name
@@ -22,9 +22,6 @@ from cdc_merge.schema.conditions import are_same, in_order
 from cdc_merge.warehouses import Dialect, Row, Statement
 
 SAMPLES = 10  # keys of each verdict that are kept
-_ROWS_AT_ONCE = 2_000_000  # that one statement joins or inserts, where the engine has little memory
-_ROWS_OF_BUCKET = 8  # about: what has drifted takes so many rows along into the comparison
-_MOST_BUCKETS = 2**21  # their sums take some 50 bytes each
 
 _BARING = (
     ("bare_place", "drop the place of copies in"),
@@ -46,6 +43,7 @@ class ReconcilePlan:
         self._dialect = dialect
         self._comparing = Comparing(dialect, merge.render)
         self._is_partial = is_partial
+        self._by_hash = by_hash.HashComparison(self._comparing, is_partial=is_partial)
         # The tables that are compared; an empty temporary one for each that is not there yet.
         self._found: Sequence[PlannedTarget] = [
             replace(target, has_deleted_at=book.stored.has_deleted_at)
@@ -233,7 +231,7 @@ class ReconcilePlan:
 
     def _portions(self, label: str, staged: str, rows: int) -> Generator[Statement, None, list[Portion | None]]:
         """Ranges of the staged rows' numbers, a group of exported files each; None: all of them at once."""
-        if not self._dialect.row_hash or rows <= _ROWS_AT_ONCE:
+        if not self._dialect.row_hash or rows <= by_hash.ROWS_AT_ONCE:
             return [None]
         groups, size = list[Row](), 2**GROUP_BITS
         divided = f"SELECT DISTINCT n // {size} FROM {staged} WHERE n IS NOT NULL ORDER BY 1"
@@ -305,15 +303,11 @@ class ReconcilePlan:
         findings.targets[label] = verdicts_of(tally, causes=causes, differing=differing, samples=samples)
 
     def _compare(self, target: PlannedTarget, items: int, *, verified: datetime | None) -> Iterator[Statement]:
-        """`items`: how many are in the snapshot; `verified`: the target's floor.
-
-        By hashes in steps: a query that joins so often at once takes more memory than there may be, whatever it spills.
-        """
+        """`items`: how many are in the snapshot; `verified`: the target's floor."""
         columns = self.compared(target, self._books[target.number])
         if target.is_each:
             key = ColumnType(Kind.TEXT)
             columns.append(self._comparing.same("_cdc_key", "_cdc_key", key, Sql("s.element_key")))
-        label, hashed, places = target.label, self._comparing.hashed, range(len(target.keys))
         say = partial(
             self._say,
             target=target,
@@ -323,58 +317,9 @@ class ReconcilePlan:
             verified=verified,
         )
         if not self._dialect.row_hash:
-            yield say(f"compare {label}", "verdicts")
+            yield say(f"compare {target.label}", "verdicts")
             return
-        staged_keys = [f"s.k{i}" for i in places]
-        row_keys = [f"t.{self._dialect.quote(*key.name.parts)}" for key in target.keys]
-        say = partial(
-            say,
-            staged_hash=hashed(*(c.staged.text.replace("s.", "r.", 1) for c in columns)),
-            row_hash=hashed(*(c.here.text for c in columns)),
-            staged_key_hash=hashed(*staged_keys),
-            row_key_hash=hashed(*row_keys),
-        )
-        yield say(f"hash the export for {label}", "hashed")
-        buckets, rows = 0, items
-        if items > _ROWS_AT_ONCE and not self._is_partial:
-            buckets = min(_MOST_BUCKETS, ceil(items / _ROWS_OF_BUCKET))
-            rows = yield from self._find_buckets(target, columns, staged_keys, row_keys, buckets)
-        parts = ceil(max(1, rows) / _ROWS_AT_ONCE)
-        for part in range(parts):
-            yield say(f"find suspects in {label}", "suspects", buckets=buckets, parts=parts, part=part)
-        yield say(f"compare {label}", "verdicts_by_hash")
-        yield say(f"find what differs in {label}", "differing_by_hash")
-
-    def _find_buckets(
-        self,
-        target: PlannedTarget,
-        columns: Sequence[ComparedColumn],
-        staged_keys: Sequence[str],
-        row_keys: Sequence[str],
-        buckets: int,
-    ) -> Generator[Statement, None, int]:
-        """Finds the buckets of keys that are not the same on both sides; returns the rows that a join would hold."""
-        label, combined = target.label, self._comparing.combined
-        place = ("CAST(s.place AS BIGINT)", "CAST(t._cdc_index AS BIGINT)") if target.is_each else None
-        values = self._comparing.hashed(*(c.here.text for c in columns))
-        assert values
-        say = partial(
-            self._say,
-            target=target,
-            buckets=buckets,
-            staged_key_hash=self._comparing.hashed(*staged_keys),
-            row_key_hash=self._comparing.hashed(*row_keys),
-            newer_key_hash=self._comparing.hashed(*(f"w.k{i}" for i in range(len(staged_keys)))),
-            whole_staged=combined(*staged_keys, *(place[:1] if place else ()), "s.h"),
-            whole_row=combined(*row_keys, *(place[1:] if place else ()), values.text),
-        )
-        yield say(f"sum up the export for {label}", "sum_export")
-        yield say(f"sum up {label}", "sum_rows")
-        yield say(f"find buckets of {label}", "find_buckets")
-        rows: list[Row] = []
-        count = f"SELECT coalesce(sum(rows), 0) FROM _cdc_buckets_{target.number}"
-        yield Statement(f"count rows in buckets of {label}", count, inspect=rows.extend)
-        return int(rows[0][0])
+        yield from self._by_hash.compare(target, columns, say, items)
 
     def _find_causes(self, target: PlannedTarget, source: str, *, has_extra: bool = True) -> Statement:
         label, count = f"find causes in {target.label}", len(self._found)

@@ -48,13 +48,10 @@ WHERE t.rowid IN (
 );
 
 -- [hash the export for customers]
--- The export's rows of one target: their keys, and a hash of all else, made before a join that would carry it along.
+-- The export's rows of one target: their keys, and a hash of all else.
 CREATE TEMPORARY TABLE _cdc_hashed_0 AS
-SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.n, s.h
-FROM (
-    SELECT r.partition_key, r.sort_key, r.n, hash(CAST(r.c0 AS VARCHAR), CAST(r.c1 AS NUMERIC(12, 2)), CAST(r.c2 AS JSON), CAST(r.c3 AS VARCHAR), r.rescued) AS h
-    FROM _cdc_keyed_0 AS r
-) AS s;
+SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.n, hash(CAST(s.c0 AS VARCHAR), CAST(s.c1 AS NUMERIC(12, 2)), CAST(s.c2 AS JSON), CAST(s.c3 AS VARCHAR), s.rescued) AS h
+FROM _cdc_keyed_0 AS s;
 
 -- [find suspects in customers]
 -- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
@@ -245,13 +242,10 @@ WHERE t.rowid IN (
 );
 
 -- [hash the export for or"ders']
--- The export's rows of one target: their keys, and a hash of all else, made before a join that would carry it along.
+-- The export's rows of one target: their keys, and a hash of all else.
 CREATE TEMPORARY TABLE _cdc_hashed_1 AS
-SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.n, s.h
-FROM (
-    SELECT r.partition_key, r.sort_key, r.n, hash(CAST(r.c0 AS BIGINT), CAST(r.c1 AS TIMESTAMP WITH TIME ZONE), CAST(r.c2 AS BOOLEAN), CAST(r.c3 AS BLOB), r.rescued) AS h
-    FROM _cdc_keyed_1 AS r
-) AS s;
+SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.n, hash(CAST(s.c0 AS BIGINT), CAST(s.c1 AS TIMESTAMP WITH TIME ZONE), CAST(s.c2 AS BOOLEAN), CAST(s.c3 AS BLOB), s.rescued) AS h
+FROM _cdc_keyed_1 AS s;
 
 -- [find suspects in or"ders']
 -- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
@@ -505,15 +499,16 @@ VALUES (
 );
 
 -- [hash the export for customers]
--- The export's rows of one target: their keys, and a hash of all else, made before a join that would carry it along.
+-- The export's rows of one target: their keys, and a hash of all else.
 CREATE TEMPORARY TABLE _cdc_hashed_0 AS
+-- The hash is made before a join that would carry all columns along.
 SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.n, s.h
 FROM (
     SELECT k.partition_key, k.sort_key, r.n, r.h
     FROM _cdc_keys AS k
 LEFT JOIN (
-        SELECT r.n, hash(CAST(r.c0 AS VARCHAR), CAST(r.c1 AS NUMERIC(12, 2)), CAST(r.c2 AS JSON), CAST(r.c3 AS VARCHAR), r.rescued) AS h
-        FROM _cdc_rows_0 AS r
+        SELECT s.n, hash(CAST(s.c0 AS VARCHAR), CAST(s.c1 AS NUMERIC(12, 2)), CAST(s.c2 AS JSON), CAST(s.c3 AS VARCHAR), s.rescued) AS h
+        FROM _cdc_rows_0 AS s
     ) AS r ON r.n = k.n
 ) AS s;
 
@@ -542,15 +537,16 @@ WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
     AND (s.k0 IS NOT NULL OR (t._cdc_changed_at > NULL AND w.k0 IS NULL));
 
 -- [hash the export for or"ders']
--- The export's rows of one target: their keys, and a hash of all else, made before a join that would carry it along.
+-- The export's rows of one target: their keys, and a hash of all else.
 CREATE TEMPORARY TABLE _cdc_hashed_1 AS
+-- The hash is made before a join that would carry all columns along.
 SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.n, s.h
 FROM (
     SELECT k.partition_key, k.sort_key, r.n, r.h
     FROM _cdc_keys AS k
 LEFT JOIN (
-        SELECT r.n, hash(CAST(r.c0 AS BIGINT), CAST(r.c1 AS TIMESTAMP WITH TIME ZONE), CAST(r.c2 AS BOOLEAN), CAST(r.c3 AS BLOB), r.rescued) AS h
-        FROM _cdc_rows_1 AS r
+        SELECT s.n, hash(CAST(s.c0 AS BIGINT), CAST(s.c1 AS TIMESTAMP WITH TIME ZONE), CAST(s.c2 AS BOOLEAN), CAST(s.c3 AS BLOB), s.rescued) AS h
+        FROM _cdc_rows_1 AS s
     ) AS r ON r.n = k.n
 ) AS s;
 

@@ -154,8 +154,8 @@ def test_merges_and_reconciles_of_a_story_end_as_the_model_says(
     for seed in range(max(1, examples // 12)):
         random = Random(f"{what} {seed}")
         # Also as if there were millions of rows, so that they are compared and filled in part by part.
-        monkeypatch.setattr("cdc_merge.reconcile.plan._ROWS_AT_ONCE", (1, 2_000_000, 3)[seed % 3])
-        monkeypatch.setattr("cdc_merge.reconcile.plan._ROWS_OF_BUCKET", (1, 0.1)[seed % 2])
+        monkeypatch.setattr("cdc_merge.reconcile.by_hash.ROWS_AT_ONCE", (1, 2_000_000, 3)[seed % 3])
+        monkeypatch.setattr("cdc_merge.reconcile.by_hash.ROWS_OF_BUCKET", (1, 0.1)[seed % 2])
         ordering = random.choice(list(Ordering))
         merging = random.choice((by_new_workers, by_one_worker))
         story = case.story(random, ordering)

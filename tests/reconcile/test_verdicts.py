@@ -64,7 +64,7 @@ def test_an_empty_warehouse_is_filled_from_an_export(shop: Harness, export: Expo
 def test_what_is_many_rows_is_filled_in_group_by_group_of_files(
     shop: Harness, export: Export, monkeypatch: pytest.MonkeyPatch, way: dict[str, bool]
 ) -> None:
-    monkeypatch.setattr("cdc_merge.reconcile.plan._ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("cdc_merge.reconcile.by_hash.ROWS_AT_ONCE", 2)
     monkeypatch.setattr("cdc_merge.reconcile.snapshot._SMALLEST_GROUP", 1)
     shop.put_records([change("k3", 1, {**CUSTOMER, "Name": "drifted"})])
     shop.run()
@@ -97,8 +97,8 @@ def test_what_drifted_is_found_among_many_rows_whatever_bucket_it_lies_in(
     tmp_path: Path, export: Export, monkeypatch: pytest.MonkeyPatch, rows_of_bucket: float
 ) -> None:
     shop = Harness(f"duckdb:///{tmp_path}/w.duckdb", SOURCE, tmp_path / "feed")
-    monkeypatch.setattr("cdc_merge.reconcile.plan._ROWS_AT_ONCE", 2)
-    monkeypatch.setattr("cdc_merge.reconcile.plan._ROWS_OF_BUCKET", rows_of_bucket)
+    monkeypatch.setattr("cdc_merge.reconcile.by_hash.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("cdc_merge.reconcile.by_hash.ROWS_OF_BUCKET", rows_of_bucket)
     dump = export([item(f"k{number}", {**CUSTOMER, "Name": f"n{number}"}) for number in range(40)])
     reconcile(shop, dump)
     by_hand(shop, f"UPDATE {shop.schema}.customers SET name = 'x' WHERE pk = 'k3'")

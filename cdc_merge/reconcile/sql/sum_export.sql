@@ -4,5 +4,7 @@ SELECT
     {{ staged_key_hash }} % {{ buckets }} AS bucket,
     count(*) AS rows,
     sum({{ whole_staged }}) AS total
-FROM _cdc_hashed_{{ target.number }} AS s
+FROM (
+{{ hashed_rows }}
+) AS s
 GROUP BY bucket

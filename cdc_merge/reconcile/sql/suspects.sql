@@ -9,15 +9,8 @@ SELECT
     coalesce(t.k{{ loop.index0 }}, s.k{{ loop.index0 }}) AS k{{ loop.index0 }},
 {% endfor %}
     {% if target.is_each %}coalesce(t._cdc_index, s.place) AS place, {% endif %}w.k0 IS NOT NULL AS is_newer
-{% if parts > 1 or buckets %}
-FROM (
-    SELECT *
-    FROM _cdc_hashed_{{ target.number }} AS s
-    WHERE {{ staged_key_hash }} % {{ parts }} = {{ part }}
-{% if buckets %}
-        AND {{ staged_key_hash }} % {{ buckets }} IN (SELECT b.bucket FROM _cdc_buckets_{{ target.number }} AS b)
-{% endif %}
-) AS s
+{% if parts > 1 %}
+FROM (SELECT * FROM _cdc_hashed_{{ target.number }} AS s WHERE {{ staged_key_hash }} % {{ parts }} = {{ part }}) AS s
 {% else %}
 FROM _cdc_hashed_{{ target.number }} AS s
 {% endif %}
