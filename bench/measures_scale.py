@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 
 from bench.checks import require
@@ -32,10 +33,14 @@ _BY_HAND = {
     "scale-databend": "COPY INTO + MERGE, no late change wins",
 }
 _APART = "COPY INTO + DELETE + INSERT, no late change wins"  # what ours says for Snowflake, without its guard and books
+_PLENTY = 4 * 10**9  # bytes: nothing is spilled
 
 
 def scale(options: Options) -> list[Figure]:
-    """Batches of recent and of any keys into ever larger tables of DuckDB, against DELETE USING + INSERT by hand."""
+    """Batches of recent and of any keys into ever larger tables of DuckDB, against DELETE USING + INSERT by hand.
+
+    Both with the memory that a merge has by default, then with plenty, and by hand all there is.
+    """
     return _sizes(options, "scale", options.scale_rows, None)
 
 
@@ -63,12 +68,18 @@ def _sizes(options: Options, measure: str, sizes: Sequence[int], server: Postgre
 def _of_size(options: Options, measure: str, rows: int, server: PostgresServer | None) -> list[Figure]:
     batches = staged_batches(rows, tuple(options.scale_batches), below=options.data)
     with _filled(options, measure, rows, server) as filled:
+        probe = partial(_probe, options, filled=filled, batches=batches, server=server)
+        little = max(DEFAULT_MEMORY, 30 * rows)
+        limit = {"memory": little} if measure == "scale" else {}  # a server has its own
         probes = {
-            "ours": _probe(options, "merge_staged", filled, batches, server, memory=max(DEFAULT_MEMORY, 30 * rows)),
-            "by hand": _probe(options, "merge_staged_by_hand", filled, batches, server),
+            "ours": probe("merge_staged", memory=little),
+            "by hand": probe("merge_staged_by_hand", **limit),
         }
+        if measure == "scale":
+            probes["ours, plenty"] = probe("merge_staged", memory=max(_PLENTY, little))
+            probes["by hand, plenty"] = probe("merge_staged_by_hand")
         if measure == "scale-databend":
-            probes["by hand, apart"] = _probe(options, "merge_staged_by_hand", filled, batches, server, apart=True)
+            probes["by hand, apart"] = probe("merge_staged_by_hand", apart=True)
         taken = interleaved(options, probes)
     _require_equal(taken, last=f"merge {len(batches) - 1}")
     figures = []
@@ -76,6 +87,9 @@ def _of_size(options: Options, measure: str, rows: int, server: PostgresServer |
         step, case = f"merge {number}", f"{batch.name} into {rows:,} rows"
         goal, floor = goal_of(options, _MOST, "x"), baseline_of(_BY_HAND[measure], taken["by hand"], step)
         figures.append(figure_of(measure, case, taken["ours"], step, goal=goal, **floor))
+        if plenty := taken.get("ours, plenty"):
+            floor = baseline_of(f"{_BY_HAND[measure]}; all memory", taken["by hand, plenty"], step)
+            figures.append(figure_of(measure, f"{case}, memory: 4GB", plenty, step, goal=goal, **floor))
         if apart := taken.get("by hand, apart"):
             figures.append(figure_of(measure, case, taken["ours"], step, **baseline_of(_APART, apart, step)))
     return figures
@@ -105,6 +119,7 @@ def _place(measure: str, folder: str, server: PostgresServer | None) -> Iterator
 def _probe(
     options: Options,
     probe: str,
+    *,
     filled: str,
     batches: Sequence[StagedBatch],
     server: PostgresServer | None,

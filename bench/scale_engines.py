@@ -43,8 +43,11 @@ class Engine(Protocol):
     def fill(self, rows: int) -> None:
         """Rows as they would be there after years: in the order of their keys, and all that is written settled."""
 
-    def by_hand(self, staged: pa.Table, *, apart: bool) -> Step:
-        """Load and merge rows of: key, values, position, time, removed. `apart`: as DELETE and INSERT in any case."""
+    def by_hand(self, staged: pa.Table, *, apart: bool, memory: int | None) -> Step:
+        """Load and merge rows of: key, values, position, time, removed. `apart`: as DELETE and INSERT in any case.
+
+        `memory`: the bytes that an engine in this process may take; None: as it likes.
+        """
 
     def found(self, after: str) -> Found:
         """What the table has; rows with a position greater than this are changed."""
@@ -72,11 +75,16 @@ class DuckDB:
             connection.execute(fill_sql(rows, table=_TARGET, numbers=f"(SELECT range AS n FROM range({rows})) AS r"))
             connection.execute("CHECKPOINT")
 
-    def by_hand(self, staged: pa.Table, *, apart: bool = False) -> Step:
+    def by_hand(self, staged: pa.Table, *, apart: bool = False, memory: int | None = None) -> Step:
         named = staged.rename_columns([*_VALUES, "removed"])
         names = ", ".join(_VALUES)
         is_row = "t.pk = s.pk AND t.sk = s.sk"
         with self._connected() as connection:
+            if memory is not None:
+                connection.execute(f"SET memory_limit = '{memory // 1000}KB'")
+                # What its makers say is to be done where memory is short:
+                # https://duckdb.org/docs/stable/guides/performance/how_to_tune_workloads
+                connection.execute("SET preserve_insertion_order = false")
             connection.register("incoming", named)
 
             def merge() -> None:
@@ -119,7 +127,7 @@ class Postgres:
             cursor.execute(f"VACUUM (ANALYZE) {_TARGET}")
             cursor.execute("CHECKPOINT")
 
-    def by_hand(self, staged: pa.Table, *, apart: bool = False) -> Step:
+    def by_hand(self, staged: pa.Table, *, apart: bool = False, memory: int | None = None) -> Step:
         kinds = ("text", "text", *(POSTGRES.type_name(c.type) for c in COLUMNS if c.type), "text", "timestamptz")
         names, removed = ", ".join(_VALUES), f"v{len(_VALUES)}"
         values = ", ".join(f"CAST(v{i} AS {kind})" for i, kind in enumerate(kinds))
@@ -178,7 +186,7 @@ class Databend:
     def fill(self, rows: int) -> None:
         self._said(fill_sql(rows, table=_TARGET, numbers=f"(SELECT CAST(number AS bigint) AS n FROM numbers({rows}))"))
 
-    def by_hand(self, staged: pa.Table, *, apart: bool = False) -> Step:
+    def by_hand(self, staged: pa.Table, *, apart: bool = False, memory: int | None = None) -> Step:
         kinds = (
             "VARCHAR",
             "VARCHAR",

@@ -27,6 +27,7 @@ from cdc_merge.model import DEFAULT_MEMORY, Ordering, Settings
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.opening import open_book
 from cdc_merge.warehouses import Dialect, open_warehouse
+from cdc_merge.warehouses.duckdb import memory_for_merges
 
 _SETTINGS = Settings("", "analytics", "cdc_merge", (SOURCE,))
 
@@ -51,14 +52,17 @@ def merge_staged(*, warehouse: str, batches: list[str], memory: int = DEFAULT_ME
     return _each(warehouse, batches, partial(_ours, memory=memory))
 
 
-def merge_staged_by_hand(*, warehouse: str, batches: list[str], apart: bool = False) -> dict[str, Step]:
+def merge_staged_by_hand(
+    *, warehouse: str, batches: list[str], apart: bool = False, memory: int | None = None
+) -> dict[str, Step]:
     """The same rows by the SQL an expert would write, which lets no late change win: no tombstones, no books.
 
-    `apart`: by DELETE and INSERT, also where MERGE is what an expert would use.
+    `apart`: by DELETE and INSERT, also where MERGE is what an expert would use. `memory`: what a source would be given:
+    DuckDB may take as much of it as for a merge of ours; None: all of the machine's.
     """
 
     def merge(_url: str, engine: Engine, folder: Path) -> Step:
-        return engine.by_hand(_joined(folder, engine.dialect), apart=apart)
+        return engine.by_hand(_joined(folder, engine.dialect), apart=apart, memory=memory and memory_for_merges(memory))
 
     return _each(warehouse, batches, merge)
 

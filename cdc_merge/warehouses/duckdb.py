@@ -47,6 +47,11 @@ name of a schema: https://duckdb.org/docs/stable/sql/statements/attach#name-qual
 """
 
 
+def memory_for_merges(memory: int) -> int:
+    """The bytes that DuckDB may take for merges in a process that is meant to take `memory` bytes."""
+    return max(_LEAST_MEMORY, int(memory * MEMORY_SHARE))
+
+
 class DuckDBWarehouse:
     """A DuckDB file. Sessions of one process share the file; other processes have it between sessions."""
 
@@ -73,7 +78,7 @@ class DuckDBWarehouse:
         self._path = Path(path)
         self._catalog = catalog
         self._options = options
-        self._memory = max(_LEAST_MEMORY, int(memory * MEMORY_SHARE))
+        self._memory = memory_for_merges(memory)
         self._observer = observer
         self._active: set[duckdb.DuckDBPyConnection] = set()
 
@@ -306,4 +311,4 @@ def _spill_directory() -> str:
     return folder
 
 
-__all__ = ["DuckDBSession", "DuckDBWarehouse"]
+__all__ = ["DuckDBSession", "DuckDBWarehouse", "memory_for_merges"]
