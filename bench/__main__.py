@@ -94,7 +94,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", choices=list(MEASURES), metavar="NAME", help=f"one of: {', '.join(MEASURES)}"
     )
-    parser.add_argument("--items", type=int, help="items of an export (default: 2,000,000, on Postgres 500,000)")
+    parser.add_argument("--items", type=int, help="items of an export (default: 3,000,000, on Postgres 500,000)")
     parser.add_argument("--shape-scale", type=float, help="of 1.8 M changes into 30.1 M rows (default: 0.1)")
     parser.add_argument(
         "--growth-rows", type=int, nargs="+", metavar="N", help="rows of the targets of growth and growth-postgres"

@@ -29,7 +29,7 @@ class Options:
     repeat: int = 3
     tiny_objects: int = 2_000
     latency_times: int = 20
-    items: int = 2_000_000  # of an export
+    items: int = 3_000_000  # of an export: more than are compared at once
     postgres_items: int = 500_000
     growth_changes: int = 100_000
     growth_rows: Sequence[int] = (1_000_000, 3_000_000, 10_000_000)

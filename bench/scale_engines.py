@@ -82,9 +82,8 @@ class DuckDB:
         with self._connected() as connection:
             if memory is not None:
                 connection.execute(f"SET memory_limit = '{memory // 1000}KB'")
-                # What its makers say is to be done where memory is short:
-                # https://duckdb.org/docs/stable/guides/performance/how_to_tune_workloads
-                connection.execute("SET preserve_insertion_order = false")
+            # As ours, and as its makers advise: https://duckdb.org/docs/stable/guides/performance/how_to_tune_workloads
+            connection.execute("SET preserve_insertion_order = false")
             connection.register("incoming", named)
 
             def merge() -> None:

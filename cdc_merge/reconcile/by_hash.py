@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 from math import ceil
 from typing import Any, Protocol
 
@@ -38,68 +39,64 @@ class HashComparison:
     ) -> Iterator[Statement]:
         """Puts what differs into the target's verdicts. `items`: how many are in the snapshot."""
         label, hashed = target.label, self._comparing.hashed
-        hashes = {
-            "row_hash": hashed(*(c.here.text for c in columns)),
-            "staged_key_hash": hashed(*_staged_keys(target)),
-            "row_key_hash": hashed(*self._row_keys(target)),
-        }
-        buckets, rows = 0, items
-        if items > ROWS_AT_ONCE and not self._is_partial:
-            buckets = min(MOST_BUCKETS, ceil(items / ROWS_OF_BUCKET))
-            rows = yield from self._find_buckets(target, columns, say, buckets, hashes)
+        say = partial(
+            say,
+            row_hash=hashed(*(c.here.text for c in columns)),
+            staged_key_hash=hashed(*_staged_keys(target)),
+            row_key_hash=hashed(*self._row_keys(target)),
+        )
+        buckets, rows = yield from self._find_buckets(target, columns, say, items)
         hashed_rows = self._hashed_rows(target, columns, buckets=buckets)
         yield say(f"hash the export for {label}", "hashed", buckets=buckets, hashed_rows=hashed_rows)
         parts = ceil(max(1, rows) / ROWS_AT_ONCE)
         for part in range(parts):
-            yield say(f"find suspects in {label}", "suspects", buckets=buckets, parts=parts, part=part, **hashes)
+            yield say(f"find suspects in {label}", "suspects", buckets=buckets, parts=parts, part=part)
         yield say(f"compare {label}", "verdicts_by_hash")
         yield say(f"find what differs in {label}", "differing_by_hash")
 
     def _find_buckets(
-        self,
-        target: PlannedTarget,
-        columns: Sequence[ComparedColumn],
-        say: Say,
-        buckets: int,
-        hashes: dict[str, Sql | None],
-    ) -> Generator[Statement, None, int]:
-        """Finds the buckets of keys that are not the same on both sides; returns the rows that a join would hold."""
+        self, target: PlannedTarget, columns: Sequence[ComparedColumn], say: Say, items: int
+    ) -> Generator[Statement, None, tuple[int, int]]:
+        """Finds the buckets of keys that are not the same on both sides.
+
+        Returns the number of buckets, 0 if all rows are to be compared, and the rows that a join would hold.
+        """
+        if items <= ROWS_AT_ONCE or self._is_partial:
+            return 0, items
         label, combined, hashed = target.label, self._comparing.combined, self._comparing.hashed
-        values = hashes["row_hash"]
+        staged, here = _staged_keys(target), self._row_keys(target)
+        if target.is_each:
+            staged, here = [*staged, "CAST(s.place AS BIGINT)"], [*here, "CAST(t._cdc_index AS BIGINT)"]
+        values = hashed(*(c.here.text for c in columns))
         assert values
-        of_element = target.is_each
-        yield say(
-            f"sum up the export for {label}",
-            "sum_export",
-            buckets=buckets,
-            whole_staged=combined(*_staged_keys(target), *["CAST(s.place AS BIGINT)"] * of_element, "s.h"),
-            hashed_rows=self._hashed_rows(target, columns),
-            **hashes,
-        )
-        yield say(
-            f"sum up {label}",
-            "sum_rows",
-            buckets=buckets,
-            whole_row=combined(*self._row_keys(target), *["CAST(t._cdc_index AS BIGINT)"] * of_element, values.text),
-            **hashes,
-        )
+        buckets = min(MOST_BUCKETS, ceil(items / ROWS_OF_BUCKET))
+        say = partial(say, buckets=buckets)
+        yield say(f"sum up {label}", "sum_rows", whole_row=combined(*here, values.text))
+        there: list[Row] = []
+        count = f"SELECT count(*) FROM _cdc_here_{target.number}"
+        yield Statement(f"count buckets of {label}", count, inspect=there.extend)
+        if there[0][0] == 0:
+            return 0, 0  # a first load: there is nothing to sum up the export for
+        hashed_rows = self._hashed_rows(target, columns)
+        whole = combined(*staged, "s.h")
+        yield say(f"sum up the export for {label}", "sum_export", whole_staged=whole, hashed_rows=hashed_rows)
         newer = hashed(*(f"w.k{i}" for i in range(len(target.keys))))
-        yield say(f"find buckets of {label}", "find_buckets", buckets=buckets, newer_key_hash=newer)
+        yield say(f"find buckets of {label}", "find_buckets", newer_key_hash=newer)
         rows: list[Row] = []
         count = f"SELECT coalesce(sum(rows), 0) FROM _cdc_buckets_{target.number}"
         yield Statement(f"count rows in buckets of {label}", count, inspect=rows.extend)
-        return int(rows[0][0])
+        return buckets, int(rows[0][0])
 
     def _hashed_rows(self, target: PlannedTarget, columns: Sequence[ComparedColumn], *, buckets: int = 0) -> Sql:
-        """A query of the export's rows, as their keys and a hash of all else; of the `buckets` that differ, if any."""
+        """A query of the export's rows, as their keys and a hash of all else: of the buckets that differ, or all."""
         return Sql(
             self._comparing.render(
                 "reconcile/sql/hashed_rows",
                 target=target,
                 is_partial=self._is_partial,
                 buckets=buckets,
+                staged_key_hash=self._comparing.hashed(*_staged_keys(target)),
                 staged_hash=self._comparing.hashed(*(c.staged.text for c in columns)),
-                staged_hash_of_key=self._comparing.hashed(*(key.staged.text for key in target.keys)),
             )
         )
 

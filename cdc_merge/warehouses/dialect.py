@@ -42,7 +42,7 @@ class Dialect:
     `types`: SQL name of each kind (numeric without precision = the widest exact decimal).
     `metadata_json`: the type that keeps JSON text exactly as written.
     `byte_order`: appended to a text column's type so that it compares byte by byte.
-    `as_bytes`: a text column ({}), compared so whatever somebody made of its order since.
+    `as_bytes`: a text column ({}), compared so whatever somebody made of its order since, where the engine lets them.
     `decimal_digits`, `decimal_scale`: what the widest exact decimal holds; None = anything DynamoDB has.
     `max_key_bytes`: what partition and sort key may take together (UTF-8) before an index refuses them.
     `holds_nul`: whether text may contain U+0000; `rescues_nul`: whether _cdc_rescued may.

@@ -13,6 +13,7 @@ from bench.child import run_probe
 from bench.figures import NOT_RUN, Options
 from bench.measures import MEASURES
 from bench.scale_items import staged_batches
+from bench.scaling import fill_scale, merge_staged_by_hand
 
 ROWS, BATCHES = 2_000, (200, 1_000)
 
@@ -69,6 +70,18 @@ def test_each_batch_is_merged_and_held_against_sql_by_hand(options: Options, mea
         assert f"{ROWS:,} rows" in figure.case and figure.baseline_seconds
         assert set(figure.phases) == set(figure.baseline_phases) == {"load", "merge"}
         assert {"resolve", "delete from items", "insert into items"} <= set(figure.statements)
+
+
+def test_the_sql_by_hand_has_the_memory_that_it_is_given(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.scaling.memory_for_merges", lambda memory: memory)
+    warehouse, batch = f"duckdb:///{tmp_path}/filled.duckdb", staged_batches(ROWS, BATCHES, below=data)[0]
+    fill_scale(warehouse=warehouse, rows=ROWS)
+
+    assert merge_staged_by_hand(warehouse=warehouse, batches=[str(batch.folder)])["merge 0"].counts["rows"]
+    with pytest.raises(duckdb.OutOfMemoryException):
+        merge_staged_by_hand(warehouse=warehouse, batches=[str(batch.folder)], memory=100_000)
 
 
 def test_where_databend_is_not_installed_its_measure_says_so(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,8 +50,11 @@ WHERE t.rowid IN (
 -- [hash the export for customers]
 -- The export's rows of one target: their keys, and a hash of all else.
 CREATE TEMPORARY TABLE _cdc_hashed_0 AS
-SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.n, hash(CAST(s.c0 AS VARCHAR), CAST(s.c1 AS NUMERIC(12, 2)), CAST(s.c2 AS JSON), CAST(s.c3 AS VARCHAR), s.rescued) AS h
-FROM _cdc_keyed_0 AS s;
+SELECT *
+FROM (
+    SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.n, hash(CAST(s.c0 AS VARCHAR), CAST(s.c1 AS NUMERIC(12, 2)), CAST(s.c2 AS JSON), CAST(s.c3 AS VARCHAR), s.rescued) AS h
+    FROM _cdc_keyed_0 AS s
+) AS s;
 
 -- [find suspects in customers]
 -- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
@@ -63,10 +66,15 @@ SELECT
     coalesce(t.k0, s.k0) AS k0,
     coalesce(t.k1, s.k1) AS k1,
 w.k0 IS NOT NULL AS is_newer
-FROM _cdc_hashed_0 AS s
+FROM (
+    SELECT *
+    FROM _cdc_hashed_0 AS s
+    WHERE TRUE
+) AS s
 FULL JOIN (
     SELECT t."pk" AS k0, t."sk" AS k1, t.rowid AS _cdc_row, hash(t."username", t."spent", t."addresses", t."city", CAST(t._cdc_rescued AS VARCHAR)) AS h
     FROM "analytics"."customers" AS t
+    WHERE TRUE
 ) AS t
     ON t.k0 = s.k0 AND t.k1 = s.k1
 LEFT JOIN _cdc_newer AS w
@@ -244,8 +252,11 @@ WHERE t.rowid IN (
 -- [hash the export for or"ders']
 -- The export's rows of one target: their keys, and a hash of all else.
 CREATE TEMPORARY TABLE _cdc_hashed_1 AS
-SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.n, hash(CAST(s.c0 AS BIGINT), CAST(s.c1 AS TIMESTAMP WITH TIME ZONE), CAST(s.c2 AS BOOLEAN), CAST(s.c3 AS BLOB), s.rescued) AS h
-FROM _cdc_keyed_1 AS s;
+SELECT *
+FROM (
+    SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.n, hash(CAST(s.c0 AS BIGINT), CAST(s.c1 AS TIMESTAMP WITH TIME ZONE), CAST(s.c2 AS BOOLEAN), CAST(s.c3 AS BLOB), s.rescued) AS h
+    FROM _cdc_keyed_1 AS s
+) AS s;
 
 -- [find suspects in or"ders']
 -- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
@@ -257,10 +268,15 @@ SELECT
     coalesce(t.k0, s.k0) AS k0,
     coalesce(t.k1, s.k1) AS k1,
 w.k0 IS NOT NULL AS is_newer
-FROM _cdc_hashed_1 AS s
+FROM (
+    SELECT *
+    FROM _cdc_hashed_1 AS s
+    WHERE TRUE
+) AS s
 FULL JOIN (
     SELECT t."pk" AS k0, t."sk" AS k1, t.rowid AS _cdc_row, hash(t."select", t."created_at", t."paid", t."token", CAST(t._cdc_rescued AS VARCHAR)) AS h
     FROM "analytics"."or""ders'" AS t
+    WHERE TRUE
 ) AS t
     ON t.k0 = s.k0 AND t.k1 = s.k1
 LEFT JOIN _cdc_newer AS w
@@ -501,16 +517,16 @@ VALUES (
 -- [hash the export for customers]
 -- The export's rows of one target: their keys, and a hash of all else.
 CREATE TEMPORARY TABLE _cdc_hashed_0 AS
--- The hash is made before a join that would carry all columns along.
-SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.n, s.h
+-- The hash is made before a join that would carry all columns along, and keys that are not wanted go before it.
+SELECT s.k0, s.k1, r.n, r.h
 FROM (
-    SELECT k.partition_key, k.sort_key, r.n, r.h
-    FROM _cdc_keys AS k
+    SELECT *
+    FROM (SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.n FROM _cdc_keys AS s) AS s
+) AS s
 LEFT JOIN (
-        SELECT s.n, hash(CAST(s.c0 AS VARCHAR), CAST(s.c1 AS NUMERIC(12, 2)), CAST(s.c2 AS JSON), CAST(s.c3 AS VARCHAR), s.rescued) AS h
-        FROM _cdc_rows_0 AS s
-    ) AS r ON r.n = k.n
-) AS s;
+    SELECT s.n, hash(CAST(s.c0 AS VARCHAR), CAST(s.c1 AS NUMERIC(12, 2)), CAST(s.c2 AS JSON), CAST(s.c3 AS VARCHAR), s.rescued) AS h
+    FROM _cdc_rows_0 AS s
+) AS r ON r.n = s.n;
 
 -- [find suspects in customers]
 -- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
@@ -522,10 +538,15 @@ SELECT
     coalesce(t.k0, s.k0) AS k0,
     coalesce(t.k1, s.k1) AS k1,
 w.k0 IS NOT NULL AS is_newer
-FROM _cdc_hashed_0 AS s
+FROM (
+    SELECT *
+    FROM _cdc_hashed_0 AS s
+    WHERE TRUE
+) AS s
 FULL JOIN (
     SELECT t."pk" AS k0, t."sk" AS k1, t._cdc_changed_at, t.rowid AS _cdc_row, hash(t."username", t."spent", t."addresses", t."city", CAST(t._cdc_rescued AS VARCHAR)) AS h
     FROM "analytics"."customers" AS t
+    WHERE TRUE
 ) AS t
     ON t.k0 = s.k0 AND t.k1 = s.k1
 LEFT JOIN _cdc_newer AS w
@@ -539,16 +560,16 @@ WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
 -- [hash the export for or"ders']
 -- The export's rows of one target: their keys, and a hash of all else.
 CREATE TEMPORARY TABLE _cdc_hashed_1 AS
--- The hash is made before a join that would carry all columns along.
-SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.n, s.h
+-- The hash is made before a join that would carry all columns along, and keys that are not wanted go before it.
+SELECT s.k0, s.k1, r.n, r.h
 FROM (
-    SELECT k.partition_key, k.sort_key, r.n, r.h
-    FROM _cdc_keys AS k
+    SELECT *
+    FROM (SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.n FROM _cdc_keys AS s) AS s
+) AS s
 LEFT JOIN (
-        SELECT s.n, hash(CAST(s.c0 AS BIGINT), CAST(s.c1 AS TIMESTAMP WITH TIME ZONE), CAST(s.c2 AS BOOLEAN), CAST(s.c3 AS BLOB), s.rescued) AS h
-        FROM _cdc_rows_1 AS s
-    ) AS r ON r.n = k.n
-) AS s;
+    SELECT s.n, hash(CAST(s.c0 AS BIGINT), CAST(s.c1 AS TIMESTAMP WITH TIME ZONE), CAST(s.c2 AS BOOLEAN), CAST(s.c3 AS BLOB), s.rescued) AS h
+    FROM _cdc_rows_1 AS s
+) AS r ON r.n = s.n;
 
 -- [find suspects in or"ders']
 -- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
@@ -560,10 +581,15 @@ SELECT
     coalesce(t.k0, s.k0) AS k0,
     coalesce(t.k1, s.k1) AS k1,
 w.k0 IS NOT NULL AS is_newer
-FROM _cdc_hashed_1 AS s
+FROM (
+    SELECT *
+    FROM _cdc_hashed_1 AS s
+    WHERE TRUE
+) AS s
 FULL JOIN (
     SELECT t."pk" AS k0, t."sk" AS k1, t._cdc_changed_at, t.rowid AS _cdc_row, hash(t."select", t."created_at", t."paid", t."token", CAST(t._cdc_rescued AS VARCHAR)) AS h
     FROM "analytics"."or""ders'" AS t
+    WHERE TRUE
 ) AS t
     ON t.k0 = s.k0 AND t.k1 = s.k1
 LEFT JOIN _cdc_newer AS w
@@ -573,3 +599,135 @@ WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
     -- It has every key that changed since, except those that came and went meanwhile: rows of these are left over.
     -- https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html
     AND (s.k0 IS NOT NULL OR (t._cdc_changed_at > CAST('2026-01-01 00:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE) AND w.k0 IS NULL));
+
+-- [sum up customers]
+-- The same of the target's rows.
+CREATE TEMPORARY TABLE _cdc_here_0 AS
+SELECT
+    hash(t."pk", t."sk") % 375000 AS bucket,
+    count(*) AS rows,
+    sum(hash(hash(t."pk", t."sk", hash(t."username", t."spent", t."addresses", t."city", CAST(t._cdc_rescued AS VARCHAR))))) AS total
+FROM "analytics"."customers" AS t
+GROUP BY bucket;
+
+-- [count buckets of customers]
+SELECT count(*) FROM _cdc_here_0;
+
+-- [sum up the export for customers]
+-- How many rows each bucket of keys has in the export, and what the hashes of whole rows come to.
+CREATE TEMPORARY TABLE _cdc_exported_0 AS
+SELECT
+    hash(s.k0, s.k1) % 375000 AS bucket,
+    count(*) AS rows,
+    sum(hash(hash(s.k0, s.k1, s.h))) AS total
+FROM (
+SELECT *
+FROM (
+    SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.n, hash(CAST(s.c0 AS VARCHAR), CAST(s.c1 AS NUMERIC(12, 2)), CAST(s.c2 AS JSON), CAST(s.c3 AS VARCHAR), s.rescued) AS h
+    FROM _cdc_keyed_0 AS s
+) AS s
+) AS s
+GROUP BY bucket;
+
+-- [find buckets of customers]
+-- The buckets that are not the same on both sides, or have keys that the feed knows better: only their rows are compared.
+CREATE TEMPORARY TABLE _cdc_buckets_0 AS
+SELECT
+    coalesce(s.bucket, t.bucket) AS bucket,
+    -- The smaller side is the one that a join holds in memory.
+    least(coalesce(s.rows, 0), coalesce(t.rows, 0)) AS rows
+FROM _cdc_exported_0 AS s
+FULL JOIN _cdc_here_0 AS t ON t.bucket = s.bucket
+WHERE s.rows IS DISTINCT FROM t.rows
+    OR s.total IS DISTINCT FROM t.total
+    OR coalesce(s.bucket, t.bucket) IN (SELECT hash(w.k0, w.k1) % 375000 FROM _cdc_newer AS w);
+
+-- [count rows in buckets of customers]
+SELECT coalesce(sum(rows), 0) FROM _cdc_buckets_0;
+
+-- [hash the export for customers]
+-- The export's rows of one target in the buckets that differ: their keys, and a hash of all else.
+CREATE TEMPORARY TABLE _cdc_hashed_0 AS
+SELECT *
+FROM (
+    SELECT s.partition_key AS k0, CAST(s.sort_key AS DECIMAL(38, 18)) AS k1, s.n, hash(CAST(s.c0 AS VARCHAR), CAST(s.c1 AS NUMERIC(12, 2)), CAST(s.c2 AS JSON), CAST(s.c3 AS VARCHAR), s.rescued) AS h
+    FROM _cdc_keyed_0 AS s
+) AS s
+WHERE hash(s.k0, s.k1) % 375000 IN (SELECT b.bucket FROM _cdc_buckets_0 AS b);
+
+-- [find suspects in customers]
+-- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
+-- differ, and a join of keys and hashes is small enough to stay in memory far longer.
+CREATE TEMPORARY TABLE _cdc_suspects_0 AS
+SELECT
+    s.n,
+    t._cdc_row,
+    coalesce(t.k0, s.k0) AS k0,
+    coalesce(t.k1, s.k1) AS k1,
+w.k0 IS NOT NULL AS is_newer
+FROM (
+    SELECT *
+    FROM _cdc_hashed_0 AS s
+    WHERE TRUE
+        AND hash(s.k0, s.k1) % 2 = 0
+        -- They are all of these; but DuckDB reckons that a condition leaves a fifth, and must do so on both sides to hold
+        -- the smaller one in memory.
+        AND hash(s.k0, s.k1) % 375000 IN (SELECT b.bucket FROM _cdc_buckets_0 AS b)
+) AS s
+FULL JOIN (
+    SELECT t."pk" AS k0, t."sk" AS k1, t.rowid AS _cdc_row, hash(t."username", t."spent", t."addresses", t."city", CAST(t._cdc_rescued AS VARCHAR)) AS h
+    FROM "analytics"."customers" AS t
+    WHERE TRUE
+        AND hash(t."pk", t."sk") % 2 = 0
+        AND hash(t."pk", t."sk") % 375000 IN (SELECT b.bucket FROM _cdc_buckets_0 AS b)
+) AS t
+    ON t.k0 = s.k0 AND t.k1 = s.k1
+LEFT JOIN _cdc_newer AS w
+    ON w.k0 = coalesce(t.k0, s.k0) AND w.k1 = coalesce(t.k1, s.k1)
+WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
+    AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h);
+
+-- [find suspects in customers]
+-- Nearly all rows are the same, and equal values have equal hashes: so whole rows are looked at only where the hashes
+-- differ, and a join of keys and hashes is small enough to stay in memory far longer.
+INSERT INTO _cdc_suspects_0
+SELECT
+    s.n,
+    t._cdc_row,
+    coalesce(t.k0, s.k0) AS k0,
+    coalesce(t.k1, s.k1) AS k1,
+w.k0 IS NOT NULL AS is_newer
+FROM (
+    SELECT *
+    FROM _cdc_hashed_0 AS s
+    WHERE TRUE
+        AND hash(s.k0, s.k1) % 2 = 1
+        -- They are all of these; but DuckDB reckons that a condition leaves a fifth, and must do so on both sides to hold
+        -- the smaller one in memory.
+        AND hash(s.k0, s.k1) % 375000 IN (SELECT b.bucket FROM _cdc_buckets_0 AS b)
+) AS s
+FULL JOIN (
+    SELECT t."pk" AS k0, t."sk" AS k1, t.rowid AS _cdc_row, hash(t."username", t."spent", t."addresses", t."city", CAST(t._cdc_rescued AS VARCHAR)) AS h
+    FROM "analytics"."customers" AS t
+    WHERE TRUE
+        AND hash(t."pk", t."sk") % 2 = 1
+        AND hash(t."pk", t."sk") % 375000 IN (SELECT b.bucket FROM _cdc_buckets_0 AS b)
+) AS t
+    ON t.k0 = s.k0 AND t.k1 = s.k1
+LEFT JOIN _cdc_newer AS w
+    ON w.k0 = coalesce(t.k0, s.k0) AND w.k1 = coalesce(t.k1, s.k1)
+WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
+    AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h);
+
+-- [sum up or"ders']
+-- The same of the target's rows.
+CREATE TEMPORARY TABLE _cdc_here_1 AS
+SELECT
+    hash(t."pk", t."sk") % 375000 AS bucket,
+    count(*) AS rows,
+    sum(hash(hash(t."pk", t."sk", hash(t."select", t."created_at", t."paid", t."token", CAST(t._cdc_rescued AS VARCHAR))))) AS total
+FROM "analytics"."or""ders'" AS t
+GROUP BY bucket;
+
+-- [count buckets of or"ders']
+SELECT count(*) FROM _cdc_here_1;

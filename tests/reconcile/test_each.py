@@ -10,6 +10,7 @@ import pytest
 from cdc_merge.exports.manifest import ExportKind
 from cdc_merge.model import Column, ColumnType, Kind, ReconcilePolicy, Source, Target
 from tests.support.harness import Harness
+from tests.support.merging import by_hand
 from tests.support.order_lines import LINES, ORDERS, T0, change, item, lines
 from tests.support.reconciling import AS_OF, FLOOR, Export, counts, reconcile
 from tests.support.records import to_item
@@ -62,6 +63,23 @@ def test_elements_are_compared_one_by_one_and_repaired(shop: Harness, export: Ex
         ("4", 0, "n"),
     ]
     assert counts(reconcile(shop, folder), "lines") == (5, 0, 0, 0, 0, 0)
+
+
+def test_elements_that_swapped_their_places_are_found_among_many_rows(
+    tmp_path: Path, export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Harness(f"duckdb:///{tmp_path}/w.duckdb", SOURCE, tmp_path / "feed")
+    monkeypatch.setattr("cdc_merge.reconcile.by_hash.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("cdc_merge.reconcile.by_hash.ROWS_OF_BUCKET", 0.02)
+    folder = export([order(f"ORDER#{number}", item("a"), item("b")) for number in range(9)])
+    reconcile(shop, folder)
+    by_hand(shop, f"UPDATE {shop.schema}.lines SET _cdc_index = 1 - _cdc_index WHERE order_id = '4'")
+
+    report = reconcile(shop, folder)
+
+    assert counts(report, "lines") == (16, 0, 0, 2, 0, 2)
+    assert report.targets["lines"].columns == {"sku": 2}
+    assert counts(reconcile(shop, folder), "lines")[0] == 18
 
 
 def test_items_that_changed_since_are_left_alone_with_all_their_elements(shop: Harness, export: Export) -> None:

@@ -9,19 +9,28 @@ SELECT
     coalesce(t.k{{ loop.index0 }}, s.k{{ loop.index0 }}) AS k{{ loop.index0 }},
 {% endfor %}
     {% if target.is_each %}coalesce(t._cdc_index, s.place) AS place, {% endif %}w.k0 IS NOT NULL AS is_newer
+FROM (
+    SELECT *
+    FROM _cdc_hashed_{{ target.number }} AS s
+    WHERE TRUE
 {% if parts > 1 %}
-FROM (SELECT * FROM _cdc_hashed_{{ target.number }} AS s WHERE {{ staged_key_hash }} % {{ parts }} = {{ part }}) AS s
-{% else %}
-FROM _cdc_hashed_{{ target.number }} AS s
+        AND {{ staged_key_hash }} % {{ parts }} = {{ part }}
 {% endif %}
+{% if buckets %}
+        -- They are all of these; but DuckDB reckons that a condition leaves a fifth, and must do so on both sides to hold
+        -- the smaller one in memory.
+        AND {{ staged_key_hash }} % {{ buckets }} IN (SELECT b.bucket FROM _cdc_buckets_{{ target.number }} AS b)
+{% endif %}
+) AS s
 FULL JOIN (
     SELECT {% for key in target.keys %}t.{{ key.name }} AS k{{ loop.index0 }}, {% endfor %}{% if is_partial %}t._cdc_changed_at, {% endif %}{% if target.is_each %}t._cdc_index, {% endif %}t.{{ row_address }} AS _cdc_row, {{ row_hash }} AS h
     FROM {{ target.table }} AS t
-{% if parts > 1 or buckets %}
-    WHERE {{ row_key_hash }} % {{ parts }} = {{ part }}
+    WHERE TRUE
+{% if parts > 1 %}
+        AND {{ row_key_hash }} % {{ parts }} = {{ part }}
+{% endif %}
 {% if buckets %}
         AND {{ row_key_hash }} % {{ buckets }} IN (SELECT b.bucket FROM _cdc_buckets_{{ target.number }} AS b)
-{% endif %}
 {% endif %}
 ) AS t
     ON {% for key in target.keys %}t.k{{ loop.index0 }} = s.k{{ loop.index0 }}{% if not loop.last %} AND {% endif %}{% endfor %}{% if target.is_each %} AND t._cdc_index = s.place{% endif %}
