@@ -31,6 +31,7 @@ class Statement:
     raises what `mismatch` makes (a lost lease, for example).
     `inspect`: for a query: is handed its rows inside the transaction, and may raise to roll it back.
     `lock`: what goes before it in the same transaction and takes a lock, where the engine must be told.
+    `only_if`: what tells, when its turn has come, whether it is needed; where not, it is passed over.
     """
 
     label: str
@@ -39,6 +40,7 @@ class Statement:
     mismatch: Callable[[], Exception] | None = None
     inspect: Callable[[list[Row]], None] | None = None
     lock: str | None = None
+    only_if: Callable[[], bool] | None = None
 
 
 Observer = Callable[[str, float], None]
@@ -61,7 +63,7 @@ class Session(Protocol):
         """
 
     def run(self, statements: Iterable[Statement], *, foreseen: Sequence[Statement] = ()) -> list[int]:
-        """Run all statements in one transaction; returns the rows each touched (-1 where unknown).
+        """Run all statements in one transaction; returns the rows each touched (-1 where unknown, 0 where not needed).
 
         `statements` may be a generator, which is asked for the next when the one before has run and been inspected;
         what it raises rolls the transaction back. `foreseen`: those of a generator's that make tables, for engines

@@ -25,12 +25,15 @@ def run_in_order(
     driver_error: type[Exception],
     observer: Observer | None,
 ) -> list[int]:
-    """Execute each statement; returns the rows each touched. The caller opens and ends the transaction.
+    """Execute each statement that is needed; returns the rows each touched. The caller opens and ends the transaction.
 
     Raises StatementFailed from the driver's error, or what a statement's `mismatch` makes or its `inspect` raises.
     """
     touched = []
     for statement in statements:
+        if statement.only_if and not statement.only_if():
+            touched.append(0)
+            continue
         began = perf_counter()
         found: list[Row] | None = None
         try:

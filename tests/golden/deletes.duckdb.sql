@@ -30,6 +30,7 @@ DROP TABLE IF EXISTS _cdc_resolved;
 CREATE TEMPORARY TABLE _cdc_resolved AS
 SELECT
     known.*
+    , known.own_0 IS NOT NULL AS is_there_0
     -- Whatever happened since, the newest image that the target takes is its row: it may be that of a deleted item.
     , (
         known.n_0 IS NOT NULL
@@ -53,6 +54,7 @@ SELECT
             OR known.was_deleted_at_0 <> known.deleted_at_0
         ), FALSE
     ) AS marks_0
+    , known.own_1 IS NOT NULL AS is_there_1
     -- Only what counts for this target can make a change stale.
     , (
         known.n_1 IS NOT NULL
@@ -63,6 +65,7 @@ SELECT
         AND coalesce(known.own_2 <= known.position_1, TRUE)
         AND coalesce(known.own_3 <= known.position_1, TRUE)
     ) AS accepted_1
+    , known.own_2 IS NOT NULL AS is_there_2
     -- Only what counts for this target can make a change stale.
     , (
         known.n_2 IS NOT NULL
@@ -73,6 +76,200 @@ SELECT
         AND coalesce(known.own_1 <= known.position_2, TRUE)
         AND coalesce(known.own_3 <= known.position_2, TRUE)
     ) AS accepted_2
+    , known.own_3 IS NOT NULL AS is_there_3
+    , (
+        -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
+        coalesce(
+            known.changed_at > (
+                SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'hard'
+            ), TRUE
+        )
+        AND coalesce(known.own_3 < known.position, TRUE)
+        AND coalesce(known.tombstone <= known.position, TRUE)
+        AND coalesce(known.own_0 <= known.position, TRUE)
+        AND coalesce(known.own_1 <= known.position, TRUE)
+        AND coalesce(known.own_2 <= known.position, TRUE)
+    ) AS accepted_3
+FROM (
+    SELECT
+        found.*
+        , CASE found.gone_0
+            WHEN found.position THEN found.changed_at
+            WHEN found.tombstone THEN found.tombstone_at
+            WHEN found.own_1 THEN found.at_1
+            WHEN found.own_2 THEN found.at_2
+            WHEN found.own_3 THEN found.at_3
+        END AS deleted_at_0
+        , (found.is_open_0 OR found.is_open_1 OR found.is_open_2 OR found.is_open_3) AS is_open
+    FROM (
+    SELECT
+        learned.*
+        -- Read here, under the lock: a reconcile may have raised them while this batch was decoded.
+        , coalesce(learned.changed_at > (
+            SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'customers'
+        ), TRUE) AS is_open_0
+        , coalesce(learned.changed_at_0 > (
+            SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'customers'
+        ), TRUE) AS open_0
+        , coalesce(learned.changed_at > (
+            SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'customers'
+        ), TRUE) AS can_mark_0
+        -- The newest change that says the item is not there, or not in this table.
+        , greatest(
+            CASE WHEN learned.position > coalesce(learned.position_0, '') THEN learned.position END
+            , learned.tombstone
+            , learned.own_1
+            , learned.own_2
+            , learned.own_3
+        ) AS gone_0
+        , coalesce(learned.changed_at > (
+            SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'or"ders'''
+        ), TRUE) AS is_open_1
+        , coalesce(learned.changed_at_1 > (
+            SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'or"ders'''
+        ), TRUE) AS open_1
+        , coalesce(learned.changed_at > (
+            SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'kept'
+        ), TRUE) AS is_open_2
+        , coalesce(learned.changed_at_2 > (
+            SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'kept'
+        ), TRUE) AS open_2
+        , coalesce(learned.changed_at > (
+            SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'hard'
+        ), TRUE) AS is_open_3
+    FROM (
+    SELECT
+        s.*
+        , ts.position AS tombstone
+        , ts.changed_at AS tombstone_at
+        , CASE WHEN ts.position IS NOT NULL THEN coalesce(ts.upsert_position, ts.position) END AS tombstone_upsert
+        , CASE WHEN ts.position IS NOT NULL THEN coalesce(ts.kept_position, ts.position) END AS tombstone_kept
+        , CASE WHEN ts.kept_position IS NULL THEN ts.changed_at ELSE ts.kept_at END AS tombstone_kept_at
+        , t0.changed_at AS at_0
+        , t1.changed_at AS at_1
+        , t2.changed_at AS at_2
+        , t3.changed_at AS at_3
+        , fe.position AS forgotten
+        , t0.deleted_at AS was_deleted_at_0
+        , t0.own AS own_0
+        , t0.address AS row_0
+        , t1.own AS own_1
+        , t1.address AS row_1
+        , t2.own AS own_2
+        , t2.address AS row_2
+        , t3.own AS own_3
+        , t3.address AS row_3
+    FROM _cdc_keys AS s
+    LEFT JOIN "cdc_merge"."tombstones" AS ts
+        ON ts.source = 'e''commerce'
+        AND ts.partition_key = s.partition_key
+        AND ts.sort_key = s.sort_key
+    LEFT JOIN "cdc_merge"."history_events" AS fe
+        ON fe.source = 'e''commerce'
+        AND fe.target = '/forgotten'
+        AND fe.partition_key = s.partition_key
+        AND fe.sort_key = s.sort_key
+    -- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
+    LEFT JOIN (
+        SELECT s.n, t._cdc_position AS own, t.rowid AS address, t._cdc_changed_at AS changed_at, t._cdc_deleted_at AS deleted_at
+        FROM _cdc_keys AS s
+        JOIN "analytics"."customers" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18))
+    ) AS t0 ON t0.n = s.n
+    -- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
+    LEFT JOIN (
+        SELECT s.n, t._cdc_position AS own, t.rowid AS address, t._cdc_changed_at AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "analytics"."or""ders'" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18))
+    ) AS t1 ON t1.n = s.n
+    -- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
+    LEFT JOIN (
+        SELECT s.n, t._cdc_position AS own, t.rowid AS address, t._cdc_changed_at AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "analytics"."kept" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18))
+    ) AS t2 ON t2.n = s.n
+    -- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
+    LEFT JOIN (
+        SELECT s.n, t._cdc_position AS own, t.rowid AS address, t._cdc_changed_at AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "analytics"."hard" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18))
+    ) AS t3 ON t3.n = s.n
+    ) AS learned
+    ) AS found
+) AS known
+-- One more than there should be shows that rows are there twice. Those of several tables would multiply.
+LIMIT (SELECT count(*) + 1 FROM _cdc_keys);
+
+-- [look for copies]
+-- Whether more rows were found than keys were looked for: without a primary key one may have been inserted twice by hand.
+SELECT (SELECT count(*) FROM _cdc_resolved) > (SELECT count(*) FROM _cdc_keys);
+
+-- [drop resolved copies]
+DROP TABLE _cdc_resolved;
+
+-- [resolve copies]
+-- For each staged key: what the warehouse knows of it, and for each target whether the change is accepted there.
+-- A change is stale where its time is at or before the target's floor, where the target's own row is as new or
+-- newer, or where a sibling's row or the tombstone is newer. (An equal position in a sibling does not stop it, so
+-- that a target added later can be filled by replay.) Siblings are also the tables of targets that the
+-- configuration no longer has.
+CREATE TEMPORARY TABLE _cdc_resolved AS
+SELECT
+    known.*
+    , known.own_0 IS NOT NULL AS is_there_0
+    -- Whatever happened since, the newest image that the target takes is its row: it may be that of a deleted item.
+    , (
+        known.n_0 IS NOT NULL
+        AND known.open_0
+        AND coalesce(known.own_0 < known.position_0, TRUE)
+        -- But what was known of a forgotten item must not come back at all, whatever has become of its tombstone.
+        AND coalesce(known.forgotten < known.position_0, TRUE)
+    ) AS accepted_0
+    -- The row stays, but its item is gone.
+    , coalesce(
+        NOT (
+            known.n_0 IS NOT NULL
+            AND known.open_0
+            AND known.own_0 < known.position_0
+        )
+        AND known.can_mark_0
+        AND known.own_0 < known.position
+        AND known.position > coalesce(known.position_0, '')
+        AND (
+            known.was_deleted_at_0 IS NULL
+            OR known.was_deleted_at_0 <> known.deleted_at_0
+        ), FALSE
+    ) AS marks_0
+    , known.own_1 IS NOT NULL AS is_there_1
+    -- Only what counts for this target can make a change stale.
+    , (
+        known.n_1 IS NOT NULL
+        AND known.open_1
+        AND coalesce(known.own_1 < known.position_1, TRUE)
+        AND coalesce(known.tombstone_upsert <= known.position_1, TRUE)
+        AND coalesce(known.own_0 <= known.position_1, TRUE)
+        AND coalesce(known.own_2 <= known.position_1, TRUE)
+        AND coalesce(known.own_3 <= known.position_1, TRUE)
+    ) AS accepted_1
+    , known.own_2 IS NOT NULL AS is_there_2
+    -- Only what counts for this target can make a change stale.
+    , (
+        known.n_2 IS NOT NULL
+        AND known.open_2
+        AND coalesce(known.own_2 < known.position_2, TRUE)
+        AND coalesce(known.tombstone_kept <= known.position_2, TRUE)
+        AND coalesce(known.own_0 <= known.position_2, TRUE)
+        AND coalesce(known.own_1 <= known.position_2, TRUE)
+        AND coalesce(known.own_3 <= known.position_2, TRUE)
+    ) AS accepted_2
+    , known.own_3 IS NOT NULL AS is_there_3
     , (
         -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
         coalesce(
@@ -430,7 +627,7 @@ FROM (
         greatest(r.tombstone_kept, r.kept_position, r.own_0, r.own_1, r.own_2, r.own_3, '') AS newest_kept
     FROM _cdc_resolved AS r
     -- A row or a tombstone of before its `where` was narrowed has a successor as well.
-    WHERE (r.could OR r.tombstone IS NOT NULL OR r.own_0 IS NOT NULL OR r.own_1 IS NOT NULL OR r.own_2 IS NOT NULL OR r.own_3 IS NOT NULL) AND r.is_open
+    WHERE (r.could OR r.tombstone IS NOT NULL OR r.is_there_0 OR r.is_there_1 OR r.is_there_2 OR r.is_there_3) AND r.is_open
 ) AS k
 WHERE k.newest > greatest(
     CASE
@@ -470,9 +667,9 @@ FROM (
             -- No target could take such a key; but one could before its `where` was changed, and then there is a row.
             WHEN r.removed AND NOT r.could THEN CASE
                 WHEN r.marks_0 THEN 'applied'
-                WHEN r.accepted_1 AND r.position_1 = r.position AND r.own_1 IS NOT NULL THEN 'applied'
-                WHEN r.accepted_2 AND r.position_2 = r.position AND r.own_2 IS NOT NULL THEN 'applied'
-                WHEN r.accepted_3 AND r.position = r.position AND r.own_3 IS NOT NULL THEN 'applied'
+                WHEN r.accepted_1 AND r.position_1 = r.position AND r.is_there_1 THEN 'applied'
+                WHEN r.accepted_2 AND r.position_2 = r.position AND r.is_there_2 THEN 'applied'
+                WHEN r.accepted_3 AND r.position = r.position AND r.is_there_3 THEN 'applied'
                 WHEN r.own_0 >= r.position THEN 'stale'
                 WHEN r.own_1 >= r.position THEN 'stale'
                 WHEN r.own_2 >= r.position THEN 'stale'
@@ -488,14 +685,14 @@ FROM (
                 THEN 'applied'
             WHEN r.removed THEN 'stale'
             WHEN r.accepted_0 AND r.position_0 = r.position
-                AND (r.takes_0 OR r.own_0 IS NOT NULL) THEN 'applied'
+                AND (r.takes_0 OR r.is_there_0) THEN 'applied'
             WHEN r.marks_0 THEN 'applied'
             WHEN r.accepted_1 AND r.position_1 = r.position
-                AND (r.takes_1 OR r.own_1 IS NOT NULL) THEN 'applied'
+                AND (r.takes_1 OR r.is_there_1) THEN 'applied'
             WHEN r.accepted_2 AND r.position_2 = r.position
-                AND (r.takes_2 OR r.own_2 IS NOT NULL) THEN 'applied'
+                AND (r.takes_2 OR r.is_there_2) THEN 'applied'
             WHEN r.accepted_3 AND r.position = r.position
-                AND (r.takes_3 OR r.own_3 IS NOT NULL) THEN 'applied'
+                AND (r.takes_3 OR r.is_there_3) THEN 'applied'
             WHEN (r.takes_0 AND r.position_0 = r.position) OR (r.takes_1 AND r.position_1 = r.position) OR (r.takes_2 AND r.position_2 = r.position) OR (r.takes_3 AND r.position = r.position) THEN 'stale'
             ELSE 'ignored'
         END AS outcome
@@ -507,8 +704,8 @@ FROM (
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'customers',
-    count(*) FILTER (WHERE r.accepted_0 AND r.takes_0 AND r.own_0 IS NULL),
-    count(*) FILTER (WHERE r.accepted_0 AND r.takes_0 AND r.own_0 IS NOT NULL),
+    count(*) FILTER (WHERE r.accepted_0 AND r.takes_0 AND NOT r.is_there_0),
+    count(*) FILTER (WHERE r.accepted_0 AND r.takes_0 AND r.is_there_0),
     count(*) FILTER (WHERE r.marks_0 AND r.was_deleted_at_0 IS NULL)
 FROM _cdc_resolved AS r
 WHERE r.accepted_0 OR r.marks_0;
@@ -518,9 +715,9 @@ WHERE r.accepted_0 OR r.marks_0;
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'or"ders''',
-    count(*) FILTER (WHERE r.takes_1 AND r.own_1 IS NULL),
-    count(*) FILTER (WHERE r.takes_1 AND r.own_1 IS NOT NULL),
-    count(*) FILTER (WHERE NOT r.takes_1 AND r.own_1 IS NOT NULL)
+    count(*) FILTER (WHERE r.takes_1 AND NOT r.is_there_1),
+    count(*) FILTER (WHERE r.takes_1 AND r.is_there_1),
+    count(*) FILTER (WHERE NOT r.takes_1 AND r.is_there_1)
 FROM _cdc_resolved AS r
 WHERE r.accepted_1;
 
@@ -529,9 +726,9 @@ WHERE r.accepted_1;
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'kept',
-    count(*) FILTER (WHERE r.takes_2 AND r.own_2 IS NULL),
-    count(*) FILTER (WHERE r.takes_2 AND r.own_2 IS NOT NULL),
-    count(*) FILTER (WHERE NOT r.takes_2 AND r.own_2 IS NOT NULL)
+    count(*) FILTER (WHERE r.takes_2 AND NOT r.is_there_2),
+    count(*) FILTER (WHERE r.takes_2 AND r.is_there_2),
+    count(*) FILTER (WHERE NOT r.takes_2 AND r.is_there_2)
 FROM _cdc_resolved AS r
 WHERE r.accepted_2;
 
@@ -540,8 +737,8 @@ WHERE r.accepted_2;
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'hard',
-    count(*) FILTER (WHERE r.takes_3 AND r.own_3 IS NULL),
-    count(*) FILTER (WHERE r.takes_3 AND r.own_3 IS NOT NULL),
-    count(*) FILTER (WHERE NOT r.takes_3 AND r.own_3 IS NOT NULL)
+    count(*) FILTER (WHERE r.takes_3 AND NOT r.is_there_3),
+    count(*) FILTER (WHERE r.takes_3 AND r.is_there_3),
+    count(*) FILTER (WHERE NOT r.takes_3 AND r.is_there_3)
 FROM _cdc_resolved AS r
 WHERE r.accepted_3;

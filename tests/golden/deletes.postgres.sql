@@ -31,6 +31,7 @@ DROP TABLE IF EXISTS _cdc_resolved;
 CREATE TEMPORARY TABLE _cdc_resolved AS
 SELECT
     known.*
+    , known.own_0 IS NOT NULL AS is_there_0
     -- Whatever happened since, the newest image that the target takes is its row: it may be that of a deleted item.
     , (
         known.n_0 IS NOT NULL
@@ -54,6 +55,7 @@ SELECT
             OR known.was_deleted_at_0 <> known.deleted_at_0
         ), FALSE
     ) AS marks_0
+    , known.own_1 IS NOT NULL AS is_there_1
     -- Only what counts for this target can make a change stale.
     , (
         known.n_1 IS NOT NULL
@@ -64,6 +66,7 @@ SELECT
         AND coalesce(known.own_2 <= known.position_1, TRUE)
         AND coalesce(known.own_3 <= known.position_1, TRUE)
     ) AS accepted_1
+    , known.own_2 IS NOT NULL AS is_there_2
     -- Only what counts for this target can make a change stale.
     , (
         known.n_2 IS NOT NULL
@@ -74,6 +77,7 @@ SELECT
         AND coalesce(known.own_1 <= known.position_2, TRUE)
         AND coalesce(known.own_3 <= known.position_2, TRUE)
     ) AS accepted_2
+    , known.own_3 IS NOT NULL AS is_there_3
     , (
         -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
         coalesce(
@@ -386,7 +390,7 @@ FROM (
         greatest(r.tombstone_kept, r.kept_position, r.own_0, r.own_1, r.own_2, r.own_3, '') AS newest_kept
     FROM _cdc_resolved AS r
     -- A row or a tombstone of before its `where` was narrowed has a successor as well.
-    WHERE (r.could OR r.tombstone IS NOT NULL OR r.own_0 IS NOT NULL OR r.own_1 IS NOT NULL OR r.own_2 IS NOT NULL OR r.own_3 IS NOT NULL) AND r.is_open
+    WHERE (r.could OR r.tombstone IS NOT NULL OR r.is_there_0 OR r.is_there_1 OR r.is_there_2 OR r.is_there_3) AND r.is_open
 ) AS k
 WHERE k.newest > greatest(
     CASE
@@ -426,9 +430,9 @@ FROM (
             -- No target could take such a key; but one could before its `where` was changed, and then there is a row.
             WHEN r.removed AND NOT r.could THEN CASE
                 WHEN r.marks_0 THEN 'applied'
-                WHEN r.accepted_1 AND r.position_1 = r.position AND r.own_1 IS NOT NULL THEN 'applied'
-                WHEN r.accepted_2 AND r.position_2 = r.position AND r.own_2 IS NOT NULL THEN 'applied'
-                WHEN r.accepted_3 AND r.position = r.position AND r.own_3 IS NOT NULL THEN 'applied'
+                WHEN r.accepted_1 AND r.position_1 = r.position AND r.is_there_1 THEN 'applied'
+                WHEN r.accepted_2 AND r.position_2 = r.position AND r.is_there_2 THEN 'applied'
+                WHEN r.accepted_3 AND r.position = r.position AND r.is_there_3 THEN 'applied'
                 WHEN r.own_0 >= r.position THEN 'stale'
                 WHEN r.own_1 >= r.position THEN 'stale'
                 WHEN r.own_2 >= r.position THEN 'stale'
@@ -444,14 +448,14 @@ FROM (
                 THEN 'applied'
             WHEN r.removed THEN 'stale'
             WHEN r.accepted_0 AND r.position_0 = r.position
-                AND (r.takes_0 OR r.own_0 IS NOT NULL) THEN 'applied'
+                AND (r.takes_0 OR r.is_there_0) THEN 'applied'
             WHEN r.marks_0 THEN 'applied'
             WHEN r.accepted_1 AND r.position_1 = r.position
-                AND (r.takes_1 OR r.own_1 IS NOT NULL) THEN 'applied'
+                AND (r.takes_1 OR r.is_there_1) THEN 'applied'
             WHEN r.accepted_2 AND r.position_2 = r.position
-                AND (r.takes_2 OR r.own_2 IS NOT NULL) THEN 'applied'
+                AND (r.takes_2 OR r.is_there_2) THEN 'applied'
             WHEN r.accepted_3 AND r.position = r.position
-                AND (r.takes_3 OR r.own_3 IS NOT NULL) THEN 'applied'
+                AND (r.takes_3 OR r.is_there_3) THEN 'applied'
             WHEN (r.takes_0 AND r.position_0 = r.position) OR (r.takes_1 AND r.position_1 = r.position) OR (r.takes_2 AND r.position_2 = r.position) OR (r.takes_3 AND r.position = r.position) THEN 'stale'
             ELSE 'ignored'
         END AS outcome
@@ -463,8 +467,8 @@ FROM (
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'customers',
-    count(*) FILTER (WHERE r.accepted_0 AND r.takes_0 AND r.own_0 IS NULL),
-    count(*) FILTER (WHERE r.accepted_0 AND r.takes_0 AND r.own_0 IS NOT NULL),
+    count(*) FILTER (WHERE r.accepted_0 AND r.takes_0 AND NOT r.is_there_0),
+    count(*) FILTER (WHERE r.accepted_0 AND r.takes_0 AND r.is_there_0),
     count(*) FILTER (WHERE r.marks_0 AND r.was_deleted_at_0 IS NULL)
 FROM _cdc_resolved AS r
 WHERE r.accepted_0 OR r.marks_0;
@@ -474,9 +478,9 @@ WHERE r.accepted_0 OR r.marks_0;
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'or"ders''',
-    count(*) FILTER (WHERE r.takes_1 AND r.own_1 IS NULL),
-    count(*) FILTER (WHERE r.takes_1 AND r.own_1 IS NOT NULL),
-    count(*) FILTER (WHERE NOT r.takes_1 AND r.own_1 IS NOT NULL)
+    count(*) FILTER (WHERE r.takes_1 AND NOT r.is_there_1),
+    count(*) FILTER (WHERE r.takes_1 AND r.is_there_1),
+    count(*) FILTER (WHERE NOT r.takes_1 AND r.is_there_1)
 FROM _cdc_resolved AS r
 WHERE r.accepted_1;
 
@@ -485,9 +489,9 @@ WHERE r.accepted_1;
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'kept',
-    count(*) FILTER (WHERE r.takes_2 AND r.own_2 IS NULL),
-    count(*) FILTER (WHERE r.takes_2 AND r.own_2 IS NOT NULL),
-    count(*) FILTER (WHERE NOT r.takes_2 AND r.own_2 IS NOT NULL)
+    count(*) FILTER (WHERE r.takes_2 AND NOT r.is_there_2),
+    count(*) FILTER (WHERE r.takes_2 AND r.is_there_2),
+    count(*) FILTER (WHERE NOT r.takes_2 AND r.is_there_2)
 FROM _cdc_resolved AS r
 WHERE r.accepted_2;
 
@@ -496,8 +500,8 @@ WHERE r.accepted_2;
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'hard',
-    count(*) FILTER (WHERE r.takes_3 AND r.own_3 IS NULL),
-    count(*) FILTER (WHERE r.takes_3 AND r.own_3 IS NOT NULL),
-    count(*) FILTER (WHERE NOT r.takes_3 AND r.own_3 IS NOT NULL)
+    count(*) FILTER (WHERE r.takes_3 AND NOT r.is_there_3),
+    count(*) FILTER (WHERE r.takes_3 AND r.is_there_3),
+    count(*) FILTER (WHERE NOT r.takes_3 AND r.is_there_3)
 FROM _cdc_resolved AS r
 WHERE r.accepted_3;

@@ -33,6 +33,7 @@ DROP TABLE IF EXISTS _cdc_resolved;
 CREATE TEMPORARY TABLE _cdc_resolved AS
 SELECT
     known.*
+    , known.own_0 IS NOT NULL AS is_there_0
     -- Whatever happened since, the newest image that the target takes is its row: it may be that of a deleted item.
     , (
         known.n_0 IS NOT NULL
@@ -56,6 +57,7 @@ SELECT
             OR known.was_deleted_at_0 <> known.deleted_at_0
         ), FALSE
     ) AS marks_0
+    , known.own_1 IS NOT NULL AS is_there_1
     -- Only what counts for this target can make a change stale.
     , (
         known.n_1 IS NOT NULL
@@ -66,6 +68,7 @@ SELECT
         AND coalesce(known.own_2 <= known.position_1, TRUE)
         AND coalesce(known.own_3 <= known.position_1, TRUE)
     ) AS accepted_1
+    , known.own_2 IS NOT NULL AS is_there_2
     -- Only what counts for this target can make a change stale.
     , (
         known.n_2 IS NOT NULL
@@ -76,6 +79,7 @@ SELECT
         AND coalesce(known.own_1 <= known.position_2, TRUE)
         AND coalesce(known.own_3 <= known.position_2, TRUE)
     ) AS accepted_2
+    , known.own_3 IS NOT NULL AS is_there_3
     , (
         -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
         coalesce(
@@ -151,13 +155,9 @@ FROM (
         , fe.position AS forgotten
         , t0.deleted_at AS was_deleted_at_0
         , t0.own AS own_0
-        , t0.copies AS copies_0
         , t1.own AS own_1
-        , t1.copies AS copies_1
         , t2.own AS own_2
-        , t2.copies AS copies_2
         , t3.own AS own_3
-        , t3.copies AS copies_3
     FROM _cdc_keys AS s
     LEFT JOIN "cdc_merge"."tombstones" AS ts
         ON ts.source = 'e''commerce'
@@ -170,7 +170,7 @@ FROM (
         AND fe.sort_key = s.sort_key
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at, max(t._cdc_deleted_at) AS deleted_at
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at, max(t._cdc_deleted_at) AS deleted_at
         FROM _cdc_keys AS s
         JOIN "analytics"."customers" AS t
             ON t."pk" = s.partition_key
@@ -179,7 +179,7 @@ FROM (
     ) AS t0 ON t0.n = s.n
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
         FROM _cdc_keys AS s
         JOIN "analytics"."or""ders'" AS t
             ON t."pk" = s.partition_key
@@ -188,7 +188,7 @@ FROM (
     ) AS t1 ON t1.n = s.n
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
         FROM _cdc_keys AS s
         JOIN "analytics"."kept" AS t
             ON t."pk" = s.partition_key
@@ -197,7 +197,7 @@ FROM (
     ) AS t2 ON t2.n = s.n
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
         FROM _cdc_keys AS s
         JOIN "analytics"."hard" AS t
             ON t."pk" = s.partition_key
@@ -212,7 +212,7 @@ FROM (
 -- The rows of accepted changes go, replaced or not: all of a key, should one be there twice.
 DELETE FROM "analytics"."customers"
 USING _cdc_resolved AS r
-WHERE r.own_0 IS NOT NULL
+WHERE r.is_there_0
     AND r.accepted_0
     AND "customers"."pk" = r.partition_key
     AND "customers"."sk" = CAST(r.sort_key AS DECIMAL(38, 18));
@@ -256,7 +256,7 @@ WHERE r.marks_0
 -- The rows of accepted changes go, replaced or not: all of a key, should one be there twice.
 DELETE FROM "analytics"."or""ders'"
 USING _cdc_resolved AS r
-WHERE r.own_1 IS NOT NULL
+WHERE r.is_there_1
     AND r.accepted_1
     AND "or""ders'"."pk" = r.partition_key
     AND "or""ders'"."sk" = CAST(r.sort_key AS DECIMAL(38, 18));
@@ -288,7 +288,7 @@ WHERE r.accepted_1;
 -- The rows of accepted changes go, replaced or not: all of a key, should one be there twice.
 DELETE FROM "analytics"."kept"
 USING _cdc_resolved AS r
-WHERE r.own_2 IS NOT NULL
+WHERE r.is_there_2
     AND r.accepted_2
     AND "kept"."pk" = r.partition_key
     AND "kept"."sk" = CAST(r.sort_key AS DECIMAL(38, 18));
@@ -320,7 +320,7 @@ WHERE r.accepted_2;
 -- The rows of accepted changes go, replaced or not: all of a key, should one be there twice.
 DELETE FROM "analytics"."hard"
 USING _cdc_resolved AS r
-WHERE r.own_3 IS NOT NULL
+WHERE r.is_there_3
     AND r.accepted_3
     AND "hard"."pk" = r.partition_key
     AND "hard"."sk" = CAST(r.sort_key AS DECIMAL(38, 18));
@@ -385,7 +385,7 @@ FROM (
         greatest(r.tombstone_kept, r.kept_position, r.own_0, r.own_1, r.own_2, r.own_3, '') AS newest_kept
     FROM _cdc_resolved AS r
     -- A row or a tombstone of before its `where` was narrowed has a successor as well.
-    WHERE (r.could OR r.tombstone IS NOT NULL OR r.own_0 IS NOT NULL OR r.own_1 IS NOT NULL OR r.own_2 IS NOT NULL OR r.own_3 IS NOT NULL) AND r.is_open
+    WHERE (r.could OR r.tombstone IS NOT NULL OR r.is_there_0 OR r.is_there_1 OR r.is_there_2 OR r.is_there_3) AND r.is_open
 ) AS k
 WHERE k.newest > greatest(
     CASE
@@ -425,9 +425,9 @@ FROM (
             -- No target could take such a key; but one could before its `where` was changed, and then there is a row.
             WHEN r.removed AND NOT r.could THEN CASE
                 WHEN r.marks_0 THEN 'applied'
-                WHEN r.accepted_1 AND r.position_1 = r.position AND r.own_1 IS NOT NULL THEN 'applied'
-                WHEN r.accepted_2 AND r.position_2 = r.position AND r.own_2 IS NOT NULL THEN 'applied'
-                WHEN r.accepted_3 AND r.position = r.position AND r.own_3 IS NOT NULL THEN 'applied'
+                WHEN r.accepted_1 AND r.position_1 = r.position AND r.is_there_1 THEN 'applied'
+                WHEN r.accepted_2 AND r.position_2 = r.position AND r.is_there_2 THEN 'applied'
+                WHEN r.accepted_3 AND r.position = r.position AND r.is_there_3 THEN 'applied'
                 WHEN r.own_0 >= r.position THEN 'stale'
                 WHEN r.own_1 >= r.position THEN 'stale'
                 WHEN r.own_2 >= r.position THEN 'stale'
@@ -443,14 +443,14 @@ FROM (
                 THEN 'applied'
             WHEN r.removed THEN 'stale'
             WHEN r.accepted_0 AND r.position_0 = r.position
-                AND (r.takes_0 OR r.own_0 IS NOT NULL) THEN 'applied'
+                AND (r.takes_0 OR r.is_there_0) THEN 'applied'
             WHEN r.marks_0 THEN 'applied'
             WHEN r.accepted_1 AND r.position_1 = r.position
-                AND (r.takes_1 OR r.own_1 IS NOT NULL) THEN 'applied'
+                AND (r.takes_1 OR r.is_there_1) THEN 'applied'
             WHEN r.accepted_2 AND r.position_2 = r.position
-                AND (r.takes_2 OR r.own_2 IS NOT NULL) THEN 'applied'
+                AND (r.takes_2 OR r.is_there_2) THEN 'applied'
             WHEN r.accepted_3 AND r.position = r.position
-                AND (r.takes_3 OR r.own_3 IS NOT NULL) THEN 'applied'
+                AND (r.takes_3 OR r.is_there_3) THEN 'applied'
             WHEN (r.takes_0 AND r.position_0 = r.position) OR (r.takes_1 AND r.position_1 = r.position) OR (r.takes_2 AND r.position_2 = r.position) OR (r.takes_3 AND r.position = r.position) THEN 'stale'
             ELSE 'ignored'
         END AS outcome
@@ -462,8 +462,8 @@ FROM (
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'customers',
-    count(CASE WHEN r.accepted_0 AND r.takes_0 AND r.own_0 IS NULL THEN 1 END),
-    count(CASE WHEN r.accepted_0 AND r.takes_0 AND r.own_0 IS NOT NULL THEN 1 END),
+    count(CASE WHEN r.accepted_0 AND r.takes_0 AND NOT r.is_there_0 THEN 1 END),
+    count(CASE WHEN r.accepted_0 AND r.takes_0 AND r.is_there_0 THEN 1 END),
     count(CASE WHEN r.marks_0 AND r.was_deleted_at_0 IS NULL THEN 1 END)
 FROM _cdc_resolved AS r
 WHERE r.accepted_0 OR r.marks_0;
@@ -473,9 +473,9 @@ WHERE r.accepted_0 OR r.marks_0;
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'or"ders''',
-    count(CASE WHEN r.takes_1 AND r.own_1 IS NULL THEN 1 END),
-    count(CASE WHEN r.takes_1 AND r.own_1 IS NOT NULL THEN 1 END),
-    count(CASE WHEN NOT r.takes_1 AND r.own_1 IS NOT NULL THEN 1 END)
+    count(CASE WHEN r.takes_1 AND NOT r.is_there_1 THEN 1 END),
+    count(CASE WHEN r.takes_1 AND r.is_there_1 THEN 1 END),
+    count(CASE WHEN NOT r.takes_1 AND r.is_there_1 THEN 1 END)
 FROM _cdc_resolved AS r
 WHERE r.accepted_1;
 
@@ -484,9 +484,9 @@ WHERE r.accepted_1;
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'kept',
-    count(CASE WHEN r.takes_2 AND r.own_2 IS NULL THEN 1 END),
-    count(CASE WHEN r.takes_2 AND r.own_2 IS NOT NULL THEN 1 END),
-    count(CASE WHEN NOT r.takes_2 AND r.own_2 IS NOT NULL THEN 1 END)
+    count(CASE WHEN r.takes_2 AND NOT r.is_there_2 THEN 1 END),
+    count(CASE WHEN r.takes_2 AND r.is_there_2 THEN 1 END),
+    count(CASE WHEN NOT r.takes_2 AND r.is_there_2 THEN 1 END)
 FROM _cdc_resolved AS r
 WHERE r.accepted_2;
 
@@ -495,8 +495,8 @@ WHERE r.accepted_2;
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'hard',
-    count(CASE WHEN r.takes_3 AND r.own_3 IS NULL THEN 1 END),
-    count(CASE WHEN r.takes_3 AND r.own_3 IS NOT NULL THEN 1 END),
-    count(CASE WHEN NOT r.takes_3 AND r.own_3 IS NOT NULL THEN 1 END)
+    count(CASE WHEN r.takes_3 AND NOT r.is_there_3 THEN 1 END),
+    count(CASE WHEN r.takes_3 AND r.is_there_3 THEN 1 END),
+    count(CASE WHEN NOT r.takes_3 AND r.is_there_3 THEN 1 END)
 FROM _cdc_resolved AS r
 WHERE r.accepted_3;

@@ -27,6 +27,7 @@ ALTER TABLE "ANALYTICS"."CUSTOMERS" ADD COLUMN IF NOT EXISTS _cdc_deleted_at TIM
 CREATE OR REPLACE TEMPORARY TABLE _cdc_resolved AS
 SELECT
     known.*
+    , known.own_0 IS NOT NULL AS is_there_0
     -- Whatever happened since, the newest image that the target takes is its row: it may be that of a deleted item.
     , (
         known.n_0 IS NOT NULL
@@ -50,6 +51,7 @@ SELECT
             OR known.was_deleted_at_0 <> known.deleted_at_0
         ), FALSE
     ) AS marks_0
+    , known.own_1 IS NOT NULL AS is_there_1
     -- Only what counts for this target can make a change stale.
     , (
         known.n_1 IS NOT NULL
@@ -60,6 +62,7 @@ SELECT
         AND coalesce(known.own_2 <= known.position_1, TRUE)
         AND coalesce(known.own_3 <= known.position_1, TRUE)
     ) AS accepted_1
+    , known.own_2 IS NOT NULL AS is_there_2
     -- Only what counts for this target can make a change stale.
     , (
         known.n_2 IS NOT NULL
@@ -70,6 +73,7 @@ SELECT
         AND coalesce(known.own_1 <= known.position_2, TRUE)
         AND coalesce(known.own_3 <= known.position_2, TRUE)
     ) AS accepted_2
+    , known.own_3 IS NOT NULL AS is_there_3
     , (
         -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
         coalesce(
@@ -145,13 +149,9 @@ FROM (
         , fe.position AS forgotten
         , t0.deleted_at AS was_deleted_at_0
         , t0.own AS own_0
-        , t0.copies AS copies_0
         , t1.own AS own_1
-        , t1.copies AS copies_1
         , t2.own AS own_2
-        , t2.copies AS copies_2
         , t3.own AS own_3
-        , t3.copies AS copies_3
     FROM _cdc_keys AS s
     LEFT JOIN "CDC_MERGE"."TOMBSTONES" AS ts
         ON ts.source = 'e''commerce'
@@ -164,7 +164,7 @@ FROM (
         AND fe.sort_key = s.sort_key
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at, max(t._cdc_deleted_at) AS deleted_at
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at, max(t._cdc_deleted_at) AS deleted_at
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."CUSTOMERS" AS t
             ON t."PK" = s.partition_key
@@ -173,7 +173,7 @@ FROM (
     ) AS t0 ON t0.n = s.n
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."OR""DERS'" AS t
             ON t."PK" = s.partition_key
@@ -182,7 +182,7 @@ FROM (
     ) AS t1 ON t1.n = s.n
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."KEPT" AS t
             ON t."PK" = s.partition_key
@@ -191,7 +191,7 @@ FROM (
     ) AS t2 ON t2.n = s.n
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."HARD" AS t
             ON t."PK" = s.partition_key
@@ -212,6 +212,7 @@ LIMIT 0;
 INSERT INTO _cdc_resolved
 SELECT
     known.*
+    , known.own_0 IS NOT NULL AS is_there_0
     -- Whatever happened since, the newest image that the target takes is its row: it may be that of a deleted item.
     , (
         known.n_0 IS NOT NULL
@@ -235,6 +236,7 @@ SELECT
             OR known.was_deleted_at_0 <> known.deleted_at_0
         ), FALSE
     ) AS marks_0
+    , known.own_1 IS NOT NULL AS is_there_1
     -- Only what counts for this target can make a change stale.
     , (
         known.n_1 IS NOT NULL
@@ -245,6 +247,7 @@ SELECT
         AND coalesce(known.own_2 <= known.position_1, TRUE)
         AND coalesce(known.own_3 <= known.position_1, TRUE)
     ) AS accepted_1
+    , known.own_2 IS NOT NULL AS is_there_2
     -- Only what counts for this target can make a change stale.
     , (
         known.n_2 IS NOT NULL
@@ -255,6 +258,7 @@ SELECT
         AND coalesce(known.own_1 <= known.position_2, TRUE)
         AND coalesce(known.own_3 <= known.position_2, TRUE)
     ) AS accepted_2
+    , known.own_3 IS NOT NULL AS is_there_3
     , (
         -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
         coalesce(
@@ -330,13 +334,9 @@ FROM (
         , fe.position AS forgotten
         , t0.deleted_at AS was_deleted_at_0
         , t0.own AS own_0
-        , t0.copies AS copies_0
         , t1.own AS own_1
-        , t1.copies AS copies_1
         , t2.own AS own_2
-        , t2.copies AS copies_2
         , t3.own AS own_3
-        , t3.copies AS copies_3
     FROM _cdc_keys AS s
     LEFT JOIN "CDC_MERGE"."TOMBSTONES" AS ts
         ON ts.source = 'e''commerce'
@@ -349,7 +349,7 @@ FROM (
         AND fe.sort_key = s.sort_key
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at, max(t._cdc_deleted_at) AS deleted_at
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at, max(t._cdc_deleted_at) AS deleted_at
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."CUSTOMERS" AS t
             ON t."PK" = s.partition_key
@@ -358,7 +358,7 @@ FROM (
     ) AS t0 ON t0.n = s.n
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."OR""DERS'" AS t
             ON t."PK" = s.partition_key
@@ -367,7 +367,7 @@ FROM (
     ) AS t1 ON t1.n = s.n
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."KEPT" AS t
             ON t."PK" = s.partition_key
@@ -376,7 +376,7 @@ FROM (
     ) AS t2 ON t2.n = s.n
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."HARD" AS t
             ON t."PK" = s.partition_key
@@ -391,7 +391,7 @@ FROM (
 -- The rows of accepted changes go, replaced or not: all of a key, should one be there twice.
 DELETE FROM "ANALYTICS"."CUSTOMERS"
 USING _cdc_resolved AS r
-WHERE r.own_0 IS NOT NULL
+WHERE r.is_there_0
     AND r.accepted_0
     AND "CUSTOMERS"."PK" = r.partition_key
     AND "CUSTOMERS"."SK" = CAST(r.sort_key AS NUMERIC(38, 18));
@@ -435,7 +435,7 @@ WHERE r.marks_0
 -- The rows of accepted changes go, replaced or not: all of a key, should one be there twice.
 DELETE FROM "ANALYTICS"."OR""DERS'"
 USING _cdc_resolved AS r
-WHERE r.own_1 IS NOT NULL
+WHERE r.is_there_1
     AND r.accepted_1
     AND "OR""DERS'"."PK" = r.partition_key
     AND "OR""DERS'"."SK" = CAST(r.sort_key AS NUMERIC(38, 18));
@@ -467,7 +467,7 @@ WHERE r.accepted_1;
 -- The rows of accepted changes go, replaced or not: all of a key, should one be there twice.
 DELETE FROM "ANALYTICS"."KEPT"
 USING _cdc_resolved AS r
-WHERE r.own_2 IS NOT NULL
+WHERE r.is_there_2
     AND r.accepted_2
     AND "KEPT"."PK" = r.partition_key
     AND "KEPT"."SK" = CAST(r.sort_key AS NUMERIC(38, 18));
@@ -499,7 +499,7 @@ WHERE r.accepted_2;
 -- The rows of accepted changes go, replaced or not: all of a key, should one be there twice.
 DELETE FROM "ANALYTICS"."HARD"
 USING _cdc_resolved AS r
-WHERE r.own_3 IS NOT NULL
+WHERE r.is_there_3
     AND r.accepted_3
     AND "HARD"."PK" = r.partition_key
     AND "HARD"."SK" = CAST(r.sort_key AS NUMERIC(38, 18));
@@ -564,7 +564,7 @@ FROM (
         greatest_ignore_nulls(r.tombstone_kept, r.kept_position, r.own_0, r.own_1, r.own_2, r.own_3, '') AS newest_kept
     FROM _cdc_resolved AS r
     -- A row or a tombstone of before its `where` was narrowed has a successor as well.
-    WHERE (r.could OR r.tombstone IS NOT NULL OR r.own_0 IS NOT NULL OR r.own_1 IS NOT NULL OR r.own_2 IS NOT NULL OR r.own_3 IS NOT NULL) AND r.is_open
+    WHERE (r.could OR r.tombstone IS NOT NULL OR r.is_there_0 OR r.is_there_1 OR r.is_there_2 OR r.is_there_3) AND r.is_open
 ) AS k
 WHERE k.newest > greatest_ignore_nulls(
     CASE
@@ -604,9 +604,9 @@ FROM (
             -- No target could take such a key; but one could before its `where` was changed, and then there is a row.
             WHEN r.removed AND NOT r.could THEN CASE
                 WHEN r.marks_0 THEN 'applied'
-                WHEN r.accepted_1 AND r.position_1 = r.position AND r.own_1 IS NOT NULL THEN 'applied'
-                WHEN r.accepted_2 AND r.position_2 = r.position AND r.own_2 IS NOT NULL THEN 'applied'
-                WHEN r.accepted_3 AND r.position = r.position AND r.own_3 IS NOT NULL THEN 'applied'
+                WHEN r.accepted_1 AND r.position_1 = r.position AND r.is_there_1 THEN 'applied'
+                WHEN r.accepted_2 AND r.position_2 = r.position AND r.is_there_2 THEN 'applied'
+                WHEN r.accepted_3 AND r.position = r.position AND r.is_there_3 THEN 'applied'
                 WHEN r.own_0 >= r.position THEN 'stale'
                 WHEN r.own_1 >= r.position THEN 'stale'
                 WHEN r.own_2 >= r.position THEN 'stale'
@@ -622,14 +622,14 @@ FROM (
                 THEN 'applied'
             WHEN r.removed THEN 'stale'
             WHEN r.accepted_0 AND r.position_0 = r.position
-                AND (r.takes_0 OR r.own_0 IS NOT NULL) THEN 'applied'
+                AND (r.takes_0 OR r.is_there_0) THEN 'applied'
             WHEN r.marks_0 THEN 'applied'
             WHEN r.accepted_1 AND r.position_1 = r.position
-                AND (r.takes_1 OR r.own_1 IS NOT NULL) THEN 'applied'
+                AND (r.takes_1 OR r.is_there_1) THEN 'applied'
             WHEN r.accepted_2 AND r.position_2 = r.position
-                AND (r.takes_2 OR r.own_2 IS NOT NULL) THEN 'applied'
+                AND (r.takes_2 OR r.is_there_2) THEN 'applied'
             WHEN r.accepted_3 AND r.position = r.position
-                AND (r.takes_3 OR r.own_3 IS NOT NULL) THEN 'applied'
+                AND (r.takes_3 OR r.is_there_3) THEN 'applied'
             WHEN (r.takes_0 AND r.position_0 = r.position) OR (r.takes_1 AND r.position_1 = r.position) OR (r.takes_2 AND r.position_2 = r.position) OR (r.takes_3 AND r.position = r.position) THEN 'stale'
             ELSE 'ignored'
         END AS outcome
@@ -641,8 +641,8 @@ FROM (
 INSERT INTO "CDC_MERGE"."BATCH_TARGETS" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'customers',
-    count_if(r.accepted_0 AND r.takes_0 AND r.own_0 IS NULL),
-    count_if(r.accepted_0 AND r.takes_0 AND r.own_0 IS NOT NULL),
+    count_if(r.accepted_0 AND r.takes_0 AND NOT r.is_there_0),
+    count_if(r.accepted_0 AND r.takes_0 AND r.is_there_0),
     count_if(r.marks_0 AND r.was_deleted_at_0 IS NULL)
 FROM _cdc_resolved AS r
 WHERE r.accepted_0 OR r.marks_0;
@@ -652,9 +652,9 @@ WHERE r.accepted_0 OR r.marks_0;
 INSERT INTO "CDC_MERGE"."BATCH_TARGETS" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'or"ders''',
-    count_if(r.takes_1 AND r.own_1 IS NULL),
-    count_if(r.takes_1 AND r.own_1 IS NOT NULL),
-    count_if(NOT r.takes_1 AND r.own_1 IS NOT NULL)
+    count_if(r.takes_1 AND NOT r.is_there_1),
+    count_if(r.takes_1 AND r.is_there_1),
+    count_if(NOT r.takes_1 AND r.is_there_1)
 FROM _cdc_resolved AS r
 WHERE r.accepted_1;
 
@@ -663,9 +663,9 @@ WHERE r.accepted_1;
 INSERT INTO "CDC_MERGE"."BATCH_TARGETS" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'kept',
-    count_if(r.takes_2 AND r.own_2 IS NULL),
-    count_if(r.takes_2 AND r.own_2 IS NOT NULL),
-    count_if(NOT r.takes_2 AND r.own_2 IS NOT NULL)
+    count_if(r.takes_2 AND NOT r.is_there_2),
+    count_if(r.takes_2 AND r.is_there_2),
+    count_if(NOT r.takes_2 AND r.is_there_2)
 FROM _cdc_resolved AS r
 WHERE r.accepted_2;
 
@@ -674,8 +674,8 @@ WHERE r.accepted_2;
 INSERT INTO "CDC_MERGE"."BATCH_TARGETS" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'hard',
-    count_if(r.takes_3 AND r.own_3 IS NULL),
-    count_if(r.takes_3 AND r.own_3 IS NOT NULL),
-    count_if(NOT r.takes_3 AND r.own_3 IS NOT NULL)
+    count_if(r.takes_3 AND NOT r.is_there_3),
+    count_if(r.takes_3 AND r.is_there_3),
+    count_if(NOT r.takes_3 AND r.is_there_3)
 FROM _cdc_resolved AS r
 WHERE r.accepted_3;

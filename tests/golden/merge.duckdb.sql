@@ -108,7 +108,12 @@ DROP TABLE IF EXISTS _cdc_resolved;
 -- configuration no longer has.
 CREATE TEMPORARY TABLE _cdc_resolved AS
 SELECT
-    known.*
+    -- Of the rows only what is asked for afterwards: their positions are as long as all the rest.
+    known.n, known.partition_key, known.sort_key, known.position, known.changed_at, known.removed, known.could, known.tombstone
+    , known.takes_0
+    , known.row_0
+    , coalesce(known.own_0 = known.position, FALSE) AS is_same_0
+    , known.own_0 IS NOT NULL AS is_there_0
     , (
         -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
         coalesce(
@@ -121,6 +126,104 @@ SELECT
         AND coalesce(known.own_1 <= known.position, TRUE)
         AND coalesce(known.own_2 <= known.position, TRUE)
     ) AS accepted_0
+    , known.takes_1
+    , known.row_1
+    , coalesce(known.own_1 = known.position, FALSE) AS is_same_1
+    , known.own_1 IS NOT NULL AS is_there_1
+    , (
+        -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
+        coalesce(
+            known.changed_at > (
+                SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'or"ders'''
+            ), TRUE
+        )
+        AND coalesce(known.own_1 < known.position, TRUE)
+        AND coalesce(known.tombstone <= known.position, TRUE)
+        AND coalesce(known.own_0 <= known.position, TRUE)
+        AND coalesce(known.own_2 <= known.position, TRUE)
+    ) AS accepted_1
+FROM (
+    SELECT
+        s.*
+        , ts.position AS tombstone
+        , t0.own AS own_0
+        , t0.address AS row_0
+        , t1.own AS own_1
+        , t1.address AS row_1
+        , t2.own AS own_2
+        , t2.address AS row_2
+    FROM _cdc_keys AS s
+    LEFT JOIN "cdc_merge"."tombstones" AS ts
+        ON ts.source = 'e''commerce'
+        AND ts.partition_key = s.partition_key
+        AND ts.sort_key = s.sort_key
+    -- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
+    LEFT JOIN (
+        SELECT s.n, t._cdc_position AS own, t.rowid AS address
+        FROM _cdc_keys AS s
+        JOIN "analytics"."customers" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = from_base64(s.sort_key)
+    ) AS t0 ON t0.n = s.n
+    -- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
+    LEFT JOIN (
+        SELECT s.n, t._cdc_position AS own, t.rowid AS address
+        FROM _cdc_keys AS s
+        JOIN "analytics"."or""ders'" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = from_base64(s.sort_key)
+    ) AS t1 ON t1.n = s.n
+    -- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
+    LEFT JOIN (
+        SELECT s.n, t._cdc_position AS own, t.rowid AS address
+        FROM _cdc_keys AS s
+        JOIN "analytics"."leads" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = from_base64(s.sort_key)
+    ) AS t2 ON t2.n = s.n
+) AS known
+-- One more than there should be shows that rows are there twice. Those of several tables would multiply.
+LIMIT (SELECT count(*) + 1 FROM _cdc_keys);
+
+-- [look for copies]
+-- Whether more rows were found than keys were looked for: without a primary key one may have been inserted twice by hand.
+SELECT (SELECT count(*) FROM _cdc_resolved) > (SELECT count(*) FROM _cdc_keys);
+
+-- [drop resolved copies]
+DROP TABLE _cdc_resolved;
+
+-- [resolve copies]
+-- For each staged key: what the warehouse knows of it, and for each target whether the change is accepted there.
+-- A change is stale where its time is at or before the target's floor, where the target's own row is as new or
+-- newer, or where a sibling's row or the tombstone is newer. (An equal position in a sibling does not stop it, so
+-- that a target added later can be filled by replay.) Siblings are also the tables of targets that the
+-- configuration no longer has.
+CREATE TEMPORARY TABLE _cdc_resolved AS
+SELECT
+    -- Of the rows only what is asked for afterwards: their positions are as long as all the rest.
+    known.n, known.partition_key, known.sort_key, known.position, known.changed_at, known.removed, known.could, known.tombstone
+    , known.takes_0
+    , known.row_0
+    , known.copies_0
+    , coalesce(known.own_0 = known.position, FALSE) AS is_same_0
+    , known.own_0 IS NOT NULL AS is_there_0
+    , (
+        -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
+        coalesce(
+            known.changed_at > (
+                SELECT f.floor_at FROM "cdc_merge"."targets" AS f WHERE f.source = 'e''commerce' AND f.target = 'customers'
+            ), TRUE
+        )
+        AND coalesce(known.own_0 < known.position, TRUE)
+        AND coalesce(known.tombstone <= known.position, TRUE)
+        AND coalesce(known.own_1 <= known.position, TRUE)
+        AND coalesce(known.own_2 <= known.position, TRUE)
+    ) AS accepted_0
+    , known.takes_1
+    , known.row_1
+    , known.copies_1
+    , coalesce(known.own_1 = known.position, FALSE) AS is_same_1
+    , known.own_1 IS NOT NULL AS is_there_1
     , (
         -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
         coalesce(
@@ -283,10 +386,10 @@ WHERE ts.source = 'e''commerce'
 INSERT INTO "cdc_merge"."tombstones" (source, partition_key, sort_key, position, changed_at)
 SELECT 'e''commerce', r.partition_key, r.sort_key, r.position, r.changed_at
 FROM _cdc_resolved AS r
-WHERE (r.could OR r.tombstone IS NOT NULL OR r.own_0 IS NOT NULL OR r.own_1 IS NOT NULL)
+WHERE (r.could OR r.tombstone IS NOT NULL OR r.is_there_0 OR r.is_there_1)
     AND (r.accepted_0 OR r.accepted_1)
-    AND NOT (r.takes_0 AND (r.accepted_0 OR coalesce(r.own_0 = r.position, FALSE)))
-    AND NOT (r.takes_1 AND (r.accepted_1 OR coalesce(r.own_1 = r.position, FALSE)));
+    AND NOT (r.takes_0 AND (r.accepted_0 OR r.is_same_0))
+    AND NOT (r.takes_1 AND (r.accepted_1 OR r.is_same_1));
 
 -- [record batch]
 -- The books of the batch: each newest change by the best that became of it; the rest was counted before.
@@ -305,17 +408,17 @@ FROM (
         CASE
             -- No target could take such a key; but one could before its `where` was changed, and then there is a row.
             WHEN r.removed AND NOT r.could THEN CASE
-                WHEN r.accepted_0 AND r.own_0 IS NOT NULL THEN 'applied'
-                WHEN r.accepted_1 AND r.own_1 IS NOT NULL THEN 'applied'
-                WHEN r.own_0 IS NOT NULL THEN 'stale'
-                WHEN r.own_1 IS NOT NULL THEN 'stale'
+                WHEN r.accepted_0 AND r.is_there_0 THEN 'applied'
+                WHEN r.accepted_1 AND r.is_there_1 THEN 'applied'
+                WHEN r.is_there_0 THEN 'stale'
+                WHEN r.is_there_1 THEN 'stale'
                 ELSE 'ignored'
             END
             WHEN r.removed AND (r.accepted_0 OR r.accepted_1)
                 AND coalesce(r.tombstone < r.position, TRUE) THEN 'applied'
             WHEN r.removed THEN 'stale'
-            WHEN r.accepted_0 AND (r.takes_0 OR r.own_0 IS NOT NULL) THEN 'applied'
-            WHEN r.accepted_1 AND (r.takes_1 OR r.own_1 IS NOT NULL) THEN 'applied'
+            WHEN r.accepted_0 AND (r.takes_0 OR r.is_there_0) THEN 'applied'
+            WHEN r.accepted_1 AND (r.takes_1 OR r.is_there_1) THEN 'applied'
             WHEN r.takes_0 OR r.takes_1 THEN 'stale'
             ELSE 'ignored'
         END AS outcome
@@ -327,9 +430,9 @@ FROM (
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'customers',
-    count(*) FILTER (WHERE r.takes_0 AND r.own_0 IS NULL),
-    count(*) FILTER (WHERE r.takes_0 AND r.own_0 IS NOT NULL),
-    count(*) FILTER (WHERE NOT r.takes_0 AND r.own_0 IS NOT NULL)
+    count(*) FILTER (WHERE r.takes_0 AND NOT r.is_there_0),
+    count(*) FILTER (WHERE r.takes_0 AND r.is_there_0),
+    count(*) FILTER (WHERE NOT r.takes_0 AND r.is_there_0)
 FROM _cdc_resolved AS r
 WHERE r.accepted_0;
 
@@ -338,9 +441,9 @@ WHERE r.accepted_0;
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'or"ders''',
-    count(*) FILTER (WHERE r.takes_1 AND r.own_1 IS NULL),
-    count(*) FILTER (WHERE r.takes_1 AND r.own_1 IS NOT NULL),
-    count(*) FILTER (WHERE NOT r.takes_1 AND r.own_1 IS NOT NULL)
+    count(*) FILTER (WHERE r.takes_1 AND NOT r.is_there_1),
+    count(*) FILTER (WHERE r.takes_1 AND r.is_there_1),
+    count(*) FILTER (WHERE NOT r.takes_1 AND r.is_there_1)
 FROM _cdc_resolved AS r
 WHERE r.accepted_1;
 

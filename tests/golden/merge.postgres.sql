@@ -110,7 +110,12 @@ DROP TABLE IF EXISTS _cdc_resolved;
 -- configuration no longer has.
 CREATE TEMPORARY TABLE _cdc_resolved AS
 SELECT
-    known.*
+    -- Of the rows only what is asked for afterwards: their positions are as long as all the rest.
+    known.n, known.partition_key, known.sort_key, known.position, known.changed_at, known.removed, known.could, known.tombstone
+    , known.takes_0
+    , known.row_0
+    , coalesce(known.own_0 = known.position, FALSE) AS is_same_0
+    , known.own_0 IS NOT NULL AS is_there_0
     , (
         -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
         coalesce(
@@ -123,6 +128,10 @@ SELECT
         AND coalesce(known.own_1 <= known.position, TRUE)
         AND coalesce(known.own_2 <= known.position, TRUE)
     ) AS accepted_0
+    , known.takes_1
+    , known.row_1
+    , coalesce(known.own_1 = known.position, FALSE) AS is_same_1
+    , known.own_1 IS NOT NULL AS is_there_1
     , (
         -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
         coalesce(
@@ -263,10 +272,10 @@ WHERE ts.source = 'e''commerce'
 INSERT INTO "cdc_merge"."tombstones" (source, partition_key, sort_key, position, changed_at)
 SELECT 'e''commerce', r.partition_key, r.sort_key, r.position, r.changed_at
 FROM _cdc_resolved AS r
-WHERE (r.could OR r.tombstone IS NOT NULL OR r.own_0 IS NOT NULL OR r.own_1 IS NOT NULL)
+WHERE (r.could OR r.tombstone IS NOT NULL OR r.is_there_0 OR r.is_there_1)
     AND (r.accepted_0 OR r.accepted_1)
-    AND NOT (r.takes_0 AND (r.accepted_0 OR coalesce(r.own_0 = r.position, FALSE)))
-    AND NOT (r.takes_1 AND (r.accepted_1 OR coalesce(r.own_1 = r.position, FALSE)));
+    AND NOT (r.takes_0 AND (r.accepted_0 OR r.is_same_0))
+    AND NOT (r.takes_1 AND (r.accepted_1 OR r.is_same_1));
 
 -- [record batch]
 -- The books of the batch: each newest change by the best that became of it; the rest was counted before.
@@ -285,17 +294,17 @@ FROM (
         CASE
             -- No target could take such a key; but one could before its `where` was changed, and then there is a row.
             WHEN r.removed AND NOT r.could THEN CASE
-                WHEN r.accepted_0 AND r.own_0 IS NOT NULL THEN 'applied'
-                WHEN r.accepted_1 AND r.own_1 IS NOT NULL THEN 'applied'
-                WHEN r.own_0 IS NOT NULL THEN 'stale'
-                WHEN r.own_1 IS NOT NULL THEN 'stale'
+                WHEN r.accepted_0 AND r.is_there_0 THEN 'applied'
+                WHEN r.accepted_1 AND r.is_there_1 THEN 'applied'
+                WHEN r.is_there_0 THEN 'stale'
+                WHEN r.is_there_1 THEN 'stale'
                 ELSE 'ignored'
             END
             WHEN r.removed AND (r.accepted_0 OR r.accepted_1)
                 AND coalesce(r.tombstone < r.position, TRUE) THEN 'applied'
             WHEN r.removed THEN 'stale'
-            WHEN r.accepted_0 AND (r.takes_0 OR r.own_0 IS NOT NULL) THEN 'applied'
-            WHEN r.accepted_1 AND (r.takes_1 OR r.own_1 IS NOT NULL) THEN 'applied'
+            WHEN r.accepted_0 AND (r.takes_0 OR r.is_there_0) THEN 'applied'
+            WHEN r.accepted_1 AND (r.takes_1 OR r.is_there_1) THEN 'applied'
             WHEN r.takes_0 OR r.takes_1 THEN 'stale'
             ELSE 'ignored'
         END AS outcome
@@ -307,9 +316,9 @@ FROM (
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'customers',
-    count(*) FILTER (WHERE r.takes_0 AND r.own_0 IS NULL),
-    count(*) FILTER (WHERE r.takes_0 AND r.own_0 IS NOT NULL),
-    count(*) FILTER (WHERE NOT r.takes_0 AND r.own_0 IS NOT NULL)
+    count(*) FILTER (WHERE r.takes_0 AND NOT r.is_there_0),
+    count(*) FILTER (WHERE r.takes_0 AND r.is_there_0),
+    count(*) FILTER (WHERE NOT r.takes_0 AND r.is_there_0)
 FROM _cdc_resolved AS r
 WHERE r.accepted_0;
 
@@ -318,9 +327,9 @@ WHERE r.accepted_0;
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'or"ders''',
-    count(*) FILTER (WHERE r.takes_1 AND r.own_1 IS NULL),
-    count(*) FILTER (WHERE r.takes_1 AND r.own_1 IS NOT NULL),
-    count(*) FILTER (WHERE NOT r.takes_1 AND r.own_1 IS NOT NULL)
+    count(*) FILTER (WHERE r.takes_1 AND NOT r.is_there_1),
+    count(*) FILTER (WHERE r.takes_1 AND r.is_there_1),
+    count(*) FILTER (WHERE NOT r.takes_1 AND r.is_there_1)
 FROM _cdc_resolved AS r
 WHERE r.accepted_1;
 

@@ -120,7 +120,11 @@ DROP TABLE IF EXISTS _cdc_resolved;
 -- configuration no longer has.
 CREATE TEMPORARY TABLE _cdc_resolved AS
 SELECT
-    known.*
+    -- Of the rows only what is asked for afterwards: their positions are as long as all the rest.
+    known.n, known.partition_key, known.sort_key, known.position, known.changed_at, known.removed, known.could, known.tombstone
+    , known.takes_0
+    , coalesce(known.own_0 = known.position, FALSE) AS is_same_0
+    , known.own_0 IS NOT NULL AS is_there_0
     , (
         -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
         coalesce(
@@ -133,6 +137,9 @@ SELECT
         AND coalesce(known.own_1 <= known.position, TRUE)
         AND coalesce(known.own_2 <= known.position, TRUE)
     ) AS accepted_0
+    , known.takes_1
+    , coalesce(known.own_1 = known.position, FALSE) AS is_same_1
+    , known.own_1 IS NOT NULL AS is_there_1
     , (
         -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
         coalesce(
@@ -150,11 +157,8 @@ FROM (
         s.*
         , ts.position AS tombstone
         , t0.own AS own_0
-        , t0.copies AS copies_0
         , t1.own AS own_1
-        , t1.copies AS copies_1
         , t2.own AS own_2
-        , t2.copies AS copies_2
     FROM _cdc_keys AS s
     LEFT JOIN "cdc_merge"."tombstones" AS ts
         ON ts.source = 'e''commerce'
@@ -162,7 +166,7 @@ FROM (
         AND ts.sort_key = s.sort_key
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies
+        SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "analytics"."customers" AS t
             ON t."pk" = s.partition_key
@@ -172,7 +176,7 @@ FROM (
     ) AS t0 ON t0.n = s.n
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies
+        SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "analytics"."or""ders'" AS t
             ON t."pk" = s.partition_key
@@ -182,7 +186,7 @@ FROM (
     ) AS t1 ON t1.n = s.n
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies
+        SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "analytics"."leads" AS t
             ON t."pk" = s.partition_key
@@ -196,7 +200,7 @@ FROM (
 -- The rows of accepted changes go, replaced or not: all of a key, should one be there twice.
 DELETE FROM "analytics"."customers"
 USING _cdc_resolved AS r
-WHERE r.own_0 IS NOT NULL
+WHERE r.is_there_0
     AND r.accepted_0
     AND "customers"."pk" = r.partition_key
     AND "customers"."sk" = TO_VARBYTE(r.sort_key, 'base64')
@@ -229,7 +233,7 @@ WHERE r.accepted_0;
 -- The rows of accepted changes go, replaced or not: all of a key, should one be there twice.
 DELETE FROM "analytics"."or""ders'"
 USING _cdc_resolved AS r
-WHERE r.own_1 IS NOT NULL
+WHERE r.is_there_1
     AND r.accepted_1
     AND "or""ders'"."pk" = r.partition_key
     AND "or""ders'"."sk" = TO_VARBYTE(r.sort_key, 'base64')
@@ -275,10 +279,10 @@ WHERE "tombstones".source = 'e''commerce'
 INSERT INTO "cdc_merge"."tombstones" (source, partition_key, sort_key, position, changed_at)
 SELECT 'e''commerce', r.partition_key, r.sort_key, r.position, r.changed_at
 FROM _cdc_resolved AS r
-WHERE (r.could OR r.tombstone IS NOT NULL OR r.own_0 IS NOT NULL OR r.own_1 IS NOT NULL)
+WHERE (r.could OR r.tombstone IS NOT NULL OR r.is_there_0 OR r.is_there_1)
     AND (r.accepted_0 OR r.accepted_1)
-    AND NOT (r.takes_0 AND (r.accepted_0 OR coalesce(r.own_0 = r.position, FALSE)))
-    AND NOT (r.takes_1 AND (r.accepted_1 OR coalesce(r.own_1 = r.position, FALSE)));
+    AND NOT (r.takes_0 AND (r.accepted_0 OR r.is_same_0))
+    AND NOT (r.takes_1 AND (r.accepted_1 OR r.is_same_1));
 
 -- [record batch]
 -- The books of the batch: each newest change by the best that became of it; the rest was counted before.
@@ -297,17 +301,17 @@ FROM (
         CASE
             -- No target could take such a key; but one could before its `where` was changed, and then there is a row.
             WHEN r.removed AND NOT r.could THEN CASE
-                WHEN r.accepted_0 AND r.own_0 IS NOT NULL THEN 'applied'
-                WHEN r.accepted_1 AND r.own_1 IS NOT NULL THEN 'applied'
-                WHEN r.own_0 IS NOT NULL THEN 'stale'
-                WHEN r.own_1 IS NOT NULL THEN 'stale'
+                WHEN r.accepted_0 AND r.is_there_0 THEN 'applied'
+                WHEN r.accepted_1 AND r.is_there_1 THEN 'applied'
+                WHEN r.is_there_0 THEN 'stale'
+                WHEN r.is_there_1 THEN 'stale'
                 ELSE 'ignored'
             END
             WHEN r.removed AND (r.accepted_0 OR r.accepted_1)
                 AND coalesce(r.tombstone < r.position, TRUE) THEN 'applied'
             WHEN r.removed THEN 'stale'
-            WHEN r.accepted_0 AND (r.takes_0 OR r.own_0 IS NOT NULL) THEN 'applied'
-            WHEN r.accepted_1 AND (r.takes_1 OR r.own_1 IS NOT NULL) THEN 'applied'
+            WHEN r.accepted_0 AND (r.takes_0 OR r.is_there_0) THEN 'applied'
+            WHEN r.accepted_1 AND (r.takes_1 OR r.is_there_1) THEN 'applied'
             WHEN r.takes_0 OR r.takes_1 THEN 'stale'
             ELSE 'ignored'
         END AS outcome
@@ -319,9 +323,9 @@ FROM (
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'customers',
-    count(CASE WHEN r.takes_0 AND r.own_0 IS NULL THEN 1 END),
-    count(CASE WHEN r.takes_0 AND r.own_0 IS NOT NULL THEN 1 END),
-    count(CASE WHEN NOT r.takes_0 AND r.own_0 IS NOT NULL THEN 1 END)
+    count(CASE WHEN r.takes_0 AND NOT r.is_there_0 THEN 1 END),
+    count(CASE WHEN r.takes_0 AND r.is_there_0 THEN 1 END),
+    count(CASE WHEN NOT r.takes_0 AND r.is_there_0 THEN 1 END)
 FROM _cdc_resolved AS r
 WHERE r.accepted_0;
 
@@ -330,9 +334,9 @@ WHERE r.accepted_0;
 INSERT INTO "cdc_merge"."batch_targets" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'or"ders''',
-    count(CASE WHEN r.takes_1 AND r.own_1 IS NULL THEN 1 END),
-    count(CASE WHEN r.takes_1 AND r.own_1 IS NOT NULL THEN 1 END),
-    count(CASE WHEN NOT r.takes_1 AND r.own_1 IS NOT NULL THEN 1 END)
+    count(CASE WHEN r.takes_1 AND NOT r.is_there_1 THEN 1 END),
+    count(CASE WHEN r.takes_1 AND r.is_there_1 THEN 1 END),
+    count(CASE WHEN NOT r.takes_1 AND r.is_there_1 THEN 1 END)
 FROM _cdc_resolved AS r
 WHERE r.accepted_1;
 

@@ -39,7 +39,11 @@ CREATE TABLE IF NOT EXISTS "ANALYTICS"."OR""DERS'" (
 -- configuration no longer has.
 CREATE OR REPLACE TEMPORARY TABLE _cdc_resolved AS
 SELECT
-    known.*
+    -- Of the rows only what is asked for afterwards: their positions are as long as all the rest.
+    known.n, known.partition_key, known.sort_key, known.position, known.changed_at, known.removed, known.could, known.tombstone
+    , known.takes_0
+    , coalesce(known.own_0 = known.position, FALSE) AS is_same_0
+    , known.own_0 IS NOT NULL AS is_there_0
     , (
         -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
         coalesce(
@@ -52,6 +56,9 @@ SELECT
         AND coalesce(known.own_1 <= known.position, TRUE)
         AND coalesce(known.own_2 <= known.position, TRUE)
     ) AS accepted_0
+    , known.takes_1
+    , coalesce(known.own_1 = known.position, FALSE) AS is_same_1
+    , known.own_1 IS NOT NULL AS is_there_1
     , (
         -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
         coalesce(
@@ -69,11 +76,8 @@ FROM (
         s.*
         , ts.position AS tombstone
         , t0.own AS own_0
-        , t0.copies AS copies_0
         , t1.own AS own_1
-        , t1.copies AS copies_1
         , t2.own AS own_2
-        , t2.copies AS copies_2
     FROM _cdc_keys AS s
     LEFT JOIN "CDC_MERGE"."TOMBSTONES" AS ts
         ON ts.source = 'e''commerce'
@@ -81,7 +85,7 @@ FROM (
         AND ts.sort_key = s.sort_key
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies
+        SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."CUSTOMERS" AS t
             ON t."PK" = s.partition_key
@@ -90,7 +94,7 @@ FROM (
     ) AS t0 ON t0.n = s.n
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies
+        SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."OR""DERS'" AS t
             ON t."PK" = s.partition_key
@@ -99,7 +103,7 @@ FROM (
     ) AS t1 ON t1.n = s.n
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies
+        SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."LEADS" AS t
             ON t."PK" = s.partition_key
@@ -195,7 +199,11 @@ VALUES (
 -- configuration no longer has.
 INSERT INTO _cdc_resolved
 SELECT
-    known.*
+    -- Of the rows only what is asked for afterwards: their positions are as long as all the rest.
+    known.n, known.partition_key, known.sort_key, known.position, known.changed_at, known.removed, known.could, known.tombstone
+    , known.takes_0
+    , coalesce(known.own_0 = known.position, FALSE) AS is_same_0
+    , known.own_0 IS NOT NULL AS is_there_0
     , (
         -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
         coalesce(
@@ -208,6 +216,9 @@ SELECT
         AND coalesce(known.own_1 <= known.position, TRUE)
         AND coalesce(known.own_2 <= known.position, TRUE)
     ) AS accepted_0
+    , known.takes_1
+    , coalesce(known.own_1 = known.position, FALSE) AS is_same_1
+    , known.own_1 IS NOT NULL AS is_there_1
     , (
         -- Read here, under the lock: a reconcile may have raised it while this batch was decoded.
         coalesce(
@@ -225,11 +236,8 @@ FROM (
         s.*
         , ts.position AS tombstone
         , t0.own AS own_0
-        , t0.copies AS copies_0
         , t1.own AS own_1
-        , t1.copies AS copies_1
         , t2.own AS own_2
-        , t2.copies AS copies_2
     FROM _cdc_keys AS s
     LEFT JOIN "CDC_MERGE"."TOMBSTONES" AS ts
         ON ts.source = 'e''commerce'
@@ -237,7 +245,7 @@ FROM (
         AND ts.sort_key = s.sort_key
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies
+        SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."CUSTOMERS" AS t
             ON t."PK" = s.partition_key
@@ -246,7 +254,7 @@ FROM (
     ) AS t0 ON t0.n = s.n
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies
+        SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."OR""DERS'" AS t
             ON t."PK" = s.partition_key
@@ -255,7 +263,7 @@ FROM (
     ) AS t1 ON t1.n = s.n
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, count(*) AS copies
+        SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."LEADS" AS t
             ON t."PK" = s.partition_key
@@ -268,7 +276,7 @@ FROM (
 -- The rows of accepted changes go, replaced or not: all of a key, should one be there twice.
 DELETE FROM "ANALYTICS"."CUSTOMERS"
 USING _cdc_resolved AS r
-WHERE r.own_0 IS NOT NULL
+WHERE r.is_there_0
     AND r.accepted_0
     AND "CUSTOMERS"."PK" = r.partition_key
     AND "CUSTOMERS"."SK" = TO_BINARY(r.sort_key, 'BASE64');
@@ -300,7 +308,7 @@ WHERE r.accepted_0;
 -- The rows of accepted changes go, replaced or not: all of a key, should one be there twice.
 DELETE FROM "ANALYTICS"."OR""DERS'"
 USING _cdc_resolved AS r
-WHERE r.own_1 IS NOT NULL
+WHERE r.is_there_1
     AND r.accepted_1
     AND "OR""DERS'"."PK" = r.partition_key
     AND "OR""DERS'"."SK" = TO_BINARY(r.sort_key, 'BASE64');
@@ -345,10 +353,10 @@ WHERE "TOMBSTONES".source = 'e''commerce'
 INSERT INTO "CDC_MERGE"."TOMBSTONES" (source, partition_key, sort_key, position, changed_at)
 SELECT 'e''commerce', r.partition_key, r.sort_key, r.position, r.changed_at
 FROM _cdc_resolved AS r
-WHERE (r.could OR r.tombstone IS NOT NULL OR r.own_0 IS NOT NULL OR r.own_1 IS NOT NULL)
+WHERE (r.could OR r.tombstone IS NOT NULL OR r.is_there_0 OR r.is_there_1)
     AND (r.accepted_0 OR r.accepted_1)
-    AND NOT (r.takes_0 AND (r.accepted_0 OR coalesce(r.own_0 = r.position, FALSE)))
-    AND NOT (r.takes_1 AND (r.accepted_1 OR coalesce(r.own_1 = r.position, FALSE)));
+    AND NOT (r.takes_0 AND (r.accepted_0 OR r.is_same_0))
+    AND NOT (r.takes_1 AND (r.accepted_1 OR r.is_same_1));
 
 -- [record batch]
 -- The books of the batch: each newest change by the best that became of it; the rest was counted before.
@@ -367,17 +375,17 @@ FROM (
         CASE
             -- No target could take such a key; but one could before its `where` was changed, and then there is a row.
             WHEN r.removed AND NOT r.could THEN CASE
-                WHEN r.accepted_0 AND r.own_0 IS NOT NULL THEN 'applied'
-                WHEN r.accepted_1 AND r.own_1 IS NOT NULL THEN 'applied'
-                WHEN r.own_0 IS NOT NULL THEN 'stale'
-                WHEN r.own_1 IS NOT NULL THEN 'stale'
+                WHEN r.accepted_0 AND r.is_there_0 THEN 'applied'
+                WHEN r.accepted_1 AND r.is_there_1 THEN 'applied'
+                WHEN r.is_there_0 THEN 'stale'
+                WHEN r.is_there_1 THEN 'stale'
                 ELSE 'ignored'
             END
             WHEN r.removed AND (r.accepted_0 OR r.accepted_1)
                 AND coalesce(r.tombstone < r.position, TRUE) THEN 'applied'
             WHEN r.removed THEN 'stale'
-            WHEN r.accepted_0 AND (r.takes_0 OR r.own_0 IS NOT NULL) THEN 'applied'
-            WHEN r.accepted_1 AND (r.takes_1 OR r.own_1 IS NOT NULL) THEN 'applied'
+            WHEN r.accepted_0 AND (r.takes_0 OR r.is_there_0) THEN 'applied'
+            WHEN r.accepted_1 AND (r.takes_1 OR r.is_there_1) THEN 'applied'
             WHEN r.takes_0 OR r.takes_1 THEN 'stale'
             ELSE 'ignored'
         END AS outcome
@@ -389,9 +397,9 @@ FROM (
 INSERT INTO "CDC_MERGE"."BATCH_TARGETS" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'customers',
-    count_if(r.takes_0 AND r.own_0 IS NULL),
-    count_if(r.takes_0 AND r.own_0 IS NOT NULL),
-    count_if(NOT r.takes_0 AND r.own_0 IS NOT NULL)
+    count_if(r.takes_0 AND NOT r.is_there_0),
+    count_if(r.takes_0 AND r.is_there_0),
+    count_if(NOT r.takes_0 AND r.is_there_0)
 FROM _cdc_resolved AS r
 WHERE r.accepted_0;
 
@@ -400,9 +408,9 @@ WHERE r.accepted_0;
 INSERT INTO "CDC_MERGE"."BATCH_TARGETS" (batch_id, target, inserted, updated, deleted)
 SELECT
     '0123456789abcdef', 'or"ders''',
-    count_if(r.takes_1 AND r.own_1 IS NULL),
-    count_if(r.takes_1 AND r.own_1 IS NOT NULL),
-    count_if(NOT r.takes_1 AND r.own_1 IS NOT NULL)
+    count_if(r.takes_1 AND NOT r.is_there_1),
+    count_if(r.takes_1 AND r.is_there_1),
+    count_if(NOT r.takes_1 AND r.is_there_1)
 FROM _cdc_resolved AS r
 WHERE r.accepted_1;
 

@@ -320,7 +320,7 @@ def test_a_rebuild_leaves_the_history_as_it_is_but_for_new_columns(shop: Harness
         reconcile(shop, folder, rebuild=True)
 
 
-def test_a_key_column_of_another_name_is_renamed_in_the_history_by_hand_and_forget_finds_all_versions(
+def test_before_a_rebuild_a_key_column_of_another_name_is_renamed_in_the_history_and_forget_finds_all_versions(
     shop: Harness,
     export: Export,  # noqa: F811
 ) -> None:

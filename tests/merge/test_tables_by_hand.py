@@ -124,6 +124,20 @@ def test_a_row_that_is_there_twice_is_replaced_as_one_by_its_next_change(items: 
     assert len(items.tombstones()) == 1
 
 
+def test_rows_that_are_there_twice_in_several_tables_are_each_replaced_as_one(items: Harness) -> None:
+    items.source = replace(items.source, targets=(Target("items"), Target("copy"), Target("archive")))
+    deliver(items, put("a", 2, v="x"), put("b", 2, v="x"), put("c", 2, v="x"))
+    for table in ("items", "copy", "copy", "archive"):
+        twice(items, table)
+    counts = deliver(items, put("a", 3, v="y"), remove("b", 3), put("c", 1, v="late"), put("d", 3, v="y"))
+    assert (counts.applied, counts.stale) == (3, 1)
+    assert {dict(t)["updated"] for t in counts.targets.values()} == {1}
+    for table, copies in (("items", 2), ("copy", 4), ("archive", 2)):
+        rows = items.query(f"SELECT pk, v FROM analytics.{table} ORDER BY pk")
+        assert rows == [("a", "y"), *[("c", "x")] * copies, ("d", "y")]
+    assert len(items.tombstones()) == 1
+
+
 def test_of_two_rows_of_a_key_the_newer_says_what_is_stale(items: Harness) -> None:
     deliver(items, put("a", 5, v="y"))
     twice(items, "items")

@@ -16,7 +16,7 @@ from cdc_merge.layout import Layout
 from cdc_merge.merge.plan import Batch, MergePlan
 from cdc_merge.migrate import metadata_names
 from cdc_merge.model import ColumnType, Kind
-from cdc_merge.warehouses import Session, Statement, Warehouse, open_warehouse
+from cdc_merge.warehouses import Row, Session, Statement, Warehouse, open_warehouse
 from cdc_merge.warehouses.dialect import DUCKDB
 from cdc_merge.warehouses.transaction import LEDGER_LABEL
 from tests.support.names import names_of
@@ -253,6 +253,19 @@ def test_other_rows_than_expected_undo_everything_and_raise_what_the_statement_s
         with pytest.raises(WarehouseRefused, match="touched 0 rows instead of 1"):
             session.run([Statement("fence", statement.sql, expect_rows=1)])
         assert session.query(f"SELECT * FROM {t}") == []
+
+
+def test_a_statement_that_is_not_needed_when_its_turn_comes_is_passed_over(warehouse: Warehouse, place: Place) -> None:
+    t, found = place("t"), list[Row]()
+    statements = [
+        Statement("look", f"SELECT a FROM {t}", inspect=found.extend),
+        Statement("never", "no SQL at all", only_if=lambda: not found, expect_rows=9),
+        Statement("insert", f"INSERT INTO {t} VALUES (2)", only_if=lambda: bool(found)),
+    ]
+    with warehouse.session() as session:
+        do(session, f"CREATE TABLE {t} (a bigint)", f"INSERT INTO {t} VALUES (1)")
+        assert session.run(statements) == [1, 0, 1]
+        assert session.query(f"SELECT a FROM {t} ORDER BY a") == [(1,), (2,)]
 
 
 def test_what_an_engine_says_of_a_value_does_not_quote_it(warehouse: Warehouse, place: Place) -> None:

@@ -1,7 +1,7 @@
 -- The rows of accepted changes go, replaced or not: all of a key, should one be there twice.
 DELETE FROM {{ target.table }}
 USING _cdc_resolved AS r
-WHERE r.own_{{ target.number }} IS NOT NULL
+WHERE r.is_there_{{ target.number }}
     AND r.accepted_{{ target.number }}
 {% for key in target.keys %}
     AND {{ target.table | bare }}.{{ key.name }} = {{ key.resolved }}

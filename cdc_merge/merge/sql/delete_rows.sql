@@ -2,7 +2,7 @@
 -- The rows of accepted changes go, all of an item together.
 DELETE FROM {{ target.table }} AS t
 USING _cdc_resolved AS r
-WHERE r.own_{{ target.number }} IS NOT NULL
+WHERE r.is_there_{{ target.number }}
     AND r.accepted_{{ target.number }}
 {% for key in target.keys %}
     AND t.{{ key.name }} = {{ key.resolved }}

@@ -23,7 +23,7 @@ FROM (
         {{ greatest }}(r.tombstone_kept, r.kept_position{% for table in tables %}, r.own_{{ table.number }}{% endfor %}, '') AS newest_kept
     FROM _cdc_resolved AS r
     -- A row or a tombstone of before its `where` was narrowed has a successor as well.
-    WHERE (r.could OR r.tombstone IS NOT NULL{% for target in targets %} OR r.own_{{ target.number }} IS NOT NULL{% endfor %}) AND r.is_open
+    WHERE (r.could OR r.tombstone IS NOT NULL{% for target in targets %} OR r.is_there_{{ target.number }}{% endfor %}) AND r.is_open
 ) AS k
 WHERE k.newest > {{ greatest }}(
 {% for target in targets %}

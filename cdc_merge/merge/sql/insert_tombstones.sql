@@ -4,8 +4,8 @@
 INSERT INTO {{ tombstones }} (source, partition_key, sort_key, position, changed_at)
 SELECT {{ source }}, r.partition_key, r.sort_key, r.position, r.changed_at
 FROM _cdc_resolved AS r
-WHERE (r.could OR r.tombstone IS NOT NULL{% for target in targets %} OR r.own_{{ target.number }} IS NOT NULL{% endfor %})
+WHERE (r.could OR r.tombstone IS NOT NULL{% for target in targets %} OR r.is_there_{{ target.number }}{% endfor %})
     AND ({% for target in targets %}r.accepted_{{ loop.index0 }}{% if not loop.last %} OR {% endif %}{% endfor %})
 {% for target in targets %}
-    AND NOT (r.takes_{{ loop.index0 }} AND (r.accepted_{{ loop.index0 }} OR coalesce(r.own_{{ loop.index0 }} = r.position, FALSE)))
+    AND NOT (r.takes_{{ loop.index0 }} AND (r.accepted_{{ loop.index0 }} OR r.is_same_{{ loop.index0 }}))
 {% endfor %}

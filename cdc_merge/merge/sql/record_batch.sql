@@ -15,10 +15,10 @@ FROM (
             -- No target could take such a key; but one could before its `where` was changed, and then there is a row.
             WHEN r.removed AND NOT r.could THEN CASE
 {% for target in targets %}
-                WHEN r.accepted_{{ loop.index0 }} AND r.own_{{ loop.index0 }} IS NOT NULL THEN 'applied'
+                WHEN r.accepted_{{ loop.index0 }} AND r.is_there_{{ loop.index0 }} THEN 'applied'
 {% endfor %}
 {% for target in targets %}
-                WHEN r.own_{{ loop.index0 }} IS NOT NULL THEN 'stale'
+                WHEN r.is_there_{{ loop.index0 }} THEN 'stale'
 {% endfor %}
                 ELSE 'ignored'
             END
@@ -26,7 +26,7 @@ FROM (
                 AND coalesce(r.tombstone < r.position, TRUE) THEN 'applied'
             WHEN r.removed THEN 'stale'
 {% for target in targets %}
-            WHEN r.accepted_{{ loop.index0 }} AND (r.takes_{{ loop.index0 }} OR r.own_{{ loop.index0 }} IS NOT NULL) THEN 'applied'
+            WHEN r.accepted_{{ loop.index0 }} AND (r.takes_{{ loop.index0 }} OR r.is_there_{{ loop.index0 }}) THEN 'applied'
 {% endfor %}
             WHEN {% for target in targets %}r.takes_{{ loop.index0 }}{% if not loop.last %} OR {% endif %}{% endfor %} THEN 'stale'
             ELSE 'ignored'

@@ -15,7 +15,7 @@ FROM (
             -- No target could take such a key; but one could before its `where` was changed, and then there is a row.
             WHEN r.removed AND NOT r.could THEN CASE
 {% for target in targets %}
-                WHEN {% if target.is_soft %}r.marks_{{ target.number }}{% else %}r.accepted_{{ target.number }} AND r.position{{ target.suffix }} = r.position AND r.own_{{ target.number }} IS NOT NULL{% endif %} THEN 'applied'
+                WHEN {% if target.is_soft %}r.marks_{{ target.number }}{% else %}r.accepted_{{ target.number }} AND r.position{{ target.suffix }} = r.position AND r.is_there_{{ target.number }}{% endif %} THEN 'applied'
 {% endfor %}
 {% for target in targets %}
                 WHEN r.own_{{ target.number }} >= r.position THEN 'stale'
@@ -31,7 +31,7 @@ FROM (
             WHEN r.removed THEN 'stale'
 {% for target in targets %}
             WHEN r.accepted_{{ target.number }} AND r.position{{ target.suffix }} = r.position
-                AND (r.takes_{{ target.number }} OR r.own_{{ target.number }} IS NOT NULL) THEN 'applied'
+                AND (r.takes_{{ target.number }} OR r.is_there_{{ target.number }}) THEN 'applied'
 {% if target.is_soft %}
             WHEN r.marks_{{ target.number }} THEN 'applied'
 {% endif %}

@@ -5,8 +5,24 @@
 -- configuration no longer has.
 CREATE TEMPORARY TABLE _cdc_resolved AS
 SELECT
+{% if is_picked %}
     known.*
+{% else %}
+    -- Of the rows only what is asked for afterwards: their positions are as long as all the rest.
+    known.n, known.partition_key, known.sort_key, known.position, known.changed_at, known.removed, known.could, known.tombstone
+{% endif %}
 {% for target in targets %}
+{% if not is_picked %}
+    , known.takes_{{ target.number }}
+{% if row_address and not target.is_each %}
+    , known.row_{{ target.number }}
+{% endif %}
+{% if groups and row_address and not target.is_each %}
+    , known.copies_{{ target.number }}
+{% endif %}
+    , coalesce(known.own_{{ target.number }} = known.position, FALSE) AS is_same_{{ target.number }}
+{% endif %}
+    , known.own_{{ target.number }} IS NOT NULL AS is_there_{{ target.number }}
 {% if target.is_soft %}
     -- Whatever happened since, the newest image that the target takes is its row: it may be that of a deleted item.
     , (
@@ -125,10 +141,12 @@ FROM (
         , t{{ table.number }}.{{ row_address }} AS row_{{ table.number }}
 {% else %}
         , t{{ table.number }}.own AS own_{{ table.number }}
-{% if row_address %}
+{% if row_address and not table.is_each %}
         , t{{ table.number }}.address AS row_{{ table.number }}
-{% endif %}
+{% if groups %}
         , t{{ table.number }}.copies AS copies_{{ table.number }}
+{% endif %}
+{% endif %}
 {% endif %}
 {% endfor %}
     FROM _cdc_keys AS s
@@ -157,12 +175,19 @@ FROM (
 {% else %}
 {% if table.is_each %}
     -- An item has many rows here, all of its newest change.
-{% else %}
+{% elif groups %}
     -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+{% else %}
+    -- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
 {% endif %}
     LEFT JOIN (
-        SELECT s.n, max(t._cdc_position) AS own, {% if row_address %}min(t.{{ row_address }}) AS address, {% endif %}count(*) AS copies{% if is_picked %}, max(t._cdc_changed_at) AS changed_at{% if table.is_soft %}, max(t._cdc_deleted_at) AS deleted_at{% endif %}{% endif %}
+{% if groups or table.is_each %}
+        SELECT s.n, max(t._cdc_position) AS own{% if row_address and not table.is_each %}, min(t.{{ row_address }}) AS address, count(*) AS copies{% endif %}{% if is_picked %}, max(t._cdc_changed_at) AS changed_at{% if table.is_soft %}, max(t._cdc_deleted_at) AS deleted_at{% endif %}{% endif %}
 
+{% else %}
+        SELECT s.n, t._cdc_position AS own, t.{{ row_address }} AS address{% if is_picked %}, t._cdc_changed_at AS changed_at{% if table.is_soft %}, t._cdc_deleted_at AS deleted_at{% endif %}{% endif %}
+
+{% endif %}
         FROM _cdc_keys AS s
         JOIN {{ table.table }} AS t
             ON {% for key in table.keys %}t.{{ key.name }} = {{ key.staged }}{% if not loop.last %}
@@ -172,7 +197,9 @@ FROM (
 {% if key_range %}
         WHERE t.{{ table.keys[0].name | as_bytes }} BETWEEN {{ key_range.low }} AND {{ key_range.high }}
 {% endif %}
+{% if groups or table.is_each %}
         GROUP BY s.n
+{% endif %}
     ) AS t{{ table.number }} ON t{{ table.number }}.n = s.n
 {% endif %}
 {% endfor %}
@@ -181,3 +208,7 @@ FROM (
     ) AS found
 {% endif %}
 ) AS known
+{% if not groups and not dialect.indexes_key %}
+-- One more than there should be shows that rows are there twice. Those of several tables would multiply.
+LIMIT (SELECT count(*) + 1 FROM _cdc_keys)
+{% endif %}
