@@ -12,6 +12,7 @@ from cdc_merge.errors import AlreadyMerged, QuarantineMoved, SchemaMoved, Wareho
 from cdc_merge.layout import Layout
 from cdc_merge.merge.altering import alter_columns
 from cdc_merge.merge.creating import CreationPlan
+from cdc_merge.merge.guarding import GuardPlan, RowsTwice
 from cdc_merge.merge.history import HistoryPlan
 from cdc_merge.merge.masking import hide
 from cdc_merge.merge.planned import KeyRange, PlannedTarget, Planner
@@ -63,6 +64,7 @@ class MergePlan:
             for number, (table, schema) in enumerate(sorted((removed or {}).items()), start=len(books))
         ]
         self.creation = CreationPlan(dialect, layout.schema, self.render, self._books)
+        self.guard = GuardPlan(dialect, self.render, self.removed)
         self.history = HistoryPlan(dialect, self.render, self._books, self.targets)
 
     def render(self, template: str, **values: Any) -> str:
@@ -250,12 +252,12 @@ class MergePlan:
         twice = RowsTwice()
         statements = [
             Statement("drop resolved", "DROP TABLE IF EXISTS _cdc_resolved"),
-            *self.resolve(source, self.targets, key_range=key_range, twice=twice),
+            *self.guard.resolve(source, self.targets, key_range=key_range, twice=twice),
         ]
         for target in self.targets:
             delete = self._delete(target, delete_rows(target=target))
             copies = []
-            if self._looks_for_rows_twice and not target.is_each:
+            if self.guard.looks_for_rows_twice and not target.is_each:
                 sql = self.render("merge/sql/delete_copies", target=target)
                 copies = [Statement(f"delete copies from {target.label}", sql, only_if=twice)]
             sql = self.render("merge/sql/insert_rows", target=target, merged_at=batch.merged_at)
@@ -286,46 +288,6 @@ class MergePlan:
             replace(delete, expect_rows=lambda: int(counted[-1][0]), mismatch=lambda: row_moved(target.label)),
         ]
 
-    def resolve(
-        self,
-        source: str,
-        targets: Sequence[PlannedTarget],
-        *,
-        key_range: KeyRange | None = None,
-        twice: RowsTwice | None = None,
-    ) -> list[Statement]:
-        """For each staged key, whether its change is accepted, into a temporary table; `targets`: what is looked at.
-
-        `twice`: is told whether rows were found that are there twice by hand.
-        """
-        resolve = partial(
-            self.render,
-            "merge/sql/resolve",
-            source=source,
-            targets=targets,
-            tables=[*targets, *self.removed],
-            key_range=key_range,
-        )
-        if self._looks_for_rows_twice:
-            twice = twice or RowsTwice()
-            return [
-                Statement("resolve", resolve(groups=False)),
-                Statement("look for copies", self.render("merge/sql/look_for_copies"), inspect=twice.told),
-                Statement("drop resolved copies", "DROP TABLE _cdc_resolved", only_if=twice),
-                Statement("resolve copies", resolve(groups=True), only_if=twice),
-            ]
-        analyze = [Statement("analyze resolved", "ANALYZE _cdc_resolved")] if self._dialect.analyze_staging else []
-        return [Statement("resolve", resolve(groups=not self._dialect.indexes_key)), *analyze]
-
-    @property
-    def _looks_for_rows_twice(self) -> bool:
-        """Where rows are deleted by their address and no key keeps them from being there twice by hand.
-
-        There hardly ever are any, and grouping rows by their key takes up to two fifths of the guard's time; so that is
-        done only where a first look without it finds more rows than keys.
-        """
-        return self._dialect.row_address is not None and not self._dialect.indexes_key
-
     def count_up(self, batch: Batch, targets: Sequence[PlannedTarget]) -> list[Statement]:
         """The books of what is resolved."""
         template = "record_outcomes" if any(t.is_picked for t in targets) else "record_batch"
@@ -339,21 +301,6 @@ class MergePlan:
                 for target in targets
             ),
         ]
-
-
-class RowsTwice:
-    """Whether the guard has found rows that are there twice by hand; told anew in each transaction."""
-
-    def __init__(self) -> None:
-        self._are_there = False
-
-    def told(self, rows: list[Row]) -> None:
-        """The answer of `look_for_copies`."""
-        ((are_there,),) = rows
-        self._are_there = bool(are_there)
-
-    def __call__(self) -> bool:
-        return self._are_there
 
 
 def row_moved(label: str) -> WarehouseUnavailable:

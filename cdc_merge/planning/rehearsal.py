@@ -167,7 +167,7 @@ class Rehearser:
             elif found is not target:
                 views.append(Statement(f"see {target.label}", self._unmarked(found.table, target.table)))
             targets.append(found)
-        return [*views, *plan.resolve(batch.source, targets), *plan.count_up(batch, targets)]
+        return [*views, *plan.guard.resolve(batch.source, targets), *plan.count_up(batch, targets)]
 
     def _unmarked(self, view: Name, table: Name) -> str:
         dialect = self._warehouse.dialect

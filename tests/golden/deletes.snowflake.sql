@@ -162,8 +162,8 @@ FROM (
         AND fe.target = '/forgotten'
         AND fe.partition_key = s.partition_key
         AND fe.sort_key = s.sort_key
-    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
         SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at, max(t._cdc_deleted_at) AS deleted_at
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."CUSTOMERS" AS t
@@ -171,8 +171,8 @@ FROM (
             AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
         GROUP BY s.n
     ) AS t0 ON t0.n = s.n
-    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
         SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."OR""DERS'" AS t
@@ -180,8 +180,8 @@ FROM (
             AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
         GROUP BY s.n
     ) AS t1 ON t1.n = s.n
-    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
         SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."KEPT" AS t
@@ -189,8 +189,8 @@ FROM (
             AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
         GROUP BY s.n
     ) AS t2 ON t2.n = s.n
-    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
         SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."HARD" AS t
@@ -347,8 +347,8 @@ FROM (
         AND fe.target = '/forgotten'
         AND fe.partition_key = s.partition_key
         AND fe.sort_key = s.sort_key
-    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
         SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at, max(t._cdc_deleted_at) AS deleted_at
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."CUSTOMERS" AS t
@@ -356,8 +356,8 @@ FROM (
             AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
         GROUP BY s.n
     ) AS t0 ON t0.n = s.n
-    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
         SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."OR""DERS'" AS t
@@ -365,8 +365,8 @@ FROM (
             AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
         GROUP BY s.n
     ) AS t1 ON t1.n = s.n
-    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
         SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."KEPT" AS t
@@ -374,8 +374,8 @@ FROM (
             AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
         GROUP BY s.n
     ) AS t2 ON t2.n = s.n
-    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
         SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."HARD" AS t

@@ -164,8 +164,8 @@ FROM (
         ON ts.source = 'e''commerce'
         AND ts.partition_key = s.partition_key
         AND ts.sort_key = s.sort_key
-    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
         SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "analytics"."customers" AS t
@@ -174,8 +174,8 @@ FROM (
         WHERE t."pk" BETWEEN 'a' AND 'it''s z'
         GROUP BY s.n
     ) AS t0 ON t0.n = s.n
-    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
         SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "analytics"."or""ders'" AS t
@@ -184,8 +184,8 @@ FROM (
         WHERE t."pk" BETWEEN 'a' AND 'it''s z'
         GROUP BY s.n
     ) AS t1 ON t1.n = s.n
-    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
         SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "analytics"."leads" AS t

@@ -83,8 +83,8 @@ FROM (
         ON ts.source = 'e''commerce'
         AND ts.partition_key = s.partition_key
         AND ts.sort_key = s.sort_key
-    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
         SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."CUSTOMERS" AS t
@@ -92,8 +92,8 @@ FROM (
             AND t."SK" = TO_BINARY(s.sort_key, 'BASE64')
         GROUP BY s.n
     ) AS t0 ON t0.n = s.n
-    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
         SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."OR""DERS'" AS t
@@ -101,8 +101,8 @@ FROM (
             AND t."SK" = TO_BINARY(s.sort_key, 'BASE64')
         GROUP BY s.n
     ) AS t1 ON t1.n = s.n
-    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
         SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."LEADS" AS t
@@ -243,8 +243,8 @@ FROM (
         ON ts.source = 'e''commerce'
         AND ts.partition_key = s.partition_key
         AND ts.sort_key = s.sort_key
-    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
         SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."CUSTOMERS" AS t
@@ -252,8 +252,8 @@ FROM (
             AND t."SK" = TO_BINARY(s.sort_key, 'BASE64')
         GROUP BY s.n
     ) AS t0 ON t0.n = s.n
-    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
         SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."OR""DERS'" AS t
@@ -261,8 +261,8 @@ FROM (
             AND t."SK" = TO_BINARY(s.sort_key, 'BASE64')
         GROUP BY s.n
     ) AS t1 ON t1.n = s.n
-    -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
     LEFT JOIN (
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
         SELECT s.n, max(t._cdc_position) AS own
         FROM _cdc_keys AS s
         JOIN "ANALYTICS"."LEADS" AS t

@@ -124,7 +124,11 @@ def test_a_row_that_is_there_twice_is_replaced_as_one_by_its_next_change(items: 
     assert len(items.tombstones()) == 1
 
 
-def test_rows_that_are_there_twice_in_several_tables_are_each_replaced_as_one(items: Harness) -> None:
+@pytest.mark.parametrize("at_once", [3, 2], ids=["looked for at once", "one by one"])
+def test_rows_that_are_there_twice_in_several_tables_are_each_replaced_as_one(
+    items: Harness, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("cdc_merge.merge.guarding.MOST_AT_ONCE", at_once)
     items.source = replace(items.source, targets=(Target("items"), Target("copy"), Target("archive")))
     deliver(items, put("a", 2, v="x"), put("b", 2, v="x"), put("c", 2, v="x"))
     for table in ("items", "copy", "copy", "archive"):

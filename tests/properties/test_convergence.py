@@ -52,7 +52,12 @@ def check(harness: Harness, batches: Batches) -> None:
 @pytest.mark.parametrize("ordering", list(Ordering))
 @pytest.mark.parametrize("source", [ONE_TABLE, TWO_TABLES], ids=["one table", "two tables"])
 def test_every_delivery_of_a_history_ends_in_the_same_tables(
-    warehouse_url: str, tmp_path: Path, source: Source, ordering: Ordering, examples: int
+    warehouse_url: str,
+    tmp_path: Path,
+    source: Source,
+    ordering: Ordering,
+    examples: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Each case runs real workers, so a failing case is shown as it was found rather than shrunk for minutes.
     @settings(
@@ -66,6 +71,8 @@ def test_every_delivery_of_a_history_ends_in_the_same_tables(
     def run(data: st.DataObject) -> None:
         history = data.draw(histories(ordering=ordering))
         batches = data.draw(deliveries(history, lossy=data.draw(st.booleans())))
+        # Also as if there were many tables, so that they are looked into one by one.
+        monkeypatch.setattr("cdc_merge.merge.guarding.MOST_AT_ONCE", data.draw(st.sampled_from([0, 3])))
         harness = fresh(warehouse_url, source, tmp_path)
         note(str(harness.directory))
         try:

@@ -76,7 +76,7 @@ def check(harness: Harness, batches: Batches) -> None:
 
 @pytest.mark.parametrize("targets", SOURCES.values(), ids=SOURCES)
 def test_every_delivery_ends_in_the_same_rows_and_marks(
-    warehouse_url: str, tmp_path: Path, targets: tuple[Target, ...], examples: int
+    warehouse_url: str, tmp_path: Path, targets: tuple[Target, ...], examples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = Source("shop", "", KEY, targets)
     images = st.sampled_from(["Customer", "Order", "Else"]).flatmap(
@@ -96,6 +96,8 @@ def test_every_delivery_ends_in_the_same_rows_and_marks(
         ordering = data.draw(st.sampled_from(list(Ordering)))
         history = data.draw(histories(key=keys, ordering=ordering, image=images, max_keys=2, max_changes=10))
         batches = data.draw(deliveries(data.draw(aging(history)), lossy=data.draw(st.booleans())))
+        # Also as if there were many tables, so that they are looked into one by one.
+        monkeypatch.setattr("cdc_merge.merge.guarding.MOST_AT_ONCE", data.draw(st.sampled_from([0, 3])))
         harness = fresh(warehouse_url, source, tmp_path)
         note(str(harness.directory))
         try:
