@@ -79,7 +79,7 @@ class GuardPlan:
     def _look(
         self, source: str, targets: Sequence[PlannedTarget], key_range: KeyRange | None, *, groups: bool
     ) -> list[Statement]:
-        """`groups`: one row of each key comes out, though several be there."""
+        """`groups`: one row of each key comes out, though several be there; of elements it always does."""
         tables: list[PlannedTarget | RemovedTarget] = [*targets, *self._removed]
         by_key = [t for t in tables if t.is_each or not self._dialect.indexes_key]
         rows = {
@@ -100,5 +100,6 @@ class GuardPlan:
             key_range=key_range,
             groups=groups,
             found=found,
+            is_checked=self.looks_for_rows_twice and not groups,  # else a key that is there twice would hide others
         )
         return [*first, Statement("resolve", sql)]

@@ -58,7 +58,7 @@ class Preview:
         lines += [f"-- {u}" for u in self.unknown]
         lines += [f"-- load: warehouse: the worker decodes the batches: {why}" for why in self.road]
         for statement in (*self.ddl, *((*self.merge, *self.views) if with_sql else ())):
-            lines.append(f"\n-- [{statement.label}]\n{statement.sql};")
+            lines.append(f"\n-- {statement.title}\n{statement.sql};")
         return "\n".join(lines)
 
     def as_dict(self, *, with_sql: bool) -> dict[str, object]:

@@ -31,7 +31,8 @@ class Statement:
     raises what `mismatch` makes (a lost lease, for example).
     `inspect`: for a query: is handed its rows inside the transaction, and may raise to roll it back.
     `lock`: what goes before it in the same transaction and takes a lock, where the engine must be told.
-    `only_if`: what tells, when its turn has come, whether it is needed; where not, it is passed over.
+    `only_if`: what tells, when its turn has come, whether it is needed; where not, it is passed over: nobody is told of
+    it, and no rows are expected.
     """
 
     label: str
@@ -41,6 +42,11 @@ class Statement:
     inspect: Callable[[list[Row]], None] | None = None
     lock: str | None = None
     only_if: Callable[[], bool] | None = None
+
+    @property
+    def title(self) -> str:
+        """What a plan prints above it."""
+        return f"[{self.label}]" + (" only where it turns out to be needed" if self.only_if else "")
 
 
 Observer = Callable[[str, float], None]

@@ -223,10 +223,10 @@ LIMIT (SELECT count(*) + 1 FROM _cdc_keys);
 -- Whether more rows were found than keys were looked for: without a primary key one may have been inserted twice by hand.
 SELECT (SELECT count(*) FROM _cdc_resolved) > (SELECT count(*) FROM _cdc_keys);
 
--- [drop resolved copies]
+-- [drop resolved copies] only where it turns out to be needed
 DROP TABLE _cdc_resolved;
 
--- [find rows 0 copies]
+-- [find rows 0 copies] only where it turns out to be needed
 -- A table for each, one after the other: in one statement all keys would be in memory as often as there are tables.
 CREATE OR REPLACE TEMPORARY TABLE _cdc_found_0 AS
 -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
@@ -237,7 +237,7 @@ JOIN "analytics"."customers" AS t
     AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18))
 GROUP BY s.n;
 
--- [find rows 1 copies]
+-- [find rows 1 copies] only where it turns out to be needed
 -- A table for each, one after the other: in one statement all keys would be in memory as often as there are tables.
 CREATE OR REPLACE TEMPORARY TABLE _cdc_found_1 AS
 -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
@@ -248,7 +248,7 @@ JOIN "analytics"."or""ders'" AS t
     AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18))
 GROUP BY s.n;
 
--- [find rows 2 copies]
+-- [find rows 2 copies] only where it turns out to be needed
 -- A table for each, one after the other: in one statement all keys would be in memory as often as there are tables.
 CREATE OR REPLACE TEMPORARY TABLE _cdc_found_2 AS
 -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
@@ -259,7 +259,7 @@ JOIN "analytics"."kept" AS t
     AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18))
 GROUP BY s.n;
 
--- [find rows 3 copies]
+-- [find rows 3 copies] only where it turns out to be needed
 -- A table for each, one after the other: in one statement all keys would be in memory as often as there are tables.
 CREATE OR REPLACE TEMPORARY TABLE _cdc_found_3 AS
 -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
@@ -270,7 +270,7 @@ JOIN "analytics"."hard" AS t
     AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18))
 GROUP BY s.n;
 
--- [resolve copies]
+-- [resolve copies] only where it turns out to be needed
 -- For each staged key: what the warehouse knows of it, and for each target whether the change is accepted there.
 -- A change is stale where its time is at or before the target's floor, where the target's own row is as new or
 -- newer, or where a sibling's row or the tombstone is newer. (An equal position in a sibling does not stop it, so
@@ -430,7 +430,7 @@ FROM (
     ) AS found
 ) AS known;
 
--- [delete copies from customers]
+-- [delete copies from customers] only where it turns out to be needed
 -- Without a primary key a row may have been inserted twice by hand. The address of one copy is known, the others
 -- are found by their key; there are hardly ever any.
 DELETE FROM "analytics"."customers" AS t
@@ -485,7 +485,7 @@ WHERE r.marks_0
     AND t."pk" = r.partition_key
     AND t."sk" = CAST(r.sort_key AS DECIMAL(38, 18));
 
--- [delete copies from or"ders']
+-- [delete copies from or"ders'] only where it turns out to be needed
 -- Without a primary key a row may have been inserted twice by hand. The address of one copy is known, the others
 -- are found by their key; there are hardly ever any.
 DELETE FROM "analytics"."or""ders'" AS t
@@ -528,7 +528,7 @@ WHERE t.rowid IN (
         AND r.row_1 IS NOT NULL
 );
 
--- [delete copies from kept]
+-- [delete copies from kept] only where it turns out to be needed
 -- Without a primary key a row may have been inserted twice by hand. The address of one copy is known, the others
 -- are found by their key; there are hardly ever any.
 DELETE FROM "analytics"."kept" AS t
@@ -571,7 +571,7 @@ WHERE t.rowid IN (
         AND r.row_2 IS NOT NULL
 );
 
--- [delete copies from hard]
+-- [delete copies from hard] only where it turns out to be needed
 -- Without a primary key a row may have been inserted twice by hand. The address of one copy is known, the others
 -- are found by their key; there are hardly ever any.
 DELETE FROM "analytics"."hard" AS t

@@ -189,10 +189,10 @@ LIMIT (SELECT count(*) + 1 FROM _cdc_keys);
 -- Whether more rows were found than keys were looked for: without a primary key one may have been inserted twice by hand.
 SELECT (SELECT count(*) FROM _cdc_resolved) > (SELECT count(*) FROM _cdc_keys);
 
--- [drop resolved copies]
+-- [drop resolved copies] only where it turns out to be needed
 DROP TABLE _cdc_resolved;
 
--- [resolve copies]
+-- [resolve copies] only where it turns out to be needed
 -- For each staged key: what the warehouse knows of it, and for each target whether the change is accepted there.
 -- A change is stale where its time is at or before the target's floor, where the target's own row is as new or
 -- newer, or where a sibling's row or the tombstone is newer. (An equal position in a sibling does not stop it, so
@@ -283,7 +283,7 @@ FROM (
     ) AS t2 ON t2.n = s.n
 ) AS known;
 
--- [delete copies from customers]
+-- [delete copies from customers] only where it turns out to be needed
 -- Without a primary key a row may have been inserted twice by hand. The address of one copy is known, the others
 -- are found by their key; there are hardly ever any.
 DELETE FROM "analytics"."customers" AS t
@@ -326,7 +326,7 @@ WHERE t.rowid IN (
         AND r.row_0 IS NOT NULL
 );
 
--- [delete copies from or"ders']
+-- [delete copies from or"ders'] only where it turns out to be needed
 -- Without a primary key a row may have been inserted twice by hand. The address of one copy is known, the others
 -- are found by their key; there are hardly ever any.
 DELETE FROM "analytics"."or""ders'" AS t

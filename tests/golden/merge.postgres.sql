@@ -174,9 +174,7 @@ FROM (
         AND t2."sk" = decode(s.sort_key, 'base64')
         -- Whatever became of the column's collation: the range is one of bytes.
         AND t2."pk" COLLATE "C" BETWEEN 'a' AND 'it''s z'
-) AS known
--- One more than there should be shows that rows are there twice. Those of several tables would multiply.
-LIMIT (SELECT count(*) + 1 FROM _cdc_keys);
+) AS known;
 
 -- [analyze resolved]
 ANALYZE _cdc_resolved;

@@ -149,7 +149,7 @@ EVERY = pytest.mark.parametrize(
 @EVERY
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
 def test_the_sql_is_as_committed(dialect: Dialect, part: str, of: Statements) -> None:
-    text = "\n\n".join(f"-- [{s.label}]\n{s.sql};" for s in as_said(dialect, of(dialect))) + "\n"
+    text = "\n\n".join(f"-- {s.title}\n{s.sql};" for s in as_said(dialect, of(dialect))) + "\n"
     golden = GOLDEN / f"{part}.{dialect.name}.sql"
     if os.environ.get("CDC_MERGE_UPDATE_GOLDEN"):
         golden.parent.mkdir(exist_ok=True)

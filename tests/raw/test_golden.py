@@ -66,7 +66,7 @@ ON_EACH = pytest.mark.parametrize("dialect", [REDSHIFT, SNOWFLAKE], ids=lambda d
 @EACH
 @ON_EACH
 def test_the_sql_is_as_committed(ordering: Ordering, dialect: Dialect) -> None:
-    text = "\n\n".join(f"-- [{s.label}]\n{s.sql};" for s in statements(ordering, dialect)) + "\n"
+    text = "\n\n".join(f"-- {s.title}\n{s.sql};" for s in statements(ordering, dialect)) + "\n"
     golden = GOLDEN / f"raw_{ordering}.{dialect.name}.sql"
     if os.environ.get("CDC_MERGE_UPDATE_GOLDEN"):
         golden.write_text(text, encoding="utf-8")

@@ -106,7 +106,7 @@ def everything(dialect: Dialect) -> list[Statement]:
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
 def test_the_sql_is_as_committed(dialect: Dialect) -> None:
-    text = "\n\n".join(f"-- [{s.label}]\n{s.sql};" for s in everything(dialect)) + "\n"
+    text = "\n\n".join(f"-- {s.title}\n{s.sql};" for s in everything(dialect)) + "\n"
     golden = GOLDEN / f"reconcile.{dialect.name}.sql"
     if os.environ.get("CDC_MERGE_UPDATE_GOLDEN"):
         golden.write_text(text, encoding="utf-8")
@@ -130,7 +130,7 @@ def copied() -> list[Statement]:
 
 
 def test_the_sql_of_what_was_copied_is_as_committed_and_understood() -> None:
-    text = "\n\n".join(f"-- [{s.label}]\n{s.sql};" for s in copied()) + "\n"
+    text = "\n\n".join(f"-- {s.title}\n{s.sql};" for s in copied()) + "\n"
     golden = GOLDEN / "copied.redshift.sql"
     if os.environ.get("CDC_MERGE_UPDATE_GOLDEN"):
         golden.write_text(text, encoding="utf-8")
@@ -170,7 +170,7 @@ def rebuilding(dialect: Dialect) -> list[Statement]:
 
 
 def test_the_sql_of_a_rebuild_whose_tables_change_places_after_it_is_as_committed() -> None:
-    text = "\n\n".join(f"-- [{s.label}]\n{s.sql};" for s in rebuilding(SNOWFLAKE)) + "\n"
+    text = "\n\n".join(f"-- {s.title}\n{s.sql};" for s in rebuilding(SNOWFLAKE)) + "\n"
     golden = GOLDEN / "rebuild.snowflake.sql"
     if os.environ.get("CDC_MERGE_UPDATE_GOLDEN"):
         golden.write_text(text, encoding="utf-8")

@@ -181,7 +181,7 @@ FROM (
     ) AS found
 {% endif %}
 ) AS known
-{% if not groups %}
+{% if is_checked %}
 -- One more than there should be shows that rows are there twice. Those of several tables would multiply.
 LIMIT (SELECT count(*) + 1 FROM _cdc_keys)
 {% endif %}
