@@ -333,16 +333,16 @@ POSTGRES = Dialect(
     stages_decimals=False,
     # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ
     one_moment="SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-    # Attribute names with U+0000 cannot be unescaped, so such texts are only compared as they are.
-    # https://www.postgresql.org/docs/current/functions-json.html#FUNCTIONS-JSON-PROCESSING
+    # Attribute names with U+0000 cannot be unescaped, so that a word stands for it on both sides.
+    # https://www.postgresql.org/docs/current/datatype-json.html
     same_rescued="CASE WHEN {a} IS NOT DISTINCT FROM {b} THEN TRUE ELSE "
-    "CASE WHEN strpos(concat({a}, {b}), '\\u0000') > 0 THEN FALSE ELSE "
     + " = ".join(
         'coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") '
-        f"FROM json_each(CAST({{{side}}} AS json)) AS e WHERE CAST(e.value AS text) <> '{{{{\"NULL\":true}}}}'), '')"
+        f"FROM json_each(CAST(replace({{{side}}}, '\\u0000', '\\u0001cdc-merge-nul') AS json)) AS e "
+        "WHERE CAST(e.value AS text) <> '{{\"NULL\":true}}'), '')"
         for side in "ab"
     )
-    + " END END",
+    + " END",
     # https://www.postgresql.org/docs/current/functions-binarystring.html
     sha256="encode(sha256(convert_to({}, 'UTF8')), 'hex')",
     # Only the declaration changes: https://www.postgresql.org/docs/release/9.2.0/ (E.24.3.4.2, ALTER TABLE)

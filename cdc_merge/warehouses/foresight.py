@@ -36,7 +36,8 @@ class Foresight:
         said: set[str] = set()
         temporary: set[str] = set()
         for statement in statements:
-            assert statement.only_if is None, statement.label  # it would be said whether it is needed or not
+            # DDL would be said beforehand whether it is needed or not.
+            assert statement.only_if is None or not _DEFINED.match(statement.sql), statement.label
             if made := _MADE.fullmatch(statement.sql):
                 temporary.add(made["name"])
                 empty = f"CREATE OR REPLACE TEMPORARY TABLE {made['name']} AS\n{made['query']}\nLIMIT 0"
@@ -57,7 +58,6 @@ class Foresight:
         Raises AssertionError for DDL that was not foreseen: it would end the transaction.
         """
         for statement in statements:
-            assert statement.only_if is None, statement.label  # it would be said whether it is needed or not
             if made := _MADE.fullmatch(statement.sql):
                 assert made["name"] in self.temporary, f"{made['name']} was not foreseen"
                 insert = f"{made['before']}INSERT INTO {made['name']}\n{made['query']}"

@@ -341,6 +341,22 @@ def test_the_members_of_a_binary_set_have_one_order_in_a_feed_and_an_export(tmp_
     assert reconcile(harness, [to_item(image)], seed=0) == 0
 
 
+@pytest.mark.parametrize("nul", ["a\0b", "\\u0000"], ids=["U+0000", "its escape as text"])
+def test_an_attribute_that_was_null_before_it_had_a_column_is_no_drift_beside_a_text_with_nul(
+    warehouse_url: str, tmp_path: Path, nul: str
+) -> None:
+    source = Source("shop", "", KEY, (Target("t"),), reconcile=ReconcilePolicy(max_delete=1.0))
+    harness = alone(warehouse_url, source, tmp_path)
+    first = {"PK": "1", "SK": "", "Text": nul, nul: {"a": nul}, "Email": None}
+    second = {"PK": "2", "SK": "", "Text": "x", "Email": "a@b.c"}
+    for image in (first, second):
+        keys = {"PK": image["PK"], "SK": image["SK"]}
+        harness.put_records([kinesis_record(keys, image, at=START)])
+        harness.run()
+    assert reconcile(harness, [to_item(first), to_item(second)], seed=0) == 0
+    assert reconcile(harness, [to_item({**first, nul: {"a": nul + "!"}}), to_item(second)], seed=0) == 1
+
+
 def test_a_map_has_one_hash_in_whatever_order_its_keys_come(tmp_path: Path) -> None:
     target = Target("t", columns=(Column("hash", ("Address",), mask=Mask.HASH),), evolve=Evolve.FREEZE)
     address = {"City": "Bern", "Zip": "3000"}
