@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from textwrap import indent
 
 from cdc_merge.merge.altering import Render
 from cdc_merge.merge.planned import KeyRange, PlannedTarget, RemovedTarget
@@ -91,7 +90,8 @@ class GuardPlan:
             first = [Statement(f"find rows {n}", keep(number=n, rows=Sql(sql))) for n, sql in rows.items()]
             found = {n: Sql(f"_cdc_found_{n}") for n in rows}
         else:
-            found = {n: Sql(f"(\n{indent(sql, ' ' * 8)}\n    )") for n, sql in rows.items()}
+            # As it is: a literal in it may have ends of lines, and must not be indented.
+            found = {n: Sql(f"(\n{sql}\n    )") for n, sql in rows.items()}
         sql = self._render(
             "merge/sql/resolve",
             source=source,

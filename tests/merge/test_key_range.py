@@ -180,3 +180,16 @@ def test_keys_that_cannot_be_put_in_order_are_merged_all_the_same(
 def change(key: Any, sequence: int, value: int | None) -> Record:
     image = None if value is None else {"V": value}
     return stream_record({"PK": key}, image, sequence=sequence, at=T0 + timedelta(seconds=sequence))
+
+
+def test_keys_with_ends_of_lines_in_them_are_found_again(warehouse_url: str, tmp_path: Path) -> None:
+    """Where a batch has one key, it is both ends of the range, as a literal."""
+    harness = Harness(warehouse_url, Source("shop", "", ("PK",), (Target("items"),)), tmp_path / "feed")
+    keys = ("\u2028", "a\u2028b", "\x85c", "d\ne")
+    for sequence, value in enumerate(("x", "y"), start=1):
+        for key in keys:
+            at = T0 + timedelta(seconds=sequence)
+            harness.put_records([stream_record({"PK": key}, {"PK": key, "v": value}, sequence=sequence, at=at)])
+            harness.run()
+    rows = harness.query(f"SELECT pk, v FROM {harness.schema}.items")
+    assert sorted(rows) == sorted((key, "y") for key in keys)
