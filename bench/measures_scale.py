@@ -71,13 +71,15 @@ def _of_size(options: Options, measure: str, rows: int, server: PostgresServer |
     with _filled(options, measure, rows, server) as filled:
         probe = partial(_probe, options, filled=filled, batches=batches, server=server)
         little = max(DEFAULT_MEMORY, 30 * rows)
-        limit = {"memory": little} if measure == "scale" and rows <= _FITS else {}  # a server has its own
+        is_embedded = measure == "scale"  # a server has memory of its own
+        is_limited = is_embedded and rows <= _FITS
         probes = {
             "ours": probe("merge_staged", memory=little),
-            "by hand": probe("merge_staged_by_hand", **limit),
+            "by hand": probe("merge_staged_by_hand", **({"memory": little} if is_limited else {})),
         }
-        if measure == "scale":
+        if is_embedded:
             probes["ours, plenty"] = probe("merge_staged", memory=max(_PLENTY, little))
+        if is_limited:
             probes["by hand, plenty"] = probe("merge_staged_by_hand")
         if measure == "scale-databend":
             probes["by hand, apart"] = probe("merge_staged_by_hand", apart=True)
@@ -88,10 +90,10 @@ def _of_size(options: Options, measure: str, rows: int, server: PostgresServer |
         step, case = f"merge {number}", f"{batch.name} into {rows:,} rows"
         goal, by_hand = goal_of(options, _MOST, "x"), _BY_HAND[measure]
         unlimited = f"{by_hand}; all memory"
-        floor = baseline_of(by_hand if limit or measure != "scale" else unlimited, taken["by hand"], step)
+        floor = baseline_of(unlimited if is_embedded and not is_limited else by_hand, taken["by hand"], step)
         figures.append(figure_of(measure, case, taken["ours"], step, goal=goal, **floor))
         if plenty := taken.get("ours, plenty"):
-            floor = baseline_of(unlimited, taken["by hand, plenty"], step)
+            floor = baseline_of(unlimited, taken["by hand, plenty" if is_limited else "by hand"], step)
             figures.append(figure_of(measure, f"{case}, memory: 4GB", plenty, step, goal=goal, **floor))
         if apart := taken.get("by hand, apart"):
             figures.append(figure_of(measure, case, taken["ours"], step, **baseline_of(_APART, apart, step)))

@@ -333,7 +333,7 @@ POSTGRES = Dialect(
     stages_decimals=False,
     # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ
     one_moment="SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-    # Attribute names with U+0000 cannot be unescaped, so that a word stands for it on both sides.
+    # Attribute names with U+0000 cannot be unescaped, so a word stands for it on both sides.
     # https://www.postgresql.org/docs/current/datatype-json.html
     same_rescued="CASE WHEN {a} IS NOT DISTINCT FROM {b} THEN TRUE ELSE "
     + " = ".join(

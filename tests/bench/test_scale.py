@@ -72,6 +72,16 @@ def test_each_batch_is_merged_and_held_against_sql_by_hand(options: Options, mea
         assert {"resolve", "delete from items", "insert into items"} <= set(figure.statements)
 
 
+def test_into_large_tables_the_sql_by_hand_has_all_memory_and_runs_once(
+    options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.measures_scale._FITS", ROWS - 1)
+    figures = [figure for figure in MEASURES["scale"](options) if figure.baseline_seconds]
+    assert figures and all(figure.baseline.endswith("all memory") for figure in figures)
+    for default, plenty in zip(figures[::2], figures[1::2], strict=True):
+        assert default.baseline_seconds == plenty.baseline_seconds and "memory: 4GB" in plenty.case
+
+
 def test_the_sql_by_hand_has_the_memory_that_it_is_given(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -247,7 +247,8 @@ def _compact(value: Any) -> Any:
 
 def assert_balanced(totals: RunTotals) -> None:
     c = totals.counts
-    assert c.records == c.applied + c.superseded + c.stale + c.ignored + c.quarantined
+    outcomes = c.applied + c.superseded + c.stale + c.ignored + c.quarantined
+    assert c.records == outcomes, f"{c.records} records have {outcomes} outcomes"
 
 
 def _json_text(warehouse: Warehouse, value: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,11 +14,15 @@ import pytest
 
 from cdc_merge.errors import UsageError, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.model import Source, Target
+from cdc_merge.render import render
+from cdc_merge.schema.masking import Hidden
 from cdc_merge.warehouses import Session, Statement
 from cdc_merge.warehouses.copy import PIECE, CopyStream
+from cdc_merge.warehouses.dialect import POSTGRES
 from cdc_merge.warehouses.postgres import PostgresWarehouse
 from tests.support.harness import Harness
 from tests.support.merging import deliver, put, remove, values
+from tests.support.postgres import PostgresServer, drop_database, fresh_database
 
 
 @pytest.fixture
@@ -209,3 +214,38 @@ def test_interrupt_breaks_off_a_running_statement(warehouse: PostgresWarehouse) 
             session.query("SELECT pg_sleep(60)")
         done.set()
         interrupter.join()
+
+
+@pytest.mark.parametrize("encoding", ["UTF8", "LATIN9"])
+def test_what_a_mask_hides_is_taken_out_beside_u_0000_in_any_encoding(postgres: PostgresServer, encoding: str) -> None:
+    kept = {"n\0": {"S": "a\0b"}, "as text": {"S": "\\u0000"}, "é": {"N": "1"}}
+    hidden = Hidden(columns=(), attributes=("gone",), is_all=False, has_history=False)
+    without = render("merge/sql/unrescued.sql", POSTGRES, attributes=hidden.attributes, spelled=hidden.spelled)
+    there = POSTGRES.literal(json.dumps({"gone": {"S": "x"}, **kept}, ensure_ascii=False))
+    url = fresh_database(postgres, encoding=encoding)
+    warehouse = PostgresWarehouse(url)
+    with closing(warehouse), warehouse.session() as session:
+        ((text,),) = session.query(
+            f"SELECT CAST({without} AS text) FROM (SELECT CAST({there} AS json)) AS t (_cdc_rescued)"
+        )
+    drop_database(postgres, url)
+    assert json.loads(text) == kept
+
+
+@pytest.mark.parametrize("encoding", ["UTF8", "LATIN9"])
+def test_what_is_rescued_is_compared_beside_u_0000_in_any_encoding(postgres: PostgresServer, encoding: str) -> None:
+    some = '{"n\\u0000":{"S":"a\\u0000b"},"text":{"S":"\\\\u0000"}}'
+    cases = [
+        (some, '{"gone":{"NULL":true},' + some[1:], True),
+        (some, '{"text":{"S":"\\\\u0000"},' + some[1:].replace(',"text":{"S":"\\\\u0000"}', ""), True),
+        (some, some.replace("\\\\u0000", "\\u0000"), False),
+        (some, some.replace("a\\u0000b", "ab"), False),
+        (some, some.replace("n\\u0000", "n"), False),
+    ]
+    url = fresh_database(postgres, encoding=encoding)
+    warehouse = PostgresWarehouse(url)
+    with closing(warehouse), warehouse.session() as session:
+        for a, b, wanted in cases:
+            same = POSTGRES.same_rescued.format(a=POSTGRES.literal(a), b=POSTGRES.literal(b), column="NULL")
+            assert session.query(f"SELECT {same}") == [(wanted,)], b
+    drop_database(postgres, url)

@@ -1,3 +1,4 @@
+{% set is_grouped = groups or table.is_each %}
 {% if table.is_each %}
 -- An item has many rows here, all of its newest change.
 {% elif groups %}
@@ -5,7 +6,7 @@
 {% else %}
 -- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
 {% endif %}
-{% if groups or table.is_each %}
+{% if is_grouped %}
 SELECT s.n, max(t._cdc_position) AS own{% if row_address and not table.is_each %}, min(t.{{ row_address }}) AS address, count(*) AS copies{% endif %}{% if is_picked %}, max(t._cdc_changed_at) AS changed_at{% if table.is_soft %}, max(t._cdc_deleted_at) AS deleted_at{% endif %}{% endif %}
 
 {% else %}
@@ -21,6 +22,6 @@ JOIN {{ table.table }} AS t
 {% if key_range %}
 WHERE t.{{ table.keys[0].name | as_bytes }} BETWEEN {{ key_range.low }} AND {{ key_range.high }}
 {% endif %}
-{% if groups or table.is_each %}
+{% if is_grouped %}
 GROUP BY s.n
 {% endif %}
