@@ -80,6 +80,9 @@ def _environment(dialect: Dialect) -> jinja2.Environment:
     # {%+ filter count_where %}a condition{% endfilter +%} (with plus signs where whitespace must stay);
     # {{ table | bare }}: its name without the schema.
     environment.filters["count_where"] = lambda condition: dialect.count_where.format(condition)
+    # {% filter nul_hidden %}JSON as text{% endfilter %}, for functions of the engine; nul_shown: what came of it.
+    environment.filters["nul_hidden"] = lambda text: dialect.nul_hidden.format(text)
+    environment.filters["nul_shown"] = lambda text: dialect.nul_shown.format(text)
     # {{ "rows" | quoted }}: a column whose name is a word of some engine's.
     environment.filters["quoted"] = lambda column: Name((column,))
     # t.{{ key | as_bytes }}: a text column that is compared byte by byte, whatever its own order is.

@@ -333,7 +333,9 @@ def test_plan_before_the_first_run_shows_the_ddl_and_makes_nothing(fresh: Shop) 
     assert list(source) == keys
     assert {(d["change"], d["command"]) for d in source["differences"]} == {("new table", "cdc-merge run")}
     assert source["waiting"]["objects"] == len(fresh.objects())
-    assert all(list(s) == ["label", "sql"] for s in [*source["ddl"], *source["merge"]])
+    assert all(list(s) == ["label", "sql", "is_conditional"] for s in [*source["ddl"], *source["merge"]])
+    conditional = {s["label"]: s["is_conditional"] for s in source["merge"]}
+    assert conditional["resolve copies"] and not conditional["resolve"]
     assert not fresh.file.exists()
 
 

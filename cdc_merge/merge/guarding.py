@@ -90,8 +90,8 @@ class GuardPlan:
             first = [Statement(f"find rows {n}", keep(number=n, rows=Sql(sql))) for n, sql in rows.items()]
             found = {n: Sql(f"_cdc_found_{n}") for n in rows}
         else:
-            # As it is: a literal in it may have ends of lines, and must not be indented.
-            found = {n: Sql(f"(\n{sql}\n    )") for n, sql in rows.items()}
+            # Not indented here: a key in it may have what Python takes for an end of line, such as U+2028.
+            found = {n: Sql(f"(\n        {sql}\n    )") for n, sql in rows.items()}
         sql = self._render(
             "merge/sql/resolve",
             source=source,

@@ -113,8 +113,8 @@ def _foreseen(rehearsal: Rehearsal, waiting: Backlog | None) -> Iterator[str]:
             yield f"--   {target}: {', '.join(f'{count:,} {change}' for change, count in rows.items())}"
 
 
-def _labelled(statements: Sequence[Statement]) -> list[dict[str, str]]:
-    return [{"label": s.label, "sql": s.sql} for s in statements]
+def _labelled(statements: Sequence[Statement]) -> list[dict[str, object]]:
+    return [{"label": s.label, "sql": s.sql, "is_conditional": s.only_if is not None} for s in statements]
 
 
 def preview_on_empty(source: Source, dialect: Dialect, layout: Layout) -> Preview:

@@ -46,6 +46,7 @@ class Dialect:
     `decimal_digits`, `decimal_scale`: what the widest exact decimal holds; None = anything DynamoDB has.
     `max_key_bytes`: what partition and sort key may take together (UTF-8) before an index refuses them.
     `holds_nul`: whether text may contain U+0000; `rescues_nul`: whether _cdc_rescued may.
+    `nul_hidden`: JSON as text ({}) that the engine's functions take, whatever it says; `nul_shown`: the same as before.
     `forms`: whose templates it reads where a statement has several (`render.py`), the most particular first.
     `row_address`: the pseudo column that names a stored row within one transaction; None: rows are found by their key.
     `enforces_keys`: whether a primary key in the metadata refuses a second row; else inserts look first, under a lock.
@@ -114,6 +115,8 @@ class Dialect:
     reserved_columns: frozenset[str] = frozenset()
     holds_nul: bool = True
     rescues_nul: bool = True
+    nul_hidden: str = "{}"
+    nul_shown: str = "{}"
     forms: tuple[str, ...] = ()
     row_address: str | None = "rowid"
     enforces_keys: bool = True
@@ -276,6 +279,11 @@ DUCKDB = Dialect(
 )
 
 # Postgres: https://www.postgresql.org/docs/current/datatype.html
+# No function of Postgres that reads JSON takes the escape of U+0000, so that of U+0001 and a letter stands for each.
+# https://www.postgresql.org/docs/current/datatype-json.html
+_NUL_HIDDEN = r"replace(replace({}, '\u0001', '\u0001s'), '\u0000', '\u0001n')"
+_NUL_SHOWN = r"replace(replace({}, '\u0001n', '\u0000'), '\u0001s', '\u0001')"
+
 POSTGRES = Dialect(
     name="postgres",
     sqlglot="postgres",
@@ -333,12 +341,13 @@ POSTGRES = Dialect(
     stages_decimals=False,
     # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ
     one_moment="SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-    # Attribute names with U+0000 cannot be unescaped, so a word stands for it on both sides.
-    # https://www.postgresql.org/docs/current/datatype-json.html
+    # A name is spelled as JSON, so that no two attributes read like one whose name has an end of line.
+    nul_hidden=_NUL_HIDDEN,
+    nul_shown=_NUL_SHOWN,
     same_rescued="CASE WHEN {a} IS NOT DISTINCT FROM {b} THEN TRUE ELSE "
     + " = ".join(
-        'coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") '
-        f"FROM json_each(CAST(replace({{{side}}}, '\\u0000', '\\u0001cdc-merge-nul') AS json)) AS e "
+        'coalesce((SELECT string_agg(concat(to_json(e.key), e.value), chr(10) ORDER BY e.key COLLATE "C") '
+        f"FROM json_each(CAST({_NUL_HIDDEN.format(f'{{{side}}}')} AS json)) AS e "
         "WHERE CAST(e.value AS text) <> '{{\"NULL\":true}}'), '')"
         for side in "ab"
     )

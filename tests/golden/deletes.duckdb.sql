@@ -24,42 +24,42 @@ DROP TABLE IF EXISTS _cdc_resolved;
 -- [find rows 0]
 -- A table for each, one after the other: in one statement all keys would be in memory as often as there are tables.
 CREATE OR REPLACE TEMPORARY TABLE _cdc_found_0 AS
--- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
-SELECT s.n, t._cdc_position AS own, t.rowid AS address, t._cdc_changed_at AS changed_at, t._cdc_deleted_at AS deleted_at
-FROM _cdc_keys AS s
-JOIN "analytics"."customers" AS t
-    ON t."pk" = s.partition_key
-    AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18));
+        -- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
+        SELECT s.n, t._cdc_position AS own, t.rowid AS address, t._cdc_changed_at AS changed_at, t._cdc_deleted_at AS deleted_at
+        FROM _cdc_keys AS s
+        JOIN "analytics"."customers" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18));
 
 -- [find rows 1]
 -- A table for each, one after the other: in one statement all keys would be in memory as often as there are tables.
 CREATE OR REPLACE TEMPORARY TABLE _cdc_found_1 AS
--- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
-SELECT s.n, t._cdc_position AS own, t.rowid AS address, t._cdc_changed_at AS changed_at
-FROM _cdc_keys AS s
-JOIN "analytics"."or""ders'" AS t
-    ON t."pk" = s.partition_key
-    AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18));
+        -- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
+        SELECT s.n, t._cdc_position AS own, t.rowid AS address, t._cdc_changed_at AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "analytics"."or""ders'" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18));
 
 -- [find rows 2]
 -- A table for each, one after the other: in one statement all keys would be in memory as often as there are tables.
 CREATE OR REPLACE TEMPORARY TABLE _cdc_found_2 AS
--- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
-SELECT s.n, t._cdc_position AS own, t.rowid AS address, t._cdc_changed_at AS changed_at
-FROM _cdc_keys AS s
-JOIN "analytics"."kept" AS t
-    ON t."pk" = s.partition_key
-    AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18));
+        -- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
+        SELECT s.n, t._cdc_position AS own, t.rowid AS address, t._cdc_changed_at AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "analytics"."kept" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18));
 
 -- [find rows 3]
 -- A table for each, one after the other: in one statement all keys would be in memory as often as there are tables.
 CREATE OR REPLACE TEMPORARY TABLE _cdc_found_3 AS
--- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
-SELECT s.n, t._cdc_position AS own, t.rowid AS address, t._cdc_changed_at AS changed_at
-FROM _cdc_keys AS s
-JOIN "analytics"."hard" AS t
-    ON t."pk" = s.partition_key
-    AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18));
+        -- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
+        SELECT s.n, t._cdc_position AS own, t.rowid AS address, t._cdc_changed_at AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "analytics"."hard" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18));
 
 -- [resolve]
 -- For each staged key: what the warehouse knows of it, and for each target whether the change is accepted there.
@@ -229,46 +229,46 @@ DROP TABLE _cdc_resolved;
 -- [find rows 0 copies] only where it turns out to be needed
 -- A table for each, one after the other: in one statement all keys would be in memory as often as there are tables.
 CREATE OR REPLACE TEMPORARY TABLE _cdc_found_0 AS
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own, min(t.rowid) AS address, count(*) AS copies, max(t._cdc_changed_at) AS changed_at, max(t._cdc_deleted_at) AS deleted_at
-FROM _cdc_keys AS s
-JOIN "analytics"."customers" AS t
-    ON t."pk" = s.partition_key
-    AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18))
-GROUP BY s.n;
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own, min(t.rowid) AS address, count(*) AS copies, max(t._cdc_changed_at) AS changed_at, max(t._cdc_deleted_at) AS deleted_at
+        FROM _cdc_keys AS s
+        JOIN "analytics"."customers" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18))
+        GROUP BY s.n;
 
 -- [find rows 1 copies] only where it turns out to be needed
 -- A table for each, one after the other: in one statement all keys would be in memory as often as there are tables.
 CREATE OR REPLACE TEMPORARY TABLE _cdc_found_1 AS
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own, min(t.rowid) AS address, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
-FROM _cdc_keys AS s
-JOIN "analytics"."or""ders'" AS t
-    ON t."pk" = s.partition_key
-    AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18))
-GROUP BY s.n;
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own, min(t.rowid) AS address, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "analytics"."or""ders'" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18))
+        GROUP BY s.n;
 
 -- [find rows 2 copies] only where it turns out to be needed
 -- A table for each, one after the other: in one statement all keys would be in memory as often as there are tables.
 CREATE OR REPLACE TEMPORARY TABLE _cdc_found_2 AS
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own, min(t.rowid) AS address, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
-FROM _cdc_keys AS s
-JOIN "analytics"."kept" AS t
-    ON t."pk" = s.partition_key
-    AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18))
-GROUP BY s.n;
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own, min(t.rowid) AS address, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "analytics"."kept" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18))
+        GROUP BY s.n;
 
 -- [find rows 3 copies] only where it turns out to be needed
 -- A table for each, one after the other: in one statement all keys would be in memory as often as there are tables.
 CREATE OR REPLACE TEMPORARY TABLE _cdc_found_3 AS
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own, min(t.rowid) AS address, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
-FROM _cdc_keys AS s
-JOIN "analytics"."hard" AS t
-    ON t."pk" = s.partition_key
-    AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18))
-GROUP BY s.n;
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own, min(t.rowid) AS address, count(*) AS copies, max(t._cdc_changed_at) AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "analytics"."hard" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = CAST(s.sort_key AS DECIMAL(38, 18))
+        GROUP BY s.n;
 
 -- [resolve copies] only where it turns out to be needed
 -- For each staged key: what the warehouse knows of it, and for each target whether the change is accepted there.

@@ -163,40 +163,40 @@ FROM (
         AND fe.partition_key = s.partition_key
         AND fe.sort_key = s.sort_key
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at, max(t._cdc_deleted_at) AS deleted_at
-FROM _cdc_keys AS s
-JOIN "ANALYTICS"."CUSTOMERS" AS t
-    ON t."PK" = s.partition_key
-    AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at, max(t._cdc_deleted_at) AS deleted_at
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."CUSTOMERS" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
+        GROUP BY s.n
     ) AS t0 ON t0.n = s.n
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
-FROM _cdc_keys AS s
-JOIN "ANALYTICS"."OR""DERS'" AS t
-    ON t."PK" = s.partition_key
-    AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."OR""DERS'" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
+        GROUP BY s.n
     ) AS t1 ON t1.n = s.n
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
-FROM _cdc_keys AS s
-JOIN "ANALYTICS"."KEPT" AS t
-    ON t."PK" = s.partition_key
-    AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."KEPT" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
+        GROUP BY s.n
     ) AS t2 ON t2.n = s.n
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
-FROM _cdc_keys AS s
-JOIN "ANALYTICS"."HARD" AS t
-    ON t."PK" = s.partition_key
-    AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."HARD" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
+        GROUP BY s.n
     ) AS t3 ON t3.n = s.n
     ) AS learned
     ) AS found
@@ -348,40 +348,40 @@ FROM (
         AND fe.partition_key = s.partition_key
         AND fe.sort_key = s.sort_key
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at, max(t._cdc_deleted_at) AS deleted_at
-FROM _cdc_keys AS s
-JOIN "ANALYTICS"."CUSTOMERS" AS t
-    ON t."PK" = s.partition_key
-    AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at, max(t._cdc_deleted_at) AS deleted_at
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."CUSTOMERS" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
+        GROUP BY s.n
     ) AS t0 ON t0.n = s.n
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
-FROM _cdc_keys AS s
-JOIN "ANALYTICS"."OR""DERS'" AS t
-    ON t."PK" = s.partition_key
-    AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."OR""DERS'" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
+        GROUP BY s.n
     ) AS t1 ON t1.n = s.n
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
-FROM _cdc_keys AS s
-JOIN "ANALYTICS"."KEPT" AS t
-    ON t."PK" = s.partition_key
-    AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."KEPT" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
+        GROUP BY s.n
     ) AS t2 ON t2.n = s.n
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
-FROM _cdc_keys AS s
-JOIN "ANALYTICS"."HARD" AS t
-    ON t."PK" = s.partition_key
-    AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own, max(t._cdc_changed_at) AS changed_at
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."HARD" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = CAST(s.sort_key AS NUMERIC(38, 18))
+        GROUP BY s.n
     ) AS t3 ON t3.n = s.n
     ) AS learned
     ) AS found

@@ -8,18 +8,15 @@ SET
             OR strpos(CAST(_cdc_rescued AS text), '"Hashed"') > 0
             OR strpos(CAST(_cdc_rescued AS text), '"It''s \"it\""') > 0
             OR strpos(CAST(_cdc_rescued AS text), '"Redacted"') > 0
-            -- No function of Postgres takes the escape of U+0000, which is what is rescued here: so a word stands for it
-            -- meanwhile, of ASCII and a control character: any encoding has it, and it stays escaped in names. https://www.postgresql.org/docs/current/datatype-json.html
+            -- U+0000 cannot be read: an escape that can stands for it meanwhile.
             THEN (
-                SELECT CAST(replace(CAST(json_object_agg(r.key, r.value) AS text), '\u0001cdc-merge-nul', '\u0000') AS json)
-                FROM json_each(
-                    CAST(replace(CAST(_cdc_rescued AS text), '\u0000', '\u0001cdc-merge-nul') AS json)
-                ) AS r
+                SELECT CAST(replace(replace(CAST(json_object_agg(r.key, r.value) AS text), '\u0001n', '\u0000'), '\u0001s', '\u0001') AS json)
+                FROM json_each(CAST(replace(replace(CAST(_cdc_rescued AS text), '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS r
                 WHERE TRUE
-                    AND r.key <> 'Dropped'
-                    AND r.key <> 'Hashed'
-                    AND r.key <> 'It''s "it"'
-                    AND r.key <> 'Redacted'
+                    AND r.key <> CAST(replace(replace('"Dropped"', '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json) #>> '{}'
+                    AND r.key <> CAST(replace(replace('"Hashed"', '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json) #>> '{}'
+                    AND r.key <> CAST(replace(replace('"It''s \"it\""', '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json) #>> '{}'
+                    AND r.key <> CAST(replace(replace('"Redacted"', '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json) #>> '{}'
             )
         ELSE _cdc_rescued
     END
@@ -38,18 +35,15 @@ SET
             OR strpos(CAST(_cdc_rescued AS text), '"Hashed"') > 0
             OR strpos(CAST(_cdc_rescued AS text), '"It''s \"it\""') > 0
             OR strpos(CAST(_cdc_rescued AS text), '"Redacted"') > 0
-            -- No function of Postgres takes the escape of U+0000, which is what is rescued here: so a word stands for it
-            -- meanwhile, of ASCII and a control character: any encoding has it, and it stays escaped in names. https://www.postgresql.org/docs/current/datatype-json.html
+            -- U+0000 cannot be read: an escape that can stands for it meanwhile.
             THEN (
-                SELECT CAST(replace(CAST(json_object_agg(r.key, r.value) AS text), '\u0001cdc-merge-nul', '\u0000') AS json)
-                FROM json_each(
-                    CAST(replace(CAST(_cdc_rescued AS text), '\u0000', '\u0001cdc-merge-nul') AS json)
-                ) AS r
+                SELECT CAST(replace(replace(CAST(json_object_agg(r.key, r.value) AS text), '\u0001n', '\u0000'), '\u0001s', '\u0001') AS json)
+                FROM json_each(CAST(replace(replace(CAST(_cdc_rescued AS text), '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS r
                 WHERE TRUE
-                    AND r.key <> 'Dropped'
-                    AND r.key <> 'Hashed'
-                    AND r.key <> 'It''s "it"'
-                    AND r.key <> 'Redacted'
+                    AND r.key <> CAST(replace(replace('"Dropped"', '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json) #>> '{}'
+                    AND r.key <> CAST(replace(replace('"Hashed"', '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json) #>> '{}'
+                    AND r.key <> CAST(replace(replace('"It''s \"it\""', '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json) #>> '{}'
+                    AND r.key <> CAST(replace(replace('"Redacted"', '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json) #>> '{}'
             )
         ELSE _cdc_rescued
     END

@@ -158,28 +158,28 @@ FROM (
         AND ts.partition_key = s.partition_key
         AND ts.sort_key = s.sort_key
     LEFT JOIN (
--- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
-SELECT s.n, t._cdc_position AS own, t.rowid AS address
-FROM _cdc_keys AS s
-JOIN "analytics"."customers" AS t
-    ON t."pk" = s.partition_key
-    AND t."sk" = from_base64(s.sort_key)
+        -- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
+        SELECT s.n, t._cdc_position AS own, t.rowid AS address
+        FROM _cdc_keys AS s
+        JOIN "analytics"."customers" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = from_base64(s.sort_key)
     ) AS t0 ON t0.n = s.n
     LEFT JOIN (
--- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
-SELECT s.n, t._cdc_position AS own, t.rowid AS address
-FROM _cdc_keys AS s
-JOIN "analytics"."or""ders'" AS t
-    ON t."pk" = s.partition_key
-    AND t."sk" = from_base64(s.sort_key)
+        -- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
+        SELECT s.n, t._cdc_position AS own, t.rowid AS address
+        FROM _cdc_keys AS s
+        JOIN "analytics"."or""ders'" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = from_base64(s.sort_key)
     ) AS t1 ON t1.n = s.n
     LEFT JOIN (
--- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
-SELECT s.n, t._cdc_position AS own, t.rowid AS address
-FROM _cdc_keys AS s
-JOIN "analytics"."leads" AS t
-    ON t."pk" = s.partition_key
-    AND t."sk" = from_base64(s.sort_key)
+        -- Looked for from the keys: a join with the table itself may take the table into memory where there are several.
+        SELECT s.n, t._cdc_position AS own, t.rowid AS address
+        FROM _cdc_keys AS s
+        JOIN "analytics"."leads" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = from_base64(s.sort_key)
     ) AS t2 ON t2.n = s.n
 ) AS known
 -- One more than there should be shows that rows are there twice. Those of several tables would multiply.
@@ -255,31 +255,31 @@ FROM (
         AND ts.partition_key = s.partition_key
         AND ts.sort_key = s.sort_key
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own, min(t.rowid) AS address, count(*) AS copies
-FROM _cdc_keys AS s
-JOIN "analytics"."customers" AS t
-    ON t."pk" = s.partition_key
-    AND t."sk" = from_base64(s.sort_key)
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own, min(t.rowid) AS address, count(*) AS copies
+        FROM _cdc_keys AS s
+        JOIN "analytics"."customers" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = from_base64(s.sort_key)
+        GROUP BY s.n
     ) AS t0 ON t0.n = s.n
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own, min(t.rowid) AS address, count(*) AS copies
-FROM _cdc_keys AS s
-JOIN "analytics"."or""ders'" AS t
-    ON t."pk" = s.partition_key
-    AND t."sk" = from_base64(s.sort_key)
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own, min(t.rowid) AS address, count(*) AS copies
+        FROM _cdc_keys AS s
+        JOIN "analytics"."or""ders'" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = from_base64(s.sort_key)
+        GROUP BY s.n
     ) AS t1 ON t1.n = s.n
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own, min(t.rowid) AS address, count(*) AS copies
-FROM _cdc_keys AS s
-JOIN "analytics"."leads" AS t
-    ON t."pk" = s.partition_key
-    AND t."sk" = from_base64(s.sort_key)
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own, min(t.rowid) AS address, count(*) AS copies
+        FROM _cdc_keys AS s
+        JOIN "analytics"."leads" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = from_base64(s.sort_key)
+        GROUP BY s.n
     ) AS t2 ON t2.n = s.n
 ) AS known;
 

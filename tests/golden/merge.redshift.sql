@@ -165,34 +165,34 @@ FROM (
         AND ts.partition_key = s.partition_key
         AND ts.sort_key = s.sort_key
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own
-FROM _cdc_keys AS s
-JOIN "analytics"."customers" AS t
-    ON t."pk" = s.partition_key
-    AND t."sk" = TO_VARBYTE(s.sort_key, 'base64')
-WHERE t."pk" BETWEEN 'a' AND 'it''s z'
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own
+        FROM _cdc_keys AS s
+        JOIN "analytics"."customers" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = TO_VARBYTE(s.sort_key, 'base64')
+        WHERE t."pk" BETWEEN 'a' AND 'it''s z'
+        GROUP BY s.n
     ) AS t0 ON t0.n = s.n
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own
-FROM _cdc_keys AS s
-JOIN "analytics"."or""ders'" AS t
-    ON t."pk" = s.partition_key
-    AND t."sk" = TO_VARBYTE(s.sort_key, 'base64')
-WHERE t."pk" BETWEEN 'a' AND 'it''s z'
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own
+        FROM _cdc_keys AS s
+        JOIN "analytics"."or""ders'" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = TO_VARBYTE(s.sort_key, 'base64')
+        WHERE t."pk" BETWEEN 'a' AND 'it''s z'
+        GROUP BY s.n
     ) AS t1 ON t1.n = s.n
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own
-FROM _cdc_keys AS s
-JOIN "analytics"."leads" AS t
-    ON t."pk" = s.partition_key
-    AND t."sk" = TO_VARBYTE(s.sort_key, 'base64')
-WHERE t."pk" BETWEEN 'a' AND 'it''s z'
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own
+        FROM _cdc_keys AS s
+        JOIN "analytics"."leads" AS t
+            ON t."pk" = s.partition_key
+            AND t."sk" = TO_VARBYTE(s.sort_key, 'base64')
+        WHERE t."pk" BETWEEN 'a' AND 'it''s z'
+        GROUP BY s.n
     ) AS t2 ON t2.n = s.n
 ) AS known;
 

@@ -84,31 +84,31 @@ FROM (
         AND ts.partition_key = s.partition_key
         AND ts.sort_key = s.sort_key
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own
-FROM _cdc_keys AS s
-JOIN "ANALYTICS"."CUSTOMERS" AS t
-    ON t."PK" = s.partition_key
-    AND t."SK" = TO_BINARY(s.sort_key, 'BASE64')
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."CUSTOMERS" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = TO_BINARY(s.sort_key, 'BASE64')
+        GROUP BY s.n
     ) AS t0 ON t0.n = s.n
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own
-FROM _cdc_keys AS s
-JOIN "ANALYTICS"."OR""DERS'" AS t
-    ON t."PK" = s.partition_key
-    AND t."SK" = TO_BINARY(s.sort_key, 'BASE64')
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."OR""DERS'" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = TO_BINARY(s.sort_key, 'BASE64')
+        GROUP BY s.n
     ) AS t1 ON t1.n = s.n
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own
-FROM _cdc_keys AS s
-JOIN "ANALYTICS"."LEADS" AS t
-    ON t."PK" = s.partition_key
-    AND t."SK" = TO_BINARY(s.sort_key, 'BASE64')
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."LEADS" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = TO_BINARY(s.sort_key, 'BASE64')
+        GROUP BY s.n
     ) AS t2 ON t2.n = s.n
 ) AS known
 LIMIT 0;
@@ -244,31 +244,31 @@ FROM (
         AND ts.partition_key = s.partition_key
         AND ts.sort_key = s.sort_key
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own
-FROM _cdc_keys AS s
-JOIN "ANALYTICS"."CUSTOMERS" AS t
-    ON t."PK" = s.partition_key
-    AND t."SK" = TO_BINARY(s.sort_key, 'BASE64')
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."CUSTOMERS" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = TO_BINARY(s.sort_key, 'BASE64')
+        GROUP BY s.n
     ) AS t0 ON t0.n = s.n
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own
-FROM _cdc_keys AS s
-JOIN "ANALYTICS"."OR""DERS'" AS t
-    ON t."PK" = s.partition_key
-    AND t."SK" = TO_BINARY(s.sort_key, 'BASE64')
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."OR""DERS'" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = TO_BINARY(s.sort_key, 'BASE64')
+        GROUP BY s.n
     ) AS t1 ON t1.n = s.n
     LEFT JOIN (
--- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
-SELECT s.n, max(t._cdc_position) AS own
-FROM _cdc_keys AS s
-JOIN "ANALYTICS"."LEADS" AS t
-    ON t."PK" = s.partition_key
-    AND t."SK" = TO_BINARY(s.sort_key, 'BASE64')
-GROUP BY s.n
+        -- No primary key keeps a row from being there twice: one row a key comes out of this, whatever was done by hand.
+        SELECT s.n, max(t._cdc_position) AS own
+        FROM _cdc_keys AS s
+        JOIN "ANALYTICS"."LEADS" AS t
+            ON t."PK" = s.partition_key
+            AND t."SK" = TO_BINARY(s.sort_key, 'BASE64')
+        GROUP BY s.n
     ) AS t2 ON t2.n = s.n
 ) AS known;
 

@@ -52,7 +52,7 @@ concat_ws(
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS jsonb)) THEN 'addresses' END
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS text)) THEN 'city' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(CAST(t._cdc_rescued AS text), '\u0000', '\u0001cdc-merge-nul') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(s.rescued, '\u0000', '\u0001cdc-merge-nul') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END THEN '_cdc_rescued' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce((SELECT string_agg(concat(to_json(e.key), e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(replace(CAST(t._cdc_rescued AS text), '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(to_json(e.key), e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(replace(s.rescued, '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END THEN '_cdc_rescued' END
     ), '')
 ) AS differing
 FROM (
@@ -76,7 +76,7 @@ WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
         OR NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2)))
         OR NOT (t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS jsonb))
         OR NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS text))
-        OR NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(CAST(t._cdc_rescued AS text), '\u0000', '\u0001cdc-merge-nul') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(s.rescued, '\u0000', '\u0001cdc-merge-nul') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END
+        OR NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce((SELECT string_agg(concat(to_json(e.key), e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(replace(CAST(t._cdc_rescued AS text), '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(to_json(e.key), e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(replace(s.rescued, '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END
     );
 
 -- [analyze _cdc_verdicts_0]
@@ -202,7 +202,7 @@ concat_ws(
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS timestamp with time zone)) THEN 'created_at' END
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS boolean)) THEN 'paid' END
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS bytea)) THEN 'token' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(CAST(t._cdc_rescued AS text), '\u0000', '\u0001cdc-merge-nul') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(s.rescued, '\u0000', '\u0001cdc-merge-nul') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END THEN '_cdc_rescued' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce((SELECT string_agg(concat(to_json(e.key), e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(replace(CAST(t._cdc_rescued AS text), '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(to_json(e.key), e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(replace(s.rescued, '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END THEN '_cdc_rescued' END
     ), '')
 ) AS differing
 FROM (
@@ -226,7 +226,7 @@ WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
         OR NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS timestamp with time zone))
         OR NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS boolean))
         OR NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS bytea))
-        OR NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(CAST(t._cdc_rescued AS text), '\u0000', '\u0001cdc-merge-nul') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(s.rescued, '\u0000', '\u0001cdc-merge-nul') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END
+        OR NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce((SELECT string_agg(concat(to_json(e.key), e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(replace(CAST(t._cdc_rescued AS text), '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(to_json(e.key), e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(replace(s.rescued, '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END
     );
 
 -- [analyze _cdc_verdicts_1]
@@ -438,7 +438,7 @@ concat_ws(
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2))) THEN 'spent' END
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS jsonb)) THEN 'addresses' END
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS text)) THEN 'city' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(CAST(t._cdc_rescued AS text), '\u0000', '\u0001cdc-merge-nul') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(s.rescued, '\u0000', '\u0001cdc-merge-nul') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END THEN '_cdc_rescued' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce((SELECT string_agg(concat(to_json(e.key), e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(replace(CAST(t._cdc_rescued AS text), '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(to_json(e.key), e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(replace(s.rescued, '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END THEN '_cdc_rescued' END
     ), '')
 ) AS differing
 FROM (
@@ -465,7 +465,7 @@ WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
         OR NOT (t."spent" IS NOT DISTINCT FROM CAST(s.c1 AS NUMERIC(12, 2)))
         OR NOT (t."addresses" IS NOT DISTINCT FROM CAST(s.c2 AS jsonb))
         OR NOT (t."city" IS NOT DISTINCT FROM CAST(s.c3 AS text))
-        OR NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(CAST(t._cdc_rescued AS text), '\u0000', '\u0001cdc-merge-nul') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(s.rescued, '\u0000', '\u0001cdc-merge-nul') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END
+        OR NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce((SELECT string_agg(concat(to_json(e.key), e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(replace(CAST(t._cdc_rescued AS text), '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(to_json(e.key), e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(replace(s.rescued, '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END
     );
 
 -- [compare or"ders']
@@ -492,7 +492,7 @@ concat_ws(
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS timestamp with time zone)) THEN 'created_at' END
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS boolean)) THEN 'paid' END
         , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS bytea)) THEN 'token' END
-        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(CAST(t._cdc_rescued AS text), '\u0000', '\u0001cdc-merge-nul') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(s.rescued, '\u0000', '\u0001cdc-merge-nul') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END THEN '_cdc_rescued' END
+        , CASE WHEN t._cdc_row IS NOT NULL AND s.n IS NOT NULL AND NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce((SELECT string_agg(concat(to_json(e.key), e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(replace(CAST(t._cdc_rescued AS text), '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(to_json(e.key), e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(replace(s.rescued, '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END THEN '_cdc_rescued' END
     ), '')
 ) AS differing
 FROM (
@@ -519,5 +519,5 @@ WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
         OR NOT (t."created_at" IS NOT DISTINCT FROM CAST(s.c1 AS timestamp with time zone))
         OR NOT (t."paid" IS NOT DISTINCT FROM CAST(s.c2 AS boolean))
         OR NOT (t."token" IS NOT DISTINCT FROM CAST(s.c3 AS bytea))
-        OR NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(CAST(t._cdc_rescued AS text), '\u0000', '\u0001cdc-merge-nul') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(e.key, e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(s.rescued, '\u0000', '\u0001cdc-merge-nul') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END
+        OR NOT CASE WHEN CAST(t._cdc_rescued AS text) IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce((SELECT string_agg(concat(to_json(e.key), e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(replace(CAST(t._cdc_rescued AS text), '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') = coalesce((SELECT string_agg(concat(to_json(e.key), e.value), chr(10) ORDER BY e.key COLLATE "C") FROM json_each(CAST(replace(replace(s.rescued, '\u0001', '\u0001s'), '\u0000', '\u0001n') AS json)) AS e WHERE CAST(e.value AS text) <> '{"NULL":true}'), '') END
     );

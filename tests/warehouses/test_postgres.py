@@ -216,36 +216,48 @@ def test_interrupt_breaks_off_a_running_statement(warehouse: PostgresWarehouse) 
         interrupter.join()
 
 
-@pytest.mark.parametrize("encoding", ["UTF8", "LATIN9"])
-def test_what_a_mask_hides_is_taken_out_beside_u_0000_in_any_encoding(postgres: PostgresServer, encoding: str) -> None:
-    kept = {"n\0": {"S": "a\0b"}, "as text": {"S": "\\u0000"}, "é": {"N": "1"}}
-    hidden = Hidden(columns=(), attributes=("gone",), is_all=False, has_history=False)
-    without = render("merge/sql/unrescued.sql", POSTGRES, attributes=hidden.attributes, spelled=hidden.spelled)
-    there = POSTGRES.literal(json.dumps({"gone": {"S": "x"}, **kept}, ensure_ascii=False))
-    url = fresh_database(postgres, encoding=encoding)
-    warehouse = PostgresWarehouse(url)
-    with closing(warehouse), warehouse.session() as session:
-        ((text,),) = session.query(
-            f"SELECT CAST({without} AS text) FROM (SELECT CAST({there} AS json)) AS t (_cdc_rescued)"
+HARD = {
+    "n\0": {"S": "a\0b"},
+    "n\x01cdc": {"S": "\x01n\x01s\0"},
+    "\x01n": {"S": "1"},
+    "\0": {"S": "2"},
+    "\\u0000": {"S": "\\u0000\\u0001n"},
+    "é\"'\n": {"M": {"\0\\": {"N": "1"}}},
+}
+
+
+@pytest.fixture(params=["UTF8", "LATIN9"])
+def asked(postgres: PostgresServer, request: pytest.FixtureRequest) -> Iterator[Session]:
+    """A session of a database in that encoding."""
+    url = fresh_database(postgres, encoding=request.param)
+    with closing(PostgresWarehouse(url)) as warehouse, warehouse.session() as session:
+        yield session
+    drop_database(postgres, url)
+
+
+@pytest.mark.parametrize("gone", [*HARD, "plain"])
+def test_what_a_mask_hides_is_taken_out_and_nothing_else_is_altered(asked: Session, gone: str) -> None:
+    there = {"plain": {"S": "x"}, **HARD}
+    hidden = Hidden(columns=(), attributes=(gone,), is_all=False, has_history=False)
+    without = render("merge/sql/unrescued.sql", POSTGRES, spelled=hidden.spelled)
+    text = POSTGRES.literal(json.dumps(there, ensure_ascii=False))
+    ((found,),) = asked.query(f"SELECT CAST({without} AS text) FROM (SELECT CAST({text} AS json)) AS t (_cdc_rescued)")
+    assert json.loads(found) == {name: value for name, value in there.items() if name != gone}
+
+
+def test_what_is_rescued_is_compared_by_what_it_says(asked: Session) -> None:
+    def is_same(a: object, b: object) -> bool:
+        texts = (POSTGRES.literal(json.dumps(x, ensure_ascii=False, separators=(",", ":"))) for x in (a, b))
+        ((found,),) = asked.query(
+            f"SELECT {POSTGRES.same_rescued.format(**dict(zip('ab', texts, strict=True)), column='NULL')}"
         )
-    drop_database(postgres, url)
-    assert json.loads(text) == kept
+        return bool(found)
 
-
-@pytest.mark.parametrize("encoding", ["UTF8", "LATIN9"])
-def test_what_is_rescued_is_compared_beside_u_0000_in_any_encoding(postgres: PostgresServer, encoding: str) -> None:
-    some = '{"n\\u0000":{"S":"a\\u0000b"},"text":{"S":"\\\\u0000"}}'
-    cases = [
-        (some, '{"gone":{"NULL":true},' + some[1:], True),
-        (some, '{"text":{"S":"\\\\u0000"},' + some[1:].replace(',"text":{"S":"\\\\u0000"}', ""), True),
-        (some, some.replace("\\\\u0000", "\\u0000"), False),
-        (some, some.replace("a\\u0000b", "ab"), False),
-        (some, some.replace("n\\u0000", "n"), False),
-    ]
-    url = fresh_database(postgres, encoding=encoding)
-    warehouse = PostgresWarehouse(url)
-    with closing(warehouse), warehouse.session() as session:
-        for a, b, wanted in cases:
-            same = POSTGRES.same_rescued.format(a=POSTGRES.literal(a), b=POSTGRES.literal(b), column="NULL")
-            assert session.query(f"SELECT {same}") == [(wanted,)], b
-    drop_database(postgres, url)
+    assert is_same(HARD, dict(reversed(HARD.items())) | {"gone": {"NULL": True}})
+    for name in HARD:
+        assert not is_same(HARD, {n: v for n, v in HARD.items() if n != name})
+        assert not is_same(HARD, HARD | {name: {"S": "else"}})
+    for a, b in (("\0", "\x01n"), ("\0", "\x01cdc-merge-nul"), ("\0", "\\u0000"), ("\x01", "\x01s"), ("\0", "")):
+        assert not is_same({"v": {"S": a}, "w": {"S": "\0"}}, {"v": {"S": b}, "w": {"S": "\0"}})
+        assert not is_same({f"v{a}": {"S": ""}}, {f"v{b}": {"S": ""}})
+    assert not is_same({"a": {"S": "x"}, "b": {"S": "y"}}, {'a{"S":"x"}\nb': {"S": "y"}})
