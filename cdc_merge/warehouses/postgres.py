@@ -20,15 +20,16 @@ from cdc_merge.warehouses.staged_file import staged_tables
 
 OLDEST_VERSION = 12  # oldest with all we say, and older than the oldest that is still mended
 
+_LEAST_ROOM, _MOST_ROOM = 128 * 2**20, 512 * 2**20
+
 _SETTINGS = {
     "TimeZone": "UTC",
     # A backslash in a literal is one, whatever the database thinks: keys come from outside.
     # https://www.postgresql.org/docs/current/runtime-config-compatible.html#GUC-STANDARD-CONFORMING-STRINGS
     "standard_conforming_strings": "on",
-    # Room for a batch's staging tables, and for joining and sorting them without files.
-    # https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-TEMP-BUFFERS
-    "temp_buffers": "128MB",
-    "work_mem": "128MB",
+    # Room for joining and sorting a batch without files.
+    # https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-WORK-MEM
+    "work_mem": "256MB",
     # How many rows and different keys they have is all that matters of staging tables, and a tenth of the sample tells.
     # https://www.postgresql.org/docs/current/sql-analyze.html
     "default_statistics_target": "10",
@@ -48,6 +49,10 @@ _SETTINGS = {
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
 }
+
+# A hash may take as much as a sort. Version 12 knows no other multiplier than 1.
+# https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-HASH-MEM-MULTIPLIER
+_HASHES_AS_SORTS = "SELECT set_config(name, '1', FALSE) FROM pg_settings WHERE name = 'hash_mem_multiplier'"
 
 # Classes and codes of errors that time may cure: https://www.postgresql.org/docs/current/errcodes-appendix.html
 # connection, rollback (serialization, deadlock), resources (disk, memory, connections), intervention, system
@@ -74,6 +79,16 @@ _HINTS = {
     "42703": "was the column dropped or renamed? see: cdc-merge plan",
     "3F000": "was the schema dropped or renamed? see: cdc-merge plan; metadata: cdc-merge migrate",
 }
+
+
+def room_for_staging(shared_buffers: int) -> int:
+    """How much memory of the server staging tables may take in a session, in bytes: half of what all tables have there.
+
+    That tells how large the server is. A million keys and their rows take 370 MB, and what does not fit is fetched from
+    files by each statement that reads it.
+    https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-TEMP-BUFFERS
+    """
+    return max(_LEAST_ROOM, min(shared_buffers // 2, _MOST_ROOM))
 
 
 class PostgresWarehouse:
@@ -140,7 +155,11 @@ class PostgresWarehouse:
                     hint=f"Postgres {OLDEST_VERSION} or newer is needed",
                 )
             with connection.cursor() as cursor:
-                cursor.execute("".join(f"SET {key} = '{value}';" for key, value in _SETTINGS.items()))
+                cursor.execute("SELECT pg_size_bytes(current_setting('shared_buffers'))")
+                ((shared_buffers,),) = cursor.fetchall()
+                settings = _SETTINGS | {"temp_buffers": f"{room_for_staging(shared_buffers) // 1024}kB"}
+                cursor.execute("".join(f"SET {key} = '{value}';" for key, value in settings.items()))
+                cursor.execute(_HASHES_AS_SORTS)
         except psycopg2.Error as error:
             raise WarehouseUnavailable(
                 error_text(error), where=self.name, hint=f"is the server up, and is this right? psql {self.name}"

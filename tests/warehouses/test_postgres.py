@@ -19,7 +19,7 @@ from cdc_merge.schema.masking import Hidden
 from cdc_merge.warehouses import Session, Statement
 from cdc_merge.warehouses.copy import PIECE, CopyStream
 from cdc_merge.warehouses.dialect import POSTGRES
-from cdc_merge.warehouses.postgres import PostgresWarehouse
+from cdc_merge.warehouses.postgres import PostgresWarehouse, room_for_staging
 from tests.support.harness import Harness
 from tests.support.merging import deliver, put, remove, values
 from tests.support.postgres import PostgresServer, drop_database, fresh_database
@@ -118,6 +118,27 @@ def test_keys_of_a_hundredth_of_a_table_are_found_by_its_index(postgres_url: str
         )
         plan = session.query("EXPLAIN SELECT note FROM staged LEFT JOIN large USING (key)")
     assert any("Index Scan" in line for (line,) in plan), plan
+
+
+@pytest.mark.parametrize(
+    ("shared_buffers", "room"),
+    [("16MB", "128MB"), ("128MB", "128MB"), ("512MB", "256MB"), ("1GB", "512MB"), ("64GB", "512MB")],
+)
+def test_staging_tables_have_half_of_what_all_tables_have_within_bounds(shared_buffers: str, room: str) -> None:
+    assert room_for_staging(in_bytes(shared_buffers)) == in_bytes(room)
+
+
+def in_bytes(text: str) -> int:
+    number, unit = int(text[:-2]), text[-2:]
+    return int(number * {"kB": 2**10, "MB": 2**20, "GB": 2**30}[unit])
+
+
+def test_a_session_has_room_for_a_batch(warehouse: PostgresWarehouse) -> None:
+    with warehouse.session() as session:
+        names = ("temp_buffers", "shared_buffers", "work_mem", "hash_mem_multiplier")
+        room, shared, work, times = (session.query(f"SHOW {name}")[0][0] for name in names)
+    assert in_bytes(room) == room_for_staging(in_bytes(shared))
+    assert (work, times) == ("256MB", "1")
 
 
 def fault(code: str) -> Statement:

@@ -149,7 +149,12 @@ FROM (
 {% endif %}
 {% endif %}
 {% endfor %}
+{% if dialect.indexes_key %}
+    -- They lie in this order as a rule, so it costs little, and the keys' index can be walked along instead of hashed.
+    FROM (SELECT * FROM _cdc_keys ORDER BY partition_key, sort_key) AS s
+{% else %}
     FROM _cdc_keys AS s
+{% endif %}
     LEFT JOIN {{ tombstones }} AS ts
         ON ts.source = {{ source }}
         AND ts.partition_key = s.partition_key
