@@ -1,11 +1,10 @@
-"""DuckDB as a warehouse: one file, opened for each piece of work and let go of after it."""
+"""DuckDB as a warehouse: one file, taken up for each piece of work and let go of after it."""
 
 from __future__ import annotations
 
 import atexit
 import shutil
 import tempfile
-import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,8 +21,8 @@ from cdc_merge.errors import CdcMergeError, UsageError, WarehouseRefused, Wareho
 from cdc_merge.model import DEFAULT_MEMORY
 from cdc_merge.warehouses import Observer, Row, Statement
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
-from cdc_merge.warehouses.duckdb_errors import IN_USE, first_line, is_locked, reaction
-from cdc_merge.warehouses.duckdb_functions import register_functions
+from cdc_merge.warehouses.duckdb_errors import IN_USE, first_line, is_broken, is_locked, reaction
+from cdc_merge.warehouses.duckdb_instance import DuckDBInstance
 from cdc_merge.warehouses.transaction import StatementFailed, run_in_order
 
 MEMORY_SHARE = 0.32
@@ -33,9 +32,6 @@ DuckDB takes 80 % of the machine unless told (https://duckdb.org/docs/stable/con
 """
 
 _LEAST_MEMORY = 320 * 10**6  # bytes: with less, DuckDB refuses merges of batches that can be decoded
-
-# The first connection to a file registers functions that later ones in the process share, after they can see it.
-_opening = threading.Lock()
 
 LOCK_PATIENCE = 3.0
 """Seconds to wait for a file that another process has: a brief query by someone must not cost a decoded batch."""
@@ -81,6 +77,7 @@ class DuckDBWarehouse:
         self._memory = memory_for_merges(memory)
         self._observer = observer
         self._active: set[duckdb.DuckDBPyConnection] = set()
+        self._instance: DuckDBInstance | None = None
 
     @property
     def dialect(self) -> Dialect:
@@ -105,7 +102,8 @@ class DuckDBWarehouse:
 
         Raises WarehouseUnavailable while another process keeps it, WarehouseRefused if it cannot be opened at all.
         """
-        connection = self._open()
+        instance = self._instance or self._instance_of_process()
+        connection = self._connect(instance)
         self._active.add(connection)
         session = DuckDBSession(connection, self._observer)
         try:
@@ -113,44 +111,29 @@ class DuckDBWarehouse:
         finally:
             self._active.discard(connection)
             session.detach()
-            connection.close()
+            instance.let_go(connection)
 
-    def _open(self) -> duckdb.DuckDBPyConnection:
-        config = {
+    def _instance_of_process(self) -> DuckDBInstance:
+        config: dict[str, str | bool] = {
             "memory_limit": f"{self._memory // 1000}KB",
             "temp_directory": _spill_directory(),
             # Lets big inserts stream: https://duckdb.org/docs/stable/guides/performance/how_to_tune_workloads
             "preserve_insertion_order": False,
             **self._options,
         }
+        self._instance = DuckDBInstance.of(self._path.absolute(), self._catalog, config)
+        return self._instance
+
+    def _connect(self, instance: DuckDBInstance) -> duckdb.DuckDBPyConnection:
         deadline = monotonic() + LOCK_PATIENCE
         while True:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                with _opening:
-                    connection = self._connect(config)
-                connection.execute("SET TimeZone = 'UTC'")
-                connection.execute("SET enable_progress_bar = false")  # it would be drawn on standard output
-                connection.execute("RESET max_vacuum_tasks")  # of the whole instance: see `load`
-                return connection
+                return instance.connect()
             except (OSError, duckdb.Error) as error:
                 if not is_locked(error) or monotonic() > deadline:
                     raise self._not_opened(error) from error
             sleep(0.05 * (0.5 + random()))
-
-    def _connect(self, config: dict[str, object]) -> duckdb.DuckDBPyConnection:
-        if self._catalog is None:
-            return duckdb.connect(str(self._path), config=config)
-        # Databases in memory of one name are one in the process too, and end with its last connection.
-        connection = duckdb.connect(f":memory:{self._path.absolute()}", config=config)
-        try:
-            catalog = DUCKDB.quote(self._catalog)
-            connection.execute(f"ATTACH IF NOT EXISTS {DUCKDB.literal(str(self._path))} AS {catalog}")
-            connection.execute(f"USE {catalog}")
-        except duckdb.Error:
-            connection.close()
-            raise
-        return connection
 
     def _not_opened(self, error: OSError | duckdb.Error) -> CdcMergeError:
         if is_locked(error):
@@ -163,6 +146,8 @@ class DuckDBWarehouse:
             return WarehouseUnavailable(
                 first_line(error), where=self.name, hint="close this program's other connection to the file"
             )
+        if is_broken(error):
+            return WarehouseUnavailable(first_line(error), where=self.name)
         return WarehouseRefused(
             first_line(error),
             where=self.name,
@@ -176,7 +161,8 @@ class DuckDBWarehouse:
                 connection.interrupt()
 
     def close(self) -> None:
-        """Nothing is open between sessions."""
+        """The file is nobody's between sessions; let go of the memory of the instance that had it as well."""
+        self._instance = None
 
 
 class DuckDBSession:
@@ -212,7 +198,6 @@ class DuckDBSession:
         # Sessions of a process share one instance, and with it what is attached.
         name = DUCKDB.quote(f"_cdc_{uuid.uuid4().hex}")
         try:
-            register_functions(self._connection)
             self._connection.execute(f"ATTACH {DUCKDB.literal(str(path))} AS {name} (READ_ONLY)")
             self._attached.append(name)
             for staged, there in tables.items():

@@ -55,9 +55,16 @@ def is_locked(error: Exception) -> bool:
     return isinstance(error, duckdb.IOException) and "lock" in str(error)
 
 
+def is_broken(error: Exception) -> bool:
+    """Whether a session of this process could not write to the file: when all have let go of it, it can be had again."""
+    return isinstance(error, duckdb.FatalException) or (
+        isinstance(error, duckdb.IOException) and "has been invalidated" in str(error)
+    )
+
+
 def first_line(error: Exception) -> str:
     """Its message, or its name where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-__all__ = ["IN_USE", "first_line", "is_locked", "reaction"]
+__all__ = ["IN_USE", "first_line", "is_broken", "is_locked", "reaction"]

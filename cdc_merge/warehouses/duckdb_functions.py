@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from decimal import Decimal
 
 import duckdb
@@ -11,11 +10,10 @@ import pyarrow as pa
 
 
 def register_functions(connection: duckdb.DuckDBPyConnection) -> None:
-    """`same_json(a, b)` and `same_rescued(a, b)`, for all sessions of the instance."""
-    with suppress(duckdb.CatalogException, duckdb.NotImplementedException):  # another session has done it
-        pair = ["VARCHAR", "VARCHAR"]
-        connection.create_function("same_json", _same_json, pair, "BOOLEAN", type="arrow")
-        connection.create_function("same_rescued", _same_rescued, pair, "BOOLEAN", type="arrow")
+    """`same_json(a, b)` and `same_rescued(a, b)`, for all connections of the instance while this one is open."""
+    pair = ["VARCHAR", "VARCHAR"]
+    connection.create_function("same_json", _same_json, pair, "BOOLEAN", type="arrow")
+    connection.create_function("same_rescued", _same_rescued, pair, "BOOLEAN", type="arrow")
 
 
 def _same_json(first: pa.ChunkedArray, second: pa.ChunkedArray) -> pa.Array:

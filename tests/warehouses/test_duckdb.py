@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import quote
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -74,6 +76,57 @@ def test_between_sessions_other_processes_have_the_file(tmp_path: Path) -> None:
         [sys.executable, "-c", command, str(tmp_path / "w.duckdb")], capture_output=True, check=True
     )
     assert answer.stdout.strip() == b"42"
+
+
+def test_sessions_and_warehouses_of_the_same_settings_share_an_instance_until_all_are_closed(tmp_path: Path) -> None:
+    url = f"duckdb:///{tmp_path}/w.duckdb"
+    one, two, other = DuckDBWarehouse(url), DuckDBWarehouse(url), DuckDBWarehouse(f"{url}?threads=1")
+    asked = "SELECT current_setting('default_null_order')"
+    with one.session() as session:
+        first = session.query(asked)
+        session.query("SET GLOBAL default_null_order = 'NULLS_FIRST'")
+    for warehouse, is_same in ((one, True), (two, True), (other, False)):
+        with warehouse.session() as session:
+            assert (session.query(asked) != first) == is_same
+    one.close()
+    two.close()
+    with one.session() as session:
+        assert session.query(asked) == first
+
+
+@pytest.mark.parametrize("stem", ["memory", "main", "temp", "a.b", "sp ace", 'qu"ote', "it's"])
+def test_a_file_of_any_name_has_the_catalog_that_duckdb_gives_it(stem: str, tmp_path: Path) -> None:
+    file = tmp_path / f"{stem}.duckdb"
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("CREATE TABLE t AS SELECT current_catalog() AS a")
+    with DuckDBWarehouse(f"duckdb:///{quote(str(file))}").session() as session:
+        assert session.query("SELECT a = current_catalog(), current_schema() FROM t") == [(True, "main")]
+        assert session.query("SELECT count(*) FROM duckdb_databases() WHERE NOT internal AND path IS NOT NULL") == [
+            (1,)
+        ]
+
+
+def test_what_the_last_session_could_not_write_to_the_file_is_there_in_the_next(tmp_path: Path) -> None:
+    warehouse = DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb")
+    with warehouse.session() as session:
+        session.run([Statement("create", "CREATE TABLE t AS SELECT 1 AS a")])
+        session.query("SET GLOBAL debug_checkpoint_abort = 'before_header'")
+    assert (tmp_path / "w.duckdb.wal").exists()
+    with warehouse.session() as session:
+        assert session.query("SELECT a, current_setting('debug_checkpoint_abort') FROM t") == [(1, "NONE")]
+
+
+def test_a_file_that_a_session_could_not_write_to_is_unavailable_until_that_ends(tmp_path: Path) -> None:
+    warehouse = DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb")
+    with warehouse.session() as session:
+        session.run([Statement("create", "CREATE TABLE t AS SELECT 1 AS a")])
+        session.query("SET GLOBAL debug_checkpoint_abort = 'before_header'")
+        with pytest.raises(WarehouseUnavailable):
+            session.query("CHECKPOINT")
+        with pytest.raises(WarehouseUnavailable, match="invalidated"), warehouse.session():
+            raise AssertionError("a file that is not whole was opened")
+    with warehouse.session() as session:
+        assert session.query("SELECT a FROM t") == [(1,)]
 
 
 def test_sessions_of_one_process_share_the_file_and_a_write_conflict_is_tried_again(tmp_path: Path) -> None:
