@@ -56,7 +56,7 @@ def is_locked(error: Exception) -> bool:
 
 
 def is_broken(error: Exception) -> bool:
-    """Whether a session of this process could not write to the file: when all have let go of it, it can be had again."""
+    """Whether a session of this process could not write to the file: when all let go of it, it can be had again."""
     return isinstance(error, duckdb.FatalException) or (
         isinstance(error, duckdb.IOException) and "has been invalidated" in str(error)
     )
