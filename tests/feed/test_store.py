@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -14,12 +15,13 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
+from botocore.utils import parse_timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdc_merge.errors import CdcMergeError, ObjectChanged, StoreDenied, StoreUnavailable, UsageError
 from cdc_merge.feed.directory import DirectoryStore
-from cdc_merge.feed.s3 import S3Store
+from cdc_merge.feed.s3 import S3Store, read_time
 from cdc_merge.feed.store import ObjectStore, open_store
 from cdc_merge.model import ObjectRef
 from tests.support.s3 import MotoS3, count_requests, moto_s3
@@ -241,6 +243,39 @@ class _HangsUp(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
+
+
+def test_an_object_has_the_time_that_boto3_reads(moto: MotoS3) -> None:
+    bucket = moto.create_bucket()
+    moto.client.put_object(Bucket=bucket, Key="feed/a", Body=b"x")
+    (ref,) = open_store(f"s3://{bucket}/feed/").list_page(start_after=None).objects
+    assert ref.modified == moto.client.list_objects_v2(Bucket=bucket)["Contents"][0]["LastModified"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(time=st.datetimes(datetime(1970, 1, 2), datetime(9000, 1, 1), timezones=st.just(UTC)))
+def test_times_are_read_as_boto3_reads_them(time: datetime) -> None:
+    whole = time.replace(microsecond=0)
+    written = {
+        f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z": time.replace(
+            microsecond=time.microsecond // 1000 * 1000
+        ),
+        f"{time:%Y-%m-%dT%H:%M:%SZ}": whole,
+        f"{time:%Y-%m-%dT%H:%M:%S}+00:00": whole,
+        f"{time:%Y%m%dT%H%M%SZ}": whole,
+        format_datetime(whole, usegmt=True): whole,
+        format_datetime(whole): whole,
+        str(int(time.timestamp())): whole,
+    }
+    for text, expected in written.items():
+        assert read_time(text) == expected == parse_timestamp(text), text
+        assert read_time(text).utcoffset() == timedelta(0), text
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-11-30Tomorrow", "Mon, 31 Foo 2026 15:00:00 GMT"])
+def test_what_is_no_time_is_an_error_of_boto3s(text: str) -> None:
+    with pytest.raises(ValueError, match="Invalid timestamp"):
+        read_time(text)
 
 
 def test_a_body_that_breaks_off_is_taken_up_where_it_ended(moto: MotoS3, tmp_path: Path) -> None:
