@@ -77,7 +77,7 @@ class DuckDBWarehouse:
         self._memory = memory_for_merges(memory)
         self._observer = observer
         self._active: set[duckdb.DuckDBPyConnection] = set()
-        self._instance: DuckDBInstance | None = None
+        self._instance: DuckDBInstance | None = self._of_this_process()
 
     @property
     def dialect(self) -> Dialect:
@@ -102,7 +102,7 @@ class DuckDBWarehouse:
 
         Raises WarehouseUnavailable while another process keeps it, WarehouseRefused if it cannot be opened at all.
         """
-        instance = self._instance or self._instance_of_process()
+        instance = self._instance = self._instance or self._of_this_process()
         connection = self._connect(instance)
         self._active.add(connection)
         session = DuckDBSession(connection, self._observer)
@@ -113,7 +113,8 @@ class DuckDBWarehouse:
             session.detach()
             instance.let_go(connection)
 
-    def _instance_of_process(self) -> DuckDBInstance:
+    def _of_this_process(self) -> DuckDBInstance:
+        """What others of the same file and settings have, too. It begins with its first connection."""
         config: dict[str, str | bool] = {
             "memory_limit": f"{self._memory // 1000}KB",
             "temp_directory": _spill_directory(),
@@ -121,8 +122,7 @@ class DuckDBWarehouse:
             "preserve_insertion_order": False,
             **self._options,
         }
-        self._instance = DuckDBInstance.of(self._path.absolute(), self._catalog, config)
-        return self._instance
+        return DuckDBInstance.of(self._path.absolute(), self._catalog, config)
 
     def _connect(self, instance: DuckDBInstance) -> duckdb.DuckDBPyConnection:
         deadline = monotonic() + LOCK_PATIENCE

@@ -65,7 +65,7 @@ class DuckDBInstance:
             self._kept = _begun(self._config)
         if not self._users:
             self._kept.execute(self._attach)
-            (self._catalog,) = _files(self._kept)
+            self._catalog = self._catalog or _files(self._kept)[0]
         connection = self._kept.cursor()
         try:
             for sql in (f"USE {self._catalog}", *_SETTINGS):
