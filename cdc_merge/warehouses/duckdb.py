@@ -71,7 +71,9 @@ class DuckDBWarehouse:
                 f"{url!r} has an unknown option: {', '.join(unknown)}",
                 hint=f"known: {', '.join(sorted({*_OPTIONS, CATALOG}))}",
             )
-        self._path = Path(path)
+        self._given = path
+        # Without links: DuckDB names the catalog after the file itself, and takes up no file under two paths.
+        self._path = Path(path).resolve()
         self._catalog = catalog
         self._options = options
         self._memory = memory_for_merges(memory)
@@ -86,7 +88,7 @@ class DuckDBWarehouse:
     @property
     def name(self) -> str:
         """The URL without its options."""
-        return f"duckdb:///{self._path}"
+        return f"duckdb:///{self._given}"
 
     @property
     def tidying(self) -> None:
@@ -104,14 +106,16 @@ class DuckDBWarehouse:
         """
         instance = self._instance = self._instance or self._of_this_process()
         connection = self._connect(instance)
-        self._active.add(connection)
         session = DuckDBSession(connection, self._observer)
         try:
+            self._active.add(connection)
             yield session
         finally:
-            self._active.discard(connection)
-            session.detach()
-            instance.let_go(connection)
+            try:
+                self._active.discard(connection)
+                session.detach()
+            finally:
+                instance.let_go(connection)
 
     def _of_this_process(self) -> DuckDBInstance:
         """What others of the same file and settings have, too. It begins with its first connection."""
@@ -122,7 +126,7 @@ class DuckDBWarehouse:
             "preserve_insertion_order": False,
             **self._options,
         }
-        return DuckDBInstance.of(self._path.absolute(), self._catalog, config)
+        return DuckDBInstance.of(self._path, self._catalog, config)
 
     def _connect(self, instance: DuckDBInstance) -> duckdb.DuckDBPyConnection:
         deadline = monotonic() + LOCK_PATIENCE
@@ -166,7 +170,7 @@ class DuckDBWarehouse:
 
 
 class DuckDBSession:
-    """One open connection to the file."""
+    """One open connection to the file. What is set by `SET GLOBAL` is so for later sessions of the process, too."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, observer: Observer | None) -> None:
         self._connection = connection

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 import duckdb
 
 from cdc_merge.warehouses.dialect import DUCKDB
 from cdc_merge.warehouses.duckdb_functions import register_functions
-
-_NOTHING = "_cdc_nothing"
-"""What an instance has without a file. DuckDB calls it `memory`, which a user's file may be called as well."""
 
 _SETTINGS = (
     "SET TimeZone = 'UTC'",
@@ -27,26 +25,28 @@ class DuckDBInstance:
     """The file is attached for the first connection and let go of after the last, so that other processes can have it.
 
     To begin an instance takes some 15 ms, to attach a file to one that is there takes 1: the smallest batch needs the
-    file six times.
+    file six times. It has threads, so a process that is forked has to `exec`, or to end without closing it.
     """
 
-    def __init__(self, path: Path, catalog: str | None, config: Mapping[str, str | bool]) -> None:
-        """`catalog`: None: DuckDB names it after the file."""
-        self._attach = f"ATTACH {DUCKDB.literal(str(path))}" + (f" AS {DUCKDB.quote(catalog)}" if catalog else "")
+    def __init__(self, file: Path, catalog: str | None, config: Mapping[str, str | bool]) -> None:
+        """`file`: without links, as DuckDB names the catalog after the file itself; `catalog`: another name for it."""
+        named = "" if catalog is None else f" AS {DUCKDB.quote(catalog)}"
+        self._attach = f"ATTACH {DUCKDB.literal(str(file))}{named}"
         self._config = dict(config)
-        self._lock = threading.Lock()
-        self._kept: duckdb.DuckDBPyConnection | None = None
         self._catalog = ""
-        self._users = 0
+        self._lock = threading.RLock()  # the garbage collector may let go of a connection while another is made
+        self._kept: duckdb.DuckDBPyConnection | None = None
+        self._users: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
+        self._is_attached = False
 
     @classmethod
-    def of(cls, path: Path, catalog: str | None, config: Mapping[str, str | bool]) -> DuckDBInstance:
+    def of(cls, file: Path, catalog: str | None, config: Mapping[str, str | bool]) -> DuckDBInstance:
         """The one of this file and these settings that the process has, as long as anybody refers to it."""
-        key = (path, catalog, tuple(sorted(config.items())))
+        key = (file, catalog, tuple(sorted(config.items())))
         with _lock:
             instance = _instances.get(key)
             if instance is None:
-                instance = _instances[key] = cls(path, catalog, config)
+                instance = _instances[key] = cls(file, catalog, config)
             return instance
 
     def connect(self) -> duckdb.DuckDBPyConnection:
@@ -54,40 +54,45 @@ class DuckDBInstance:
         with self._lock:
             try:
                 connection = self._connected()
-            except duckdb.Error:
+                self._users.add(connection)
+            except BaseException:
                 self._let_go_of_file()
                 raise
-            self._users += 1
             return connection
 
     def _connected(self) -> duckdb.DuckDBPyConnection:
+        self._let_go_of_file()  # of which somebody was cut short
         if self._kept is None:
             self._kept = _begun(self._config)
         if not self._users:
+            self._is_attached = True
             self._kept.execute(self._attach)
             self._catalog = self._catalog or _files(self._kept)[0]
         connection = self._kept.cursor()
         try:
-            for sql in (f"USE {self._catalog}", *_SETTINGS):
+            for sql in (f"USE {self._catalog}.main", *_SETTINGS):
                 connection.execute(sql)
-        except duckdb.Error:
+        except BaseException:
             connection.close()
             raise
         return connection
 
     def let_go(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Close the connection; after the last one another process can have the file."""
-        connection.close()
-        with self._lock:
-            self._users -= 1
-            self._let_go_of_file()
+        try:
+            connection.close()
+        finally:
+            with self._lock:
+                self._users.discard(connection)
+                self._let_go_of_file()
 
     def _let_go_of_file(self) -> None:
-        if self._kept is None or self._users:
+        if self._kept is None or self._users or not self._is_attached:
             return
         try:
-            for name in _files(self._kept):
+            for name in _files(self._kept):  # and what was staged, where letting go of that failed
                 self._kept.execute(f"DETACH {name}")
+            self._is_attached = False
         except duckdb.Error:
             # It is broken, or could not write all to the file: that is in the log beside it. The next begins anew.
             with suppress(duckdb.Error):
@@ -97,8 +102,13 @@ class DuckDBInstance:
 
 def _begun(config: dict[str, str | bool]) -> duckdb.DuckDBPyConnection:
     kept = duckdb.connect(":memory:", config=config)
-    for sql in (f"ATTACH ':memory:' AS {_NOTHING}", f"USE {_NOTHING}", "DETACH memory"):
+    # DuckDB calls what it has without a file `memory`, which a user's file may be called as well.
+    nothing = f"_cdc_{uuid.uuid4().hex}"
+    for sql in (f"ATTACH ':memory:' AS {nothing}", f"USE {nothing}", "DETACH memory"):
         kept.execute(sql)
+    # Otherwise what a merge has taken is kept for the next one, though the file is nobody's.
+    # https://duckdb.org/docs/stable/configuration/overview
+    kept.execute("SET GLOBAL allocator_background_threads = true")
     register_functions(kept)
     return kept
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,7 +16,7 @@ import pytest
 from cdc_merge.errors import BatchTooLarge, UsageError, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.model import Settings, Source, Target
 from cdc_merge.open_warehouse import OpenWarehouse
-from cdc_merge.warehouses import Statement, open_warehouse
+from cdc_merge.warehouses import Statement, duckdb_instance, open_warehouse
 from cdc_merge.warehouses.duckdb import DuckDBWarehouse
 
 HOLD_THE_FILE = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
@@ -94,7 +95,7 @@ def test_sessions_and_warehouses_of_the_same_settings_share_an_instance_until_al
         assert session.query(asked) == first
 
 
-@pytest.mark.parametrize("stem", ["memory", "main", "temp", "a.b", "sp ace", 'qu"ote', "it's"])
+@pytest.mark.parametrize("stem", ["memory", "main", "temp", "a.b", "sp ace", 'qu"ote', "it's", "pg_catalog"])
 def test_a_file_of_any_name_has_the_catalog_that_duckdb_gives_it(stem: str, tmp_path: Path) -> None:
     file = tmp_path / f"{stem}.duckdb"
     with duckdb.connect(str(file)) as connection:
@@ -104,6 +105,59 @@ def test_a_file_of_any_name_has_the_catalog_that_duckdb_gives_it(stem: str, tmp_
         assert session.query("SELECT count(*) FROM duckdb_databases() WHERE NOT internal AND path IS NOT NULL") == [
             (1,)
         ]
+
+
+def test_links_and_other_spellings_are_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.duckdb").symlink_to("real.duckdb")
+    with DuckDBWarehouse(f"duckdb:///{tmp_path}/real.duckdb").session() as one:
+        one.run([Statement("create", "CREATE TABLE t AS SELECT 1 AS a")])
+        for path in (f"{tmp_path}/link.duckdb", f"{tmp_path}/x/../real.duckdb", "real.duckdb"):
+            with DuckDBWarehouse(f"duckdb:///{path}").session() as two:
+                assert two.query("SELECT a, current_catalog() FROM real.main.t") == [(1, "real")]
+    relative = DuckDBWarehouse("duckdb:///real.duckdb")
+    monkeypatch.chdir("/")
+    assert relative.is_there()
+
+
+OPEN_IT = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('CREATE TABLE IF NOT EXISTS mine (a int)')"
+
+
+@pytest.mark.parametrize("where", ["_files", "register_functions", "_SETTINGS"])
+def test_a_session_that_is_cut_short_as_it_begins_lets_go_of_the_file(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> list[str]:
+        if not cuts:
+            return there(*_)
+        raise cuts.pop()
+
+    class Interrupting:
+        def __iter__(self) -> Iterator[str]:
+            interrupted()
+            return iter(())
+
+    warehouse = DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb")
+    cuts = [KeyboardInterrupt()]
+    there = getattr(duckdb_instance, where)
+    with monkeypatch.context() as patched:
+        patched.setattr(duckdb_instance, where, Interrupting() if where == "_SETTINGS" else interrupted)
+        with pytest.raises(KeyboardInterrupt), warehouse.session():
+            raise AssertionError("it began")
+    subprocess.run([sys.executable, "-c", OPEN_IT, str(tmp_path / "w.duckdb")], check=True)
+    with warehouse.session() as session:
+        assert session.query("SELECT count(*) FROM mine") == [(0,)]
+
+
+def test_a_connection_that_nobody_let_go_of_does_not_keep_the_file_from_later_ones(tmp_path: Path) -> None:
+    instance = duckdb_instance.DuckDBInstance.of(tmp_path / "w.duckdb", None, {})
+    lost = instance.connect()
+    lost.execute("CREATE TABLE mine (a int)")
+    del lost
+    connection = instance.connect()
+    assert connection.execute("SELECT count(*) FROM mine").fetchall() == [(0,)]
+    instance.let_go(connection)
+    subprocess.run([sys.executable, "-c", OPEN_IT, str(tmp_path / "w.duckdb")], check=True)
 
 
 def test_what_the_last_session_could_not_write_to_the_file_is_there_in_the_next(tmp_path: Path) -> None:
@@ -189,6 +243,8 @@ def test_options_reach_duckdb_and_others_are_usage_errors(tmp_path: Path) -> Non
     with DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb?memory_limit=100MiB&threads=1").session() as session:
         settings = "SELECT current_setting('memory_limit'), current_setting('threads'), current_setting('TimeZone')"
         assert session.query(settings) == [("100.0 MiB", 1, "UTC")]
+    with pytest.raises(WarehouseRefused), DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb?catalog=").session():
+        raise AssertionError("a file cannot be called nothing")
     with pytest.raises(UsageError, match="memory_lmt"):
         DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb?memory_lmt=1GB")
 
