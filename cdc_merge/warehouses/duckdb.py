@@ -115,7 +115,7 @@ class DuckDBWarehouse:
                 self._active.discard(connection)
                 session.detach()
             finally:
-                instance.let_go(connection)
+                instance.let_go(connection, has_worked=session.has_staged)
 
     def _of_this_process(self) -> DuckDBInstance:
         """What others of the same file and settings have, too. It begins with its first connection."""
@@ -176,10 +176,12 @@ class DuckDBSession:
         self._connection = connection
         self._observer = observer
         self._attached: list[str] = []
+        self.has_staged = False
 
     def load(self, table: str, reader: pa.RecordBatchReader) -> int:
         """Create or replace the temporary table `table` from the reader, batch by batch; returns the rows."""
         batches = _Batches(reader)
+        self.has_staged = True
         try:
             # Each thread that inserts leaves a row group that is not full. A checkpoint puts such together, which takes
             # as long as the merge did; so the next session's does it, a renewal of the lease, not each merge's.
@@ -201,6 +203,7 @@ class DuckDBSession:
         """Make tables of a DuckDB file staging tables of this session: the file is attached, nothing is copied."""
         # Sessions of a process share one instance, and with it what is attached.
         name = DUCKDB.quote(f"_cdc_{uuid.uuid4().hex}")
+        self.has_staged = True
         try:
             self._connection.execute(f"ATTACH {DUCKDB.literal(str(path))} AS {name} (READ_ONLY)")
             self._attached.append(name)

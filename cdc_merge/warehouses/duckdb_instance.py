@@ -38,6 +38,7 @@ class DuckDBInstance:
         self._kept: duckdb.DuckDBPyConnection | None = None
         self._users: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
         self._is_attached = False
+        self._has_worked = False
 
     @classmethod
     def of(cls, file: Path, catalog: str | None, config: Mapping[str, str | bool]) -> DuckDBInstance:
@@ -77,12 +78,16 @@ class DuckDBInstance:
             raise
         return connection
 
-    def let_go(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Close the connection; after the last one another process can have the file."""
+    def let_go(self, connection: duckdb.DuckDBPyConnection, *, has_worked: bool = False) -> None:
+        """Close the connection; after the last one another process can have the file.
+
+        `has_worked`: it may have taken much memory, which is given back then.
+        """
         try:
             connection.close()
         finally:
             with self._lock:
+                self._has_worked |= has_worked
                 self._users.discard(connection)
                 self._let_go_of_file()
 
@@ -93,6 +98,9 @@ class DuckDBInstance:
             for name in _files(self._kept):  # and what was staged, where letting go of that failed
                 self._kept.execute(f"DETACH {name}")
             self._is_attached = False
+            if self._has_worked:
+                _end_threads(self._kept)
+                self._has_worked = False
         except duckdb.Error:
             # It is broken, or could not write all to the file: that is in the log beside it. The next begins anew.
             with suppress(duckdb.Error):
@@ -106,11 +114,15 @@ def _begun(config: dict[str, str | bool]) -> duckdb.DuckDBPyConnection:
     nothing = f"_cdc_{uuid.uuid4().hex}"
     for sql in (f"ATTACH ':memory:' AS {nothing}", f"USE {nothing}", "DETACH memory"):
         kept.execute(sql)
-    # Otherwise what a merge has taken is kept for the next one, though the file is nobody's.
-    # https://duckdb.org/docs/stable/configuration/overview
-    kept.execute("SET GLOBAL allocator_background_threads = true")
     register_functions(kept)
     return kept
+
+
+def _end_threads(connection: duckdb.DuckDBPyConnection) -> None:
+    """They keep what they have freed for what they may need next: 500 MB after a merge with `memory: 3GB`."""
+    ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
+    for number in (1, threads):
+        connection.execute(f"SET GLOBAL threads = {number}")
 
 
 def _files(connection: duckdb.DuckDBPyConnection) -> list[str]:

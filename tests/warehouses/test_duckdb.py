@@ -107,6 +107,32 @@ def test_a_file_of_any_name_has_the_catalog_that_duckdb_gives_it(stem: str, tmp_
         ]
 
 
+@pytest.mark.parametrize("options", ["", "?threads=3"])
+def test_threads_that_have_merged_are_ended_and_there_are_as_many_in_the_next_session(
+    options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+    end = duckdb_instance._end_threads
+
+    def noted(connection: duckdb.DuckDBPyConnection) -> None:
+        ended.append(1)
+        end(connection)
+
+    monkeypatch.setattr(duckdb_instance, "_end_threads", noted)
+    warehouse = DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb{options}")
+    asked = "SELECT current_setting('threads')"
+    with warehouse.session() as session:
+        threads = session.query(asked)
+    assert not ended
+    with warehouse.session() as session:
+        session.load("staged", pa.table({"a": [1]}).to_reader())
+    assert len(ended) == 1
+    with warehouse.session() as session:
+        assert session.query(asked) == threads
+    assert len(ended) == 1
+    assert not options or threads == [(3,)]
+
+
 def test_links_and_other_spellings_are_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link.duckdb").symlink_to("real.duckdb")
