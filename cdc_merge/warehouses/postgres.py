@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg2
+import psycopg2.errors
 import psycopg2.extensions
 import psycopg2.extras
 import pyarrow as pa
@@ -91,6 +92,16 @@ def room_for_staging(shared_buffers: int) -> int:
     return max(_LEAST_ROOM, min(shared_buffers // 2, _MOST_ROOM))
 
 
+def make_room(connection: Connection) -> None:
+    """Give the session's staging tables their room, unless it has had temporary tables before, behind a pooler."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_size_bytes(current_setting('shared_buffers'))")
+        ((shared_buffers,),) = cursor.fetchall()
+        # Then it keeps what it has: https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-TEMP-BUFFERS
+        with suppress(psycopg2.errors.InvalidParameterValue):
+            cursor.execute(f"SET temp_buffers = '{room_for_staging(shared_buffers) // 1024}kB'")
+
+
 class PostgresWarehouse:
     """A Postgres database. Connections are kept between sessions; each session has one to itself."""
 
@@ -155,11 +166,9 @@ class PostgresWarehouse:
                     hint=f"Postgres {OLDEST_VERSION} or newer is needed",
                 )
             with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_size_bytes(current_setting('shared_buffers'))")
-                ((shared_buffers,),) = cursor.fetchall()
-                settings = _SETTINGS | {"temp_buffers": f"{room_for_staging(shared_buffers) // 1024}kB"}
-                cursor.execute("".join(f"SET {key} = '{value}';" for key, value in settings.items()))
+                cursor.execute("".join(f"SET {key} = '{value}';" for key, value in _SETTINGS.items()))
                 cursor.execute(_HASHES_AS_SORTS)
+            make_room(connection)
         except psycopg2.Error as error:
             raise WarehouseUnavailable(
                 error_text(error), where=self.name, hint=f"is the server up, and is this right? psql {self.name}"

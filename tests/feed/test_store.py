@@ -267,6 +267,7 @@ def test_times_are_read_as_boto3_reads_them(time: datetime) -> None:
         format_datetime(whole): whole,
         str(int(time.timestamp())): whole,
     }
+    assert read_time(int(time.timestamp())) == whole
     for text, expected in written.items():
         assert read_time(text) == expected == parse_timestamp(text), text
         assert read_time(text).utcoffset() == timedelta(0), text

@@ -9,6 +9,7 @@ from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
+import psycopg2
 import pyarrow as pa
 import pytest
 
@@ -19,7 +20,7 @@ from cdc_merge.schema.masking import Hidden
 from cdc_merge.warehouses import Session, Statement
 from cdc_merge.warehouses.copy import PIECE, CopyStream
 from cdc_merge.warehouses.dialect import POSTGRES
-from cdc_merge.warehouses.postgres import PostgresWarehouse, room_for_staging
+from cdc_merge.warehouses.postgres import PostgresWarehouse, make_room, room_for_staging
 from tests.support.harness import Harness
 from tests.support.merging import deliver, put, remove, values
 from tests.support.postgres import PostgresServer, drop_database, fresh_database
@@ -139,6 +140,16 @@ def test_a_session_has_room_for_a_batch(warehouse: PostgresWarehouse) -> None:
         room, shared, work, times = (session.query(f"SHOW {name}")[0][0] for name in names)
     assert in_bytes(room) == room_for_staging(in_bytes(shared))
     assert (work, times) == ("256MB", "1")
+
+
+def test_a_pooled_session_that_has_had_temporary_tables_keeps_the_room_it_has(postgres_url: str) -> None:
+    with closing(psycopg2.connect(postgres_url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute("SET temp_buffers = '1MB'")
+        cursor.execute("CREATE TEMP TABLE before (a int); INSERT INTO before VALUES (1); DISCARD TEMP")
+        make_room(connection)
+        cursor.execute("SHOW temp_buffers")
+        assert cursor.fetchall() == [("1MB",)]
 
 
 def fault(code: str) -> Statement:
