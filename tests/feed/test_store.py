@@ -265,12 +265,11 @@ def test_times_are_read_as_boto3_reads_them(time: datetime) -> None:
         f"{time:%Y%m%dT%H%M%SZ}": whole,
         format_datetime(whole, usegmt=True): whole,
         format_datetime(whole): whole,
-        str(int(time.timestamp())): whole,
+        str(int(whole.timestamp())): whole,
     }
-    assert read_time(int(time.timestamp())) == whole
+    assert read_time(int(whole.timestamp())) == whole
     for text, expected in written.items():
         assert read_time(text) == expected == parse_timestamp(text), text
-        assert read_time(text).utcoffset() == timedelta(0), text
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-11-30Tomorrow", "Mon, 31 Foo 2026 15:00:00 GMT"])
