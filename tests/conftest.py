@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from functools import cache
@@ -23,6 +24,11 @@ from tests.live.runs import current_run
 from tests.live.services import Service, services
 from tests.support.postgres import Databases, PostgresServer, postgres_server
 from tests.support.s3 import MotoS3, moto_server, s3_environment
+
+# No time is to be read or written as one of the place where this runs, so that is far from UTC, for DuckDB, servers and
+# commands that tests start, too.
+os.environ["TZ"] = "America/St_Johns"
+time.tzset()
 
 
 @pytest.fixture(scope="session", autouse=True)

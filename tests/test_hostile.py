@@ -21,7 +21,7 @@ import pytest
 from cdc_merge.config.values import LONGEST_SOURCE_NAME
 from cdc_merge.errors import MixedFeed
 from cdc_merge.ledger import Counts
-from cdc_merge.model import BatchLimits, Settings, Source, Target
+from cdc_merge.model import BatchLimits, Column, ColumnType, Kind, Settings, Source, Target
 from cdc_merge.warehouses.dialect import POSTGRES
 from cdc_merge.worker import Worker
 from tests.support.harness import Harness, untyped
@@ -196,6 +196,18 @@ def same(found: Any, wanted: Any) -> bool:
     if isinstance(found, str) and isinstance(wanted, Decimal):
         return Decimal(found) == wanted
     return bool(found == wanted or (found, wanted) in (("true", True), ("false", False)))
+
+
+def test_a_time_without_a_zone_is_one_of_utc_wherever_it_is_read(warehouse_url: str, tmp_path: Path) -> None:
+    assert datetime.now().astimezone().utcoffset(), "tests are to run in a zone that is not UTC"
+    seen = Column("seen", ("seen",), ColumnType(Kind.TIMESTAMP))
+    source = replace(ALL, targets=(Target("items", columns=(seen,)),))
+    harness = Harness(warehouse_url, source, tmp_path / "feed")
+    times = {"bare": "2026-07-01T12:00:00", "utc": "2026-07-01T12:00:00Z", "zone": "2026-07-01T14:00:00+02:00"}
+    harness.put_records([put(name, 1, seen=text) for name, text in times.items()])
+    harness.run()
+    noon = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    assert {key: row["seen"] for key, row in rows(harness).items()} == dict.fromkeys(times, noon)
 
 
 def test_numbers_the_engine_cannot_hold_are_rescued_digit_by_digit(items: Harness) -> None:

@@ -19,6 +19,15 @@ from cdc_merge.feed.typed import canonical_order
 WORKBENCH_SHARE = 0.35
 """Of the memory that a source may use, that of DuckDB's decoding. Line buffers, Arrow and the driver take the rest."""
 
+_SETTINGS = (
+    # A time without an offset is one of UTC, wherever this runs: https://duckdb.org/docs/stable/sql/data_types/timestamp
+    "SET TimeZone = 'UTC'",
+    # Where Python was started with -m or -c DuckDB would draw one on standard output, into our own.
+    # https://duckdb.org/docs/stable/configuration/pragmas#progress-bar
+    "SET enable_progress_bar = false",
+)
+"""Each connection has its own: another one does not take them over."""
+
 _MACROS = Path(__file__).parent / "sql" / "macros.sql"
 
 
@@ -27,9 +36,8 @@ class Bench:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
-        # Where Python was started with -m or -c DuckDB would draw one on standard output, into our own.
-        # https://duckdb.org/docs/stable/configuration/pragmas#progress-bar
-        connection.execute("SET enable_progress_bar = false")
+        for setting in _SETTINGS:
+            connection.execute(setting)
 
     @contextmanager
     def naming(self, **tables: pa.Table) -> Iterator[None]:
@@ -76,22 +84,18 @@ class Workbench(Bench):
         if threads:
             config["threads"] = threads
         super().__init__(duckdb.connect(config=config))
-        self.connection.execute("SET TimeZone = 'UTC'")
         self._others: list[duckdb.DuckDBPyConnection] = []
         self._register()
 
     def bench(self) -> Bench:
         """Another connection, for another thread."""
-        return Bench(self._another())
+        connection = self.connection.cursor()
+        self._others.append(connection)
+        return Bench(connection)
 
     def reader(self, sql: str) -> pa.RecordBatchReader:
         """The result of a query as a stream of record batches, on a connection of its own."""
-        return self._another().sql(sql).to_arrow_reader(65_536)
-
-    def _another(self) -> duckdb.DuckDBPyConnection:
-        connection = self.connection.cursor()
-        self._others.append(connection)
-        return connection
+        return self.bench().connection.sql(sql).to_arrow_reader(65_536)
 
     def _register(self) -> None:
         text = "VARCHAR"

@@ -253,7 +253,7 @@ def test_an_object_has_the_time_that_boto3_reads(moto: MotoS3) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(time=st.datetimes(datetime(1970, 1, 2), datetime(9000, 1, 1), timezones=st.just(UTC)))
+@given(time=st.datetimes(datetime(1970, 1, 2), datetime(9000, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - so asked
 def test_times_are_read_as_boto3_reads_them(time: datetime) -> None:
     whole = time.replace(microsecond=0)
     written = {
