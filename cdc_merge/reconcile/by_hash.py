@@ -45,7 +45,13 @@ class HashComparison:
             staged_key_hash=hashed(*_staged_keys(target)),
             row_key_hash=hashed(*self._row_keys(target)),
         )
-        buckets, rows = yield from self._find_buckets(target, columns, say, items)
+        buckets, rows = 0, items
+        if items > ROWS_AT_ONCE and not self._is_partial:
+            buckets = min(MOST_BUCKETS, ceil(items / ROWS_OF_BUCKET))
+            if not (yield from self._sum_rows(target, columns, say, buckets)):
+                yield say(f"compare {label}", "verdicts_of_empty")  # a first load
+                return
+            rows = yield from self._find_buckets(target, columns, say, buckets)
         hashed_rows = self._hashed_rows(target, columns, buckets=buckets)
         yield say(f"hash the export for {label}", "hashed", buckets=buckets, hashed_rows=hashed_rows)
         parts = ceil(max(1, rows) / ROWS_AT_ONCE)
@@ -54,38 +60,36 @@ class HashComparison:
         yield say(f"compare {label}", "verdicts_by_hash")
         yield say(f"find what differs in {label}", "differing_by_hash")
 
-    def _find_buckets(
-        self, target: PlannedTarget, columns: Sequence[ComparedColumn], say: Say, items: int
-    ) -> Generator[Statement, None, tuple[int, int]]:
-        """Finds the buckets of keys that are not the same on both sides.
-
-        Returns the number of buckets, 0 if all rows are to be compared, and the rows that a join would hold.
-        """
-        if items <= ROWS_AT_ONCE or self._is_partial:
-            return 0, items
-        label, combined, hashed = target.label, self._comparing.combined, self._comparing.hashed
-        staged, here = _staged_keys(target), self._row_keys(target)
-        if target.is_each:
-            staged, here = [*staged, "CAST(s.place AS BIGINT)"], [*here, "CAST(t._cdc_index AS BIGINT)"]
-        values = hashed(*(c.here.text for c in columns))
+    def _sum_rows(
+        self, target: PlannedTarget, columns: Sequence[ComparedColumn], say: Say, buckets: int
+    ) -> Generator[Statement, None, bool]:
+        """Sums up the target's buckets; returns whether it has any row."""
+        here = [*self._row_keys(target), *(["CAST(t._cdc_index AS BIGINT)"] if target.is_each else [])]
+        values = self._comparing.hashed(*(c.here.text for c in columns))
         assert values
-        buckets = min(MOST_BUCKETS, ceil(items / ROWS_OF_BUCKET))
-        say = partial(say, buckets=buckets)
-        yield say(f"sum up {label}", "sum_rows", whole_row=combined(*here, values.text))
-        there: list[Row] = []
+        whole = self._comparing.combined(*here, values.text)
+        yield say(f"sum up {target.label}", "sum_rows", buckets=buckets, whole_row=whole)
+        found: list[Row] = []
         count = f"SELECT count(*) FROM _cdc_here_{target.number}"
-        yield Statement(f"count buckets of {label}", count, inspect=there.extend)
-        if there[0][0] == 0:
-            return 0, 0  # a first load: there is nothing to sum up the export for
+        yield Statement(f"count buckets of {target.label}", count, inspect=found.extend)
+        return int(found[0][0]) > 0
+
+    def _find_buckets(
+        self, target: PlannedTarget, columns: Sequence[ComparedColumn], say: Say, buckets: int
+    ) -> Generator[Statement, None, int]:
+        """Finds the buckets of keys that are not the same on both sides; returns the rows that a join would hold."""
+        label = target.label
+        staged = [*_staged_keys(target), *(["CAST(s.place AS BIGINT)"] if target.is_each else [])]
+        whole = self._comparing.combined(*staged, "s.h")
+        say = partial(say, buckets=buckets)
         hashed_rows = self._hashed_rows(target, columns)
-        whole = combined(*staged, "s.h")
         yield say(f"sum up the export for {label}", "sum_export", whole_staged=whole, hashed_rows=hashed_rows)
-        newer = hashed(*(f"w.k{i}" for i in range(len(target.keys))))
+        newer = self._comparing.hashed(*(f"w.k{i}" for i in range(len(target.keys))))
         yield say(f"find buckets of {label}", "find_buckets", newer_key_hash=newer)
         rows: list[Row] = []
         count = f"SELECT coalesce(sum(rows), 0) FROM _cdc_buckets_{target.number}"
         yield Statement(f"count rows in buckets of {label}", count, inspect=rows.extend)
-        return buckets, int(rows[0][0])
+        return int(rows[0][0])
 
     def _hashed_rows(self, target: PlannedTarget, columns: Sequence[ComparedColumn], *, buckets: int = 0) -> Sql:
         """A query of the export's rows, as their keys and a hash of all else: of the buckets that differ, or all."""

@@ -16,7 +16,7 @@ from cdc_merge.model import ColumnType, Kind
 from cdc_merge.reconcile import by_hash
 from cdc_merge.reconcile.comparing import ComparedColumn, Comparing
 from cdc_merge.reconcile.findings import CopiesFound, DryRunOver, Findings, Limits, Tally, Undertaking, verdicts_of
-from cdc_merge.render import Name, Sql, name
+from cdc_merge.render import Sql, name
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.conditions import are_same, in_order
 from cdc_merge.warehouses import Dialect, Row, Statement
@@ -188,11 +188,21 @@ class ReconcilePlan:
                     merged_at=merged_at,
                 )
                 yield self._insisting(mark, target, rows=marked)
-            if rows := verdicts.missing + verdicts.different:
+            label, rows = f"insert into {target.label}", verdicts.missing + verdicts.different
+            if self._dialect.row_hash and rows and not verdicts.equal:
+                # All that the export has, as in a first load: its rows need no looking up.
+                yield self.fill(label, target, floor=undertaking.floor, merged_at=merged_at)
+            elif rows:
                 staged = f"_cdc_verdicts_{target.number}"
                 for portion in (yield from self._portions(target.label, staged, rows)):
-                    yield self.insert_rows(
-                        target, target.table, floor=undertaking.floor, merged_at=merged_at, portion=portion
+                    yield self._say(
+                        label,
+                        "insert_rows",
+                        target=target,
+                        table=target.table,
+                        floor=undertaking.floor,
+                        merged_at=merged_at,
+                        portion=portion,
                     )
             if gone and target.deletes_last:
                 yield self._delete(target, rows=gone)
@@ -238,25 +248,9 @@ class ReconcilePlan:
         yield Statement(f"divide {label}", divided, inspect=groups.extend)
         return [(int(group) * size, (int(group) + 1) * size) for (group,) in groups]
 
-    def insert_rows(
-        self,
-        target: PlannedTarget,
-        table: Name,
-        *,
-        floor: datetime,
-        merged_at: datetime,
-        portion: Portion | None = None,
-    ) -> Statement:
-        """The rows that only the export has, or has otherwise, into a table of the target's columns."""
-        return self._say(
-            f"insert into {target.label}",
-            "insert_rows",
-            target=target,
-            table=table,
-            floor=floor,
-            merged_at=merged_at,
-            portion=portion,
-        )
+    def fill(self, label: str, target: PlannedTarget, *, floor: datetime, merged_at: datetime) -> Statement:
+        """All of the export's rows into a table, but for items that changed since."""
+        return self._say(label, "fill", target=target, table=target.table, floor=floor, merged_at=merged_at)
 
     def _say(
         self, label: str, template: str, *, inspect: Callable[[list[Row]], None] | None = None, **values: Any

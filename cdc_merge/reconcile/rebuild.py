@@ -205,17 +205,7 @@ class RebuildPlan(ReconcilePlan):
     def _repair(self, undertaking: Undertaking, findings: Findings, *, merged_at: datetime) -> Iterator[Statement]:
         for change in self._changes:
             label = change.target.label
-            staged = f"_cdc_rows_{change.target.number}"
-            for portion in (yield from self._portions(label, staged, findings.items)):
-                yield self._say(
-                    f"fill {label}",
-                    "rebuild_fill",
-                    target=change.new,
-                    table=change.new.table,
-                    floor=undertaking.floor,
-                    merged_at=merged_at,
-                    portion=portion,
-                )
+            yield self.fill(f"fill {label}", change.new, floor=undertaking.floor, merged_at=merged_at)
             if change.is_compared and change.overlap:
                 yield self._say(
                     f"carry over in {label}",

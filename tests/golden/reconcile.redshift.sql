@@ -628,3 +628,39 @@ WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
     OR NOT (CASE WHEN t."paid" IS NULL THEN CAST(s.c2 AS BOOLEAN) IS NULL ELSE coalesce(t."paid" = CAST(s.c2 AS BOOLEAN), FALSE) END)
     OR NOT (CASE WHEN t."token" IS NULL THEN CAST(s.c3 AS VARBYTE(1024000)) IS NULL ELSE coalesce(t."token" = CAST(s.c3 AS VARBYTE(1024000)), FALSE) END)
     OR NOT (CASE WHEN t._cdc_rescued IS NULL THEN s.rescued IS NULL ELSE coalesce(t._cdc_rescued = JSON_PARSE(s.rescued), FALSE) END);
+
+-- [insert into or"ders']
+-- What the export has: the empty position, which every change after the floor outranks, and the floor as its time.
+INSERT INTO "analytics"."or""ders'" (
+    "pk",
+    "sk",
+    "select",
+    "created_at",
+    "paid",
+    "token",
+    _cdc_position, _cdc_changed_at, _cdc_merged_at, _cdc_rescued
+)
+SELECT
+    v.k0,
+    v.k1,
+    CAST(s.c0 AS BIGINT),
+    CAST(s.c1 AS TIMESTAMP WITH TIME ZONE),
+    CAST(s.c2 AS BOOLEAN),
+    CAST(s.c3 AS VARBYTE(1024000)),
+    '', CAST('2026-01-02 03:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), JSON_PARSE(s.rescued)
+FROM _cdc_rows_1 AS s
+JOIN _cdc_verdicts_1 AS v ON v.n = s.n
+WHERE v.verdict IN ('missing', 'different');
+
+-- [record or"ders']
+-- What one target was like, and what was done.
+INSERT INTO "cdc_merge"."reconciliations" (
+    reconciliation_id, source, target, export, method, as_of, floor_at, items, unusable,
+    equal_rows, missing, extra, different, newer, repaired, tombstones_collected,
+    details, overridden, worker, started_at, finished_at
+)
+VALUES (
+    '0123456789abcdef', 'e''commerce', 'or"ders''', 's3://lake/AWSDynamoDB/01''', 'export', CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-01-02 03:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE), 1009, 1,
+    0, 10, 0, 0, 0, 10, 42,
+    '{"causes": {}, "columns": {}, "samples": []}', 'customers: it''s forced; or"ders'': it''s forced', 'host:1', CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE)
+);

@@ -981,3 +981,39 @@ WHERE x.is_newer OR x._cdc_row IS NULL OR x.n IS NULL
     OR NOT (t."PAID" IS NOT DISTINCT FROM CAST(s.c2 AS BOOLEAN))
     OR NOT (t."TOKEN" IS NOT DISTINCT FROM CAST(s.c3 AS BINARY))
     OR NOT CASE WHEN t._cdc_rescued IS NOT DISTINCT FROM s.rescued THEN TRUE ELSE coalesce(PARSE_JSON(t._cdc_rescued) = PARSE_JSON(s.rescued), FALSE) END;
+
+-- [insert into or"ders']
+-- What the export has: the empty position, which every change after the floor outranks, and the floor as its time.
+INSERT INTO "ANALYTICS"."OR""DERS'" (
+    "PK",
+    "SK",
+    "SELECT",
+    "CREATED_AT",
+    "PAID",
+    "TOKEN",
+    _cdc_position, _cdc_changed_at, _cdc_merged_at, _cdc_rescued
+)
+SELECT
+    v.k0,
+    v.k1,
+    CAST(s.c0 AS NUMERIC(38, 0)),
+    CAST(s.c1 AS TIMESTAMP_TZ),
+    CAST(s.c2 AS BOOLEAN),
+    CAST(s.c3 AS BINARY),
+    '', CAST('2026-01-02 03:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), s.rescued
+FROM _cdc_rows_1 AS s
+JOIN _cdc_verdicts_1 AS v ON v.n = s.n
+WHERE v.verdict IN ('missing', 'different');
+
+-- [record or"ders']
+-- What one target was like, and what was done.
+INSERT INTO "CDC_MERGE"."RECONCILIATIONS" (
+    reconciliation_id, source, target, export, method, as_of, floor_at, items, unusable,
+    equal_rows, missing, extra, different, newer, repaired, tombstones_collected,
+    details, overridden, worker, started_at, finished_at
+)
+VALUES (
+    '0123456789abcdef', 'e''commerce', 'or"ders''', 's3://lake/AWSDynamoDB/01''', 'export', CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-01-02 03:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE), 1009, 1,
+    0, 10, 0, 0, 0, 10, 42,
+    '{"causes": {}, "columns": {}, "samples": []}', 'customers: it''s forced; or"ders'': it''s forced', 'host:1', CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-01-02 03:04:05.678900+00:00' AS TIMESTAMP WITH TIME ZONE)
+);

@@ -38,6 +38,7 @@ TALLIES: dict[str, Row] = {
     "count customers": (1000, 999, 3, 2, 5, 10, 19, 18, 18),
     "count or\"ders'": (10, 10, 0, 0, 0, 0, 0, 0, 0),
 }
+FIRST_LOAD = TALLIES | {"count or\"ders'": (0, 10, 10, 0, 0, 0, 0, 10, 10)}
 FOUND: dict[str, list[Row]] = {
     "look at floors": [("customers", None), ("or\"ders'", datetime(2026, 1, 1, tzinfo=UTC))],
     "count causes in customers": [("missing", "never_arrived", 3), ("extra", "delete_lost", 2)],
@@ -96,9 +97,11 @@ def statements(dialect: Dialect, **options: Any) -> list[Statement]:
 
 
 def everything(dialect: Dialect) -> list[Statement]:
-    """A reconcile with a full export; then what one with an incremental export, or with a large one, says otherwise."""
+    """A reconcile with a full export; then what others say otherwise: of an incremental export, of a large one, and one
+    that fills an empty table.
+    """
     found = statements(dialect, heal_copies=True)
-    for otherwise in ({"is_partial": True}, {"items": 3_000_000}):
+    for otherwise in ({"is_partial": True}, {"items": 3_000_000}, {"tallies": FIRST_LOAD}):
         known = {s.sql for s in found}
         found += [s for s in statements(dialect, **otherwise) if s.sql not in known]
     return as_said(dialect, found)

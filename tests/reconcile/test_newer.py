@@ -69,6 +69,20 @@ def test_a_key_with_a_newer_row_in_another_table_is_left_alone(shop: Harness, tm
     assert keys(shop) == {"customers": {"moved back", "stays"}, "orders": {"moved"}}
 
 
+@pytest.mark.parametrize("rows_at_once", [2_000_000, 2], ids=["few", "many"])
+def test_a_key_that_was_deleted_since_is_left_alone_also_where_the_table_is_empty(
+    shop: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+) -> None:
+    monkeypatch.setattr("cdc_merge.reconcile.by_hash.ROWS_AT_ONCE", rows_at_once)
+    merge(shop, change("gone", 1, CUSTOMER), change("gone", 2, minute=59))
+
+    report = reconcile(shop, export(tmp_path / "exports", "gone", "a", "b", "c"))
+
+    assert counts(report, "customers") == (0, 3, 0, 0, 1, 3)
+    assert {s.key[0] for s in report.targets["customers"].samples} == {"a", "b", "c"}
+    assert keys(shop)["customers"] == {"a", "b", "c"}
+
+
 def test_a_key_with_a_newer_row_in_a_table_that_is_no_target_any_more_is_left_alone(
     shop: Harness, tmp_path: Path
 ) -> None:

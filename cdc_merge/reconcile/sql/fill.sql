@@ -27,11 +27,13 @@ FROM (
 {% for key in target.keys %}
         {{ key.staged }} AS k{{ loop.index0 }},
 {% endfor %}
+{% if dialect.row_hash %}
+        s.*
+    FROM _cdc_keyed_{{ target.number }} AS s
+{% else %}
         r.*
     FROM _cdc_keys AS s
     JOIN _cdc_rows_{{ target.number }} AS r ON r.n = s.n
-{% if portion %}
-    WHERE r.n >= {{ portion[0] }} AND r.n < {{ portion[1] }} AND s.n >= {{ portion[0] }} AND s.n < {{ portion[1] }}
 {% endif %}
 ) AS s
 LEFT JOIN _cdc_verdicts_{{ target.number }} AS v ON v.n = s.n{% if target.is_each %} AND v.place = s.element_place{% endif %} AND v.verdict = 'newer'
