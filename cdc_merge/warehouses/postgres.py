@@ -28,6 +28,16 @@ _SETTINGS = {
     # A backslash in a literal is one, whatever the database thinks: keys come from outside.
     # https://www.postgresql.org/docs/current/runtime-config-compatible.html#GUC-STANDARD-CONFORMING-STRINGS
     "standard_conforming_strings": "on",
+    # The catalog's names of types are compared with ours, which have no quotes.
+    # https://www.postgresql.org/docs/current/runtime-config-compatible.html#GUC-QUOTE-ALL-IDENTIFIERS
+    "quote_all_identifiers": "off",
+    # Doubles are read as text, to their last digit, and bytes in one form of two.
+    # https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-EXTRA-FLOAT-DIGITS
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    # The fence comes first, and what comes after it must see all that was committed before it.
+    # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED
+    "default_transaction_isolation": "read committed",
     # Room for joining and sorting a batch without files.
     # https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-WORK-MEM
     "work_mem": "256MB",

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -35,10 +36,15 @@ class Command:
     def wait_for(self, is_it: Callable[[dict[str, Any]], bool]) -> None:
         """Read the log up to such an event."""
         assert self.process.stderr
-        for line in self.process.stderr:
-            if is_it(json.loads(line)):
-                return
-        raise AssertionError("the command ended without it")
+        end = threading.Timer(PATIENCE, self.process.kill)
+        end.start()
+        try:
+            for line in self.process.stderr:
+                if is_it(json.loads(line)):
+                    return
+        finally:
+            end.cancel()
+        raise AssertionError("the command ended without it, or was idle for too long")
 
     def stop(self, number: int) -> float:
         """Send the signal; returns the seconds until the process ended. It must exit with 0."""

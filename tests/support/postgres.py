@@ -55,6 +55,18 @@ class PostgresServer(Protocol):
 # synchronous_commit stays on: without it a killed server loses commits.
 FOR_TESTS = {"fsync": "off", "shared_buffers": "64MB", "max_wal_size": "1GB"}
 
+# What an owner may have set for a database, such that a session that relies on the defaults goes wrong.
+ODD = {
+    "bytea_output": "escape",
+    "datestyle": "German",
+    "default_transaction_isolation": "repeatable read",
+    "extra_float_digits": "-15",
+    "intervalstyle": "sql_standard",
+    "quote_all_identifiers": "on",
+    "timezone": "America/St_Johns",
+    "transform_null_equals": "on",
+}
+
 
 @contextmanager
 def postgres_server(settings: Mapping[str, str] = FOR_TESTS) -> Iterator[PostgresServer]:
@@ -90,7 +102,7 @@ def drop_database(server: PostgresServer, url: str) -> None:
 
 
 class Databases:
-    """Empty databases of a server, lent one after the other.
+    """Empty databases of a server with odd settings, lent one after the other.
 
     Making one copies some thousand files' worth of catalog, which takes longer than many a test. So one that a test has
     left is emptied and lent again, by another name, so that nobody of the earlier test finds it.
@@ -104,6 +116,8 @@ class Databases:
     def lent(self) -> Iterator[str]:
         """The URL of a database with nothing in it, for the time of the block."""
         url = self._renamed(self._empty.pop()) if self._empty else fresh_database(self._server)
+        odd = (f"ALTER DATABASE \"{_name(url)}\" SET {setting} = '{value}'" for setting, value in ODD.items())
+        _administrate(self._server.url, *odd)
         yield url
         if not self._server.is_running():  # a test of crashes that failed half-way
             self._server.restart()
@@ -340,11 +354,12 @@ def _switches(settings: Mapping[str, str]) -> list[str]:
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
-def _administrate(url: str, sql: str) -> None:
+def _administrate(url: str, *statements: str) -> None:
     with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True  # CREATE and DROP DATABASE refuse to run in a transaction
         with connection.cursor() as cursor:
-            cursor.execute(sql)
+            for sql in statements:
+                cursor.execute(sql)
 
 
 def _url_of_another(server: PostgresServer) -> str:

@@ -142,6 +142,26 @@ def test_a_session_has_room_for_a_batch(warehouse: PostgresWarehouse) -> None:
     assert (work, times) == ("256MB", "1")
 
 
+def test_a_session_does_not_depend_on_what_the_database_has_set(
+    postgres_url: str, warehouse: PostgresWarehouse
+) -> None:
+    expected = {
+        "TimeZone": "UTC",
+        "bytea_output": "hex",
+        "datestyle": "ISO",
+        "extra_float_digits": "1",
+        "quote_all_identifiers": "off",
+        "transaction_isolation": "read committed",
+    }
+    with closing(psycopg2.connect(postgres_url)) as plain, plain.cursor() as cursor:
+        for name, mine in expected.items():
+            cursor.execute(f"SHOW {name}")
+            ((odd,),) = cursor.fetchall()
+            assert name == "datestyle" or odd != mine  # which the driver sets, too
+    with warehouse.session() as session:
+        assert {name: session.query(f"SHOW {name}")[0][0].split(",")[0] for name in expected} == expected
+
+
 def test_a_pooled_session_that_has_had_temporary_tables_keeps_the_room_it_has(postgres_url: str) -> None:
     with closing(psycopg2.connect(postgres_url)) as connection, connection.cursor() as cursor:
         connection.autocommit = True

@@ -34,11 +34,14 @@ _SETUP = Path(__file__).with_name("setup.sql")
 
 
 def prepare_database(url: str) -> None:
-    """Put what Postgres lacks of Redshift into a database. `url`: of the Postgres itself."""
+    """Put what Postgres lacks of Redshift into a database, and undo its settings. `url`: of the Postgres itself."""
     connection = psycopg2.connect(url)
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute(_SETUP.read_text(encoding="utf-8"))
+            cursor.execute("SELECT format('ALTER DATABASE %I RESET ALL', current_database())")
+            ((reset,),) = cursor.fetchall()
+            cursor.execute(reset)
     finally:
         connection.close()
 
