@@ -145,9 +145,14 @@ class _Formatter(logging.Formatter):
         return str(self._renderer(None, record.levelname.lower(), mask_secrets(None, "", event)))
 
 
+def is_unicode(stream: TextIO) -> bool:
+    """Whether any text can be written to it as it is."""
+    return (stream.encoding or "utf-8").lower().startswith(("utf-8", "utf8"))
+
+
 def _renderer(format: Format, stream: TextIO) -> Processor:
     if format == "json":
-        return JSONRenderer(ensure_ascii=False)
+        return JSONRenderer(ensure_ascii=not is_unicode(stream))
     # https://no-color.org
     colors = stream.isatty() and not os.environ.get("NO_COLOR")
     return ConsoleRenderer(colors=colors, exception_formatter=plain_traceback)

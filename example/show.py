@@ -63,6 +63,7 @@ def main() -> None:
     """The command."""
     if not WAREHOUSE.exists():
         sys.exit(f"{WAREHOUSE} is not there yet; run: make demo")
+    sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not have all letters
     with duckdb.connect(WAREHOUSE, read_only=True) as warehouse:
         show(warehouse, Console(width=None if sys.stdout.isatty() else 160))
 

@@ -490,6 +490,22 @@ def test_replay_takes_the_objects_asked_for(merged: Shop) -> None:
 # --- quarantine -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("options", [[], ["--format", "json"]], ids=["table", "json"])
+def test_a_terminal_without_all_letters_is_told_them_as_escapes(fresh: Shop, options: list[str]) -> None:
+    strange = fresh.put({"no": "record"}, name="2026/11/24/10/ä😀")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "cdc_merge.cli"]
+    run = [*command, "run", "--once", "-v", "--log-format", "json", "--config", str(fresh.config)]
+    log = subprocess.run(run, env=environment, check=True, capture_output=True).stderr
+    assert all(json.loads(line) for line in log.decode("ascii").splitlines())
+    listed = [*command, "quarantine", "list", *options, "--config", str(fresh.config)]
+    out = subprocess.run(listed, env=environment, check=True, capture_output=True).stdout.decode("ascii")
+    if options:
+        assert strange in {entry["object_key"] for entry in json.loads(out)["entries"]}
+    else:
+        assert strange.encode("ascii", "backslashreplace").decode() in out
+
+
 def test_the_quarantine_is_listed_shown_and_discarded(merged: Shop) -> None:
     (entry,) = merged.json("quarantine", "list")["entries"]
     assert set(entry) >= {"id", "source", "object_key", "record", "byte_offset", "reason", "detail", "quarantined_at"}

@@ -140,7 +140,7 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def emit(document: object) -> None:
     """Print the one JSON document of a command."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=_plain))
+    click.echo(json.dumps(document, indent=2, ensure_ascii=not logs.is_unicode(sys.stdout), default=_plain))
 
 
 def _plain(value: object) -> object:
