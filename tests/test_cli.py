@@ -22,6 +22,7 @@ import pytest
 
 from cdc_merge.cli import cli
 from cdc_merge.errors import WarehouseUnavailable
+from cdc_merge.logs import is_unicode
 from cdc_merge.quarantine import retry
 from tests.support.commands import Command, invoke
 from tests.support.records import compress, frame, kinesis_record, stream_record
@@ -504,6 +505,10 @@ def test_a_terminal_without_all_letters_is_told_them_as_escapes(fresh: Shop, opt
         assert strange in {entry["object_key"] for entry in json.loads(out)["entries"]}
     else:
         assert strange.encode("ascii", "backslashreplace").decode() in out
+
+
+def test_a_stream_that_is_closed_takes_what_there_is() -> None:
+    assert is_unicode(None)
 
 
 def test_the_quarantine_is_listed_shown_and_discarded(merged: Shop) -> None:

@@ -189,9 +189,9 @@ class ReconcilePlan:
                 )
                 yield self._insisting(mark, target, rows=marked)
             label, rows = f"insert into {target.label}", verdicts.missing + verdicts.different
-            if self._dialect.row_hash and rows and not verdicts.equal:
+            if rows and not verdicts.equal and self._has_keys_beside_rows(target):
                 # All that the export has, as in a first load: its rows need no looking up.
-                yield self.fill(label, target, floor=undertaking.floor, merged_at=merged_at)
+                yield from self.fill(label, target, rows=rows, floor=undertaking.floor, merged_at=merged_at)
             elif rows:
                 staged = f"_cdc_verdicts_{target.number}"
                 for portion in (yield from self._portions(target.label, staged, rows)):
@@ -199,7 +199,6 @@ class ReconcilePlan:
                         label,
                         "insert_rows",
                         target=target,
-                        table=target.table,
                         floor=undertaking.floor,
                         merged_at=merged_at,
                         portion=portion,
@@ -248,9 +247,27 @@ class ReconcilePlan:
         yield Statement(f"divide {label}", divided, inspect=groups.extend)
         return [(int(group) * size, (int(group) + 1) * size) for (group,) in groups]
 
-    def fill(self, label: str, target: PlannedTarget, *, floor: datetime, merged_at: datetime) -> Statement:
-        """All of the export's rows into a table, but for items that changed since."""
-        return self._say(label, "fill", target=target, table=target.table, floor=floor, merged_at=merged_at)
+    def fill(
+        self, label: str, target: PlannedTarget, *, rows: int, floor: datetime, merged_at: datetime
+    ) -> Iterator[Statement]:
+        """All of the export's rows, so many, into a table, but for items that changed since."""
+        has_keys = self._has_keys_beside_rows(target)  # then nothing is held, and one statement will do
+        staged = f"_cdc_rows_{target.number}"
+        portions = [None] if has_keys else (yield from self._portions(target.label, staged, rows))
+        for portion in portions:
+            yield self._say(
+                label,
+                "fill",
+                target=target,
+                has_keys=has_keys,
+                portion=portion,
+                floor=floor,
+                merged_at=merged_at,
+            )
+
+    def _has_keys_beside_rows(self, target: PlannedTarget) -> bool:
+        """Whether the export's rows are read with their keys; those of elements get them by a join."""
+        return self._dialect.row_hash is not None and not target.is_each
 
     def _say(
         self, label: str, template: str, *, inspect: Callable[[list[Row]], None] | None = None, **values: Any

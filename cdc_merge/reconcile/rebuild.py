@@ -205,7 +205,9 @@ class RebuildPlan(ReconcilePlan):
     def _repair(self, undertaking: Undertaking, findings: Findings, *, merged_at: datetime) -> Iterator[Statement]:
         for change in self._changes:
             label = change.target.label
-            yield self.fill(f"fill {label}", change.new, floor=undertaking.floor, merged_at=merged_at)
+            yield from self.fill(
+                f"fill {label}", change.new, rows=findings.items, floor=undertaking.floor, merged_at=merged_at
+            )
             if change.is_compared and change.overlap:
                 yield self._say(
                     f"carry over in {label}",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-_QUOTED = re.compile("""['"].*['"]""", re.DOTALL)
-_OPENED = re.compile("""['"].*""", re.DOTALL)
+# Servers that speak other languages quote otherwise: https://www.postgresql.org/docs/current/nls.html
+_QUOTE = "['\"«»‹›„“”‚‘’「」『』]"
+_QUOTED = re.compile(f"{_QUOTE}.*{_QUOTE}", re.DOTALL)
+_OPENED = re.compile(f"{_QUOTE}.*", re.DOTALL)
 
 
 def without_values(message: str) -> str:

@@ -38,6 +38,12 @@ _SETTINGS = {
     # The fence comes first, and what comes after it must see all that was committed before it.
     # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED
     "default_transaction_isolation": "read committed",
+    # A row that a policy hides from the worker would be taken for one that is not there: such a table is refused.
+    # https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-ROW-SECURITY
+    "row_security": "off",
+    # What the role has for people's queries would end each try of a large merge.
+    # https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-STATEMENT-TIMEOUT
+    "statement_timeout": "0",
     # Room for joining and sorting a batch without files.
     # https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-WORK-MEM
     "work_mem": "256MB",
@@ -61,9 +67,13 @@ _SETTINGS = {
     "tcp_keepalives_count": "3",
 }
 
-# A hash may take as much as a sort. Version 12 knows no other multiplier than 1.
-# https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-HASH-MEM-MULTIPLIER
-_HASHES_AS_SORTS = "SELECT set_config(name, '1', FALSE) FROM pg_settings WHERE name = 'hash_mem_multiplier'"
+# Those that not every version has. A hash may take as much as a sort; transactions last as statements do.
+# https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-HASH-MEM-MULTIPLIER (13)
+# https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-TRANSACTION-TIMEOUT (17)
+_WHERE_KNOWN = (
+    "SELECT set_config(name, CASE name WHEN 'hash_mem_multiplier' THEN '1' ELSE '0' END, FALSE) "
+    "FROM pg_settings WHERE name IN ('hash_mem_multiplier', 'transaction_timeout')"
+)
 
 # Classes and codes of errors that time may cure: https://www.postgresql.org/docs/current/errcodes-appendix.html
 # connection, rollback (serialization, deadlock), resources (disk, memory, connections), intervention, system
@@ -177,7 +187,7 @@ class PostgresWarehouse:
                 )
             with connection.cursor() as cursor:
                 cursor.execute("".join(f"SET {key} = '{value}';" for key, value in _SETTINGS.items()))
-                cursor.execute(_HASHES_AS_SORTS)
+                cursor.execute(_WHERE_KNOWN)
             make_room(connection)
         except psycopg2.Error as error:
             raise WarehouseUnavailable(

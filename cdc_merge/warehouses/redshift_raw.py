@@ -17,14 +17,6 @@ MOST_ALONE = 16
 # https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-file-compression.html
 _UNPACKED = {Packing.NONE: "", Packing.GZIP: "\nGZIP"}
 
-# With what a user may have set for good (ALTER USER … SET) texts would be cut off, of two attributes of one name the
-# last would count, and what is no JSON would be NULL. The page speaks of JSON_PARSE, and does not say whether of COPY.
-# https://docs.aws.amazon.com/redshift/latest/dg/super-configurations.html#parsing-options-super
-_STRICTLY = tuple(
-    f"SET {name} TO OFF"
-    for name in ("json_parse_dedup_attributes", "json_parse_truncate_strings", "parse_super_null_on_error")
-)
-
 # What COPY scanned: https://docs.aws.amazon.com/redshift/latest/dg/SYS_LOAD_DETAIL.html
 _DETAIL = (
     "SELECT file_name, sum(lines_scanned), min(file_etag), max(file_etag) "
@@ -63,7 +55,7 @@ class _Copy:
 
     def make(self) -> None:
         create = f"CREATE TEMPORARY TABLE {self._table} (document SUPER)"
-        self._link.execute_all([*_STRICTLY, f"DROP TABLE IF EXISTS {self._table}", create], self._label)
+        self._link.execute_all([f"DROP TABLE IF EXISTS {self._table}", create], self._label)
 
     def load_each(self, objects: Sequence[RawObject]) -> Mapping[str, int] | None:
         """One after the other, where documents have no lines of their own: then the rows loaded are an object's."""

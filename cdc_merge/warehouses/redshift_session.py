@@ -27,6 +27,12 @@ SETTINGS = (
     # Names without a schema are staging tables only, so `DROP TABLE IF EXISTS x` cannot meet a user's table: temporary
     # tables are always found first. https://docs.aws.amazon.com/redshift/latest/dg/r_search_path.html
     "SET search_path TO pg_catalog",
+    # With what a user may have set for good (ALTER USER … SET) texts would be cut off, of two attributes of one name
+    # the last would count, and what is no JSON would be NULL. The page does not say whether COPY heeds them, too.
+    # https://docs.aws.amazon.com/redshift/latest/dg/super-configurations.html#parsing-options-super
+    "SET json_parse_dedup_attributes TO OFF",
+    "SET json_parse_truncate_strings TO OFF",
+    "SET parse_super_null_on_error TO OFF",
 )
 
 

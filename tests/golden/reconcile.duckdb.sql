@@ -605,7 +605,7 @@ WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
     AND (s.k0 IS NOT NULL OR (t._cdc_changed_at > CAST('2026-01-01 00:00:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE) AND w.k0 IS NULL));
 
 -- [sum up customers]
--- The same of the target's rows.
+-- How many rows each bucket of keys has in the table, and what the hashes of whole rows come to.
 CREATE TEMPORARY TABLE _cdc_here_0 AS
 SELECT
     hash(t."pk", t."sk") % 375000 AS bucket,
@@ -618,7 +618,7 @@ GROUP BY bucket;
 SELECT count(*) FROM _cdc_here_0;
 
 -- [sum up the export for customers]
--- How many rows each bucket of keys has in the export, and what the hashes of whole rows come to.
+-- The same of the export.
 CREATE TEMPORARY TABLE _cdc_exported_0 AS
 SELECT
     hash(s.k0, s.k1) % 375000 AS bucket,
@@ -724,7 +724,7 @@ WHERE (t._cdc_row IS NOT NULL OR s.n IS NOT NULL)
     AND (w.k0 IS NOT NULL OR t._cdc_row IS NULL OR s.n IS NULL OR t.h <> s.h);
 
 -- [sum up or"ders']
--- The same of the target's rows.
+-- How many rows each bucket of keys has in the table, and what the hashes of whole rows come to.
 CREATE TEMPORARY TABLE _cdc_here_1 AS
 SELECT
     hash(t."pk", t."sk") % 375000 AS bucket,

@@ -63,6 +63,7 @@ ODD = {
     "extra_float_digits": "-15",
     "intervalstyle": "sql_standard",
     "quote_all_identifiers": "on",
+    "statement_timeout": "5min",
     "timezone": "America/St_Johns",
     "transform_null_equals": "on",
 }

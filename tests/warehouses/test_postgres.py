@@ -17,9 +17,10 @@ from cdc_merge.errors import UsageError, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.model import Source, Target
 from cdc_merge.render import render
 from cdc_merge.schema.masking import Hidden
-from cdc_merge.warehouses import Session, Statement
+from cdc_merge.warehouses import Session, Statement, open_warehouse
 from cdc_merge.warehouses.copy import PIECE, CopyStream
 from cdc_merge.warehouses.dialect import POSTGRES
+from cdc_merge.warehouses.discreet import without_values
 from cdc_merge.warehouses.postgres import PostgresWarehouse, make_room, room_for_staging
 from tests.support.harness import Harness
 from tests.support.merging import deliver, put, remove, values
@@ -151,6 +152,8 @@ def test_a_session_does_not_depend_on_what_the_database_has_set(
         "datestyle": "ISO",
         "extra_float_digits": "1",
         "quote_all_identifiers": "off",
+        "row_security": "off",
+        "statement_timeout": "0",
         "transaction_isolation": "read committed",
     }
     with closing(psycopg2.connect(postgres_url)) as plain, plain.cursor() as cursor:
@@ -160,6 +163,34 @@ def test_a_session_does_not_depend_on_what_the_database_has_set(
             assert name == "datestyle" or odd != mine  # which the driver sets, too
     with warehouse.session() as session:
         assert {name: session.query(f"SHOW {name}")[0][0].split(",")[0] for name in expected} == expected
+        later = "SELECT setting FROM pg_settings WHERE name = 'transaction_timeout'"  # from version 17 on
+        assert session.query(later) in ([("0",)], [])
+
+
+def test_a_table_whose_policies_hide_rows_is_refused(postgres_url: str) -> None:
+    owner, role = open_warehouse(postgres_url), "sees_no_rows"
+    setup = (
+        f"CREATE ROLE {role} LOGIN PASSWORD 'secret'",
+        f"CREATE SCHEMA hidden CREATE TABLE t (a int) GRANT SELECT ON t TO {role}",
+        f"GRANT USAGE ON SCHEMA hidden TO {role}",
+        "ALTER TABLE hidden.t ENABLE ROW LEVEL SECURITY",
+    )
+    try:
+        with owner.session() as session:
+            session.run([Statement("set up", sql) for sql in setup])
+        mine = open_warehouse(f"{postgres_url}{'&' if '?' in postgres_url else '?'}user={role}&password=secret")
+        with mine.session() as session, pytest.raises(WarehouseRefused, match="row-level security"):
+            session.query("SELECT * FROM hidden.t")
+        mine.close()
+    finally:
+        with owner.session() as session:
+            session.run([Statement("owned", f"DROP OWNED BY {role} CASCADE"), Statement("role", f"DROP ROLE {role}")])
+        owner.close()
+
+
+@pytest.mark.parametrize("quoted", ["»4111«", "«4111»", "“4111”", "„4111“", "「4111」", "'4111'", '"4111"', "»41"])
+def test_values_are_left_out_of_messages_in_any_language(quoted: str) -> None:
+    assert without_values(f"invalid input: {quoted}") == "invalid input: …"
 
 
 def test_a_pooled_session_that_has_had_temporary_tables_keeps_the_room_it_has(postgres_url: str) -> None:

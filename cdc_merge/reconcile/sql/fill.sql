@@ -1,5 +1,5 @@
 -- What the export has, but for items that changed since: the empty position, and the floor as its time.
-INSERT INTO {{ table }} (
+INSERT INTO {{ target.table }} (
 {% for key in target.keys %}
     {{ key.name }},
 {% endfor %}
@@ -27,13 +27,16 @@ FROM (
 {% for key in target.keys %}
         {{ key.staged }} AS k{{ loop.index0 }},
 {% endfor %}
-{% if dialect.row_hash %}
+{% if has_keys %}
         s.*
     FROM _cdc_keyed_{{ target.number }} AS s
 {% else %}
         r.*
     FROM _cdc_keys AS s
     JOIN _cdc_rows_{{ target.number }} AS r ON r.n = s.n
+{% if portion %}
+    WHERE r.n >= {{ portion[0] }} AND r.n < {{ portion[1] }} AND s.n >= {{ portion[0] }} AND s.n < {{ portion[1] }}
+{% endif %}
 {% endif %}
 ) AS s
 LEFT JOIN _cdc_verdicts_{{ target.number }} AS v ON v.n = s.n{% if target.is_each %} AND v.place = s.element_place{% endif %} AND v.verdict = 'newer'

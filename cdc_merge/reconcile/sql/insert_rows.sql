@@ -1,5 +1,5 @@
 -- What the export has: the empty position, which every change after the floor outranks, and the floor as its time.
-INSERT INTO {{ table }} (
+INSERT INTO {{ target.table }} (
 {% for key in target.keys %}
     {{ key.name }},
 {% endfor %}

@@ -1,4 +1,4 @@
--- How many rows each bucket of keys has in the export, and what the hashes of whole rows come to.
+-- The same of the export.
 CREATE TEMPORARY TABLE _cdc_exported_{{ target.number }} AS
 SELECT
     {{ staged_key_hash }} % {{ buckets }} AS bucket,

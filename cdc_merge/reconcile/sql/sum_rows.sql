@@ -1,4 +1,4 @@
--- The same of the target's rows.
+-- How many rows each bucket of keys has in the table, and what the hashes of whole rows come to.
 CREATE TEMPORARY TABLE _cdc_here_{{ target.number }} AS
 SELECT
     {{ row_key_hash }} % {{ buckets }} AS bucket,
