@@ -29,6 +29,8 @@ def test_an_attribute_that_is_there_twice_is_an_error_also_where_a_user_would_ha
     reply = boto3.session.Session().client("s3").put_object(Bucket=bucket, Key="feed/a", Body=b'{"a":1,"a":2}')
     twice = RawObject(f"s3://{bucket}/feed/a", reply["ETag"].strip('"'), Packing.NONE)
     with closing(open_warehouse(url)) as warehouse, warehouse.session() as session:
+        # On the worker's road, too: JSON_PARSE is said there.
+        assert session.query("SELECT current_setting('redshift_double.json_parse_dedup_attributes')") == [("off",)]
         assert isinstance(session, LoadsRaw)
         with pytest.raises(WarehouseRefused, match="Load into table"):
             session.load_raw("_cdc_raw", [twice])
