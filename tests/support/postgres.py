@@ -118,7 +118,7 @@ class Databases:
         """The URL of a database with nothing in it, for the time of the block."""
         url = self._renamed(self._empty.pop()) if self._empty else fresh_database(self._server)
         odd = (f"ALTER DATABASE \"{_name(url)}\" SET {setting} = '{value}'" for setting, value in ODD.items())
-        _administrate(self._server.url, *odd)
+        _administrate(self._server.url, "; ".join(odd))
         yield url
         if not self._server.is_running():  # a test of crashes that failed half-way
             self._server.restart()
@@ -355,12 +355,11 @@ def _switches(settings: Mapping[str, str]) -> list[str]:
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
-def _administrate(url: str, *statements: str) -> None:
+def _administrate(url: str, sql: str) -> None:
     with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True  # CREATE and DROP DATABASE refuse to run in a transaction
         with connection.cursor() as cursor:
-            for sql in statements:
-                cursor.execute(sql)
+            cursor.execute(sql)
 
 
 def _url_of_another(server: PostgresServer) -> str:
