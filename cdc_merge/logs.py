@@ -145,9 +145,9 @@ class _Formatter(logging.Formatter):
         return str(self._renderer(None, record.levelname.lower(), mask_secrets(None, "", event)))
 
 
-def is_unicode(stream: TextIO | None) -> bool:
-    """Whether any text can be written to it as it is. A closed standard stream is None, and takes what there is."""
-    return (getattr(stream, "encoding", None) or "utf-8").lower().startswith(("utf-8", "utf8"))
+def is_unicode(stream: TextIO) -> bool:
+    """Whether any text can be written to it as it is; one in memory has no encoding."""
+    return (stream.encoding or "utf-8").lower().startswith(("utf-8", "utf8"))
 
 
 def _renderer(format: Format, stream: TextIO) -> Processor:

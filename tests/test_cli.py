@@ -22,7 +22,6 @@ import pytest
 
 from cdc_merge.cli import cli
 from cdc_merge.errors import WarehouseUnavailable
-from cdc_merge.logs import is_unicode
 from cdc_merge.quarantine import retry
 from tests.support.commands import Command, invoke
 from tests.support.records import compress, frame, kinesis_record, stream_record
@@ -507,8 +506,12 @@ def test_a_terminal_without_all_letters_is_told_them_as_escapes(fresh: Shop, opt
         assert strange.encode("ascii", "backslashreplace").decode() in out
 
 
-def test_a_stream_that_is_closed_takes_what_there_is() -> None:
-    assert is_unicode(None)
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_command_does_its_work_also_where_a_standard_stream_is_closed(fresh: Shop, closed: str, form: str) -> None:
+    command = f"{sys.executable} -m cdc_merge.cli run --once --format {form} --log-format {form}"
+    subprocess.run(f"{command} --config '{fresh.config}' {closed}", shell=True, check=True, capture_output=True)
+    assert fresh.query("SELECT count(*) FROM cdc_merge.objects") == [(len(fresh.objects()),)]
 
 
 def test_the_quarantine_is_listed_shown_and_discarded(merged: Shop) -> None:

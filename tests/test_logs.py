@@ -40,6 +40,16 @@ def events(stream: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_stays_json_on_a_stream_that_lacks_letters(encoding: str) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding, errors="backslashreplace")  # as standard error is
+    logs.configure("json", 0, stream)
+    log.info("quarantined", object="ä😀")
+    stream.flush()
+    assert json.loads(raw.getvalue().decode(encoding))["object"] == "ä😀"
+
+
 def test_json_is_one_object_a_line_with_time_level_event_and_fields(lines: io.StringIO) -> None:
     log.info("batch_merged", source="shop", records=12, ratio=0.5, newest=datetime(2026, 1, 2, tzinfo=UTC))
     log.warning("two\nlines", detail="ä\n%s %d")
