@@ -205,9 +205,9 @@ class RebuildPlan(ReconcilePlan):
     def _repair(self, undertaking: Undertaking, findings: Findings, *, merged_at: datetime) -> Iterator[Statement]:
         for change in self._changes:
             label = change.target.label
-            yield from self.fill(
-                f"fill {label}", change.new, rows=findings.items, floor=undertaking.floor, merged_at=merged_at
-            )
+            found = findings.targets[label]
+            rows = found.equal + found.missing + found.different + found.newer
+            yield from self.fill(f"fill {label}", change.new, rows=rows, floor=undertaking.floor, merged_at=merged_at)
             if change.is_compared and change.overlap:
                 yield self._say(
                     f"carry over in {label}",

@@ -38,7 +38,8 @@ _SETTINGS = {
     # The fence comes first, and what comes after it must see all that was committed before it.
     # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED
     "default_transaction_isolation": "read committed",
-    # A row that a policy hides from the worker would be taken for one that is not there: such a table is refused.
+    # A row that a policy hides from the worker would be taken for one that is not there: where policies apply to it,
+    # a table is refused.
     # https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-ROW-SECURITY
     "row_security": "off",
     # What the role has for people's queries would end each try of a large merge.
@@ -72,7 +73,7 @@ _SETTINGS = {
 # https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-TRANSACTION-TIMEOUT (17)
 _WHERE_KNOWN = (
     "SELECT set_config(name, CASE name WHEN 'hash_mem_multiplier' THEN '1' ELSE '0' END, FALSE) "
-    "FROM pg_settings WHERE name IN ('hash_mem_multiplier', 'transaction_timeout')"
+    "FROM pg_settings WHERE name IN ('hash_mem_multiplier', 'idle_session_timeout', 'transaction_timeout')"
 )
 
 # Classes and codes of errors that time may cure: https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -94,7 +95,8 @@ _HINTS = {
     # https://www.postgresql.org/docs/current/sql-altertable.html (ALTER COLUMN TYPE)
     "0A000": "does a view or a rule use the column? cdc-merge reconcile --rebuild makes the table anew and keeps its "
     "views; one of a history is to be dropped, and made again after the next batch",
-    "42501": "GRANT the worker's user what the statement needs; see: cdc-merge check",
+    "42501": "GRANT the worker's user what the statement needs, or where row-level security applies to it, BYPASSRLS; "
+    "see: cdc-merge check",
     "42P07": "rename or drop what has the name, or name another table in the configuration",
     "42P01": "was the table dropped or renamed? see: cdc-merge plan; metadata: cdc-merge migrate",
     "42703": "was the column dropped or renamed? see: cdc-merge plan",
