@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 
 from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.store import open_store
@@ -20,6 +18,7 @@ from cdc_merge.ledger import SourceState
 from cdc_merge.model import Deletes, Settings, Source
 from cdc_merge.open_warehouse import OpenWarehouse
 from cdc_merge.patience import patiently
+from cdc_merge.scratch import scratch_folder
 from cdc_merge.warehouses import Warehouse
 
 Progress = Callable[[int, int], None]
@@ -182,9 +181,9 @@ def explain(
         key = parse_key(source, words, state.key_tags)
         store = open_store(source.changes)
         refs = list_objects(store, since=since, until=until)
-        with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
+        with scratch_folder() as folder:
             search = Search(store, key, batch_bytes=source.batch.bytes)
-            held = search.run(refs, Path(folder), progress=lambda objects, _bytes: progress(objects, len(refs)))
+            held = search.run(refs, folder, progress=lambda objects, _bytes: progress(objects, len(refs)))
             facts = FeedFacts(state.ordering, state.key_tags)
             history = read_history(held, source=source, key=key, facts=facts)
         tags = history.key_tags or tuple(forms[0][0] for forms in key.forms)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 from cdc_merge.beside import beside_merges
@@ -24,6 +22,7 @@ from cdc_merge.logs import get_logger
 from cdc_merge.model import Settings
 from cdc_merge.open_warehouse import OpenWarehouse
 from cdc_merge.patience import patiently
+from cdc_merge.scratch import scratch_folder
 from cdc_merge.warehouses import Session, Statement, Warehouse
 from cdc_merge.words import count
 
@@ -172,9 +171,9 @@ class Forgetter:
         key = parse_key(self._source, self._words, state.key_tags)
         store = open_store(self._source.changes)
         refs = list_objects(store, with_errors=True)
-        with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
+        with scratch_folder() as folder:
             search = Search(store, key, batch_bytes=self._source.batch.bytes)
-            found = search.run(refs, Path(folder), progress=lambda objects, _bytes: progress(objects, len(refs)))
+            found = search.run(refs, folder, progress=lambda objects, _bytes: progress(objects, len(refs)))
             facts = FeedFacts(state.ordering, state.key_tags)
             # Only where it is asked for: a feed that cannot be merged must not keep an item from being forgotten.
             changes = read_history(found, source=self._source, key=key, facts=facts).changes if find_newest else ()

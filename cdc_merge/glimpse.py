@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from cdc_merge.infer.keys import told_by_names
 from cdc_merge.infer.sample import cut_head, spread
 from cdc_merge.model import Column, Evolve, Kind, Mask, ObjectRef, Source, Target
 from cdc_merge.schema.opening import open_book
+from cdc_merge.scratch import scratch_folder
 from cdc_merge.warehouses.dialect import DUCKDB
 
 _OBJECTS = 3
@@ -66,9 +66,9 @@ class Glimpse:
 def glimpse(source: Source, store: ObjectStore, listed: Sequence[ObjectRef]) -> Glimpse:
     """Look into a few of the objects that are `listed`. Raises the errors of stores."""
     refs = spread([ref for ref in listed if is_data(ref.key, store.prefix, size=ref.size)])[:_OBJECTS]
-    with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder, Workbench(memory=_MEMORY) as workbench:
+    with scratch_folder() as folder, Workbench(memory=_MEMORY) as workbench:
         gatherer = Gatherer(workbench, form=Form.CHANGES, check=lambda: None)
-        gatherer.take([found for n, ref in enumerate(refs) if (found := _head(store, ref, n, Path(folder)))])
+        gatherer.take([found for n, ref in enumerate(refs) if (found := _head(store, ref, n, folder))])
         items, _ = gatherer.finish()
         key = gatherer.layout.key if gatherer.layout else None
         return Glimpse(

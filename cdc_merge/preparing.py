@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from cdc_merge.merge.planned import KeyRange
 from cdc_merge.model import ObjectRef, Source
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.stored import key_column_type
+from cdc_merge.scratch import scratch_folder
 from cdc_merge.staging import Place
 from cdc_merge.unforeseen import stopping_at_the_unforeseen
 from cdc_merge.warehouses import Dialect, Statement
@@ -143,7 +143,7 @@ class Preparer:
         """
         check = check or self._check
         with ExitStack() as resources:
-            folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="cdc-merge-")))
+            folder = resources.enter_context(scratch_folder())
             began = perf_counter()
             objects = self._fetch(job.refs, folder, check)
             self._phase("fetch", perf_counter() - began)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
 from cdc_merge.errors import UsageError
 from cdc_merge.feed.keys import just_before
@@ -14,6 +12,7 @@ from cdc_merge.ledger import Counts
 from cdc_merge.model import ObjectRef
 from cdc_merge.preparing import Job
 from cdc_merge.render import Name
+from cdc_merge.scratch import scratch_folder
 from cdc_merge.source_worker import SourceWorker
 from cdc_merge.staging import Place
 from cdc_merge.warehouses import Dialect, Row, Session, Statement
@@ -120,10 +119,10 @@ def retry(worker: SourceWorker, entries: Sequence[Entry]) -> tuple[Counts, list[
 
 
 def _retry_records(worker: SourceWorker, entries: Sequence[Entry]) -> Counts:
-    with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
+    with scratch_folder() as folder:
         files = []
         for number, entry in enumerate(entries):
-            file = Path(folder) / str(number)
+            file = folder / str(number)
             file.write_bytes(entry.raw or b"")
             files.append(file)
         job = Job(

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -24,6 +23,7 @@ from cdc_merge.config import find_config, load_config
 from cdc_merge.errors import CdcMergeError
 from cdc_merge.model import Settings, Source
 from cdc_merge.open_warehouse import warehouse_of
+from cdc_merge.scratch import scratch_folder
 from cdc_merge.warehouses import Dialect, Warehouse, open_warehouse
 from cdc_merge.words import count
 from cdc_merge.worker import RunTotals
@@ -85,7 +85,7 @@ class Context:
             if warehouse.is_there():
                 yield warehouse
                 return
-            with TemporaryDirectory(prefix="cdc-merge-") as folder:
+            with scratch_folder() as folder:
                 yield open_warehouse(f"duckdb:///{folder}/empty.duckdb?catalog=_cdc_file")
 
     @property

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from cdc_merge.errors import ObjectChanged, Refused, UsageError
 from cdc_merge.exports.manifest import SUMMARY, TAKE_ANEW
 from cdc_merge.feed.keys import just_before
 from cdc_merge.feed.store import PAGE, ObjectStore, open_store
 from cdc_merge.model import ObjectRef
+from cdc_merge.scratch import scratch_folder
 
 _MANIFESTS = "manifest-"  # what the names of manifests and of their checksums begin with
 _MANIFESTS_AT_MOST = 20
@@ -98,8 +98,8 @@ class Place:
     def read(self, ref: ObjectRef) -> bytes:
         """The bytes of a manifest. Raises Refused if it is being rewritten."""
         try:
-            with TemporaryDirectory(prefix="cdc-merge-") as directory:
-                return self.store.fetch(ref, Path(directory)).read_bytes()
+            with scratch_folder() as directory:
+                return self.store.fetch(ref, directory).read_bytes()
         except ObjectChanged as error:
             raise rewritten(self.store.describe(ref)) from error
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,6 +14,7 @@ import pyarrow as pa
 
 from cdc_merge.feed.plain import plain_json, plain_numbers
 from cdc_merge.feed.typed import canonical_order
+from cdc_merge.scratch import scratch_folder
 
 WORKBENCH_SHARE = 0.35
 """Of the memory that a source may use, that of DuckDB's decoding. Line buffers, Arrow and the driver take the rest."""
@@ -67,13 +67,13 @@ class Bench:
 class Workbench(Bench):
     """A DuckDB connection with the project's functions. Use as a context manager."""
 
-    def __init__(self, *, memory: int, threads: int | None = None, directory: Path | None = None) -> None:
-        """`memory`: bytes DuckDB may hold before it spills; `directory`: where to (default: the system's)."""
+    def __init__(self, *, memory: int, threads: int | None = None) -> None:
+        """`memory`: bytes DuckDB may hold before it spills."""
         self.memory = memory
-        self._spill = tempfile.TemporaryDirectory(prefix="cdc-merge-", dir=directory)
+        self._spill = ExitStack()
         config: dict[str, Any] = {
             "memory_limit": f"{memory // 1000}KB",
-            "temp_directory": self._spill.name,
+            "temp_directory": str(self._spill.enter_context(scratch_folder())),
             # A batch is a set of rows; keeping their order would only cost memory.
             "preserve_insertion_order": False,
             # Looking for expressions that are there twice takes seconds a portion where an item has 900 numbers, as
@@ -112,7 +112,7 @@ class Workbench(Bench):
         """Let go of all that it holds: a database lives as long as the last of its connections."""
         for connection in (*self._others, self.connection):
             connection.close()
-        self._spill.cleanup()
+        self._spill.close()
 
     def __enter__(self) -> Workbench:
         return self

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +29,7 @@ from cdc_merge.infer.proposal import Proposal, propose_tables
 from cdc_merge.infer.sample import DEFAULT_RECORDS, Plan, cut_head, plan_sample, spread
 from cdc_merge.infer.secrets import hide_secrets, with_environment
 from cdc_merge.model import ObjectRef
+from cdc_merge.scratch import scratch_folder
 from cdc_merge.words import count, listed
 
 MEMORY = 1_000_000_000  # bytes, before the workbench spills to disk
@@ -195,8 +195,8 @@ def _read(
     plan = plan_sample(len(location.objects), records=options.records)
     objects = whole = 0
     problems: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
-        for number, group in enumerate(_groups(location.objects, plan, lambda: gatherer.records, Path(folder))):
+    with scratch_folder() as folder:
+        for number, group in enumerate(_groups(location.objects, plan, lambda: gatherer.records, folder)):
             check()
             gatherer.take(
                 [
@@ -212,7 +212,7 @@ def _read(
                 progress("reading", objects, len(location.objects))
             else:
                 progress("sampling", min(gatherer.records, plan.records), plan.records)
-            shutil.rmtree(Path(folder) / str(number), ignore_errors=True)
+            shutil.rmtree(folder / str(number), ignore_errors=True)
     images, keys_only = gatherer.finish()
     return Extent(
         objects=objects,

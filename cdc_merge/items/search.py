@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +25,7 @@ from cdc_merge.feed.store import ObjectStore
 from cdc_merge.items.key import ItemKey
 from cdc_merge.items.whose import Recognizer, Whose
 from cdc_merge.model import ObjectRef
+from cdc_merge.scratch import scratch_folder
 
 _THREADS = 8  # an object costs a round trip, and inflating and searching leave Python's lock alone
 _AHEAD = 2  # objects begun for each thread
@@ -118,9 +118,9 @@ class Search:
                     future.cancel()
 
     def _search(self, ref: ObjectRef, kept: Path) -> Searched:
-        with tempfile.TemporaryDirectory(prefix="cdc-merge-") as own:
+        with scratch_folder() as own:
             try:
-                path = self._store.fetch(ref, Path(own))
+                path = self._store.fetch(ref, own)
                 finds = None if self._scans_all else self._guess(path, ref, kept)
                 if finds is None:
                     finds = self._scan(path, kept)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -27,6 +26,7 @@ from cdc_merge.reconcile.report import Method
 from cdc_merge.reconcile.sampling import SampledRow, sample_rows
 from cdc_merge.reconcile.snapshot import ItemFile, Items, Snapshot, take_snapshot
 from cdc_merge.schema.book import SchemaBook
+from cdc_merge.scratch import scratch_folder
 from cdc_merge.warehouses import Session, Warehouse
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ class Probe:
         keys = {row: self._typed(row, state.key_tags) for row in rows}
         items = sample_items(self._table, list(keys.values()), client=self._client, wait=self._wait)
         books = self._books(state)
-        with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
-            path = Path(folder) / "items.json"
+        with scratch_folder() as folder:
+            path = folder / "items.json"
             _write(path, list(keys.values()), items)
             snapshot = self._decode(path, state, books)
             found = self._compare(snapshot, books, rows)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -41,6 +39,7 @@ from cdc_merge.reconcile.report import Method, Report
 from cdc_merge.reconcile.snapshot import Items, Progress
 from cdc_merge.reconcile.transaction import Prepare, Prepared, Transaction, Turn
 from cdc_merge.reconcile.way import REPAIR, Way
+from cdc_merge.scratch import scratch_folder
 from cdc_merge.stopping import Stop, Stopping
 from cdc_merge.warehouses import Session, Warehouse
 from cdc_merge.words import count
@@ -135,11 +134,11 @@ class Reconciler:
         mine = self._settings.source_named(source)
         self._prepare(way)
         table = self.known_table(mine)
-        with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
+        with scratch_folder() as folder:
             items = scanned_items(
                 mine,
                 table,
-                Path(folder),
+                folder,
                 rate=rate,
                 clock=self._clock,
                 check=self._stop.check,
@@ -257,7 +256,7 @@ class Reconciler:
         """`copied`: the table whose items the warehouse is to copy by itself."""
         started_at = self._clock()
         limits = SafetyLimits(source, items, way)
-        with tempfile.TemporaryDirectory(prefix="cdc-merge-") as folder:
+        with scratch_folder() as folder:
             state = self._state(source, settles=not way.dry_run)
             limits.judge_items(now=self._clock(), known_arn=state.table_arn)
             limits.judge_floors(state.floors)
@@ -268,7 +267,7 @@ class Reconciler:
                 warehouse=self._warehouse,
                 layout=self._layout,
                 table_arn=None if limits.is_of_another_table else items.table_arn,
-                folder=Path(folder),
+                folder=folder,
                 clock=self._clock,
                 check=self._stop.check,
                 wait=self._stop.pause,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import shutil
-import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from random import random
@@ -19,6 +17,7 @@ import pyarrow as pa
 
 from cdc_merge.errors import CdcMergeError, UsageError, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.model import DEFAULT_MEMORY
+from cdc_merge.scratch import scratch_folder
 from cdc_merge.warehouses import Observer, Row, Statement
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 from cdc_merge.warehouses.duckdb_errors import IN_USE, first_line, is_broken, is_locked, reaction
@@ -298,9 +297,10 @@ def _spill_directory() -> str:
 
     to one file must agree on their settings. $TMPDIR says where.
     """
-    folder = tempfile.mkdtemp(prefix="cdc-merge-duckdb-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    held = ExitStack()
+    folder = held.enter_context(scratch_folder())
+    atexit.register(held.close)
+    return str(folder)
 
 
 __all__ = ["DuckDBSession", "DuckDBWarehouse", "memory_for_merges"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as arrow
 
+from cdc_merge.scratch import scratch_folder
 from cdc_merge.warehouses.arrow_types import is_binary, is_moment_in_microseconds, is_text
 from cdc_merge.warehouses.redshift_dialect import REDSHIFT
 from cdc_merge.warehouses.redshift_options import RedshiftOptions
@@ -85,8 +85,8 @@ class Stage:
         kept: list[str] = []
         try:
             folder = _new_folder()
-            with tempfile.TemporaryDirectory(prefix="cdc-merge-") as local:
-                files = _Files(reader.schema, Path(local))
+            with scratch_folder() as local:
+                files = _Files(reader.schema, local)
                 files.write(reader)
                 sizes = self._upload(folder, files.finish(), kept)
             manifest = self._put_manifest(folder, sizes, kept) if sizes else None

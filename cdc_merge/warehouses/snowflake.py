@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from snowflake.connector.constants import FIELD_ID_TO_NAME
 from snowflake.connector.errors import Error as DriverError
 
 from cdc_merge.errors import CdcMergeError
+from cdc_merge.scratch import scratch_folder
 from cdc_merge.warehouses import Observer, Row, Statement
 from cdc_merge.warehouses.dialect import Dialect
 from cdc_merge.warehouses.foresight import Foresight, makes_schema
@@ -199,8 +199,8 @@ class SnowflakeSession:
             self._temporary.add(name)
             rows, prefix, names = 0, uuid.uuid4().hex, list[str]()
             try:
-                with tempfile.TemporaryDirectory(prefix="cdc-merge-load-") as folder:
-                    for path in write_files(reader, columns, Path(folder), prefix=prefix):
+                with scratch_folder() as folder:
+                    for path in write_files(reader, columns, folder, prefix=prefix):
                         names.append(path.name)
                         self._put(path, prefix)
                         path.unlink()

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -52,14 +53,16 @@ def documents(text: str) -> list[str]:
 
 
 @pytest.fixture
-def roads(databend_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> TwoRoads:
+def roads(
+    databend_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> TwoRoads:
     caplog.set_level("INFO", "cdc_merge.worker")
     monkeypatch.setattr(SnowflakeSession, "load_raw", load_raw)
     monkeypatch.setattr(S3Harness, "_make_stage", lambda _self: "none")
     # Bytes it cannot compare: `token` is left to _cdc_rescued.
     (items,) = SHOP.targets
     columns = tuple(column for column in items.columns or () if column.name != "token")
-    roads = TwoRoads.of(databend_url, replace(SHOP, targets=(replace(items, columns=columns),)))
+    roads = TwoRoads.of(databend_url, replace(SHOP, targets=(replace(items, columns=columns),)), tmp_path)
     assert roads.merge(frame([put("first", 1, FULL)])) == "worker"
     return roads
 

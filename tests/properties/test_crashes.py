@@ -189,6 +189,23 @@ def test_a_process_killed_in_mid_merge_leaves_nothing_and_the_next_one_goes_on_a
     check_killed(later, SOME_KINDS)
 
 
+def test_the_temporary_folders_of_a_killed_worker_go_with_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = after_the_first(f"duckdb:///{tmp_path}/warehouse.duckdb", tmp_path)
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    start_worker(harness.settings, killed_after="resolve").join()
+    left = set(temporary.iterdir())
+    assert left
+
+    (following := start_worker(harness.settings)).join()
+
+    assert following.exitcode == 0
+    assert not left & set(temporary.iterdir())
+    assert_merged_once(harness, FIRST + LATER)
+
+
 @LEFT_OPEN
 @pytest.mark.long
 def test_a_process_killed_after_any_kind_of_statement_leaves_nothing(later: Harness) -> None:

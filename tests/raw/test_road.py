@@ -87,10 +87,10 @@ def put(pk: str, sequence: int, image: dict[str, Any] | None, sk: str = "-") -> 
 
 
 @pytest.fixture
-def roads(raw_url: str, caplog: pytest.LogCaptureFixture) -> TwoRoads:
+def roads(raw_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> TwoRoads:
     """A source whose first batch, which makes the table, is merged."""
     caplog.set_level("INFO", "cdc_merge.worker")
-    roads = TwoRoads.of(raw_url, SHOP)
+    roads = TwoRoads.of(raw_url, SHOP, tmp_path)
     assert roads.merge(frame([put("first", 1, FULL)])) == "worker"
     return roads
 
@@ -422,9 +422,11 @@ COUNT = Column("count", ("Count",), ColumnType(Kind.INTEGER))
 
 
 @pytest.mark.parametrize("column", [MASKED, PIECE], ids=lambda c: c.name)
-def test_a_column_that_nobody_asks_for_any_more_holds_no_more_than_it_did(raw_url: str, column: Column) -> None:
+def test_a_column_that_nobody_asks_for_any_more_holds_no_more_than_it_did(
+    raw_url: str, column: Column, tmp_path: Path
+) -> None:
     target = replace(ITEMS, columns=(column, COUNT))
-    roads = TwoRoads.of(raw_url, replace(SHOP, targets=(target,)))
+    roads = TwoRoads.of(raw_url, replace(SHOP, targets=(target,)), tmp_path)
     assert roads.merge(frame([put("a", 1, {"Name": "A#1", "Count": 1})])) == "worker"
     for harness in (roads.by_worker, roads.by_warehouse):
         harness.source = replace(harness.source, targets=(replace(target, columns=(COUNT,)),))
@@ -460,8 +462,8 @@ def test_snowflake_loads_what_a_stage_of_its_url_covers() -> None:
 
 
 @pytest.mark.long
-def test_a_new_attribute_is_the_workers_until_it_has_a_column(raw_url: str) -> None:
-    roads = TwoRoads.of(raw_url, replace(SHOP, targets=(Target("items"),)))
+def test_a_new_attribute_is_the_workers_until_it_has_a_column(raw_url: str, tmp_path: Path) -> None:
+    roads = TwoRoads.of(raw_url, replace(SHOP, targets=(Target("items"),)), tmp_path)
     assert roads.merge(frame([put("a", 1, {"A": "x"})])) == "worker"
     assert roads.merge(frame([put("a", 2, {"A": "y"})])) == "warehouse"
     assert roads.merge(frame([put("a", 3, {"A": "y", "B": Decimal("1")})])) == "worker"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -112,7 +113,7 @@ def damaged(record: Record, random: Random) -> Record | bytes:
 
 
 @pytest.mark.parametrize("ordering", list(Ordering))
-def test_both_roads_leave_the_same(raw_url: str, ordering: Ordering, examples: int) -> None:
+def test_both_roads_leave_the_same(raw_url: str, tmp_path: Path, ordering: Ordering, examples: int) -> None:
     taken = Counter[str]()
 
     # A case is a source on two roads with a worker for each batch: it takes as long as six elsewhere.
@@ -134,7 +135,7 @@ def test_both_roads_leave_the_same(raw_url: str, ordering: Ordering, examples: i
         history = data.draw(
             histories(key=KEYS, ordering=ordering, image=image, min_keys=6, max_keys=9, min_changes=20, max_changes=30)
         )
-        roads = TwoRoads.of(raw_url, source)
+        roads = TwoRoads.of(raw_url, source, tmp_path)
         for number, batch in enumerate(data.draw(deliveries(history))):
             objects = []
             for records in batch:

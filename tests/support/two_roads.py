@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -94,10 +93,10 @@ class TwoRoads:
     by_warehouse: S3Harness
 
     @staticmethod
-    def of(url: str, source: Source, make: Callable[..., Harness] = fresh) -> TwoRoads:
+    def of(url: str, source: Source, folder: Path, make: Callable[..., Harness] = fresh) -> TwoRoads:
         made = []
         for load in Load:
-            plain = make(url, replace(source, load=Load.WORKER), Path(gettempdir()))
+            plain = make(url, replace(source, load=Load.WORKER), folder)
             made.append(
                 S3Harness(
                     url, replace(source, load=load), plain.directory, schema=plain.schema, metadata=plain.metadata

@@ -1,0 +1,172 @@
+"""Temporary folders: a process that is killed leaves them to the next one, and nobody takes those of a living one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cdc_merge import scratch
+from cdc_merge.scratch import scratch_folder
+
+HOLDS_ONE = """
+import sys
+from cdc_merge.scratch import scratch_folder
+with scratch_folder() as folder:
+    (folder / "object").write_bytes(b"fetched")
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+FORKS = """
+import os, sys
+from cdc_merge.scratch import scratch_folder
+with scratch_folder() as folder:
+    child = os.fork()
+    if not child:
+        sys.exit()
+    os.waitpid(child, 0)
+    assert folder.exists()
+"""
+
+MAKES_MANY = """
+from cdc_merge import scratch
+for _ in range(60):
+    scratch._remove_leftovers.cache_clear()
+    with scratch.scratch_folder() as folder:
+        (folder / "object").write_bytes(b"")
+        scratch._remove_leftovers.cache_clear()
+        with scratch.scratch_folder():
+            assert (folder / "object").exists(), folder
+"""
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty temporary folder, in which this process has not asked for one yet."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    scratch._remove_leftovers.cache_clear()
+    yield tmp_path
+    scratch._remove_leftovers.cache_clear()
+
+
+@contextmanager
+def another_process() -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """One that has a folder, until its standard input ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS_ONE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        yield process, Path(process.stdout.readline().strip())
+
+
+def test_a_folder_is_ours_alone_and_gone_at_the_end(temporary: Path) -> None:
+    with scratch_folder() as folder:
+        assert folder.parent == temporary
+        assert folder.stat().st_mode & 0o777 == 0o700
+        (folder / "below").mkdir()
+        (folder / "below" / "object").write_bytes(b"fetched")
+
+    assert list(temporary.iterdir()) == []
+
+
+def test_what_a_killed_process_left_goes_with_the_next_ones_first_folder(
+    temporary: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with another_process() as (process, left):
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert (left / "object").exists()
+
+    with caplog.at_level("INFO", logger="cdc_merge.scratch"), scratch_folder() as folder:
+        assert list(temporary.iterdir()) == [folder]
+
+    assert "leftovers_removed" in caplog.text and "folders=1" in caplog.text and str(temporary) in caplog.text
+
+
+def test_the_folder_of_a_living_process_stays(temporary: Path) -> None:
+    with another_process() as (_, theirs):
+        with scratch_folder():
+            pass
+        assert (theirs / "object").read_bytes() == b"fetched"
+
+    assert list(temporary.iterdir()) == []
+
+
+def test_only_folders_of_this_kind_and_user_are_removed(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = temporary / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("kept")
+    (temporary / "cdc-merge.link").symlink_to(elsewhere, target_is_directory=True)
+    (temporary / "cdc-merge.file").write_text("kept")
+    (temporary / "cdc-merge-bench").mkdir()
+
+    with scratch_folder():
+        pass
+    assert sorted(path.name for path in temporary.rglob("*")) == [
+        "cdc-merge-bench",
+        "cdc-merge.file",
+        "cdc-merge.link",
+        "elsewhere",
+        "precious",
+    ]
+
+    (temporary / "cdc-merge.theirs").mkdir()
+    scratch._remove_leftovers.cache_clear()
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with scratch_folder():
+        pass
+    assert (temporary / "cdc-merge.theirs").exists()
+
+
+def test_a_forked_process_that_ends_leaves_its_parents_folder(temporary: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", FORKS], check=False)
+
+    assert ended.returncode == 0
+    assert list(temporary.iterdir()) == []
+
+
+def test_where_no_lock_can_be_had_nothing_is_removed(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (temporary / "cdc-merge.left").mkdir()
+
+    def refuse(*_: object) -> None:
+        raise OSError("no locks available")
+
+    monkeypatch.setattr(scratch.fcntl, "flock", refuse)
+    with scratch_folder() as folder:
+        assert sorted(path.name for path in temporary.iterdir()) == sorted(["cdc-merge.left", folder.name])
+
+
+@pytest.mark.parametrize("how", ["gone", "locked"])
+def test_a_folder_that_is_taken_for_a_leftover_before_it_is_locked_is_made_anew(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    lock = scratch.fcntl.flock
+    met: list[Path] = []
+
+    def be_late(folder: int, operation: int) -> None:
+        if not met:
+            met.extend(temporary.iterdir())
+            if how == "locked":
+                raise BlockingIOError
+            met[0].rmdir()
+        lock(folder, operation)
+
+    monkeypatch.setattr(scratch.fcntl, "flock", be_late)
+    with scratch_folder() as folder:
+        assert folder.exists() and folder not in met
+
+
+def test_processes_that_begin_at_once_do_not_take_new_folders_for_leftovers(temporary: Path) -> None:
+    running = [subprocess.Popen([sys.executable, "-c", MAKES_MANY]) for _ in range(4)]
+
+    assert [process.wait() for process in running] == [0, 0, 0, 0]
+    assert list(temporary.iterdir()) == []
