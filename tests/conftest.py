@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ from tests.doubles.snowflake import SnowflakeDouble, snowflake_double
 from tests.live.kinds import Heard, hearing, listed
 from tests.live.runs import current_run
 from tests.live.services import Service, services
+from tests.support.places import memory_folder
 from tests.support.postgres import Databases, PostgresServer, postgres_server
 from tests.support.s3 import MotoS3, moto_server, s3_environment
 
@@ -29,6 +31,10 @@ from tests.support.s3 import MotoS3, moto_server, s3_environment
 # commands that tests start, too.
 os.environ["TZ"] = "America/St_Johns"
 time.tzset()
+
+# Before anybody asks for a temporary folder, and for the processes that tests start, too.
+if "TMPDIR" not in os.environ and (folder := memory_folder()):
+    os.environ["TMPDIR"] = str(folder)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,7 +61,7 @@ def service_models_read_once() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A server of this test process."""
-    with postgres_server() as server:
+    with postgres_server(below=Path(tempfile.gettempdir())) as server:
         yield server
 
 

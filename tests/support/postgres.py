@@ -9,6 +9,7 @@ import secrets
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -70,10 +71,11 @@ ODD = {
 
 
 @contextmanager
-def postgres_server(settings: Mapping[str, str] = FOR_TESTS) -> Iterator[PostgresServer]:
+def postgres_server(settings: Mapping[str, str] = FOR_TESTS, *, below: Path | None = None) -> Iterator[PostgresServer]:
     """A server for the time of the block, with these settings, unless it is a given one.
 
-    Raises RuntimeError if there is none to be had.
+    `below`: where a server of the wheel's binaries has its data; default: on the disk. Raises RuntimeError if there is
+    none to be had.
     """
     if url := os.environ.get(GIVEN):
         yield GivenPostgres(url)
@@ -84,7 +86,7 @@ def postgres_server(settings: Mapping[str, str] = FOR_TESTS) -> Iterator[Postgre
             container.restart()
             yield container
         return
-    with closing(LocalPostgres(_binaries(), settings)) as local:
+    with closing(LocalPostgres(_binaries(), settings, below)) as local:
         local.restart()
         yield local
 
@@ -196,14 +198,16 @@ class ContainerPostgres:
 
 
 class LocalPostgres:
-    """A server run from binaries, on a port of its own, with a data folder below the temporary folder."""
+    """A server run from binaries, on a port of its own."""
 
-    def __init__(self, binaries: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, binaries: Path, settings: Mapping[str, str], below: Path | None) -> None:
         self._settings = settings
         # Postgres refuses to run as root, and nobody must be able to reach the data folder.
         # https://www.postgresql.org/docs/current/postgres-user.html
         self._is_root = os.geteuid() == 0
-        self._root = Path(tempfile.mkdtemp(prefix="cdc-merge-postgres-", dir="/tmp" if self._is_root else None))
+        if below is None or (self._is_root and not _is_open_to_all(below)):
+            below = Path("/tmp") if self._is_root else None
+        self._root = Path(tempfile.mkdtemp(prefix="cdc-merge-postgres-", dir=below))
         self._root.chmod(0o755)
         self._binaries = _reachable(binaries, self._root, as_nobody=self._is_root)
         self._port = _free_port()
@@ -289,6 +293,10 @@ def _binaries() -> Path:
     if spec is None or spec.origin is None:
         raise RuntimeError(f"no Postgres: start Docker, or set ${GIVEN} to the URL of a superuser")
     return Path(spec.origin).parent / "pginstall18" / "bin"
+
+
+def _is_open_to_all(folder: Path) -> bool:
+    return all(place.stat().st_mode & stat.S_IXOTH for place in (folder, *folder.parents))
 
 
 def _reachable(binaries: Path, root: Path, *, as_nobody: bool) -> Path:
