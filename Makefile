@@ -22,7 +22,7 @@ ENGINES := $(VENV)/.installed-engines
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long test-live clean-live dynamodb check format golden bench bench-smoke lock clean
+.PHONY: help demo test test-long test-lowest test-live clean-live dynamodb check format golden bench bench-smoke lock clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,15 @@ test: $(DEV) ## run the tests, all but the long ones
 
 test-long: $(ENGINES) dynamodb ## run the tests that take minutes
 	$(BIN)/python -m pytest -m long $(ARGS)
+
+test-lowest: ## run the tests with the oldest releases that pyproject.toml allows, in an environment of their own
+	rm -rf .make/lowest
+	$(PYTHON) -m venv .make/lowest
+	.make/lowest/bin/python -m pip install -qq --disable-pip-version-check -r $(CONSTRAINTS)
+	.make/lowest/bin/python tests/lowest.py > .make/lowest/requirements.txt
+	.make/lowest/bin/python -m pip install -qq --disable-pip-version-check -r .make/lowest/requirements.txt
+	.make/lowest/bin/python -m pip install -qq --disable-pip-version-check --no-deps -e .
+	.make/lowest/bin/python -m pytest -n $(PYTEST_WORKERS) -m "not long" $(ARGS)
 
 test-live: $(DEV) ## run the contract tests on a Redshift or Snowflake of yours; it costs money: docs/live-tests.md
 	$(BIN)/python -m tests.live $(ARGS)
