@@ -78,6 +78,10 @@ class WarehouseUnavailable(Transient):
     """The warehouse went away, is locked by another process, or broke off the transaction."""
 
 
+class NoRoom(Transient):
+    """The disk is too full for temporary files."""
+
+
 class ObjectChanged(Transient):
     """An object was rewritten or removed between listing and reading: list again."""
 

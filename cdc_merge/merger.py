@@ -155,27 +155,23 @@ class Merger:
                     if attempt > 1 and (counts := self._ledger.counts(session, prepared.id)):
                         return counts
                     raise
-                except WarehouseUnavailable:
+                except WarehouseUnavailable as error:
                     if attempt == _COMMIT_TRIES:
                         raise
                     if prepared.is_closed:
-                        return self._counts_in_doubt(prepared.id)
+                        return self._counts_in_doubt(prepared.id, error)
                     continue
                 if counts is None:
                     raise AlreadyMerged(f"batch {prepared.id} is not in the books", where=f"source {self._source.name}")
                 return counts
         raise AssertionError("the loop returns or raises")
 
-    def _counts_in_doubt(self, batch_id: str) -> Counts:
-        """The books of a batch whose connection broke, if it did commit. Raises WarehouseUnavailable: do it anew."""
+    def _counts_in_doubt(self, batch_id: str, error: WarehouseUnavailable) -> Counts:
+        """The books of a batch whose transaction broke, if it did commit. Raises the error: then all is done anew."""
         with self._warehouse.session() as session:
             if counts := self._ledger.counts(session, batch_id):
                 return counts
-        raise WarehouseUnavailable(
-            "the connection broke before the batch was merged",
-            where=f"source {self._source.name}",
-            hint="nothing to do: it is decoded and merged anew",
-        )
+        raise error
 
     def _stage(self, session: Session, prepared: Prepared | Unread) -> Sequence[Statement]:
         """Stage a batch; returns the statements that merge it."""

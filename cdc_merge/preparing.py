@@ -142,7 +142,7 @@ class Preparer:
         closed.
         """
         check = check or self._check
-        with ExitStack() as resources:
+        with ExitStack() as resources, stopping_at_the_unforeseen(self._source.name, job.refs):
             folder = resources.enter_context(scratch_folder())
             began = perf_counter()
             objects = self._fetch(job.refs, folder, check)

@@ -15,7 +15,11 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+import duckdb
+
+from cdc_merge.errors import NoRoom
 from cdc_merge.logs import get_logger
+from cdc_merge.shortage import ROOM, is_of_disk, no_room
 
 if sys.platform != "win32":
     import fcntl
@@ -29,13 +33,18 @@ _PREFIX = "cdc-merge."
 def scratch_folder() -> Iterator[Path]:
     """A fresh folder below `$TMPDIR` for the time of the block, which only this user can read.
 
-    The first one that a process asks for is the occasion to remove what processes that died have left.
+    The first one that a process asks for is the occasion to remove what processes that died have left. Raises NoRoom
+    where there can be none, and where the block finds the disk full.
     """
     _remove_leftovers()
     owner = os.getpid()
     path, lock = _made()
     try:
         yield path
+    except (OSError, duckdb.Error) as error:
+        if not is_of_disk(error):
+            raise
+        raise NoRoom(no_room(str(error).strip().splitlines()[0]), hint=ROOM) from error
     finally:
         if os.getpid() == owner:  # a forked process that ends does not take its parent's folder away
             # What cannot be removed now is a leftover from here on.
@@ -51,7 +60,13 @@ def _made() -> tuple[Path, int | None]:
     container each worker has the same.
     """
     while True:
-        path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        try:
+            path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        except OSError as error:
+            raise NoRoom(
+                f"no folder for temporary files can be made: {error}",
+                hint="let $TMPDIR name one that can be written to, in a container a volume on a disk",
+            ) from error
         if sys.platform == "win32":
             return path, None
         # Until it is locked, another process may take it for a leftover: then it is gone, or locked and soon gone.
@@ -73,14 +88,13 @@ def _made() -> tuple[Path, int | None]:
 def _remove_leftovers() -> None:
     if sys.platform == "win32":
         return
-    below = tempfile.gettempdir()
     removed = 0
-    with suppress(PermissionError), os.scandir(below) as entries:  # a folder may be made where none can be listed
+    with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:  # where no folder can be made, that is told
         for entry in entries:
             if entry.name.startswith(_PREFIX) and _was_left(Path(entry.path)):
                 removed += 1
     if removed:
-        log.info("leftovers_removed", folders=removed, below=below)
+        log.info("leftovers_removed", folders=removed, below=tempfile.gettempdir())
 
 
 def _was_left(path: Path) -> bool:

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 import duckdb
 import pyarrow as pa
 
-from cdc_merge.errors import DecodingFailed
+from cdc_merge.errors import BatchTooLarge, DecodingFailed, NoRoom
 from cdc_merge.logs import get_logger
 from cdc_merge.model import ObjectRef
+from cdc_merge.shortage import ROOM, is_of_disk, no_room
 from cdc_merge.warehouses.discreet import without_values
 
 log = get_logger("cdc_merge.merger")
@@ -34,10 +35,17 @@ UNFORESEEN = (
 
 @contextmanager
 def stopping_at_the_unforeseen(source: str, refs: Sequence[ObjectRef]) -> Iterator[None]:
-    """Make of such an error in decoding one that stops the source, and log where it came from."""
+    """Make of such an error in decoding one that stops the source, and log where it came from.
+
+    Where the disk is full it is BatchTooLarge, as fewer objects may fit.
+    """
     try:
         yield
+    except NoRoom as error:
+        raise BatchTooLarge(error.message, where=f"source {source}", hint=error.hint) from error
     except UNFORESEEN as error:
+        if is_of_disk(error):
+            raise BatchTooLarge(no_room(_first_line(error)), where=f"source {source}", hint=ROOM) from error
         keys = [r.key for r in refs]
         log.error("decoding_failed", source=source, objects=keys, exc_info=True)
         raise _decoding_failed(error, source, keys) from error
@@ -48,8 +56,11 @@ def _decoding_failed(error: Exception, source: str, keys: Sequence[str]) -> Deco
     if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
         hint = "raise `memory` of the source, or lower its `batch`"
     elif isinstance(error, duckdb.IOException | OSError):
-        hint = "is there room in the temporary folder? $TMPDIR names another"
+        hint = "can the temporary folder be used? $TMPDIR names another"
     else:
         hint = "this is a fault of cdc-merge: please report it with the log; a smaller `batch` narrows down the object"
-    first_line = without_values((str(error).strip() or "no message").splitlines()[0])
-    return DecodingFailed(f"{type(error).__name__}: {first_line}", where=f"source {source}, {among}", hint=hint)
+    return DecodingFailed(f"{type(error).__name__}: {_first_line(error)}", where=f"source {source}, {among}", hint=hint)
+
+
+def _first_line(error: Exception) -> str:
+    return without_values((str(error).strip() or "no message").splitlines()[0])

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cdc_merge import scratch
+from cdc_merge.errors import NoRoom
 from cdc_merge.scratch import scratch_folder
 
 HOLDS_ONE = """
@@ -143,6 +144,13 @@ def test_where_no_lock_can_be_had_nothing_is_removed(temporary: Path, monkeypatc
     monkeypatch.setattr(scratch.fcntl, "flock", refuse)
     with scratch_folder() as folder:
         assert sorted(path.name for path in temporary.iterdir()) == sorted(["cdc-merge.left", folder.name])
+
+
+def test_where_no_folder_can_be_made_that_is_said(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary / "not there"))
+    with pytest.raises(NoRoom, match="no folder for temporary files can be made") as raised, scratch_folder():
+        pass
+    assert "$TMPDIR" in (raised.value.hint or "")
 
 
 @pytest.mark.parametrize("how", ["gone", "locked"])

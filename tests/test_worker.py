@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,17 +29,21 @@ from cdc_merge.errors import (
     WarehouseUnavailable,
 )
 from cdc_merge.feed.decode import decode
+from cdc_merge.feed.directory import DirectoryStore
 from cdc_merge.lease import LEASE_SECONDS
 from cdc_merge.merger import Merger
 from cdc_merge.model import BatchLimits, Column, ColumnType, Evolve, Kind, ObjectRef, Settings, Source, Target
 from cdc_merge.preparing import Prepared
 from cdc_merge.source_worker import SourceWorker
 from cdc_merge.warehouses import Statement
+from cdc_merge.warehouses.duckdb import DuckDBSession
+from cdc_merge.warehouses.transaction import LEDGER_LABEL
 from cdc_merge.worker import Worker
 from tests.support.harness import Harness
 from tests.support.records import Record, stream_record
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
+FETCH = DirectoryStore.fetch
 
 
 def put(key: str, sequence: int = 1, **attributes: Any) -> Record:
@@ -158,6 +164,79 @@ def test_a_batch_that_does_not_fit_the_memory_is_merged_in_halves(
     assert not totals.stopped
     assert (totals.counts.objects, totals.counts.records) == (7, 14)
     assert len(shop.first.query("SELECT 1 FROM analytics.first")) == 8
+
+
+def fetching(most: int) -> Callable[..., Path]:
+    """`fetch` of a directory's objects as of one on S3, onto a disk with room for so many objects and no more."""
+
+    def stand_in(store: DirectoryStore, ref: ObjectRef, folder: Path) -> Path:
+        if len(list(folder.iterdir())) == most:
+            Path("/dev/full").write_bytes(b"x")  # says that it is full, whatever is written to it
+        return Path(shutil.copy(FETCH(store, ref, folder), folder))
+
+    return stand_in
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_batch_that_does_not_fit_the_disk_is_merged_in_halves(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    for number in range(7):
+        shop.first.put_records([put(f"k{number}"), put("both", number)])
+    monkeypatch.setattr(DirectoryStore, "fetch", fetching(most))
+    totals = shop.worker().run_once()
+    assert not totals.stopped
+    assert (totals.counts.objects, totals.counts.records) == (7, 14)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_one_object_that_does_not_fit_the_disk_stops_its_source_until_there_is_room(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.first.put_records([put("a")])
+    shop.second.put_records([put("b")])
+    with monkeypatch.context() as full:
+        full.setattr(DirectoryStore, "fetch", fetching(0))
+        totals = shop.worker().run_once()
+    stopped = totals.stopped["first"]
+    assert isinstance(stopped, BatchTooLarge) and {*totals.stopped} == {"first", "second"}
+    assert "no room for temporary files in" in stopped.message and "$TMPDIR" in (stopped.hint or "")
+
+    assert shop.worker().run_once().counts.applied == 2
+
+
+def test_a_transaction_that_breaks_when_all_is_staged_is_told_by_its_own_reason(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.first.source = replace(shop.first.source, batch=BatchLimits(objects=1))
+    shop.first.put_records([put("a")])
+    shop.first.run()
+    for number in range(3):  # of one source: the first is let go of for the second, once it is staged
+        shop.first.put_records([put(f"k{number}")])
+    run = DuckDBSession.run
+
+    def break_off(session: DuckDBSession, statements: Iterable[Statement], **options: Any) -> list[int]:
+        statements = list(statements)
+        if any(statement.label == LEDGER_LABEL for statement in statements):
+            raise WarehouseUnavailable("the disk is full", hint="make room there")
+        return run(session, statements, **options)
+
+    monkeypatch.setattr("cdc_merge.worker._ONCE_TRIES", 0)
+    with monkeypatch.context() as broken:
+        broken.setattr(DuckDBSession, "run", break_off)
+        stopped = shop.first.worker().run_once().stopped["first"]
+    assert isinstance(stopped, WarehouseUnavailable) and stopped.message == "the disk is full"
+    assert shop.first.worker().run_once().counts.applied == 3
+
+
+def test_a_temporary_folder_that_cannot_be_had_stops_no_worker(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.first.put_records([put("a")])
+    with closing(shop.worker()) as worker, monkeypatch.context() as broken:
+        worker.prepare()
+        broken.setattr(tempfile, "tempdir", "/not/there")
+        stopped = worker.run_once().stopped["first"]
+    assert isinstance(stopped, BatchTooLarge) and "$TMPDIR" in (stopped.hint or "")
 
 
 def test_one_object_of_the_largest_items_is_decoded_with_the_default_memory(shop: Shop) -> None:

@@ -28,6 +28,7 @@ from cdc_merge.feed.workbench import Workbench
 from cdc_merge.model import Source
 from cdc_merge.render import render
 from cdc_merge.schema.book import SchemaBook
+from cdc_merge.shortage import cure, more_than
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 
 # An object may be larger than a batch, but not by this much: more is a compression bomb, not a feed.
@@ -93,9 +94,9 @@ def decode(
         return _decode(workbench, objects, source, facts, books, dialect, check, pace)
     except duckdb.OutOfMemoryException as error:
         raise BatchTooLarge(
-            f"decoding a batch takes more than the {workbench.memory:,} bytes it may use",
+            f"decoding a batch takes {more_than(workbench.memory, error)}",
             where=f"source {source.name}",
-            hint="raise `memory` of the source, or lower its `batch`",
+            hint=cure(error, of_memory="raise `memory` of the source, or lower its `batch`"),
         ) from error
 
 

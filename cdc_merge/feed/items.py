@@ -27,6 +27,7 @@ from cdc_merge.feed.rows import RowStage
 from cdc_merge.feed.strangers import stage_or_locate
 from cdc_merge.feed.workbench import Bench, Workbench
 from cdc_merge.model import Source
+from cdc_merge.shortage import cure, more_than
 
 _LONGEST_FILE = 2**50  # bytes; an export is counted and its bytes are summed up, so it cannot be a bomb
 _VECTOR_BYTES = 2**21  # of lines: parsed and cut into columns they take many times as much
@@ -64,9 +65,9 @@ def decode_items(
             return _ItemPass(workbench, files, source, form, key_tags, tables, group, check, notices).run()
     except duckdb.OutOfMemoryException as error:
         raise SourceStopped(
-            f"decoding exported files takes more than the {workbench.memory:,} bytes it may use",
+            f"decoding exported files takes {more_than(workbench.memory, error)}",
             where=f"source {source.name}",
-            hint="raise `memory` of the source",
+            hint=cure(error, of_memory="raise `memory` of the source"),
         ) from error
 
 

@@ -30,6 +30,7 @@ from cdc_merge.infer.sample import DEFAULT_RECORDS, Plan, cut_head, plan_sample,
 from cdc_merge.infer.secrets import hide_secrets, with_environment
 from cdc_merge.model import ObjectRef
 from cdc_merge.scratch import scratch_folder
+from cdc_merge.shortage import cure, more_than
 from cdc_merge.words import count, listed
 
 MEMORY = 1_000_000_000  # bytes, before the workbench spills to disk
@@ -111,9 +112,9 @@ def infer(
             )
     except duckdb.OutOfMemoryException as error:
         raise CdcMergeError(
-            f"counting takes more than the {MEMORY:,} bytes of memory it may use",
+            f"counting takes {more_than(MEMORY, error)}",
             where=location.label,
-            hint="read fewer records: --records 100000",
+            hint=cure(error, of_memory="read fewer records: --records 100000"),
         ) from error
     return Proposal(
         label=location.label,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import duckdb
 
 from cdc_merge.errors import AlreadyMerged, BatchTooLarge, CdcMergeError, WarehouseRefused, WarehouseUnavailable
+from cdc_merge.shortage import cure, is_of_disk
 from cdc_merge.warehouses.discreet import without_values
 from cdc_merge.warehouses.transaction import LEDGER_LABEL
 
@@ -35,10 +36,13 @@ def reaction(error: duckdb.Error, label: str) -> CdcMergeError:
         return BatchTooLarge(
             message,
             where=label,
-            hint="raise `memory`, or give DuckDB more of it in the warehouse URL: ?memory_limit=1GB",
+            hint=cure(
+                error, of_memory="raise `memory`, or give DuckDB more of it in the warehouse URL: ?memory_limit=1GB"
+            ),
         )
     if isinstance(error, _PASSING):
-        return WarehouseUnavailable(message, where=label)
+        hint = "make room there: then it goes on by itself" if is_of_disk(error) else None
+        return WarehouseUnavailable(message, where=label, hint=hint)
     if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
         hint = "was a table or column dropped or renamed? see: cdc-merge plan"
         if "already exists" in message:  # a CatalogException says in words alone which one it is
