@@ -24,7 +24,7 @@ from tests.live.kinds import Heard, hearing, listed
 from tests.live.runs import current_run
 from tests.live.services import Service, services
 from tests.support.places import memory_folder
-from tests.support.postgres import Databases, PostgresServer, postgres_server
+from tests.support.postgres import Databases, PostgresServer, as_owner, postgres_server
 from tests.support.s3 import MotoS3, moto_server, s3_environment
 
 # No time is to be read or written as one of the place where this runs, so that is far from UTC, for DuckDB, servers and
@@ -72,10 +72,16 @@ def databases(postgres: PostgresServer) -> Databases:
 
 
 @pytest.fixture
-def postgres_url(databases: Databases) -> Iterator[str]:
-    """An empty database of its own."""
+def superuser_url(databases: Databases) -> Iterator[str]:
+    """The database of `postgres_url` for a superuser."""
     with databases.lent() as url:
         yield url
+
+
+@pytest.fixture
+def postgres_url(superuser_url: str) -> str:
+    """An empty database of its own."""
+    return as_owner(superuser_url)
 
 
 @pytest.fixture(scope="session")
@@ -100,9 +106,11 @@ def redshift(postgres: PostgresServer) -> Iterator[RedshiftDouble]:
 
 
 @pytest.fixture
-def redshift_double_url(redshift: RedshiftDouble, postgres_url: str, staging: MotoS3) -> Iterator[str]:
+def redshift_double_url(
+    redshift: RedshiftDouble, superuser_url: str, postgres_url: str, staging: MotoS3
+) -> Iterator[str]:
     """An empty database of its own behind the double, and a staging prefix."""
-    prepare_database(postgres_url)
+    prepare_database(superuser_url)
     with s3_environment(staging.endpoint):
         yield redshift.url(postgres_url, staging=f"s3://{staging.create_bucket()}/staging/")
 

@@ -123,8 +123,8 @@ def test_two_workers_that_migrate_at_once_both_succeed(postgres_url: str) -> Non
     assert len(results) == 2
 
 
-def test_a_user_who_may_not_create_schemas_can_use_one_that_was_made_for_them(postgres_url: str) -> None:
-    owner = open_warehouse(postgres_url)
+def test_a_user_who_may_not_create_schemas_can_use_one_that_was_made_for_them(superuser_url: str) -> None:
+    owner = open_warehouse(superuser_url)
     role = "migrator_of_a_given_schema"
     with owner.session() as session:
         session.run(
@@ -134,7 +134,7 @@ def test_a_user_who_may_not_create_schemas_can_use_one_that_was_made_for_them(po
             ]
         )
     try:
-        warehouse = open_warehouse(f"{postgres_url}{'&' if '?' in postgres_url else '?'}user={role}&password=secret")
+        warehouse = open_warehouse(f"{superuser_url}{'&' if '?' in superuser_url else '?'}user={role}&password=secret")
         with warehouse.session() as session:
             assert session.query("SELECT current_user") == [(role,)]
             assert Migrator(warehouse, "cdc_merge").apply(session) == list(migrations())

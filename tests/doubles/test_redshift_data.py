@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from tests.doubles.redshift_data import RedshiftDataDouble
 from tests.doubles.redshift_data.requests import MAX_STATEMENT_BYTES, MAX_STATEMENTS
+from tests.support.postgres import OWNER
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def client(redshift_data_url: str) -> Any:
 @pytest.fixture
 def place(redshift_data_url: str) -> dict[str, str]:
     database = urlsplit(redshift_data_url).path[1:]
-    return {"ClusterIdentifier": "double", "Database": database, "DbUser": "postgres"}
+    return {"ClusterIdentifier": "double", "Database": database, "DbUser": OWNER}
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from cdc_merge.warehouses import open_warehouse
 from cdc_merge.warehouses.dialect import POSTGRES
 from tests.properties.story import contents
 from tests.support.harness import Harness
+from tests.support.postgres import OWNER
 from tests.support.rebuilding import (  # noqa: F401
     AFTER,
     AS_OF,
@@ -396,14 +397,15 @@ def test_indexes_comments_and_views_are_kept(shop: Harness, export: Export) -> N
 
 
 @pytest.fixture
-def roles(postgres_url: str) -> Iterator[tuple[str, str, str]]:
-    """Three roles that go with the test."""
-    names = tuple(f"{urlsplit(postgres_url).path[1:]}_{n}" for n in ("owner", "reader", "other"))
-    with closing(psycopg2.connect(postgres_url)) as connection:
+def roles(superuser_url: str) -> Iterator[tuple[str, str, str]]:
+    """Three roles that go with the test; the database's owner may give its tables to them."""
+    names = tuple(f"{urlsplit(superuser_url).path[1:]}_{n}" for n in ("owner", "reader", "other"))
+    with closing(psycopg2.connect(superuser_url)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             for one in names:
                 cursor.execute(f'CREATE ROLE "{one}"')
+                cursor.execute(f'GRANT "{one}" TO {OWNER}')
             yield names  # type: ignore[misc]
             for one in names:
                 cursor.execute(f'DROP OWNED BY "{one}" CASCADE')
@@ -469,12 +471,12 @@ def test_on_postgres_the_new_table_cannot_be_told_from_the_old_one(
 
 
 def test_on_postgres_the_owner_of_the_table_can_rebuild_it_and_nobody_else(
-    postgres_url: str, tmp_path: Path, export: Export, roles: tuple[str, str, str]
+    superuser_url: str, tmp_path: Path, export: Export, roles: tuple[str, str, str]
 ) -> None:
     owner, reader, other = roles
-    parts = urlsplit(postgres_url)
+    parts = urlsplit(superuser_url)
     url = parts._replace(netloc=f"{owner}:secret@{parts.hostname}:{parts.port}").geturl()
-    admin = Harness(postgres_url, SOURCE, tmp_path / "none")
+    admin = Harness(superuser_url, SOURCE, tmp_path / "none")
     execute(
         admin,
         f"""ALTER ROLE "{owner}" LOGIN PASSWORD 'secret'""",

@@ -104,6 +104,28 @@ def drop_database(server: PostgresServer, url: str) -> None:
     _administrate(server.url, f'DROP DATABASE IF EXISTS "{_name(url)}" WITH (FORCE)')
 
 
+OWNER = "cdc_merge_tests"
+"""Who has the tests' databases. It is no superuser, as no worker should have to be one."""
+
+# Processes of a test run may share a server, and one of them comes first.
+_MAKE_OWNER = f"""
+DO $$
+BEGIN
+    CREATE ROLE {OWNER} LOGIN PASSWORD '{OWNER}';
+EXCEPTION
+    WHEN duplicate_object OR unique_violation THEN
+        NULL;
+END
+$$;
+"""
+
+
+def as_owner(url: str) -> str:
+    """The same database for whom it belongs to."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{OWNER}:{OWNER}@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
 class Databases:
     """Empty databases of a server with odd settings, lent one after the other.
 
@@ -114,13 +136,14 @@ class Databases:
     def __init__(self, server: PostgresServer) -> None:
         self._server = server
         self._empty: list[str] = []
+        _administrate(server.url, _MAKE_OWNER)
 
     @contextmanager
     def lent(self) -> Iterator[str]:
-        """The URL of a database with nothing in it, for the time of the block."""
+        """The URL of a database with nothing in it, for the time of the block: that of a superuser."""
         url = self._renamed(self._empty.pop()) if self._empty else fresh_database(self._server)
         odd = (f"ALTER DATABASE \"{_name(url)}\" SET {setting} = '{value}'" for setting, value in ODD.items())
-        _administrate(self._server.url, "; ".join(odd))
+        _administrate(self._server.url, "; ".join((f'ALTER DATABASE "{_name(url)}" OWNER TO {OWNER}', *odd)))
         yield url
         if not self._server.is_running():  # a test of crashes that failed half-way
             self._server.restart()

@@ -173,8 +173,8 @@ def test_a_session_does_not_depend_on_what_the_database_has_set(
         assert session.query(later) == ([("0",)] if has_timeout else [])
 
 
-def test_a_table_whose_policies_hide_rows_is_refused(postgres_url: str) -> None:
-    owner, role = open_warehouse(postgres_url), "sees_no_rows"
+def test_a_table_whose_policies_hide_rows_is_refused(superuser_url: str) -> None:
+    owner, role = open_warehouse(superuser_url), "sees_no_rows"
     setup = (
         f"CREATE ROLE {role} LOGIN PASSWORD 'secret'",
         f"CREATE SCHEMA hidden CREATE TABLE t (a int) GRANT SELECT ON t TO {role}",
@@ -184,7 +184,7 @@ def test_a_table_whose_policies_hide_rows_is_refused(postgres_url: str) -> None:
     try:
         with owner.session() as session:
             session.run([Statement("set up", sql) for sql in setup])
-        mine = open_warehouse(f"{postgres_url}{'&' if '?' in postgres_url else '?'}user={role}&password=secret")
+        mine = open_warehouse(f"{superuser_url}{'&' if '?' in superuser_url else '?'}user={role}&password=secret")
         with mine.session() as session, pytest.raises(WarehouseRefused, match="row-level security"):
             session.query("SELECT * FROM hidden.t")
         mine.close()

@@ -32,7 +32,7 @@ from tests.doubles.redshift_data.service import HASTE
 from tests.properties.story import FIRST, LATER, assert_merged_once, contents, put, shop
 from tests.properties.test_signals import command
 from tests.support.harness import Harness
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import OWNER, PostgresServer
 from tests.support.records import stream_record
 from tests.support.working import after_the_first
 
@@ -99,7 +99,7 @@ def test_a_url_that_lacks_something_is_a_usage_error_without_the_password(url: s
     assert word in str(caught.value) and caught.value.hint and "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("wrong", "right"), [("cluster=double", "cluster=other"), ("db_user=postgres", "db_user=x")])
+@pytest.mark.parametrize(("wrong", "right"), [("cluster=double", "cluster=other"), (f"db_user={OWNER}", "db_user=x")])
 def test_a_cluster_or_user_that_is_not_there_is_told_with_a_cure(
     redshift_data_url: str, wrong: str, right: str
 ) -> None:

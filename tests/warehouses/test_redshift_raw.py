@@ -12,15 +12,14 @@ import pytest
 from cdc_merge.errors import WarehouseRefused
 from cdc_merge.warehouses import open_warehouse
 from cdc_merge.warehouses.raw import LoadsRaw, Packing, RawObject
-from tests.doubles.redshift.server import BEHIND
 
 
 @pytest.mark.parametrize("road", ["redshift_double_url", "redshift_data_url"])
 def test_an_attribute_that_is_there_twice_is_an_error_also_where_a_user_would_have_the_last(
-    road: str, request: pytest.FixtureRequest
+    road: str, superuser_url: str, request: pytest.FixtureRequest
 ) -> None:
     url = request.getfixturevalue(road)
-    with closing(psycopg2.connect(BEHIND[url])) as connection, connection.cursor() as cursor:
+    with closing(psycopg2.connect(superuser_url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT quote_ident(current_database())")
         [(database,)] = cursor.fetchall()
         cursor.execute(f"ALTER DATABASE {database} SET redshift_double.json_parse_dedup_attributes TO 'on'")
