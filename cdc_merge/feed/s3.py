@@ -109,7 +109,7 @@ class S3Store:
             )["Body"]
             try:
                 for piece in body.iter_chunks(_READ_BYTES):
-                    file.write(piece)
+                    _write(file, piece)
                 return
             except BotoCoreError as error:
                 if attempt == _GET_ATTEMPTS or not is_broken_off(error):
@@ -187,3 +187,13 @@ def _reaction(error: BotoCoreError | ClientError, *, where: str, bucket: str, se
         return StoreUnavailable(message, where=where, hint="nothing to do unless it lasts")
     hint = _HINTS.get(code_of(error), WHO_AM_I).format(bucket=bucket, setting=setting)
     return StoreDenied(message, where=where, hint=hint)
+
+
+def _write(file: BinaryIO, piece: bytes) -> None:
+    """Write all of it. A disk that fills up in its midst takes a part, and says no more than how much.
+
+    https://docs.python.org/3/library/io.html#io.RawIOBase.write
+    """
+    left = memoryview(piece)
+    while left:
+        left = left[file.write(left) :]

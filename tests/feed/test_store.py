@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import FileIO
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import boto3
 import pytest
@@ -293,6 +296,31 @@ def test_a_body_that_breaks_off_is_taken_up_where_it_ended(moto: MotoS3, tmp_pat
         server.server_close()
     assert path.read_bytes() == _HangsUp.body
     assert _HangsUp.seen == [(None, '"etag"'), ("bytes=700-", '"etag"')]
+
+
+class _FillsUp(FileIO):
+    """A file on a disk that takes a part of what is written, and then says that it is full."""
+
+    room = 1_200_000
+
+    def write(self, piece: Any, /) -> int:
+        taken = bytes(piece)[: self.room]
+        self.room -= len(taken)
+        if not taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(taken)
+
+
+def test_an_object_that_a_disk_takes_only_in_part_is_never_taken_for_whole(
+    moto: MotoS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = moto.create_bucket()
+    moto.client.put_object(Bucket=bucket, Key="a", Body=b"x" * 1_500_000)
+    store = S3Store(bucket, "", client=moto.client)
+    monkeypatch.setattr(Path, "open", lambda path, *_, **__: _FillsUp(path, "wb"))
+
+    with pytest.raises(OSError, match="No space left"):
+        store.fetch(only(store), tmp_path)
 
 
 # --- directories only -----------------------------------------------------------------------------------
