@@ -79,7 +79,7 @@ class WarehouseUnavailable(Transient):
 
 
 class NoRoom(Transient):
-    """The disk is too full for temporary files."""
+    """There is no room for temporary files."""
 
 
 class ObjectChanged(Transient):
@@ -149,11 +149,11 @@ class WarehouseRefused(SourceStopped):
 
 
 class DecodingFailed(SourceStopped):
-    """Decoding met with something nobody foresaw, or has too little memory or disk; the log has the traceback."""
+    """Decoding met with something nobody foresaw, or has too little memory; the log has the traceback."""
 
 
 class BatchTooLarge(SourceStopped):
-    """A batch does not fit the memory it may use; a smaller one may, and one of a single object is for a person."""
+    """A batch does not fit the memory or the disk; a smaller one may, and one of a single object is for a person."""
 
 
 class MissingMetadata(SourceStopped):

@@ -164,7 +164,7 @@ class Preparer:
         check: Callable[[], None],
         is_feed: bool,
     ) -> Prepared:
-        """What does not fit the memory is decoded in halves by whoever asked; a single object slowly, at once."""
+        """What does not fit memory or disk is decoded in halves by whoever asked; a single object slowly, at once."""
         try:
             return self._decode(job, objects, resources, check=check, is_feed=is_feed)
         except BatchTooLarge:

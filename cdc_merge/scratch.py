@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -20,13 +19,18 @@ import duckdb
 from cdc_merge.errors import NoRoom
 from cdc_merge.logs import get_logger
 from cdc_merge.shortage import ROOM, is_of_disk, no_room
+from cdc_merge.tmpdir import temporary_place
 
 if sys.platform != "win32":
     import fcntl
 
 log = get_logger("cdc_merge.scratch")
 
-_PREFIX = "cdc-merge."
+_PREFIX = "cdc-merge-scratch-"
+_LOCK, _FILES = "lock", "files"  # a folder without the first is none of ours
+_TRIES = 100
+
+_swept: set[Path] = set()  # places where this process has looked for what others left
 
 
 @contextmanager
@@ -36,82 +40,104 @@ def scratch_folder() -> Iterator[Path]:
     The first one that a process asks for is the occasion to remove what processes that died have left. Raises NoRoom
     where there can be none, and where the block finds the disk full.
     """
-    _remove_leftovers()
+    place = temporary_place()
+    if place not in _swept:
+        _remove_leftovers(place)
+        _swept.add(place)
     owner = os.getpid()
-    path, lock = _made()
+    folder, lock = _made(place)
     try:
-        yield path
+        yield folder / _FILES
     except (OSError, duckdb.Error) as error:
         if not is_of_disk(error):
             raise
-        raise NoRoom(no_room(str(error).strip().splitlines()[0]), hint=ROOM) from error
+        raise NoRoom(no_room(error), hint=ROOM) from error
     finally:
         if os.getpid() == owner:  # a forked process that ends does not take its parent's folder away
-            # What cannot be removed now is a leftover from here on.
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(folder)
         if lock is not None:
             os.close(lock)
 
 
-def _made() -> tuple[Path, int | None]:
-    """A new folder, and the lock on it.
+def _made(place: Path) -> tuple[Path, int | None]:
+    """A new folder, and its lock. Raises NoRoom.
 
     The system lets go of the lock when the process is gone, however it ended, and a process id would not tell: in a
-    container each worker has the same.
+    container each worker has the same. It is on a file, as network file systems lock folders for one machine alone.
     """
-    while True:
+    failure: OSError | None = None
+    for _ in range(_TRIES):
         try:
-            path = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        except OSError as error:
-            raise NoRoom(
-                f"no folder for temporary files can be made: {error}",
-                hint="let $TMPDIR name one that can be written to, in a container a volume on a disk",
-            ) from error
-        if sys.platform == "win32":
-            return path, None
-        # Until it is locked, another process may take it for a leftover: then it is gone, or locked and soon gone.
-        with suppress(FileNotFoundError):
-            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+            lock = _locked(folder) if sys.platform != "win32" else None
+            if lock is None and sys.platform != "win32":
                 continue
-            except OSError:
-                return path, lock  # a file system without locks: there nobody takes it for a leftover
-            if path.exists():
-                return path, lock
-            os.close(lock)
+            (folder / _FILES).mkdir(mode=0o700)
+            return folder, lock
+        except FileNotFoundError as error:  # before it was locked, another process took it for a leftover
+            failure = error
+        except OSError as error:
+            failure = error
+            break
+    if failure and is_of_disk(failure):
+        raise NoRoom(no_room(failure), hint=ROOM) from failure
+    raise NoRoom(f"no folder for temporary files can be made in {place}: {failure}", hint=ROOM) from failure
 
 
-@cache
-def _remove_leftovers() -> None:
+def _locked(folder: Path) -> int | None:
+    """The lock of a new folder; None: another process was faster, and removes it. Raises OSError."""
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    except OSError:
+        return lock  # a file system without locks: there nobody takes it for a leftover
+    if (folder / _LOCK).exists():
+        return lock
+    os.close(lock)
+    return None
+
+
+def _remove_leftovers(place: Path) -> None:
     if sys.platform == "win32":
         return
     removed = 0
-    with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:  # where no folder can be made, that is told
+    with suppress(OSError), os.scandir(place) as entries:  # a folder may be made where none can be listed
         for entry in entries:
-            if entry.name.startswith(_PREFIX) and _was_left(Path(entry.path)):
+            if entry.name.startswith(_PREFIX) and entry.is_dir(follow_symlinks=False) and _was_left(Path(entry.path)):
                 removed += 1
     if removed:
-        log.info("leftovers_removed", folders=removed, below=tempfile.gettempdir())
+        log.info("leftovers_removed", folders=removed, below=str(place))
 
 
-def _was_left(path: Path) -> bool:
+def _was_left(folder: Path) -> bool:
     """Whether it was a folder of a process that died; then it is gone."""
-    with suppress(
-        OSError
-    ):  # another user's, no folder, gone meanwhile, or a file system without locks: not ours to remove
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    # An error says that it is another user's, gone meanwhile, locked, or cannot be locked there: not to be removed.
+    with suppress(OSError):
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
         try:
             if os.fstat(lock).st_uid != os.geteuid():
                 return False
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
-            return not path.exists()
+            return _remove(folder)
         finally:
             os.close(lock)
+    with suppress(OSError):
+        folder.rmdir()  # a process died before it could lock it: it is empty, else this does nothing
     return False
+
+
+def _remove(folder: Path) -> bool:
+    """Remove what is in it, then its lock. What cannot be removed now is a leftover from here on."""
+    shutil.rmtree(folder / _FILES, ignore_errors=True)
+    if (folder / _FILES).exists():
+        return False
+    with suppress(OSError):
+        (folder / _LOCK).unlink(missing_ok=True)
+        folder.rmdir()
+    return True
 
 
 __all__ = ["scratch_folder"]

@@ -37,7 +37,7 @@ UNFORESEEN = (
 def stopping_at_the_unforeseen(source: str, refs: Sequence[ObjectRef]) -> Iterator[None]:
     """Make of such an error in decoding one that stops the source, and log where it came from.
 
-    Where the disk is full it is BatchTooLarge, as fewer objects may fit.
+    Where there is no room for temporary files it is BatchTooLarge, as fewer objects may find some.
     """
     try:
         yield
@@ -45,7 +45,7 @@ def stopping_at_the_unforeseen(source: str, refs: Sequence[ObjectRef]) -> Iterat
         raise BatchTooLarge(error.message, where=f"source {source}", hint=error.hint) from error
     except UNFORESEEN as error:
         if is_of_disk(error):
-            raise BatchTooLarge(no_room(_first_line(error)), where=f"source {source}", hint=ROOM) from error
+            raise BatchTooLarge(no_room(error), where=f"source {source}", hint=ROOM) from error
         keys = [r.key for r in refs]
         log.error("decoding_failed", source=source, objects=keys, exc_info=True)
         raise _decoding_failed(error, source, keys) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -234,7 +233,10 @@ def test_a_temporary_folder_that_cannot_be_had_stops_no_worker(shop: Shop, monke
     shop.first.put_records([put("a")])
     with closing(shop.worker()) as worker, monkeypatch.context() as broken:
         worker.prepare()
-        broken.setattr(tempfile, "tempdir", "/not/there")
+        broken.setattr("cdc_merge.tmpdir._USUAL", ())
+        for name in ("TEMP", "TMP"):
+            broken.delenv(name, raising=False)
+        broken.setenv("TMPDIR", "/not/there")
         stopped = worker.run_once().stopped["first"]
     assert isinstance(stopped, BatchTooLarge) and "$TMPDIR" in (stopped.hint or "")
 

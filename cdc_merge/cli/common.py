@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from cdc_merge.errors import CdcMergeError
 from cdc_merge.model import Settings, Source
 from cdc_merge.open_warehouse import warehouse_of
 from cdc_merge.scratch import scratch_folder
+from cdc_merge.shortage import is_of_disk
 from cdc_merge.warehouses import Dialect, Warehouse, open_warehouse
 from cdc_merge.words import count
 from cdc_merge.worker import RunTotals
@@ -85,8 +86,12 @@ class Context:
             if warehouse.is_there():
                 yield warehouse
                 return
-            with scratch_folder() as folder:
+            held = ExitStack()
+            try:
+                folder = held.enter_context(scratch_folder())
                 yield open_warehouse(f"duckdb:///{folder}/empty.duckdb?catalog=_cdc_file")
+            finally:
+                held.close()  # what the command could not print is no matter of the folder
 
     @property
     def is_json(self) -> bool:
@@ -134,6 +139,11 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
         except CdcMergeError as error:
             click.secho(f"error: {error}", fg="red", err=True)
             sys.exit(error.exit_code)
+        except OSError as error:
+            if not is_of_disk(error):
+                raise
+            click.secho(f"error: {error}\n  hint: make room on the disk that this writes to", fg="red", err=True)
+            sys.exit(CdcMergeError.exit_code)
 
     return wrapped
 

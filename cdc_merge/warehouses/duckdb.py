@@ -18,6 +18,7 @@ import pyarrow as pa
 from cdc_merge.errors import CdcMergeError, UsageError, WarehouseRefused, WarehouseUnavailable
 from cdc_merge.model import DEFAULT_MEMORY
 from cdc_merge.scratch import scratch_folder
+from cdc_merge.shortage import ROOM_THERE, is_of_disk
 from cdc_merge.warehouses import Observer, Row, Statement
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 from cdc_merge.warehouses.duckdb_errors import IN_USE, first_line, is_broken, is_locked, reaction
@@ -149,6 +150,8 @@ class DuckDBWarehouse:
             return WarehouseUnavailable(
                 first_line(error), where=self.name, hint="close this program's other connection to the file"
             )
+        if is_of_disk(error):
+            return WarehouseUnavailable(first_line(error), where=self.name, hint=ROOM_THERE)
         if is_broken(error):
             return WarehouseUnavailable(first_line(error), where=self.name)
         return WarehouseRefused(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 
 from cdc_merge.errors import AlreadyMerged, BatchTooLarge, CdcMergeError, WarehouseRefused, WarehouseUnavailable
-from cdc_merge.shortage import cure, is_of_disk
+from cdc_merge.shortage import ROOM_THERE, cure, is_of_disk
 from cdc_merge.warehouses.discreet import without_values
 from cdc_merge.warehouses.transaction import LEDGER_LABEL
 
@@ -41,7 +41,7 @@ def reaction(error: duckdb.Error, label: str) -> CdcMergeError:
             ),
         )
     if isinstance(error, _PASSING):
-        hint = "make room there: then it goes on by itself" if is_of_disk(error) else None
+        hint = ROOM_THERE if is_of_disk(error) else None
         return WarehouseUnavailable(message, where=label, hint=hint)
     if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
         hint = "was a table or column dropped or renamed? see: cdc-merge plan"
