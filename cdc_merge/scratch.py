@@ -72,7 +72,12 @@ def _made(place: Path) -> tuple[Path, int | None]:
             lock = _locked(folder) if sys.platform != "win32" else None
             if lock is None and sys.platform != "win32":
                 continue
-            (folder / _FILES).mkdir(mode=0o700)
+            try:
+                (folder / _FILES).mkdir(mode=0o700)
+            except OSError:
+                if lock is not None:
+                    os.close(lock)
+                raise
             return folder, lock
         except FileNotFoundError as error:  # before it was locked, another process took it for a leftover
             failure = error

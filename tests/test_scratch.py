@@ -176,7 +176,7 @@ def test_where_a_folder_cannot_be_locked_that_is_said(
     assert str(temporary) in str(raised.value)
 
 
-@pytest.mark.parametrize("how", ["gone", "locked"])
+@pytest.mark.parametrize("how", ["gone", "half gone", "locked"])
 def test_a_folder_that_is_taken_for_a_leftover_before_it_is_locked_is_made_anew(
     temporary: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
@@ -188,7 +188,7 @@ def test_a_folder_that_is_taken_for_a_leftover_before_it_is_locked_is_made_anew(
             met.extend(temporary.iterdir())
             if how == "locked":
                 raise BlockingIOError
-            shutil.rmtree(met[0])
+            shutil.rmtree(met[0]) if how == "gone" else (met[0] / "lock").unlink()
         lock(file, operation)
 
     monkeypatch.setattr(scratch.fcntl, "flock", be_late)
