@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +21,7 @@ from cdc_merge.model import Settings, Source, Target
 from cdc_merge.open_warehouse import OpenWarehouse
 from cdc_merge.warehouses import Statement, duckdb_instance, open_warehouse
 from cdc_merge.warehouses.duckdb import DuckDBWarehouse
+from cdc_merge.warehouses.duckdb_instance import DuckDBInstance
 
 HOLD_THE_FILE = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
 
@@ -341,3 +345,19 @@ def test_a_key_that_another_transaction_wrote_first_is_a_passing_fault(tmp_path:
         session.run([Statement("create", "CREATE TABLE t (k text PRIMARY KEY)"), insert])
         with pytest.raises(WarehouseUnavailable):
             session.run([insert])
+
+
+def test_a_file_that_cannot_be_opened_as_its_disk_is_full_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: DuckDBInstance) -> None:
+        raise duckdb.IOException(f'IO Error: Could not write file "w.duckdb": {os.strerror(errno.ENOSPC)}')
+
+    monkeypatch.setattr(DuckDBInstance, "connect", refuse)
+    with (
+        closing(open_warehouse(f"duckdb:///{tmp_path}/w.duckdb")) as warehouse,
+        pytest.raises(WarehouseUnavailable, match="No space left") as raised,
+        warehouse.session(),
+    ):
+        pass
+    assert "make room" in (raised.value.hint or "")
