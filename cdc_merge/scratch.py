@@ -69,40 +69,54 @@ def _made(place: Path) -> tuple[Path, int | None]:
     for _ in range(_TRIES):
         try:
             folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
-            lock = _locked(folder) if sys.platform != "win32" else None
-            if lock is None and sys.platform != "win32":
-                continue
-            try:
-                (folder / _FILES).mkdir(mode=0o700)
-            except OSError:
-                if lock is not None:
-                    os.close(lock)
-                raise
-            return folder, lock
-        except FileNotFoundError as error:  # before it was locked, another process took it for a leftover
+        except OSError as error:
+            failure = error
+            break
+        try:
+            return folder, _furnished(folder)
+        except (BlockingIOError, FileNotFoundError) as error:  # another process took it for a leftover, and was faster
             failure = error
         except OSError as error:
             failure = error
+            _remove(folder)
             break
     if failure and is_of_disk(failure):
         raise NoRoom(no_room(failure), hint=ROOM) from failure
     raise NoRoom(f"no folder for temporary files can be made in {place}: {failure}", hint=ROOM) from failure
 
 
-def _locked(folder: Path) -> int | None:
-    """The lock of a new folder; None: another process was faster, and removes it. Raises OSError."""
+def _furnished(folder: Path) -> int | None:
+    """Give a new folder its lock and its place for files; returns the lock, None where none can be had.
+
+    Raises OSError, of it BlockingIOError and FileNotFoundError where another process removes it.
+    """
+    if sys.platform == "win32":
+        (folder / _FILES).mkdir()
+        return None
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
+        is_locked = _lock(lock)
+        (folder / _LOCK).stat()
+        (folder / _FILES).mkdir(mode=0o700)
+        if is_locked:
+            return lock
+        (folder / _LOCK).unlink()  # whose lock could be had later would count as left
     except OSError:
-        return lock  # a file system without locks: there nobody takes it for a leftover
-    if (folder / _LOCK).exists():
-        return lock
+        os.close(lock)
+        raise
     os.close(lock)
     return None
+
+
+def _lock(file: int) -> bool:
+    """Lock it; whether that can be done on its file system. Raises BlockingIOError where another process has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return False
+    return True
 
 
 def _remove_leftovers(place: Path) -> None:
@@ -111,22 +125,26 @@ def _remove_leftovers(place: Path) -> None:
     removed = 0
     with suppress(OSError), os.scandir(place) as entries:  # a folder may be made where none can be listed
         for entry in entries:
-            if entry.name.startswith(_PREFIX) and entry.is_dir(follow_symlinks=False) and _was_left(Path(entry.path)):
+            if entry.name.startswith(_PREFIX) and _is_ours(entry) and _was_left(Path(entry.path)):
                 removed += 1
     if removed:
         log.info("leftovers_removed", folders=removed, below=str(place))
 
 
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder of this user, which in a shared place nobody else can put another one for."""
+    with suppress(OSError):  # gone meanwhile
+        return entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
+    return False
+
+
 def _was_left(folder: Path) -> bool:
     """Whether it was a folder of a process that died; then it is gone."""
-    # An error says that it is another user's, gone meanwhile, locked, or cannot be locked there: not to be removed.
+    # An error says that it is gone meanwhile, locked, or without a lock: not to be removed.
     with suppress(OSError):
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
         try:
-            if os.fstat(lock).st_uid != os.geteuid():
-                return False
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return _remove(folder)
+            return _lock(lock) and _remove(folder)
         finally:
             os.close(lock)
     with suppress(OSError):

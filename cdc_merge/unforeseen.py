@@ -35,7 +35,7 @@ UNFORESEEN = (
 
 @contextmanager
 def stopping_at_the_unforeseen(source: str, refs: Sequence[ObjectRef]) -> Iterator[None]:
-    """Make of such an error in decoding one that stops the source, and log where it came from.
+    """Make of such an error in fetching or decoding one that stops the source, and log where it came from.
 
     Where there is no room for temporary files it is BatchTooLarge, as fewer objects may find some.
     """

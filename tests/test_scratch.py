@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -153,6 +153,22 @@ def test_where_no_lock_can_be_had_nothing_is_removed(temporary: Path, monkeypatc
     assert [*temporary.iterdir()] == [left]
 
 
+def test_a_folder_whose_lock_could_not_be_had_once_is_not_taken_for_a_leftover_when_locks_can_be_had(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with ExitStack() as held:
+        with monkeypatch.context() as passing:
+            passing.setattr(scratch.fcntl, "flock", refuse)
+            first = held.enter_context(scratch_folder())
+        scratch._swept.clear()
+        held.enter_context(scratch_folder())
+        assert first.exists()
+    assert list(temporary.iterdir()) == []
+
+
 def test_where_no_folder_can_be_made_that_is_said(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tmpdir, "_USUAL", ())
     monkeypatch.setenv("TMPDIR", str(temporary / "not there"))
@@ -170,10 +186,10 @@ def test_where_a_folder_cannot_be_locked_that_is_said(
     def refuse(*_: object) -> int:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(scratch, "_locked", refuse)
+    monkeypatch.setattr(scratch, "_furnished", refuse)
     with pytest.raises(NoRoom, match=os.strerror(number)) as raised, scratch_folder():
         pass
-    assert str(temporary) in str(raised.value)
+    assert str(temporary) in str(raised.value) and list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize("how", ["gone", "half gone", "locked"])
