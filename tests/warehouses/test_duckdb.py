@@ -252,6 +252,27 @@ def test_a_session_that_loads_leaves_the_merging_of_row_groups_to_the_next_that_
     assert row_groups() < many
 
 
+def test_what_is_staged_has_full_row_groups_and_a_merge_leaves_them_full(tmp_path: Path) -> None:
+    warehouse = DuckDBWarehouse(f"duckdb:///{tmp_path}/w.duckdb")
+    # Wide enough for several threads to be at work.
+    rows = pa.table({"a": list(range(300_000))} | {f"t{i}": [f"some text {i}"] * 300_000 for i in range(12)})
+
+    def sizes(table: str) -> list[int]:
+        found = session.query(
+            f"SELECT sum(count) FROM pragma_storage_info('{table}') WHERE column_id = 0 AND segment_type <> 'VALIDITY' "
+            "GROUP BY row_group_id"
+        )
+        return sorted(int(size) for (size,) in found)
+
+    with warehouse.session() as session:
+        # As they come from tables in parts.
+        session.load("staged", rows.to_reader(max_chunksize=7_000))
+        assert sizes("staged") == [300_000 - 2 * 122_880, 122_880, 122_880]
+        session.run([Statement("insert", "CREATE TABLE t AS FROM staged")])
+        assert sizes("t") == sizes("staged")
+        assert session.query("SELECT sum(a) FROM t") == [(sum(range(300_000)),)]
+
+
 def test_what_is_no_duckdb_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "w.duckdb").write_text("hello " * 10_000)
     with (
