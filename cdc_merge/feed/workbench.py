@@ -52,16 +52,28 @@ class Bench:
 
     def execute(self, sql: str) -> None:
         """Run one statement."""
-        self.connection.execute(sql)
+        with _legible_errors():
+            self.connection.execute(sql)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a query."""
-        rows: list[tuple[Any, ...]] = self.connection.execute(sql).fetchall()
-        return rows
+        with _legible_errors():
+            rows: list[tuple[Any, ...]] = self.connection.execute(sql).fetchall()
+            return rows
 
     def table(self, sql: str) -> pa.Table:
         """The result of a query as an Arrow table."""
-        return self.connection.sql(sql).to_arrow_table()
+        with _legible_errors():
+            return self.connection.sql(sql).to_arrow_table()
+
+
+@contextmanager
+def _legible_errors() -> Iterator[None]:
+    """DuckDB quotes the beginning of what is no JSON, cut after some bytes: its driver cannot read half a character."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise duckdb.InvalidInputException("DuckDB's message cannot be read") from error
 
 
 class Workbench(Bench):
