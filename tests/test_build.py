@@ -185,6 +185,7 @@ def test_ci_runs_the_checks_the_tests_and_every_bench() -> None:
     assert [line for line in script.read_text().splitlines() if line.startswith("make")] == [
         "make check",
         "make test",
+        "make test-bench",
         "make bench-smoke ARGS=--without-peers",
     ]
 

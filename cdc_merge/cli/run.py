@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cdc_merge import native
 from cdc_merge.cli.common import Context, cli, command, report_run
 from cdc_merge.cli.signals import stop_on_signals
 from cdc_merge.health import Health, HealthServer
@@ -50,6 +51,7 @@ def run(context: Context, *, once: bool, listen: str | None, no_migrate: bool) -
                 config=str(context.config),
                 sources=[s.name for s in context.sources],
                 warehouse=worker.warehouse.name,
+                native=native.is_there(),
             )
             totals = worker.run_once() if once else worker.run()
     finally:

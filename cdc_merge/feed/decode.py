@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -128,11 +129,18 @@ def _decode(
     workbench.execute(
         "CREATE TABLE rejected_early AS SELECT object_number, count(*) AS records FROM rejected GROUP BY ALL"
     )
-    for template in ("newest", "latest_picks") if picks else ("latest",):
-        workbench.execute(render(f"feed/sql/{template}.sql", DUCKDB, picks=picks.each()))
+    changes = envelopes.changes
+    if picks:
+        changes.show()
+        for template in ("newest", "latest_picks"):
+            workbench.execute(render(f"feed/sql/{template}.sql", DUCKDB, picks=picks.each()))
+    else:
+        changes.make_latest()
     notices = Notices()
     facts = envelopes.facts
-    images = ImagePass(workbench, crew, portions, rejects, source, facts, books, dialect, notices=notices, picks=picks)
+    images = ImagePass(
+        workbench, crew, portions, rejects, source, facts, books, dialect, changes=changes, notices=notices, picks=picks
+    )
     images.run()
     if with_history := [i for i, book in enumerate(books) if book.target.has_history]:
         rows = RowStage(
@@ -145,16 +153,12 @@ def _decode(
             only=with_history,
         )
         reading = Rereading(workbench, crew, portions, rejects)
+        changes.show()
         stage_histories(workbench, reading, rows, source, portions.object_key)
         images.finish()  # older images may have brought columns
     # Changes that the second pass rejected are in both tables, so each record is counted where pass one left it.
-    records_of = dict(
-        workbench.rows(
-            "SELECT object_number, CAST(sum(records) AS BIGINT) FROM ("
-            "SELECT object_number, count(*) AS records FROM changes GROUP BY ALL "
-            "UNION ALL SELECT object_number, records FROM rejected_early) GROUP BY ALL"
-        )
-    )
+    records_of = Counter(changes.counts(len(objects)))
+    records_of.update(dict(workbench.rows("SELECT object_number, records FROM rejected_early")))
     latest, newest = workbench.rows(f"SELECT count(*) FILTER (WHERE n < {PICKED_FROM}), max(changed_at) FROM facts")[0]
     return Decoded(
         facts=facts,

@@ -13,16 +13,17 @@ import pyarrow.compute as pc
 
 from cdc_merge.errors import MixedFeed
 from cdc_merge.feed import shape
+from cdc_merge.feed.changes import STORE_SHARE, Changes, LeftOut
 from cdc_merge.feed.chunks import SHORT_VECTOR, Unframed, Unreadable, table_of
 from cdc_merge.feed.depth import MAX_LEVELS, too_deep
 from cdc_merge.feed.diagnose import DAMAGE, Diagnosis, Special, diagnose
 from cdc_merge.feed.facts import FeedFacts, learn, mixed_feed
 from cdc_merge.feed.framing import MAX_RECORD
 from cdc_merge.feed.parallel import Crew
-from cdc_merge.feed.parts import Parts
 from cdc_merge.feed.picks import Picks
 from cdc_merge.feed.portions import ExactPortion, Portion, Portions
 from cdc_merge.feed.rejects import Reject, Rejects
+from cdc_merge.feed.texts import Rows, Texts
 from cdc_merge.feed.workbench import Bench, Workbench
 from cdc_merge.model import Ordering, Source
 from cdc_merge.render import Sql, render
@@ -53,7 +54,9 @@ class EnvelopePass:
         self._rejects = rejects
         self._source = source
         self.facts = facts
-        self._changes = Parts(workbench, "changes")
+        more = "".join(f", {f.name.text} {f.type.text}" for f in self._picks.facts(shape.Pointers()))
+        self.changes = Changes(workbench, memory=int(source.memory * STORE_SHARE), more=more)
+        self._texts = Texts()
 
     def _insist_on_ordering(self) -> None:
         asked, known = self._source.ordering, self.facts.ordering
@@ -71,12 +74,8 @@ class EnvelopePass:
         self._forget(self._portions.given_up())
         self._crew.work(self._portions.read_exact(), self._read_portion, other=self._note)
         self._forget_unreadable()
-        more = "".join(f", {f.name.text} {f.type.text}" for f in self._picks.facts(shape.Pointers()))
-        self._changes.show(
-            "chunk INTEGER, idx INTEGER, object_number INTEGER, partition_key VARCHAR, sort_key VARCHAR, "
-            f"position VARCHAR{more}"
-        )
         self._rejects.flush()
+        self._texts = Texts()  # without the memory of this pass
 
     def _note(self, event: Unreadable | Unframed) -> None:
         match event:
@@ -88,8 +87,7 @@ class EnvelopePass:
     def _forget(self, numbers: Sequence[int]) -> None:
         """Drop all that was read of objects."""
         if numbers:
-            listed = ", ".join(map(str, numbers))
-            self._changes.delete(f"object_number IN ({listed})")
+            self.changes.forget(numbers)
             self._rejects.forget_objects(numbers)
 
     def _forget_unreadable(self) -> None:
@@ -101,23 +99,12 @@ class EnvelopePass:
     def _read_portion(self, bench: Bench, portion: Portion) -> None:
         lines, numbers = portion.lines(), portion.object_numbers()
         wanted = self._wanted(portion, lines, numbers)
+        wanted = self._add_plain(bench, portion, lines, numbers, wanted)
         while len(wanted):
-            if len(wanted) < len(lines):
-                indexes = pa.array(wanted, pa.int32())
-                columns = {
-                    "line": lines.take(indexes),
-                    "idx": indexes,
-                    "object_number": pa.array(numbers[wanted]),
-                }
-            else:
-                columns = {
-                    "line": lines,
-                    "idx": pa.array(wanted, pa.int32()),
-                    "object_number": pa.array(numbers),
-                }
-            with bench.naming(lines=table_of(columns, rows=SHORT_VECTOR)):
+            at_hand = _at_hand(lines, numbers, wanted)
+            with bench.naming(lines=at_hand):
                 try:
-                    self._extract(bench, portion, too_deep(lines))
+                    self._extract(bench, portion, at_hand, too_deep(lines))
                     break
                 except duckdb.InvalidInputException:
                     broken = [i for (i,) in bench.rows("SELECT idx FROM lines WHERE NOT json_valid(line)")]
@@ -125,12 +112,41 @@ class EnvelopePass:
                         raise
             wanted = self._without(portion, wanted, numbers, broken)
 
-    def _refuse_deep(self, bench: Bench, portion: Portion, part: str, deep: Sequence[int]) -> None:
-        taken = f"FROM {part} WHERE idx IN ({', '.join(map(str, deep))})"
-        found = [line for (line,) in bench.rows(f"SELECT idx {taken}")]  # the others are rejects already
-        bench.execute(f"DELETE {taken}")
-        for line in found:
-            self._reject(portion, line, Diagnosis("too_deep", f"more than {MAX_LEVELS:,} levels of nesting"))
+    def _add_plain(
+        self, bench: Bench, portion: Portion, lines: pa.StringArray, numbers: Numbers, wanted: Numbers
+    ) -> Numbers:
+        """Add what the native program is sure of; returns the lines that are left."""
+        if not len(wanted) or not self.changes.are_native:
+            return wanted
+        with bench.naming(lines=_at_hand(lines, numbers, wanted)):
+            try:
+                self._learn(bench)
+            except duckdb.InvalidInputException:  # it is told further on which line is no JSON
+                return wanted
+        if self.facts.ordering is not Ordering.SEQUENCE or any(tag != "S" for tag in self.facts.key_tags or ""):
+            return wanted
+        pointers = shape.Pointers()
+        for attribute in self._source.key:
+            pointers.value(f"{shape.KEYS}/{shape.escape(attribute)}/S")
+        for place in (shape.SEQUENCE_NUMBER, shape.SOURCE_ARN):
+            pointers.value(place)
+        picked = None if len(wanted) == len(lines) else wanted
+        found = self._texts.find(pointers, lines, picked)
+        if found is None:
+            return wanted
+        left = self.changes.add_records(
+            found,
+            has_sort_key=len(self._source.key) > 1,
+            chunk=portion.number,
+            lines=picked,
+            objects=numbers if picked is None else numbers[picked],
+        )
+        return wanted if left is None else wanted[left]
+
+    def _learn(self, bench: Bench) -> None:
+        with self._learning:  # the other threads wait for what the first portion tells
+            if not self.facts.are_known:
+                self.facts = learn(bench, self._source, self.facts)
 
     def _wanted(self, portion: Portion, lines: pa.StringArray, numbers: Numbers) -> Numbers:
         """The lines to look at: not those of objects given up, nor those that are no UTF-8 or damaged."""
@@ -166,21 +182,15 @@ class EnvelopePass:
             self._read_exactly(number)
         return wanted[~np.isin(numbers[wanted], list(given_up))]
 
-    def _extract(self, bench: Bench, portion: Portion, deep: Sequence[int]) -> None:
-        with self._learning:  # the other threads wait for what the first portion tells
-            if not self.facts.are_known:
-                self.facts = learn(bench, self._source, self.facts)
+    def _extract(self, bench: Bench, portion: Portion, at_hand: pa.Table, deep: Sequence[int]) -> None:
+        self._learn(bench)
         if not self.facts.are_known:
-            unplaced = bench.rows("SELECT idx FROM lines")
+            left_out = LeftOut(unplaced=at_hand.column("idx").to_pylist())
         else:
-            arn = bench.rows(f"SELECT json_extract_string(line, '{shape.SOURCE_ARN}') FROM lines LIMIT 1")[0][0]
-            part = self._changes.add(bench, self._envelope_sql(portion.number, arn))
-            unplaced = bench.rows(f"SELECT idx FROM {part} WHERE position IS NULL")
-            if unplaced:
-                bench.execute(f"DELETE FROM {part} WHERE position IS NULL")
-            if deep:
-                self._refuse_deep(bench, portion, part, deep)
-        for (line,) in unplaced:
+            left_out = self._add(bench, portion, at_hand, deep)
+        for line in left_out.refused:
+            self._reject(portion, line, Diagnosis("too_deep", f"more than {MAX_LEVELS:,} levels of nesting"))
+        for line in left_out.unplaced:
             self._judge(portion, line)
 
     def _judge(self, portion: Portion, line: int) -> None:
@@ -214,7 +224,9 @@ class EnvelopePass:
         if not self._portions.is_given_up(number):
             self._portions.must_read_exactly(number)
 
-    def _envelope_sql(self, chunk: int, arn: str | None) -> str:
+    def _add(self, bench: Bench, portion: Portion, at_hand: pa.Table, deep: Sequence[int]) -> LeftOut:
+        """Add what the lines say, by SQL."""
+        arn = bench.rows(f"SELECT json_extract_string(line, '{shape.SOURCE_ARN}') FROM lines LIMIT 1")[0][0]
         pointers = shape.Pointers()
         tags = self.facts.key_tags or ()
         keys = [
@@ -232,16 +244,25 @@ class EnvelopePass:
             fits = "IS NULL" if self.facts.is_kinesis else "IS NOT NULL"
             position = f"CASE WHEN {sequence} {fits} THEN {timed} END"
         more = self._picks.facts(pointers)
-        return render(
-            "feed/sql/envelopes.sql",
-            DUCKDB,
-            chunk=chunk,
-            facts=more,
-            partition_key=Sql(keys[0]),
-            sort_key=Sql(keys[1] if len(keys) > 1 else "''"),
-            position=Sql(position),
-            pointers=Sql(pointers.as_list()),
+        rows = Rows(
+            portion.lines(), source="lines AS l", columns="l.idx, l.object_number, l.line", given=lambda: at_hand
         )
+        with self._texts.looked(bench, rows, pointers) as looked:
+            return self.changes.add(
+                bench,
+                render(
+                    "feed/sql/envelopes.sql",
+                    DUCKDB,
+                    chunk=portion.number,
+                    facts=more,
+                    partition_key=Sql(keys[0]),
+                    sort_key=Sql(keys[1] if len(keys) > 1 else "''"),
+                    position=Sql(position),
+                    looked=looked,
+                ),
+                chunk=portion.number,
+                refused=deep,
+            )
 
 
 def _prefix(value: str, usual: str | None) -> str:
@@ -251,6 +272,14 @@ def _prefix(value: str, usual: str | None) -> str:
         return general
     label = usual.partition("/stream/")[2].replace("\x00", "")
     return f"CASE WHEN {value} = {shape.literal(usual)} THEN {shape.literal(label + '/')} ELSE {general} END"
+
+
+def _at_hand(lines: pa.StringArray, numbers: Numbers, wanted: Numbers) -> pa.Table:
+    """Some of the lines, with what goes along with each."""
+    idx = pa.array(wanted, pa.int32())
+    if len(wanted) < len(lines):
+        lines, numbers = lines.take(idx), numbers[wanted]
+    return table_of({"line": lines, "idx": idx, "object_number": pa.array(numbers)}, rows=SHORT_VECTOR)
 
 
 def _longer_than(lines: pa.StringArray, size: int) -> npt.NDArray[np.bool_]:

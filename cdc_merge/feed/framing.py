@@ -22,6 +22,7 @@ from cdc_merge.feed.heads import (
     SEAM_LENGTH,
 )
 from cdc_merge.feed.jsonwalk import Outcome, Walk, Window
+from cdc_merge.native.framing import ends as native_ends
 
 MAX_RECORD = 16 * 2**20  # bytes; Firehose takes 1,000 KiB: https://docs.aws.amazon.com/firehose/latest/dev/limits.html
 KEPT_OF_TOO_LONG = 64 * 2**10
@@ -54,6 +55,8 @@ def split(buffer: npt.NDArray[np.uint8]) -> Offsets:
     in a string. What follows the last end is no piece yet. Firehose puts nothing between records unless told
     to: https://docs.aws.amazon.com/firehose/latest/dev/basic-deliver.html
     """
+    if (ends := native_ends(buffer, seams=True)) is not None:
+        return ends
     found = [np.empty(0, dtype=np.int64)]
     for first in range(0, len(buffer), _BLOCK):
         block = buffer[first : first + _BLOCK]
@@ -71,6 +74,8 @@ def split(buffer: npt.NDArray[np.uint8]) -> Offsets:
 
 def split_lines(buffer: npt.NDArray[np.uint8]) -> Offsets:
     """Where lines end, exclusive: after every newline. For files that promise one document a line."""
+    if (ends := native_ends(buffer, seams=False)) is not None:
+        return ends
     found = [np.empty(0, dtype=np.int64)]
     for first in range(0, len(buffer), _BLOCK):
         block = buffer[first : first + _BLOCK]

@@ -33,6 +33,6 @@ def stage_histories(
     workbench.execute(render("feed/sql/stage_events.sql", DUCKDB, could=rows.could_take()))
 
 
-def leave_out(bench: Bench) -> None:
+def leave_out(bench: Bench, table: str) -> None:
     """A change that cannot be used is no part of a history; whether it is rejected was settled before."""
-    bench.execute(f"DELETE FROM wide WHERE {UNUSABLE}")
+    bench.execute(f"DELETE FROM {table} WHERE {UNUSABLE}")

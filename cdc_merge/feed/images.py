@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cdc_merge.feed.changes import Changes
 from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.notices import Notices
 from cdc_merge.feed.parallel import Crew
@@ -36,6 +37,7 @@ class ImagePass:
         books: Sequence[SchemaBook],
         dialect: Dialect,
         *,
+        changes: Changes,
         notices: Notices | None = None,
         picks: Picks = Picks(),  # noqa: B008 - frozen
     ) -> None:
@@ -48,6 +50,7 @@ class ImagePass:
         self._dialect = dialect
         self._picks = picks
         self._reading = Rereading(workbench, crew, portions, rejects)
+        self._changes = changes
         self._doubts = Doubts(workbench, self._reading, portions, source)
         shelf = BenchShelf(workbench, range(len(books)))
         self._rows = RowStage(
@@ -57,10 +60,11 @@ class ImagePass:
 
     def run(self) -> None:
         """Raises UnusableFeed when the stream carries no new images, SchemaConflict on `evolve: fail`."""
-        refuse_keys(self._workbench, self._dialect, self._facts.key_tags or ())
+        refuse_keys(self._workbench, self._changes, self._dialect, self._facts.key_tags or ())
         self._stage("latest", "target")
         # A winner without a usable image gives way to the next newest: all changes of its key are looked at.
         if self._doubts.are_there():
+            self._changes.show()
             self._doubts.settle(are_picked=bool(self._picks))
             self._stage("revised", "CAST(NULL AS INTEGER) AS target")
         self.finish()

@@ -8,13 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+
 from cdc_merge.feed import shape
 from cdc_merge.feed.portions import Portion
-from cdc_merge.feed.shelf import Types
+from cdc_merge.feed.shelf import MOST_LACKED, Filled, Types, lacked
+from cdc_merge.feed.texts import Rows
 from cdc_merge.feed.unusable import key_tests
 from cdc_merge.feed.values import staged_columns, staged_definition
 from cdc_merge.feed.where import any_could_take
-from cdc_merge.feed.wide import Look, TargetLayout, WideTable
+from cdc_merge.feed.wide import Look, WideTable
 from cdc_merge.feed.workbench import Bench
 from cdc_merge.model import Source
 from cdc_merge.render import Sql, render
@@ -24,8 +28,6 @@ from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 # What an INSERT brings is packed at once, by its own thread, if it fills a row group: a portion has some 100,000 items
 # of 400 bytes. Otherwise it goes into the transaction's rows first (decision 13).
 _ROW_GROUP = 16_384
-
-_MOST_LACKED = 50  # columns: without packing, each takes some 4 bytes of an item
 
 _LINE_BITS = 32
 _PORTION_BITS = 16
@@ -53,18 +55,12 @@ class ItemTables:
         # have no value in most columns it takes hardly anything, and the file is a half to a quarter as large. Putting
         # row groups together that are not full would write their neighbours anew.
         # https://duckdb.org/docs/stable/configuration/overview
-        if self._lacked <= _MOST_LACKED:
+        if lacked(len(b.schema.columns) for b in self.books if b.target.each is None) <= MOST_LACKED:
             bench.execute("SET disabled_compression_methods = 'dict_fsst'")
         bench.execute("SET max_vacuum_tasks = 0")
         bench.execute(f"ATTACH {DUCKDB.literal(str(self.path))} AS snapshot (ROW_GROUP_SIZE {_ROW_GROUP})")
         yield
         bench.execute("DETACH snapshot")  # not after an error: other threads may still write
-
-    @property
-    def _lacked(self) -> int:
-        """In how many columns an item has no value, since they are of other targets than its own."""
-        columns = [len(book.schema.columns) for book in self.books if book.target.each is None]
-        return sum(columns) - max(columns, default=0)
 
     def items(self, bench: Bench, counts: tuple[int, ...]) -> str:
         """The table of items of which so many columns of each target are known."""
@@ -169,7 +165,7 @@ class ItemShelf:
         ]
         return [Sql(keys[0]), Sql(keys[1] if len(keys) > 1 else "''")]
 
-    def fill(self, bench: Bench, portion: Portion, wide: WideTable, look: Look) -> list[TargetLayout]:
+    def fill(self, bench: Bench, portion: Portion, wide: WideTable, look: Look) -> Filled:
         books, tags = self._tables.books, self._key_tags
         table = self._tables.items(bench, tuple(0 if books[i].target.each else len(c) for i, c in look.columns.items()))
         first = self._first + (portion.number << _LINE_BITS)
@@ -186,14 +182,20 @@ class ItemShelf:
                 "unusable": Sql(f"CASE {' '.join(tests)} END" if tests else "NULL"),
             }
 
-        query, layouts = wide.query("feed/sql/items.sql", look, more)
-        bench.execute(query)
+        lines = portion.lines()
+        rows = Rows(
+            lines=lines,
+            source=self.lines,
+            columns="l.idx",
+            given=lambda: pa.table({"idx": pa.array(np.arange(len(lines), dtype=np.int32))}),
+        )
+        layouts = wide.fill(bench, "feed/sql/items.sql", look, rows, more)
         bench.execute(
             render("feed/sql/items_at_hand.sql", DUCKDB, table=Sql(table), first=first, last=first + 2**_LINE_BITS - 1)
         )
-        return layouts
+        return Filled(layouts, table)
 
-    def keep(self, bench: Bench, layouts: Sequence[TargetLayout], types: Types, *, clean: Sequence[int]) -> None:
+    def keep(self, bench: Bench, filled: Filled, types: Types, *, clean: Sequence[int]) -> None:
         """It is kept already."""
 
     def add(self, bench: Bench, number: int, select: str, columns: Sequence[str]) -> None:

@@ -51,12 +51,23 @@ class Parts:
             for small in joined:
                 bench.execute(f"DROP TABLE {small}")
 
+    def refer(self, bench: Bench, select: str) -> None:
+        """A part that is a query over tables which stay: nothing is copied."""
+        part = self.new_name()
+        bench.execute(f"CREATE VIEW {part} AS {select}")
+        with self._noting:
+            self._made.append(part)
+
     def _write(self, bench: Bench, select: str) -> tuple[str, int]:
-        with self._noting:  # and not while the rows are written: threads do that side by side
-            part = f"{self._name}__{self._begun}"
-            self._begun += 1
+        part = self.new_name()
         ((rows,),) = bench.rows(f"CREATE TABLE {part} AS {select}")
         return part, int(rows)
+
+    def new_name(self) -> str:
+        """A name for a table, given once."""
+        with self._noting:  # and not while the rows are written: threads do that side by side
+            self._begun += 1
+            return f"{self._name}__{self._begun - 1}"
 
     def delete(self, condition: str) -> None:
         """Delete rows of all parts."""

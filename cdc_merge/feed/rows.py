@@ -41,13 +41,13 @@ class RowStage:
         books: Sequence[SchemaBook],
         dialect: Dialect,
         *,
-        unusable: Callable[[Bench], None] | None,
+        unusable: Callable[[Bench, str], None] | None,
         form: shape.Form = shape.CHANGE,
         notices: Notices | None = None,
         picks: Picks = Picks(),  # noqa: B008 - frozen
         only: Collection[int] | None = None,
     ) -> None:
-        """`unusable`: is told of a bench whose `wide` has changes without a usable image, and takes them out; None: no
+        """`unusable`: is told of a bench's table that has changes without a usable image, and takes them out; None: no
         line can be without one.
 
         `notices` takes note of items that no target takes, and of values that do not fit; None: nobody asks.
@@ -93,7 +93,8 @@ class RowStage:
                 columns={number: book.schema.columns for number, book in self._books.items()},
                 pending={number: tuple(book.pending) for number, book in self._books.items()},
             )
-        layouts = self._shelf.fill(bench, portion, self._wide, look)
+        filled = self._shelf.fill(bench, portion, self._wide, look)
+        layouts = filled.layouts
         by_target = ", ".join(
             f"count(*) FILTER (takes_{t.number} AND clean_{t.number}), "
             f"count(*) FILTER (takes_{t.number} AND clean_{t.number} IS NOT TRUE)"
@@ -107,11 +108,11 @@ class RowStage:
             unmatched = f"count(*) FILTER (NOT removed AND NOT ({belongs}) AND NOT {UNUSABLE} AND n < {PICKED_FROM})"
         doubted, strangers, *counts = bench.rows(f"SELECT {unusable}, {unmatched}, {by_target} FROM wide")[0]
         if doubted and self._unusable:
-            self._unusable(bench)
+            self._unusable(bench, filled.table)
         if strangers and self._notices:
             self._count_unmatched(bench, self._notices, belongs)
         types = {number: staged_columns(book, self._dialect) for number, book in self._books.items()}
-        self._shelf.keep(bench, layouts, types, clean=counts[::2])
+        self._shelf.keep(bench, filled, types, clean=counts[::2])
         for layout, odd in zip(layouts, counts[1::2], strict=True):
             if not odd:
                 continue

@@ -115,6 +115,11 @@ class Pointers:
             at = self.form.image + at.removeprefix(NEW_IMAGE)
         return f"{self.name}[{self._places.setdefault(at, len(self._places) + 1)}]"
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """All pointers: at least one."""
+        return tuple(self._places) or ("/",)
+
     def as_list(self) -> str:
-        """All pointers, as the list json_extract_string takes: one that is not empty."""
-        return "[" + ", ".join(literal(p) for p in self._places or ("/",)) + "]"
+        """All pointers, as the list json_extract_string takes."""
+        return "[" + ", ".join(map(literal, self.places)) + "]"

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from cdc_merge.feed.parts import Parts
+from cdc_merge.feed.parts import FEW_ROWS, Parts
 from cdc_merge.feed.portions import Portion
+from cdc_merge.feed.texts import Rows
 from cdc_merge.feed.wide import Look, TargetLayout, WideTable
 from cdc_merge.feed.workbench import Bench, Workbench
+from cdc_merge.render import Sql
 
 Types = Mapping[int, Sequence[tuple[str, str]]]
 """(name, type) of each target's columns in staging; there may be more by now than a portion was told of."""
+
+
+# With more, rows are mostly of columns that other targets have, each of which takes some 4 bytes.
+MOST_LACKED = 50
+
+
+def lacked(columns: Iterable[int]) -> int:
+    """In how many columns an item has no value, since they are of other targets than its own: so many each has."""
+    counts = list(columns)
+    return sum(counts) - max(counts, default=0)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a look filled: `wide` is a view of `table`; `stays`: whether the table is there until the end."""
+
+    layouts: Sequence[TargetLayout]
+    table: str
+    stays: bool = True
 
 
 class Shelf(Protocol):
@@ -22,10 +44,10 @@ class Shelf(Protocol):
     @property
     def keys(self) -> str: ...
 
-    def fill(self, bench: Bench, portion: Portion, wide: WideTable, look: Look) -> list[TargetLayout]:
+    def fill(self, bench: Bench, portion: Portion, wide: WideTable, look: Look) -> Filled:
         """Look into the lines at hand: what they say is in the bench's `wide` then."""
 
-    def keep(self, bench: Bench, layouts: Sequence[TargetLayout], types: Types, *, clean: Sequence[int]) -> None:
+    def keep(self, bench: Bench, filled: Filled, types: Types, *, clean: Sequence[int]) -> None:
         """Keep what `wide` has, of clean rows all; `clean`: how many each target has."""
 
     def add(self, bench: Bench, number: int, select: str, columns: Sequence[str]) -> None:
@@ -45,22 +67,39 @@ class BenchShelf:
         self, workbench: Workbench, targets: Iterable[int], *, facts: str = "facts", rows: str = "stage_rows"
     ) -> None:
         """`targets`: their places."""
-        self._facts = facts
-        self._parts = {number: Parts(workbench, f"{rows}_{number}") for number in targets}
-        flags = "".join(f", takes_{number} BOOLEAN" for number in self._parts)
-        workbench.execute(
-            f"CREATE TABLE {facts} (n BIGINT, changed_at TIMESTAMP WITH TIME ZONE, removed BOOLEAN{flags})"
+        self._facts = Parts(workbench, facts)
+        self._rows = {number: Parts(workbench, f"{rows}_{number}") for number in targets}
+        self._wide = Parts(workbench, f"{rows}_wide")
+        self._show_facts()
+
+    def _show_facts(self) -> None:
+        flags = "".join(f", takes_{number} BOOLEAN" for number in self._rows)
+        self._facts.show(f"n BIGINT, changed_at TIMESTAMP WITH TIME ZONE, removed BOOLEAN{flags}")
+
+    def fill(self, bench: Bench, portion: Portion, wide: WideTable, look: Look) -> Filled:
+        columns = ("n", "idx", "target") if wide.is_picked else ("n", "idx")
+        chosen = bench.table(f"SELECT {', '.join(columns)} FROM chosen")
+        rows = Rows(
+            lines=portion.lines(),
+            source=self.lines,
+            columns=", ".join(f"c.{column}" for column in columns),
+            given=lambda: chosen,
         )
+        # Few rows are put together with others: each column of a table takes some 4 KB.
+        stays = len(chosen) >= FEW_ROWS and lacked(map(len, look.columns.values())) <= MOST_LACKED
+        table = self._wide.new_name() if stays else "wide_now"
+        kind = "TABLE" if stays else "TEMP TABLE"
+        layouts = wide.fill(
+            bench, "feed/sql/images.sql", look, rows, lambda _pointers: {"table": Sql(f"{kind} {table}")}
+        )
+        bench.execute(f"CREATE OR REPLACE TEMP VIEW wide AS FROM {table}")
+        return Filled(layouts, table, stays)
 
-    def fill(self, bench: Bench, portion: Portion, wide: WideTable, look: Look) -> list[TargetLayout]:
-        query, layouts = wide.query("feed/sql/images.sql", look)
-        bench.execute(query)
-        return layouts
-
-    def keep(self, bench: Bench, layouts: Sequence[TargetLayout], types: Types, *, clean: Sequence[int]) -> None:
-        flags = "".join(f", takes_{t.number}" for t in layouts)
-        bench.execute(f"INSERT INTO {self._facts} SELECT n, changed_at, removed{flags} FROM wide")
-        for layout, rows in zip(layouts, clean, strict=True):
+    def keep(self, bench: Bench, filled: Filled, types: Types, *, clean: Sequence[int]) -> None:
+        add = Parts.refer if filled.stays else Parts.add_unnamed
+        flags = "".join(f", takes_{t.number}" for t in filled.layouts)
+        add(self._facts, bench, f"SELECT n, changed_at, removed{flags} FROM {filled.table}")
+        for layout, rows in zip(filled.layouts, clean, strict=True):
             if not rows:
                 continue
             number = layout.number
@@ -70,12 +109,12 @@ class BenchShelf:
                 f", CAST({column.name.parts[0]} AS {kind}) AS {staged}"
                 for column, (staged, kind) in zip(layout.columns, types[number], strict=False)
             )
-            self._parts[number].add_unnamed(
-                bench, f"SELECT n{values} FROM wide WHERE takes_{number} AND clean_{number}"
-            )
+            test = f"takes_{number} AND clean_{number}"
+            add(self._rows[number], bench, f"SELECT n{values} FROM {filled.table} WHERE {test}")
 
     def add(self, bench: Bench, number: int, select: str, columns: Sequence[str]) -> None:
-        self._parts[number].add_unnamed(bench, select)
+        self._rows[number].add_unnamed(bench, select)
 
     def show(self, number: int, definition: str) -> None:
-        self._parts[number].show(definition)
+        self._rows[number].show(definition)
+        self._show_facts()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cdc_merge.errors import UnusableFeed
 from cdc_merge.feed import shape
+from cdc_merge.feed.changes import Changes
 from cdc_merge.feed.portions import Portion, Portions
 from cdc_merge.feed.reading import Rereading
 from cdc_merge.feed.workbench import Bench, Workbench
@@ -55,9 +56,12 @@ def key_tests(dialect: Dialect, key_tags: Sequence[str]) -> list[tuple[str, str,
     return tests
 
 
-def refuse_keys(workbench: Workbench, dialect: Dialect, key_tags: Sequence[str]) -> None:
+def refuse_keys(workbench: Workbench, changes: Changes, dialect: Dialect, key_tags: Sequence[str]) -> None:
     """Doom all changes of keys that the engine cannot hold."""
     for condition, reason, detail in key_tests(dialect, key_tags):
+        if not workbench.rows(f"SELECT 1 FROM latest WHERE {condition} LIMIT 1"):
+            continue
+        changes.show()
         workbench.execute(
             f"INSERT INTO doomed SELECT chunk, idx, '{reason}', {detail} FROM changes "
             f"WHERE (partition_key, sort_key) IN (SELECT (partition_key, sort_key) FROM latest WHERE {condition})"
@@ -76,10 +80,10 @@ class Doubts:
         workbench.execute("CREATE TABLE examined_bad (chunk INTEGER, idx INTEGER, reason VARCHAR, detail VARCHAR)")
         workbench.execute("CREATE TABLE doubted (n BIGINT)")
 
-    def note(self, bench: Bench) -> None:
-        """Take changes without a usable image out of `wide`, and note their keys."""
-        bench.execute(f"INSERT INTO doubted SELECT n FROM wide WHERE {UNUSABLE}")
-        bench.execute(f"DELETE FROM wide WHERE {UNUSABLE}")
+    def note(self, bench: Bench, table: str) -> None:
+        """Take changes without a usable image out of a table, and note their keys."""
+        bench.execute(f"INSERT INTO doubted SELECT n FROM {table} WHERE {UNUSABLE}")
+        bench.execute(f"DELETE FROM {table} WHERE {UNUSABLE}")
 
     def are_there(self) -> bool:
         return bool(self._workbench.rows("SELECT count(*) FROM doubted")[0][0])

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cdc_merge.feed import shape
+from cdc_merge.feed.texts import Rows, Texts
 from cdc_merge.feed.values import Extracted, Values
 from cdc_merge.feed.where import takes
+from cdc_merge.feed.workbench import Bench
 from cdc_merge.model import Column
 from cdc_merge.render import Sql, render
 from cdc_merge.schema.book import SchemaBook
@@ -47,7 +49,7 @@ class TargetLayout:
 
 
 class WideTable:
-    """Makes the queries that look into lines."""
+    """Looks into lines, for all targets at once."""
 
     def __init__(
         self,
@@ -63,23 +65,27 @@ class WideTable:
         self._values = values
         self._form = form
         self._key_tags = key_tags
-        self._is_picked = is_picked
+        self.is_picked = is_picked
+        self._texts = Texts()
 
-    def query(self, template: str, look: Look, more: More = lambda _pointers: {}) -> tuple[str, list[TargetLayout]]:
-        """The query of a template, and how each target's columns stand in what it makes."""
+    def fill(
+        self, bench: Bench, template: str, look: Look, rows: Rows, more: More = lambda _pointers: {}
+    ) -> list[TargetLayout]:
+        """Run a template over what the rows say; returns how each target's columns stand in what it makes."""
         pointers = shape.Pointers(self._form)
         columns, pending = look.columns, look.pending
         layouts = [self._layout(i, self._books[i], mine, pending[i], pointers) for i, mine in columns.items()]
         values = {
             "targets": layouts,
-            "is_picked": self._is_picked,
-            "image": self._form.image,
+            "is_picked": self.is_picked,
             "event_name": Sql(self._form.event or pointers.value(shape.EVENT_NAME)),
             "created_at": Sql(self._form.created_at or pointers.value(shape.CREATED_AT)),
             "precision": Sql(self._form.created_at or pointers.value(shape.PRECISION)),
             **more(pointers),
         }
-        return render(template, DUCKDB, **values, pointers=Sql(pointers.as_list())), layouts
+        with self._texts.looked(bench, rows, pointers, counted=self._form.image) as looked:
+            bench.execute(render(template, DUCKDB, **values, looked=looked))
+        return layouts
 
     def _layout(
         self, number: int, book: SchemaBook, columns: Columns, pending: Sequence[Column], pointers: shape.Pointers

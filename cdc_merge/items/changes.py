@@ -120,6 +120,7 @@ class _Reading:
         rejects = Rejects(self._workbench)
         envelopes = EnvelopePass(self._workbench, self._crew, self._portions, rejects, self._source, self.facts)
         envelopes.run()
+        envelopes.changes.show()
         self.facts = envelopes.facts
         for number, record, reason in self._workbench.rows(
             "SELECT object_number, record, reason FROM rejected WHERE record IS NOT NULL"

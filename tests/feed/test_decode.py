@@ -36,11 +36,18 @@ from cdc_merge.model import (
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.opening import open_book
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
+from tests.support.decoding import READERS, choose
 from tests.support.records import Record, compress, encode, frame, kinesis_record, stream_record
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 TABLE_ARN = "arn:aws:dynamodb:eu-central-1:123456789012:table/ecommerce"
 ALL = Source("shop", "", ("PK",), (Target("items"),))
+
+
+@pytest.fixture(autouse=True, params=READERS)
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads the lines."""
+    choose(monkeypatch, request.param)
 
 
 def put(key: Any, sequence: int, **attributes: Any) -> Record:

@@ -26,6 +26,7 @@ from cdc_merge.feed.workbench import Workbench
 from cdc_merge.model import BatchLimits, Column, ColumnType, Evolve, Kind, ObjectRef, Ordering, Source, Target, TimeUnit
 from cdc_merge.schema.opening import open_book
 from cdc_merge.warehouses.dialect import DUCKDB, POSTGRES, Dialect
+from tests.support.decoding import READERS, choose
 from tests.support.records import Record, Style, compress, encode, frame, stream_record
 
 EXAMPLES = int(os.environ.get("CDC_MERGE_EXAMPLES", "12"))
@@ -33,6 +34,12 @@ T0 = datetime(2026, 1, 1, tzinfo=UTC)
 SOURCE = Source("fuzz", "", ("PK",), (Target("items"),), batch=BatchLimits(bytes=1_000_000))
 KNOWN = FeedFacts(Ordering.SEQUENCE, ("S",))  # as after a first good batch
 STYLES: list[Style] = ["ndjson", "concatenated", "crlf", "pretty", "lambda"]
+
+
+@pytest.fixture(autouse=True, params=READERS)
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads the lines."""
+    choose(monkeypatch, request.param)
 
 
 def put(key: str, sequence: int, **attributes: Any) -> Record:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cdc_merge.model import Column, Condition, Evolve, Ordering, Source, Target
 from tests.properties.same import assert_same_item
+from tests.support.decoding import vary
 from tests.support.harness import Harness, fresh
 from tests.support.histories import Batches, deliveries, flatten, histories
 from tests.support.model import expected
@@ -71,6 +72,7 @@ def test_every_delivery_of_a_history_ends_in_the_same_tables(
     def run(data: st.DataObject) -> None:
         history = data.draw(histories(ordering=ordering))
         batches = data.draw(deliveries(history, lossy=data.draw(st.booleans())))
+        vary(monkeypatch, data)
         # Also as if there were many tables, so that they are looked into one by one.
         monkeypatch.setattr("cdc_merge.merge.guarding.MOST_AT_ONCE", data.draw(st.sampled_from([0, 3])))
         harness = fresh(warehouse_url, source, tmp_path)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cdc_merge.model import Condition, Deletes, Expired, Ordering, Source, Target
 from tests.properties.same import assert_same_item
+from tests.support.decoding import vary
 from tests.support.harness import Harness, fresh
 from tests.support.histories import Batches, deliveries, flatten, histories
 from tests.support.history_model import expected_history
@@ -92,6 +93,7 @@ def test_every_delivery_ends_in_the_same_rows_and_marks(
     )
     @given(st.data())
     def run(data: st.DataObject) -> None:
+        vary(monkeypatch, data)
         keys = {"PK": st.sampled_from(["a", "b"])}
         ordering = data.draw(st.sampled_from(list(Ordering)))
         history = data.draw(histories(key=keys, ordering=ordering, image=images, max_keys=2, max_changes=10))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Ordering, Source, Target
 from cdc_merge.warehouses import open_warehouse
 from tests.properties.same import assert_same_item
+from tests.support.decoding import vary
 from tests.support.harness import Harness, fresh
 from tests.support.histories import BINARY_KEYS, NUMBER_KEYS, Batches, deliveries, flatten, histories
 from tests.support.history_model import expected_history
@@ -85,7 +86,12 @@ def check(harness: Harness, batches: Batches) -> None:
 @pytest.mark.parametrize("ordering", list(Ordering))
 @pytest.mark.parametrize("source", [ONE_TABLE, TWO_TABLES], ids=["one table", "some tables"])
 def test_every_delivery_of_changes_ends_in_the_same_history(
-    warehouse_url: str, tmp_path: Path, source: Source, ordering: Ordering, examples: int
+    warehouse_url: str,
+    tmp_path: Path,
+    source: Source,
+    ordering: Ordering,
+    examples: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     @settings(
         max_examples=examples,
@@ -96,6 +102,7 @@ def test_every_delivery_of_changes_ends_in_the_same_history(
     )
     @given(st.data())
     def run(data: st.DataObject) -> None:
+        vary(monkeypatch, data)
         records = data.draw(histories(ordering=ordering))
         batches = data.draw(deliveries(records, lossy=data.draw(st.booleans())))
         harness = fresh(warehouse_url, source, tmp_path)
@@ -116,7 +123,7 @@ def test_every_delivery_of_changes_ends_in_the_same_history(
 
 @pytest.mark.parametrize("keys", [NUMBER_KEYS, BINARY_KEYS], ids=["numbers", "binary"])
 def test_keys_of_every_type_have_a_history(
-    warehouse_url: str, tmp_path: Path, keys: st.SearchStrategy[object], examples: int
+    warehouse_url: str, tmp_path: Path, keys: st.SearchStrategy[object], examples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @settings(
         max_examples=max(1, examples // 3),
@@ -127,6 +134,7 @@ def test_keys_of_every_type_have_a_history(
     )
     @given(st.data())
     def run(data: st.DataObject) -> None:
+        vary(monkeypatch, data)
         records = data.draw(histories(key={"PK": keys}))
         batches = data.draw(deliveries(records))
         harness = fresh(warehouse_url, replace(ONE_TABLE, key=("PK",)), tmp_path)

@@ -33,6 +33,7 @@ from cdc_merge.model import (
 )
 from cdc_merge.schema.stored import TYPE_OF_TAG, TargetSchema
 from tests.support.columns_model import TargetModel, WantedRow, has_known_type
+from tests.support.decoding import vary
 from tests.support.exports import write_export
 from tests.support.harness import Harness, RowKey, TableRow, fresh
 from tests.support.histories import Batches, deliveries, flatten, histories
@@ -258,7 +259,7 @@ def test_an_item_that_becomes_another_entity_leaves_its_former_tables(warehouse_
 
 @pytest.mark.parametrize("ordering", list(Ordering))
 def test_every_row_of_a_single_table_is_as_the_model_says(
-    warehouse_url: str, tmp_path: Path, ordering: Ordering, examples: int
+    warehouse_url: str, tmp_path: Path, ordering: Ordering, examples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A case has a source of its own and up to four tables, and is reconciled, too: it takes as long as three elsewhere.
     @settings(
@@ -270,6 +271,7 @@ def test_every_row_of_a_single_table_is_as_the_model_says(
     )
     @given(st.data())
     def run(data: st.DataObject) -> None:
+        vary(monkeypatch, data)
         source, history = data.draw(sources()), data.draw(stories(ordering))
         is_lossy = data.draw(st.integers(0, 3)) == 0
         batches = data.draw(deliveries(history, lossy=is_lossy))

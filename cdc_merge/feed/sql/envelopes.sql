@@ -10,4 +10,4 @@ SELECT
 {% for fact in facts %}
     , {{ fact.value }} AS {{ fact.name }}
 {% endfor %}
-FROM (SELECT idx, object_number, line, json_extract_string(line, {{ pointers }}) AS v FROM lines)
+FROM {{ looked }}

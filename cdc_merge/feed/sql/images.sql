@@ -1,6 +1,6 @@
 -- One look into the lines of the chosen changes: which target takes the item, and its typed columns there. A row is
 -- clean for a target when each attribute of its image is in its columns, exactly: so many as the image has.
-CREATE OR REPLACE TEMP TABLE wide AS
+CREATE OR REPLACE {{ table }} AS
 SELECT
     n, idx, event_name, removed, width,
     TRY(make_timestamptz(epoch_micros({{ created_at }}, {{ precision }}))) AS changed_at
@@ -24,15 +24,5 @@ FROM (
         , {{ column.value }} AS {{ column.name }}
 {% endfor %}
 {% endfor %}
-    FROM (
-        SELECT
-            c.n, c.idx,
-{% if is_picked %}
-            c.target,
-{% endif %}
-            json_extract_string(l.line, {{ pointers }}) AS v,
-            len(json_keys(l.line, {{ image }})) AS width
-        FROM chosen AS c
-        JOIN lines AS l ON l.idx = c.idx
-    )
+    FROM {{ looked }}
 )

@@ -30,12 +30,6 @@ FROM (
             , {{ column.value }} AS {{ column.name }}
 {% endfor %}
 {% endfor %}
-        FROM (
-            SELECT
-                {{ first }} + idx AS n,
-                json_extract_string(line, {{ pointers }}) AS v,
-                len(json_keys(line, {{ image }})) AS width
-            FROM lines
-        )
+        FROM (SELECT {{ first }} + idx AS n, v, width FROM {{ looked }})
     ) AS l
 )

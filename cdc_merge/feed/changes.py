@@ -1,0 +1,147 @@
+"""The changes of a batch, by key and position: in the native program's memory while that suffices, else in tables."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from cdc_merge.feed.chunks import table_of
+from cdc_merge.feed.parts import Parts
+from cdc_merge.feed.workbench import Bench, Workbench
+from cdc_merge.native.changes import Changes as Store
+from cdc_merge.native.changes import changes as native_store
+from cdc_merge.native.looker import Found
+from cdc_merge.render import render
+from cdc_merge.warehouses.dialect import DUCKDB
+
+STORE_SHARE = 0.2
+"""Of the memory that a source may use, what changes may take outside of DuckDB, which then holds none of them."""
+
+Numbers = npt.NDArray[np.int32]
+
+_COLUMNS = (
+    "chunk INTEGER, idx INTEGER, object_number INTEGER, partition_key VARCHAR, sort_key VARCHAR, position VARCHAR"
+)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Lines that became no changes: without a position, and those that were refused."""
+
+    unplaced: Sequence[int] = ()
+    refused: Sequence[int] = ()
+
+
+class Changes:
+    """What the first pass found. The workbench's table `changes` is there from `show` on."""
+
+    def __init__(self, workbench: Workbench, *, memory: int, more: str = "") -> None:
+        """`memory`: bytes that the native program may take; `more`: further columns, which it cannot keep."""
+        self._workbench = workbench
+        self._memory = memory
+        self._more = more
+        self._parts = Parts(workbench, "changes")
+        self._store: Store | None = None if more else native_store()
+        self._adding = threading.Lock()
+        self._is_shown = False
+
+    @property
+    def are_native(self) -> bool:
+        """Whether `add_records` may be asked; another thread may be the one to end that."""
+        return self._store is not None
+
+    def add_records(
+        self, found: Found, *, has_sort_key: bool, chunk: int, lines: Numbers | None, objects: Numbers
+    ) -> Numbers | None:
+        """Add records of a stream, as the native store does; returns the rows that it leaves to `add`, None: all."""
+        with self._adding:
+            if self._store is None:
+                return None
+            left = self._store.add_records(found, has_sort_key=has_sort_key, chunk=chunk, lines=lines, objects=objects)
+            self._move_if_large()
+            return left
+
+    def add(self, bench: Bench, select: str, *, chunk: int, refused: Sequence[int]) -> LeftOut:
+        """Add the rows of a query (chunk, idx, object_number, partition_key, sort_key, position …).
+
+        `refused`: lines that are left out.
+        """
+        if self._store is not None:
+            bench.execute(f"CREATE OR REPLACE TEMP TABLE added AS {select}")
+            left_out = _leave_out(bench, "added", refused)
+            with self._adding:
+                if self._store is not None:
+                    self._store.add(bench.table("FROM added"), chunk=chunk)
+                    self._move_if_large()
+                    return left_out
+            self._parts.add(bench, "FROM added")
+            return left_out
+        return _leave_out(bench, self._parts.add(bench, select), refused)
+
+    def _move_if_large(self) -> None:
+        """Tables can be spilled to disk."""
+        if self._store is not None and self._store.size > self._memory:
+            store, self._store = self._store, None
+            self._copy(store)
+
+    def _copy(self, store: Store) -> None:
+        bench = self._workbench.bench()
+        for rows in store.all():
+            with bench.naming(rows=rows):
+                self._parts.add(bench, "FROM rows")
+
+    def forget(self, objects: Sequence[int]) -> None:
+        """Leave out all that came from objects."""
+        if self._store is not None:
+            self._store.forget(objects)
+        self._parts.delete(f"object_number IN ({', '.join(map(str, objects))})")
+
+    def show(self) -> None:
+        """Make the view `changes`; nothing is added afterwards."""
+        if self._is_shown:
+            return
+        self._is_shown = True
+        if self._store is not None:
+            self._copy(self._store)
+        self._parts.show(_COLUMNS + self._more)
+
+    def make_latest(self) -> None:
+        """Make the table `latest`, of the newest change of each key."""
+        if self._store is None:
+            self.show()
+            self._workbench.execute(render("feed/sql/latest.sql", DUCKDB))
+            return
+        self._workbench.execute(
+            "CREATE TABLE latest (n BIGINT, partition_key VARCHAR, sort_key VARCHAR, position VARCHAR, chunk INTEGER, "
+            "idx INTEGER)"
+        )
+        first = 1
+        for rows in self._store.newest():
+            numbered = rows.append_column("n", pa.array(np.arange(first, first + len(rows))))
+            with self._workbench.naming(rows=table_of(dict(zip(numbered.column_names, numbered.columns, strict=True)))):
+                self._workbench.execute("INSERT INTO latest BY NAME SELECT * EXCLUDE (object_number) FROM rows")
+            first += len(rows)
+
+    def counts(self, objects: int) -> dict[int, int]:
+        """How many changes came from each of so many objects, of those that have any."""
+        if self._store is not None:
+            return self._store.counts(objects)
+        self.show()
+        return dict(self._workbench.rows("SELECT object_number, count(*) FROM changes GROUP BY ALL"))
+
+
+def _leave_out(bench: Bench, table: str, refused: Sequence[int]) -> LeftOut:
+    unplaced = [line for (line,) in bench.rows(f"SELECT idx FROM {table} WHERE position IS NULL")]
+    if unplaced:
+        bench.execute(f"DELETE FROM {table} WHERE position IS NULL")
+    found = []
+    if refused:
+        condition = f"idx IN ({', '.join(map(str, refused))})"
+        found = [line for (line,) in bench.rows(f"SELECT idx FROM {table} WHERE {condition}")]
+        bench.execute(f"DELETE FROM {table} WHERE {condition}")
+    return LeftOut(unplaced, found)

@@ -1,0 +1,155 @@
+"""The changes of a batch: of each its key, its position and where it lies; and the newest of each key."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cdc_merge.native.library import (
+    ChangesView,
+    GivenTexts,
+    Integers,
+    LinesView,
+    Measures,
+    NativeFailed,
+    integers,
+    library,
+    texts,
+)
+from cdc_merge.native.looker import Found
+
+_SLICE = 200_000  # rows that are handed over at once: each is in memory twice then
+
+
+class _Rows:
+    """The library's memory, as long as an array looks into it."""
+
+    def __init__(self, library: Any, handle: int) -> None:
+        self._library = library
+        self._handle = handle
+
+    def __del__(self) -> None:
+        self._library.rows_free(self._handle)
+
+    def table(self) -> pa.Table:
+        view = ChangesView()
+        self._library.rows_view(self._handle, ctypes.byref(view))
+        partition_key, sort_key, position = (texts(each, view.rows, self) for each in view.texts)
+        return pa.table(
+            {
+                "chunk": pa.array(integers(view.chunks, view.rows, self)),
+                "idx": pa.array(integers(view.idxs, view.rows, self)),
+                "object_number": pa.array(integers(view.objects, view.rows, self)),
+                "partition_key": partition_key,
+                "sort_key": sort_key,
+                "position": position,
+            }
+        )
+
+
+class Changes:
+    """A store of changes. Several threads may add to it at once. Whatever is done with it may raise NativeFailed."""
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+        self._handle = library.changes_new()
+        # At the end of the process other threads may be at work with it.
+        weakref.finalize(self, library.changes_free, self._handle).atexit = False
+
+    def add_records(
+        self, found: Found, *, has_sort_key: bool, chunk: int, lines: Integers | None, objects: Integers
+    ) -> Integers:
+        """Add what a look found of a stream's records: partition key, sort key (if there is one), sequence number, ARN.
+
+        `lines`: the number of each row's line, None: as they come; `objects`: the number of its object.
+        Returns the rows that are no plain changes, which were left out.
+        """
+        view = _lines_view(chunk, lines, objects)
+        done = self._library.changes_add_records(self._handle, found.handle, has_sort_key, ctypes.byref(view))
+        if not done:
+            raise NativeFailed
+        return found.unsure
+
+    def add(self, changes: pa.Table, *, chunk: int) -> None:
+        """Add changes of a chunk: idx, object_number, partition_key, sort_key, position; none of them is NULL."""
+        for batch in changes.combine_chunks().to_batches():
+            columns = [batch.column(name).cast(pa.string()) for name in ("partition_key", "sort_key", "position")]
+            given = (GivenTexts * 3)(*map(_given, columns))
+            lines, objects = (np.asarray(batch.column(name), np.int32) for name in ("idx", "object_number"))
+            view = _lines_view(chunk, lines, objects)
+            if not self._library.changes_add_texts(self._handle, given, ctypes.byref(view)):
+                raise NativeFailed
+
+    def forget(self, objects: Sequence[int]) -> None:
+        """Leave out all that came from some objects."""
+        numbers = np.array(objects, np.int32)
+        if not self._library.changes_forget(self._handle, numbers.ctypes.data, len(numbers)):
+            raise NativeFailed
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that they take."""
+        return int(self._measures().bytes)
+
+    def _measures(self) -> Measures:
+        measures: Measures = self._library.changes_measure(self._handle)
+        if measures.bytes < 0:
+            raise NativeFailed
+        return measures
+
+    def newest(self) -> Iterator[pa.Table]:
+        """The newest change of each key, in slices."""
+        count = self._library.changes_settle(self._handle)
+        if count < 0:
+            raise NativeFailed
+        return self._slices(count, only_newest=True)
+
+    def all(self) -> Iterator[pa.Table]:
+        """All changes, in slices."""
+        return self._slices(self._measures().changes, only_newest=False)
+
+    def _slices(self, count: int, *, only_newest: bool) -> Iterator[pa.Table]:
+        start = 0
+        while start < count:
+            handle = self._library.changes_rows(self._handle, only_newest, start, min(count, start + _SLICE))
+            if not handle:
+                raise NativeFailed
+            rows = _Rows(self._library, handle).table()
+            start += len(rows)  # fewer where keys are long
+            yield rows
+
+    def counts(self, objects: int) -> dict[int, int]:
+        """How many changes came from each of so many objects, of those that have any."""
+        counts = np.zeros(objects, np.int64)
+        if not self._library.changes_count(self._handle, objects, counts.ctypes.data):
+            raise NativeFailed
+        return {number: count for number, count in enumerate(counts.tolist()) if count}
+
+
+def changes() -> Changes | None:
+    """An empty store; None where the native program is not there."""
+    loaded = library()
+    return Changes(loaded) if loaded else None
+
+
+def _lines_view(chunk: int, lines: Integers | None, objects: Integers) -> LinesView:
+    """Valid as long as the arrays are."""
+    if chunk >= 2**31:
+        raise NativeFailed  # of hundreds of thousands of objects read exactly, in one batch
+    objects = np.ascontiguousarray(objects, np.int32)
+    lines = None if lines is None else np.ascontiguousarray(lines, np.int32)
+    view = LinesView(chunk, None if lines is None else lines.ctypes.data, objects.ctypes.data, len(objects))
+    view.kept = (lines, objects)
+    return view
+
+
+def _given(texts: pa.StringArray) -> GivenTexts:
+    _, offsets, data = texts.buffers()
+    given = GivenTexts(offsets.address + texts.offset * 4, data.address if data else None, data.size if data else 0)
+    given.kept = texts
+    return given

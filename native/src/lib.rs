@@ -1,0 +1,18 @@
+//! What decoding does most of its time, for `cdc_merge/native/`: where records end, the texts at JSON pointers of
+//! many lines, and the newest change of each key. Texts are laid out as Arrow has them.
+//!
+//! All of that is done without unsafe code. Here is what Python calls through the C
+//! ABI. Whatever goes wrong inside ends as a null pointer, and the caller lets DuckDB read the lines.
+
+#[forbid(unsafe_code)]
+pub mod changes;
+#[forbid(unsafe_code)]
+pub mod framing;
+#[forbid(unsafe_code)]
+pub mod json;
+#[forbid(unsafe_code)]
+pub mod look;
+#[forbid(unsafe_code)]
+pub mod text;
+
+mod calls;

@@ -1,0 +1,24 @@
+"""The ways in which a batch may be decoded: none of them may show in what comes of it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import strategies as st
+
+from cdc_merge import native
+
+NATIVE, BY_DUCKDB = "native", "by DuckDB"
+NEEDS_NATIVE = pytest.mark.skipif(not native.is_there(), reason="the native program was not built: no Rust compiler")
+READERS = [pytest.param(NATIVE, marks=NEEDS_NATIVE), BY_DUCKDB]
+
+
+def choose(patch: pytest.MonkeyPatch, reader: str) -> None:
+    """Let a reader do the work from now on."""
+    patch.setenv(native.SWITCH, "1" if reader == NATIVE else "0")
+
+
+def vary(patch: pytest.MonkeyPatch, data: st.DataObject) -> None:
+    """By either reader; changes kept outside of DuckDB, or in tables after the first; rows copied, or left there."""
+    choose(patch, data.draw(st.sampled_from([NATIVE, BY_DUCKDB])))
+    patch.setattr("cdc_merge.feed.envelopes.STORE_SHARE", data.draw(st.sampled_from([0, 0.2])))
+    patch.setattr("cdc_merge.feed.shelf.FEW_ROWS", data.draw(st.sampled_from([1, 512])))
