@@ -85,14 +85,15 @@ class Ledger:
         learned = session.query(
             f"SELECT ordering, key_types, table_arn FROM {self._tables['sources']} WHERE source = {name}"
         )
-        rows = session.query(f"SELECT target, columns, floor_at FROM {self._tables['targets']} WHERE source = {name}")
+        kept = f"SELECT target, columns, floor_at FROM {self._tables['targets']} WHERE source = {name}"
+        rows = session.query(kept)
         schemas = {target: TargetSchema.from_json(columns) for target, columns, _ in rows}
         others = session.query(f"SELECT target, source FROM {self._tables['targets']} WHERE source <> {name}")
         owners: dict[str, str] = dict(others)
         tables = {*schemas, *(t.table for t in targets)}
         tables |= {history_table(t) for t, schema in schemas.items() if schema.has_history}
         tables |= {history_table(t.table) for t in targets if t.has_history}
-        return SourceState(
+        state = SourceState(
             ordering=Ordering(learned[0][0]) if learned and learned[0][0] else None,
             table_arn=learned[0][2] if learned else None,
             key_tags=tuple(learned[0][1].split()) if learned else None,
@@ -106,6 +107,11 @@ class Ledger:
             columns=as_in_books(read_tables(session, self._dialect, schema, tables), schemas, self._dialect),
             owners=owners,
         )
+        # The books and the catalog are asked one after the other: a worker may have made the tables in between.
+        strange = any(t.table not in schemas and state.columns.get(t.table) for t in targets)
+        if strange and session.query(kept) != rows:
+            return self.state(session, source, schema=schema, targets=targets)
+        return state
 
     def merged(self, session: Session, source: str, bucket: str, refs: Sequence[ObjectRef]) -> set[ObjectRef]:
         """Which of the object versions are in the ledger."""

@@ -15,7 +15,7 @@ import pytest
 from cdc_merge.checking import check
 from cdc_merge.errors import SchemaConflict, WarehouseRefused
 from cdc_merge.layout import layout_of
-from cdc_merge.ledger import Ledger
+from cdc_merge.ledger import Ledger, read_tables
 from cdc_merge.model import Column, ColumnType, Condition, Kind, Source, Target
 from cdc_merge.planning.preview import preview
 from cdc_merge.warehouses import Statement, open_warehouse
@@ -91,6 +91,32 @@ def test_a_table_that_is_neither_configured_nor_there_is_not_asked(crm: Harness)
     by_hand(crm, "DROP TABLE analytics.customers")
     assert deliver(crm, put("c", 20, Type="Lead")).applied == 1
     assert crm.query("SELECT pk FROM analytics.leads ORDER BY pk") == [("c",), ("k",)]
+
+
+def test_tables_that_a_worker_makes_between_two_looks_are_no_strangers(
+    crm: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crm.run()  # makes the metadata tables
+    workers = []
+
+    def read_late(*given: Any) -> Any:
+        """The catalog is asked after the books: a worker has merged since."""
+        if not workers:
+            workers.append("one")
+            assert deliver(crm, put("k", 1, Type="Lead")).applied == 1
+        return read_tables(*given)
+
+    monkeypatch.setattr("cdc_merge.ledger.read_tables", read_late)
+    warehouse = crm.open()
+    layout = layout_of(crm.settings, warehouse)
+    with warehouse.session() as session:
+        ledger = Ledger(layout.metadata, warehouse.dialect)
+        state = ledger.state(session, "crm", schema="analytics", targets=crm.source.targets)
+    warehouse.close()
+
+    assert workers
+    there = state.inspector(warehouse.dialect, "analytics")
+    assert [book.target.table for book in there.open_books(crm.source)] == ["leads", "customers"]
 
 
 def test_the_plan_shows_the_table_that_is_no_longer_configured(crm: Harness) -> None:
