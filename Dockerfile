@@ -19,6 +19,7 @@ FROM python:3.13-slim
 # hadolint ignore=DL3013
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     python -m pip install --no-cache-dir --no-index --find-links /wheels "cdc-merge[all]" \
+    && python -c "from cdc_merge import native; raise SystemExit(not native.is_there())" \
     && useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin cdc-merge
 # A number, so that Kubernetes can prove runAsNonRoot:
 # https://kubernetes.io/docs/tasks/configure-pod-container/security-context/

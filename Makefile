@@ -67,16 +67,16 @@ check: $(DEV) ## format, lint and types, changing nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	@if command -v cargo > /dev/null && cargo clippy --version > /dev/null 2>&1; then \
+	@if cargo clippy --version > /dev/null 2>&1 && cargo fmt --version > /dev/null 2>&1; then \
 	  cd native && cargo fmt --check && cargo clippy --quiet --offline --locked -- --deny warnings && echo "native: formatted, linted"; \
-	else echo "there is no cargo with clippy: native/ not linted"; fi
+	else echo "there is no cargo with clippy and rustfmt: native/ not linted"; fi
 	@if [ -x $(BIN)/hadolint ]; then echo $(BIN)/hadolint Dockerfile; $(BIN)/hadolint Dockerfile; \
 	else echo "hadolint has no release for this machine: Dockerfile not linted"; fi
 
 format: $(DEV) ## put the code in form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	@if command -v cargo > /dev/null; then cd native && cargo fmt; fi
+	@if cargo fmt --version > /dev/null 2>&1; then cd native && cargo fmt; fi
 
 golden: $(DEV) ## write the golden files of the SQL anew; review them as a diff
 	CDC_MERGE_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/merge/test_golden.py tests/reconcile/test_golden.py tests/raw/test_golden.py $(ARGS)

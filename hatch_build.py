@@ -29,6 +29,8 @@ class NativeHook(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         root = Path(self.root)
         library = f"cdc_merge/native/_native{_SUFFIX}"
+        if os.environ.get(SWITCH) == "0":
+            return
         if problem := _build(root / "native", root / library):
             (root / library).unlink(missing_ok=True)  # of an earlier build, which may be another program
             self.app.display_warning(f"built without the native program, so reading is slower: {problem}")
@@ -40,16 +42,20 @@ class NativeHook(BuildHookInterface):
 
 def _build(source: Path, library: Path) -> str | None:
     """Returns what stood in the way."""
-    if os.environ.get(SWITCH) == "0":
-        return f"{SWITCH}=0"
     cargo = shutil.which("cargo")
     if cargo is None:
         return "there is no Rust compiler (cargo)"
-    command = [cargo, "build", "--release", "--locked", "--offline", "--quiet"]
-    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return done.stderr.strip()
-    built = source / "target" / "release" / f"{_PREFIX}cdc_merge_native{_SUFFIX}"
+    target = source / "target"
+    command = [cargo, "build", "--release", "--locked", "--offline", "--quiet", "--target-dir", str(target)]
+    # For this machine, whatever cargo is told to build for otherwise.
+    environment = {name: value for name, value in os.environ.items() if name != "CARGO_BUILD_TARGET"}
+    try:
+        done = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False)
+    except OSError as error:
+        return str(error)
+    built = target / "release" / f"{_PREFIX}cdc_merge_native{_SUFFIX}"
+    if done.returncode or not built.exists():
+        return done.stderr.strip() or f"cargo made no {built.name}"
     beside = library.with_suffix(".new")
     shutil.copy(built, beside)
     beside.replace(library)  # a process may have the old one open

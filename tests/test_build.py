@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from cdc_merge import native
 from cdc_merge.config import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,6 +70,45 @@ def test_the_wheel_holds_every_module_template_and_migration(wheel: list[str]) -
 def test_the_wheel_holds_the_licence_and_nothing_but_the_package(wheel: list[str]) -> None:
     assert {name.split("/")[0].split("-")[0] for name in wheel} == {"cdc_merge"}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in wheel)
+
+
+@pytest.mark.skipif(os.environ.get(native.SWITCH) == "0", reason="the native program is switched off")
+def test_where_there_is_a_rust_compiler_the_native_program_is_built() -> None:
+    assert native.is_there() == (shutil.which("cargo") is not None)
+
+
+CARGO = {
+    "none": None,
+    "one that fails": "#!/bin/sh\necho 'error: linker not found' >&2\nexit 101\n",
+    "one that makes nothing": "#!/bin/sh\nexit 0\n",
+    "one that cannot be started": "#!/no/such/shell\n",
+}
+
+
+@pytest.mark.parametrize("cargo", CARGO)
+def test_without_a_compiler_that_works_the_package_is_built_for_any_platform(tmp_path: Path, cargo: str) -> None:
+    tree, path = tmp_path / "tree", tmp_path / "bin"
+    tree.mkdir()
+    path.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "hatch_build.py", "migrations", "native", "cdc_merge"):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("target"))
+        else:
+            shutil.copy(ROOT / name, tree / name)
+    if script := CARGO[cargo]:
+        (path / "cargo").write_text(script)
+        (path / "cargo").chmod(0o755)
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    environment = os.environ | {"PATH": f"{path}:/usr/bin:/bin" if script else str(path)}
+
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "built without the native program" in done.stdout + done.stderr
+    (built,) = tmp_path.glob("*.whl")
+    assert built.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(built) as archive:
+        assert [name for name in archive.namelist() if "_native." in name] == []
 
 
 def test_the_lock_pins_every_dependency_exactly() -> None:

@@ -106,8 +106,9 @@ class Changes:
         if self._is_shown:
             return
         self._is_shown = True
-        if self._store is not None:
-            self._copy(self._store)
+        store, self._store = self._store, None
+        if store is not None:
+            self._copy(store)
         self._parts.show(_COLUMNS + self._more)
 
     def make_latest(self) -> None:
@@ -123,7 +124,7 @@ class Changes:
         first = 1
         for rows in self._store.newest():
             numbered = rows.append_column("n", pa.array(np.arange(first, first + len(rows))))
-            with self._workbench.naming(rows=table_of(dict(zip(numbered.column_names, numbered.columns, strict=True)))):
+            with self._workbench.naming(rows=table_of(numbered)):
                 self._workbench.execute("INSERT INTO latest BY NAME SELECT * EXCLUDE (object_number) FROM rows")
             first += len(rows)
 

@@ -110,7 +110,7 @@ class Chunk:
         return self.buffer[start : int(self.ends[line])].tobytes().strip()
 
 
-def table_of(columns: dict[str, pa.Array], *, rows: int = FULL_VECTOR) -> pa.Table:
+def table_of(columns: dict[str, pa.Array] | pa.Table, *, rows: int = FULL_VECTOR) -> pa.Table:
     """A table in slices of so many rows, each of which becomes a vector of DuckDB's."""
     whole = pa.table(columns)
     return pa.Table.from_batches(whole.to_batches(max_chunksize=rows), whole.schema)

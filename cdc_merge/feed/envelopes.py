@@ -118,12 +118,13 @@ class EnvelopePass:
         """Add what the native program is sure of; returns the lines that are left."""
         if not len(wanted) or not self.changes.are_native:
             return wanted
-        with bench.naming(lines=_at_hand(lines, numbers, wanted)):
-            try:
-                self._learn(bench)
-            except duckdb.InvalidInputException:  # it is told further on which line is no JSON
-                return wanted
-        if self.facts.ordering is not Ordering.SEQUENCE or any(tag != "S" for tag in self.facts.key_tags or ""):
+        if not self.facts.are_known:
+            with bench.naming(lines=_at_hand(lines, numbers, wanted)):
+                try:
+                    self._learn(bench)
+                except duckdb.InvalidInputException:  # it is told further on which line is no JSON
+                    return wanted
+        if self.facts.ordering is not Ordering.SEQUENCE or set(self.facts.key_tags or ()) != {"S"}:
             return wanted
         pointers = shape.Pointers()
         for attribute in self._source.key:
@@ -244,9 +245,7 @@ class EnvelopePass:
             fits = "IS NULL" if self.facts.is_kinesis else "IS NOT NULL"
             position = f"CASE WHEN {sequence} {fits} THEN {timed} END"
         more = self._picks.facts(pointers)
-        rows = Rows(
-            portion.lines(), source="lines AS l", columns="l.idx, l.object_number, l.line", given=lambda: at_hand
-        )
+        rows = Rows(portion.lines(), source="lines AS l", columns="l.idx, l.object_number, l.line", given=at_hand)
         with self._texts.looked(bench, rows, pointers) as looked:
             return self.changes.add(
                 bench,

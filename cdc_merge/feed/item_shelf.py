@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from cdc_merge.feed import shape
 from cdc_merge.feed.portions import Portion
+from cdc_merge.feed.reading import ITEM_BYTES, vector_rows
 from cdc_merge.feed.shelf import MOST_LACKED, Filled, Types, lacked
 from cdc_merge.feed.texts import Rows
 from cdc_merge.feed.unusable import key_tests
@@ -187,7 +188,8 @@ class ItemShelf:
             lines=lines,
             source=self.lines,
             columns="l.idx",
-            given=lambda: pa.table({"idx": pa.array(np.arange(len(lines), dtype=np.int32))}),
+            given=pa.table({"idx": pa.array(np.arange(len(lines), dtype=np.int32))}),
+            vector=vector_rows(lines, ITEM_BYTES),
         )
         layouts = wide.fill(bench, "feed/sql/items.sql", look, rows, more)
         bench.execute(
@@ -200,6 +202,9 @@ class ItemShelf:
 
     def add(self, bench: Bench, number: int, select: str, columns: Sequence[str]) -> None:
         self._tables.add(bench, number, select, columns)
+
+    def finish(self) -> None:
+        """Its views have all rows."""
 
     def show(self, number: int, definition: str) -> None:
         """The file's views are made when the last group is in it."""

@@ -22,7 +22,7 @@ from cdc_merge.feed.item_shelf import ItemShelf, ItemTables
 from cdc_merge.feed.notices import Notices
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.portions import BUFFER_SHARE, Portion, Portions
-from cdc_merge.feed.reading import numbered
+from cdc_merge.feed.reading import ITEM_BYTES, numbered
 from cdc_merge.feed.rows import RowStage
 from cdc_merge.feed.strangers import stage_or_locate
 from cdc_merge.feed.workbench import Bench, Workbench
@@ -30,7 +30,6 @@ from cdc_merge.model import Source
 from cdc_merge.shortage import cure, more_than
 
 _LONGEST_FILE = 2**50  # bytes; an export is counted and its bytes are summed up, so it cannot be a bomb
-_VECTOR_BYTES = 2**21  # of lines: parsed and cut into columns they take many times as much
 _TAKE_ANOTHER = "take a new export and reconcile with that"
 
 
@@ -167,7 +166,7 @@ class _ItemPass:
             raise self._refused(portion, 0, "or one after it is not UTF-8") from error
         if deep := too_deep(lines):
             raise self._refused(portion, deep[0], f"nests more than {MAX_LEVELS:,} levels")
-        with bench.naming(lines=numbered(portion, vector_bytes=_VECTOR_BYTES)):
+        with bench.naming(lines=numbered(portion, vector_bytes=ITEM_BYTES)):
             try:
                 stage_or_locate(self._rows, bench, portion, self._source, self._names.__getitem__, form=self._form)
             except (duckdb.InvalidInputException, duckdb.ConstraintException, UnknownAttributes):

@@ -16,12 +16,19 @@ from cdc_merge.feed.workbench import Bench, Workbench
 DOOMED = "CREATE TABLE IF NOT EXISTS doomed (chunk INTEGER, idx INTEGER, reason VARCHAR, detail VARCHAR)"
 
 
+ITEM_BYTES = 2**21
+"""Of exported items, which are read whole: parsed and cut into columns they take many times as much."""
+
+
+def vector_rows(lines: pa.StringArray, vector_bytes: int) -> int:
+    """How many lines have about so many bytes, at most as many as DuckDB works on at once."""
+    return max(1, min(FULL_VECTOR, vector_bytes * len(lines) // max(1, int(lines.nbytes))))
+
+
 def numbered(portion: Portion, *, vector_bytes: int | None = None) -> pa.Table:
     """The lines of a portion and their places in it. `vector_bytes`: of lines that DuckDB parses at once, about."""
     lines = portion.lines()
-    rows = FULL_VECTOR
-    if vector_bytes is not None:
-        rows = max(1, min(rows, vector_bytes * len(lines) // max(1, lines.nbytes)))
+    rows = FULL_VECTOR if vector_bytes is None else vector_rows(lines, vector_bytes)
     return table_of({"line": lines, "idx": pa.array(np.arange(len(lines), dtype=np.int32))}, rows=rows)
 
 

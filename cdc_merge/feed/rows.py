@@ -248,3 +248,4 @@ class RowStage:
         for number, book in self._books.items():
             book.settle_as_before()
             self._shelf.show(number, staged_definition(book, self._dialect))
+        self._shelf.finish()

@@ -56,6 +56,9 @@ class Shelf(Protocol):
     def show(self, number: int, definition: str) -> None:
         """Let all rows of a target be seen; `definition`: their columns."""
 
+    def finish(self) -> None:
+        """Let all that is kept besides be seen; more may be kept afterwards."""
+
 
 class BenchShelf:
     """Tables of the workbench: one of what each change is, and one of rows for each target."""
@@ -83,7 +86,7 @@ class BenchShelf:
             lines=portion.lines(),
             source=self.lines,
             columns=", ".join(f"c.{column}" for column in columns),
-            given=lambda: chosen,
+            given=chosen,
         )
         # Few rows are put together with others: each column of a table takes some 4 KB.
         stays = len(chosen) >= FEW_ROWS and lacked(map(len, look.columns.values())) <= MOST_LACKED
@@ -117,4 +120,6 @@ class BenchShelf:
 
     def show(self, number: int, definition: str) -> None:
         self._rows[number].show(definition)
+
+    def finish(self) -> None:
         self._show_facts()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from cdc_merge.feed import shape
-from cdc_merge.feed.chunks import table_of
+from cdc_merge.feed.chunks import FULL_VECTOR, table_of
 from cdc_merge.feed.workbench import Bench
 from cdc_merge.logs import get_logger
 from cdc_merge.native import NativeFailed, is_there
@@ -33,12 +33,14 @@ class Rows:
 
     `lines`: all of the portion. `source`: those to look into as a FROM clause, with the line as `l.line` and its number
     as `l.idx`. `columns`: what goes along, as SQL, the number among them; `given`: the same as an Arrow table.
+    `vector`: how many rows DuckDB is to work on at once.
     """
 
     lines: pa.StringArray
     source: str
     columns: str
-    given: Callable[[], pa.Table]
+    given: pa.Table
+    vector: int = FULL_VECTOR
 
 
 class Texts:
@@ -65,11 +67,9 @@ class Texts:
         self, pointers: shape.Pointers, lines: pa.StringArray, picks: Numbers | None, *, counted: str | None = None
     ) -> Found | None:
         """What the native program finds at these pointers; None where it is not there, or has failed."""
-        looker = self.looker(pointers, counted)
-        if looker is None:
-            return None
         try:
-            return looker.find(lines, picks)
+            looker = self.looker(pointers, counted)
+            return looker.find(lines, picks) if looker else None
         except NativeFailed as error:
             log.warning("native_failed", error=str(error))
             return None
@@ -83,7 +83,7 @@ class Texts:
         `counted`: where the object lies whose members `width` counts; there is none otherwise.
         """
         by_duckdb = _by_duckdb(rows, pointers, counted)
-        given = rows.given()
+        given = rows.given
         found = self.find(pointers, rows.lines, given.column("idx").to_numpy(), counted=counted)
         if found is None or 2 * len(found.unsure) > len(given):
             yield Sql(f"({by_duckdb})")
@@ -96,14 +96,14 @@ class Texts:
             columns["width"] = found.widths
         looked = pa.table(columns)
         if not len(unsure):
-            with bench.naming(looked=table_of(looked)):
+            with bench.naming(looked=table_of(looked, rows=rows.vector)):
                 yield Sql("looked")
             return
         is_sure = np.ones(len(given), np.bool_)
         is_sure[unsure] = False
         left = pa.table({"idx": given.column("idx").take(pa.array(unsure))})
         as_tuple = f"row({', '.join(f'v[{i + 1}]' for i in range(len(pointers.places)))})"
-        with bench.naming(looked=table_of(looked.filter(pa.array(is_sure))), unsure=left):
+        with bench.naming(looked=table_of(looked.filter(pa.array(is_sure)), rows=rows.vector), unsure=left):
             yield Sql(
                 f"(FROM looked UNION ALL BY NAME SELECT * REPLACE ({as_tuple} AS v) FROM ("
                 f"{by_duckdb} WHERE l.idx IN (SELECT idx FROM unsure)))"

@@ -79,7 +79,7 @@ class Changes:
         """Add changes of a chunk: idx, object_number, partition_key, sort_key, position; none of them is NULL."""
         for batch in changes.combine_chunks().to_batches():
             columns = [batch.column(name).cast(pa.string()) for name in ("partition_key", "sort_key", "position")]
-            given = (GivenTexts * 3)(*map(_given, columns))
+            given = (GivenTexts * 3)(*map(_given, columns))  # valid as long as `columns` are there
             lines, objects = (np.asarray(batch.column(name), np.int32) for name in ("idx", "object_number"))
             view = _lines_view(chunk, lines, objects)
             if not self._library.changes_add_texts(self._handle, given, ctypes.byref(view)):
@@ -150,6 +150,4 @@ def _lines_view(chunk: int, lines: Integers | None, objects: Integers) -> LinesV
 
 def _given(texts: pa.StringArray) -> GivenTexts:
     _, offsets, data = texts.buffers()
-    given = GivenTexts(offsets.address + texts.offset * 4, data.address if data else None, data.size if data else 0)
-    given.kept = texts
-    return given
+    return GivenTexts(offsets.address + texts.offset * 4, data.address if data else None, data.size if data else 0)

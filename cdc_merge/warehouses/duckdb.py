@@ -190,8 +190,8 @@ class DuckDBSession:
             # https://duckdb.org/docs/stable/operations_manual/footprint_of_duckdb/reclaiming_space
             self._connection.execute("SET max_vacuum_tasks = 0")
             self._connection.register("incoming", pa.RecordBatchReader.from_batches(batches.schema, iter(batches)))
-            # Numbering the rows makes one thread of it, so that all row groups but the last are full. A merge makes row
-            # groups of its own of each.
+            # Numbering the rows makes one thread of it, so that all row groups but the last are full. (The condition
+            # only keeps the numbers from being left out.) A merge makes row groups of its own of each.
             number = f"_cdc_{uuid.uuid4().hex}"  # no column's name
             self._connection.execute(
                 f"CREATE OR REPLACE TEMPORARY TABLE {DUCKDB.quote(table)} AS SELECT * EXCLUDE ({number}) "

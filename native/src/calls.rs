@@ -157,7 +157,9 @@ impl Looker {
 #[no_mangle]
 pub unsafe extern "C" fn found_texts(lent: *const Lent, number: usize, view: *mut TextsView) {
     let found = &(*lent).found;
-    *view = TextsView::of(&found.texts[number]);
+    if let Some(texts) = found.texts.get(number) {
+        *view = TextsView::of(texts);
+    }
 }
 
 /// # Safety

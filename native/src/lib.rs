@@ -2,7 +2,8 @@
 //! many lines, and the newest change of each key. Texts are laid out as Arrow has them.
 //!
 //! All of that is done without unsafe code. Here is what Python calls through the C
-//! ABI. Whatever goes wrong inside ends as a null pointer, and the caller lets DuckDB read the lines.
+//! ABI. Where something goes wrong inside, the call says so by what it
+//! returns, and the caller lets DuckDB do the work. Only where the system has no more memory the process ends.
 
 #[forbid(unsafe_code)]
 pub mod changes;

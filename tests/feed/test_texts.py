@@ -30,7 +30,7 @@ def look(
     a, c = pointers.value("/a"), pointers.value("/b/c")
     given = pa.table({"idx": pa.array(picks, pa.int32()), "twice": pa.array([2 * pick for pick in picks])})
     numbered = pa.table({"line": array, "idx": pa.array(range(len(lines)), pa.int32())})
-    rows = Rows(array, "chosen AS c JOIN lines AS l ON l.idx = c.idx", "l.idx, c.twice", lambda: given)
+    rows = Rows(array, "chosen AS c JOIN lines AS l ON l.idx = c.idx", "l.idx, c.twice", given)
     with (
         workbench.naming(chosen=given, lines=numbered),
         Texts().looked(workbench, rows, pointers, counted="/b") as looked,
