@@ -74,7 +74,12 @@ def test_the_wheel_holds_the_licence_and_nothing_but_the_package(wheel: list[str
 
 @pytest.mark.skipif(os.environ.get(native.SWITCH) == "0", reason="the native program is switched off")
 def test_where_there_is_a_rust_compiler_the_native_program_is_built() -> None:
-    assert native.is_there() == (shutil.which("cargo") is not None)
+    cargo = shutil.which("cargo")
+    # A shim without a toolchain is there, and fails.
+    if cargo is None or subprocess.run([cargo, "--version"], capture_output=True, check=False).returncode:
+        pytest.skip("no Rust compiler")
+
+    assert native.is_there()
 
 
 CARGO = {
