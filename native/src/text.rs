@@ -4,6 +4,9 @@
 
 use crate::json::{unicode, Spelling, Sure, Text, Unsure, Walker};
 
+/// How far `}` is from `{`, and `]` from `[`.
+const CLOSING: u8 = 2;
+
 /// Append what a string says.
 pub fn put_string(text: Text, out: &mut Vec<u8>) -> Sure<()> {
     if !text.is_escaped {
@@ -50,42 +53,32 @@ pub fn put_json(raw: &[u8], spelling: Spelling, out: &mut Vec<u8>) -> Sure<()> {
 }
 
 fn put_value(walker: &mut Walker, out: &mut Vec<u8>) -> Sure<()> {
-    match walker.next_token() {
-        b'"' => put_quoted(walker.string()?, out),
-        b'{' => {
-            let start = out.len();
-            walker.object(|walker, key| {
-                out.push(if out.len() == start { b'{' } else { b',' });
-                put_quoted(key, out)?;
-                out.push(b':');
-                put_value(walker, out)
-            })?;
-            if out.len() == start {
-                out.push(b'{');
-            }
-            out.push(b'}');
-            Ok(())
-        }
-        b'[' => {
-            let start = out.len();
-            walker.array(|walker, _| {
-                out.push(if out.len() == start { b'[' } else { b',' });
-                put_value(walker, out)
-            })?;
-            if out.len() == start {
-                out.push(b'[');
-            }
-            out.push(b']');
-            Ok(())
-        }
+    let (start, first) = (out.len(), walker.next_token());
+    match first {
+        b'"' => return put_quoted(walker.string()?, out),
+        b'{' => walker.object(|walker, key| {
+            out.push(if out.len() == start { b'{' } else { b',' });
+            put_quoted(key, out)?;
+            out.push(b':');
+            put_value(walker, out)
+        })?,
+        b'[' => walker.array(|walker, _| {
+            out.push(if out.len() == start { b'[' } else { b',' });
+            put_value(walker, out)
+        })?,
         b't' | b'f' | b'n' => {
             let start = walker.place();
             walker.value()?;
             out.extend_from_slice(walker.since(start));
-            Ok(())
+            return Ok(());
         }
-        _ => put_number(walker.number()?, out),
+        _ => return put_number(walker.number()?, out),
     }
+    if out.len() == start {
+        out.push(first); // nothing is inside
+    }
+    out.push(first + CLOSING);
+    Ok(())
 }
 
 fn put_quoted(text: Text, out: &mut Vec<u8>) -> Sure<()> {
