@@ -100,7 +100,7 @@ def _print_status(s: SourceStatus, remark: str, now: datetime) -> None:
                 m.attribute,
                 m.rows,
                 age(m.last_seen_at, now),
-                "" if m.first_key is None else f"{m.first_key}: {m.first_value}",
+                "" if m.first_key is None else f"{m.first_key}: {m.first_value or ''}",
             )
             for m in s.misfits[:_MOST_SHOWN]
         ]

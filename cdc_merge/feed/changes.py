@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow as pa
 from cdc_merge.feed.chunks import table_of
 from cdc_merge.feed.parts import Parts
 from cdc_merge.feed.workbench import Bench, Workbench
+from cdc_merge.native.changes import Added
 from cdc_merge.native.changes import Changes as Store
 from cdc_merge.native.changes import changes as native_store
 from cdc_merge.native.looker import Found
@@ -22,10 +23,13 @@ from cdc_merge.warehouses.dialect import DUCKDB
 STORE_SHARE = 0.2
 """Of the memory that a source may use, what changes may take outside of DuckDB, which then holds none of them."""
 
+_JOINED_BYTES = 2**26  # of rows on their way from the store
+
 Numbers = npt.NDArray[np.int32]
 
 _COLUMNS = (
-    "chunk INTEGER, idx INTEGER, object_number INTEGER, partition_key VARCHAR, sort_key VARCHAR, position VARCHAR"
+    "chunk INTEGER, idx INTEGER, object_number INTEGER, partition_key VARCHAR, sort_key VARCHAR, position VARCHAR, "
+    "n BIGINT"
 )
 
 
@@ -49,6 +53,7 @@ class Changes:
         self._store: Store | None = None if more else native_store()
         self._adding = threading.Lock()
         self._is_shown = False
+        self._given = 0  # numbers of changes, from 1 on, by the store
 
     @property
     def are_native(self) -> bool:
@@ -57,14 +62,19 @@ class Changes:
 
     def add_records(
         self, found: Found, *, has_sort_key: bool, chunk: int, lines: Numbers | None, objects: Numbers
-    ) -> Numbers | None:
-        """Add records of a stream, as the native store does; returns the rows that it leaves to `add`, None: all."""
+    ) -> Added | None:
+        """Add records of a stream, as the native store does; what it leaves is for `add`. None: all is."""
         with self._adding:
             if self._store is None:
                 return None
-            left = self._store.add_records(found, has_sort_key=has_sort_key, chunk=chunk, lines=lines, objects=objects)
+            added = self._store.add_records(found, has_sort_key=has_sort_key, chunk=chunk, lines=lines, objects=objects)
             self._move_if_large()
-            return left
+            return added
+
+    def outdated(self, rows: int) -> int:
+        """At least so many of some rows, each of a change that was the newest of its key, are not any more."""
+        with self._adding:
+            return rows - self._store.keys if self._store is not None else 0
 
     def add(self, bench: Bench, select: str, *, chunk: int, refused: Sequence[int]) -> LeftOut:
         """Add the rows of a query (chunk, idx, object_number, partition_key, sort_key, position …).
@@ -90,6 +100,7 @@ class Changes:
             self._copy(store)
 
     def _copy(self, store: Store) -> None:
+        self._given = store.given
         bench = self._workbench.bench()
         for rows in store.all():
             with bench.naming(rows=rows):
@@ -115,18 +126,16 @@ class Changes:
         """Make the table `latest`, of the newest change of each key."""
         if self._store is None:
             self.show()
-            self._workbench.execute(render("feed/sql/latest.sql", DUCKDB))
+            self._workbench.execute(render("feed/sql/latest.sql", DUCKDB, given=self._given))
             return
-        self._workbench.execute(
-            "CREATE TABLE latest (n BIGINT, partition_key VARCHAR, sort_key VARCHAR, position VARCHAR, chunk INTEGER, "
-            "idx INTEGER)"
-        )
-        first = 1
-        for rows in self._store.newest():
-            numbered = rows.append_column("n", pa.array(np.arange(first, first + len(rows))))
-            with self._workbench.naming(rows=table_of(numbered)):
-                self._workbench.execute("INSERT INTO latest BY NAME SELECT * EXCLUDE (object_number) FROM rows")
-            first += len(rows)
+        columns = "n, partition_key, sort_key, position, chunk, idx"
+        is_made = False
+        for rows in _joined(self._store.newest()):
+            with self._workbench.naming(rows=table_of(rows)):
+                # What an INSERT brings is set down twice: see Parts.
+                how = "INSERT INTO latest" if is_made else "CREATE TABLE latest AS"
+                self._workbench.execute(f"{how} SELECT {columns} FROM rows")
+            is_made = True
 
     def counts(self, objects: int) -> dict[int, int]:
         """How many changes came from each of so many objects, of those that have any."""
@@ -134,6 +143,19 @@ class Changes:
             return self._store.counts(objects)
         self.show()
         return dict(self._workbench.rows("SELECT object_number, count(*) FROM changes GROUP BY ALL"))
+
+
+def _joined(slices: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Slices put together, up to some size."""
+    held: list[pa.Table] = []
+    size = 0
+    for rows in slices:
+        if size > _JOINED_BYTES:
+            yield pa.concat_tables(held)
+            held, size = [], 0
+        held.append(rows)
+        size += rows.nbytes
+    yield pa.concat_tables(held)
 
 
 def _leave_out(bench: Bench, table: str, refused: Sequence[int]) -> LeftOut:

@@ -1,8 +1,8 @@
 """Packs the bytes of many objects into chunks of lines, in reused buffers, as Arrow arrays DuckDB reads without a copy.
 
-A chunk is read twice: once for the envelopes of all records, once more for the images of the winners.
-Reading again costs less than keeping the bytes: isal inflates 3 GB/s into a warm buffer, while fresh
-memory pages cost several times that (docs/decisions/0003-read-twice.md).
+Where the images of the winners are not looked at with the envelopes of all records, a chunk is read again for
+them. That costs less than keeping the bytes: isal inflates 3 GB/s into a warm buffer, while fresh memory pages cost
+several times that (docs/decisions/0003-read-twice.md).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cdc_merge.model import ObjectRef
 CHUNK_BYTES = 64 * 2**20  # the most: beyond, statements no longer cost less by the line
 _READ_BYTES = 2**20
 _LEAST_CHUNK_BYTES = 4 * 2**20
-_SPARE_BUFFERS = 2  # besides those in use: one being filled, one waiting
+_SPARE_BUFFERS = 1  # besides those in use: one being filled
 
 # DuckDB parses a vector of lines into one arena. At its full 2,048 rows that is some 6 MB, fresh pages from the
 # system each time; short vectors keep to memory that is warm. A join or a Python function wants them full.

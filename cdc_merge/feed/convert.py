@@ -22,6 +22,7 @@ _ISO_TIME = (
 )
 _NULL = '{"NULL":true}'
 _PER_SECOND = {TimeUnit.SECONDS: 1_000_000, TimeUnit.MILLISECONDS: 1_000, TimeUnit.MICROSECONDS: 1}
+_MOST_REPEATED = 1_000  # times, in a regular expression: https://github.com/google/re2/wiki/Syntax
 _WORKBENCH_DIGITS = 38  # of DuckDB's widest decimal
 # Years 0001 to 9999: what every engine and driver can hold.
 _MICROS_RANGE = "BETWEEN -62135596800000000 AND 253402300799999999"
@@ -182,18 +183,28 @@ def _decimal(column_type: ColumnType, dialect: Dialect) -> tuple[int, int]:
 
 
 def _numeric(column_type: ColumnType, value: str, dialect: Dialect) -> str:
-    is_number = f"regexp_full_match({value}, {_PLAIN_NUMBER})"
     if column_type.precision is None and dialect.decimal_digits is None:
-        return f"CASE WHEN {is_number} THEN {value} END"
+        return f"CASE WHEN regexp_full_match({value}, {_PLAIN_NUMBER}) THEN {value} END"
     precision, scale = _decimal(column_type, dialect)
-    exact = f"length(split_part({value}, '.', 2)) <= {scale}"
+    is_exact = _is_plain_number(value, most_decimals=scale)
     if precision > _WORKBENCH_DIGITS:
         digits = f"length(ltrim(split_part({value}, '.', 1), '-0')) <= {precision - scale}"
-        return f"CASE WHEN {is_number} AND {exact} AND {digits} THEN {value} END"
+        return f"CASE WHEN {is_exact} AND {digits} THEN {value} END"
     fits = f"TRY_CAST({value} AS DECIMAL({precision}, {scale}))"
     if dialect.stages_decimals:
-        return f"CASE WHEN {is_number} AND {exact} THEN {fits} END"
-    return f"CASE WHEN {is_number} AND {exact} AND {fits} IS NOT NULL THEN {value} END"
+        return f"CASE WHEN {is_exact} THEN {fits} END"
+    return f"CASE WHEN {is_exact} AND {fits} IS NOT NULL THEN {value} END"
+
+
+def _is_plain_number(value: str, *, most_decimals: int) -> str:
+    """SQL: whether a text is a plain number with at most so many digits after its point.
+
+    Of one regular expression, which costs half of what looking at the digits by themselves does.
+    """
+    if most_decimals > _MOST_REPEATED:
+        return f"regexp_full_match({value}, {_PLAIN_NUMBER}) AND length(split_part({value}, '.', 2)) <= {most_decimals}"
+    decimals = rf"(\.[0-9]{{1,{most_decimals}}})?" if most_decimals else ""
+    return f"regexp_full_match({value}, '-?[0-9]+{decimals}')"
 
 
 def _iso_time(value: str) -> str:
@@ -203,11 +214,8 @@ def _iso_time(value: str) -> str:
 
 def _epoch(value: str, unit: TimeUnit) -> str:
     micros = f"TRY(TRY_CAST({value} AS DECIMAL(38, 9)) * {_PER_SECOND[unit]})"
-    whole = f"length(split_part({value}, '.', 2)) <= {len(str(_PER_SECOND[unit])) - 1}"
-    return (
-        f"CASE WHEN regexp_full_match({value}, {_PLAIN_NUMBER}) AND {whole} AND {micros} {_MICROS_RANGE} "
-        f"THEN make_timestamptz(CAST({micros} AS BIGINT)) END"
-    )
+    is_whole = _is_plain_number(value, most_decimals=len(str(_PER_SECOND[unit])) - 1)
+    return f"CASE WHEN {is_whole} AND {micros} {_MICROS_RANGE} THEN make_timestamptz(CAST({micros} AS BIGINT)) END"
 
 
 def _binary(value: str, base64_layers: int) -> str:

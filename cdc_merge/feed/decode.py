@@ -17,12 +17,13 @@ from cdc_merge.feed.envelopes import EnvelopePass
 from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.history import leave_out, stage_histories
 from cdc_merge.feed.images import ImagePass
-from cdc_merge.feed.notices import Misfit, Notices
+from cdc_merge.feed.notices import Misfit
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.picks import PICKED_FROM, Picks
 from cdc_merge.feed.portions import BUFFER_SHARE, Portions
 from cdc_merge.feed.reading import Rereading
 from cdc_merge.feed.rejects import Rejects
+from cdc_merge.feed.row_notices import ChangeNotices
 from cdc_merge.feed.rows import RowStage
 from cdc_merge.feed.shelf import BenchShelf
 from cdc_merge.feed.workbench import Workbench
@@ -123,7 +124,10 @@ def _decode(
     )
     rejects = Rejects(workbench)
     picks = Picks.of([b.target for b in books])
-    envelopes = EnvelopePass(workbench, crew, portions, rejects, source, facts, picks)
+    noted = ChangeNotices(workbench, source, books)
+    images = ImagePass(workbench, crew, portions, rejects, source, books, dialect, notices=noted, picks=picks)
+    early = None if pace is Pace.NARROW else images.stage_early
+    envelopes = EnvelopePass(workbench, crew, portions, rejects, source, facts, picks, early=early)
     envelopes.run()
     plain_bytes = portions.plain_bytes
     workbench.execute(
@@ -136,12 +140,9 @@ def _decode(
             workbench.execute(render(f"feed/sql/{template}.sql", DUCKDB, picks=picks.each()))
     else:
         changes.make_latest()
-    notices = Notices()
     facts = envelopes.facts
-    images = ImagePass(
-        workbench, crew, portions, rejects, source, facts, books, dialect, changes=changes, notices=notices, picks=picks
-    )
-    images.run()
+    images.run(facts, changes)
+    notices = noted.settle()
     if with_history := [i for i, book in enumerate(books) if book.target.has_history]:
         rows = RowStage(
             BenchShelf(workbench, with_history, facts="history_facts", rows="history_rows"),
@@ -159,7 +160,9 @@ def _decode(
     # Changes that the second pass rejected are in both tables, so each record is counted where pass one left it.
     records_of = Counter(changes.counts(len(objects)))
     records_of.update(dict(workbench.rows("SELECT object_number, records FROM rejected_early")))
-    latest, newest = workbench.rows(f"SELECT count(*) FILTER (WHERE n < {PICKED_FROM}), max(changed_at) FROM facts")[0]
+    latest, newest = workbench.rows(
+        f"SELECT count(*) FILTER (WHERE n < {PICKED_FROM}), max(changed_at) FROM facts SEMI JOIN latest USING (n)"
+    )[0]
     return Decoded(
         facts=facts,
         records=sum(records_of.values()),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import duckdb
 import numpy as np
@@ -26,10 +27,22 @@ from cdc_merge.feed.rejects import Reject, Rejects
 from cdc_merge.feed.texts import Rows, Texts
 from cdc_merge.feed.workbench import Bench, Workbench
 from cdc_merge.model import Ordering, Source
+from cdc_merge.native.changes import Added
 from cdc_merge.render import Sql, render
 from cdc_merge.warehouses.dialect import DUCKDB
 
 Numbers = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Met:
+    """Changes of a portion, as they were added; `lines`: of those that are the newest of their keys so far."""
+
+    portion: Portion
+    facts: FeedFacts
+    changes: Changes
+    added: Added
+    lines: Numbers
 
 
 class EnvelopePass:
@@ -44,8 +57,14 @@ class EnvelopePass:
         source: Source,
         facts: FeedFacts,
         picks: Picks = Picks(),  # noqa: B008 - frozen
+        *,
+        early: Callable[[Bench, Met], None] | None = None,
     ) -> None:
-        """`picks`: what else is to be known of each change than its place in the order."""
+        """`picks`: what else is to be known of each change than its place in the order.
+
+        `early`: is told of what was met, from the thread that has its lines at hand.
+        """
+        self._early = early
         self._picks = picks
         self._workbench = workbench
         self._crew = crew
@@ -68,7 +87,7 @@ class EnvelopePass:
             )
 
     def run(self) -> None:
-        """Raises MixedFeed, SourceStopped; anything wrong with single records or objects becomes a reject."""
+        """Raises MixedFeed, SourceStopped and what `early` does; damaged records and objects become rejects."""
         self._insist_on_ordering()
         self._crew.work(self._portions.read_fast(), self._read_portion, other=self._note)
         self._forget(self._portions.given_up())
@@ -132,17 +151,22 @@ class EnvelopePass:
         for place in (shape.SEQUENCE_NUMBER, shape.SOURCE_ARN):
             pointers.value(place)
         picked = None if len(wanted) == len(lines) else wanted
-        found = self._texts.find(pointers, lines, picked)
+        found = self._texts.find(pointers, lines, picked, are_text=True)
         if found is None:
             return wanted
-        left = self.changes.add_records(
+        added = self.changes.add_records(
             found,
             has_sort_key=len(self._source.key) > 1,
             chunk=portion.number,
             lines=picked,
             objects=numbers if picked is None else numbers[picked],
         )
-        return wanted if left is None else wanted[left]
+        if added is None:
+            return wanted
+        del found  # its memory is used again
+        if self._early:
+            self._early(bench, Met(portion, self.facts, self.changes, added, wanted[added.rows]))
+        return wanted[np.sort(added.left)]
 
     def _learn(self, bench: Bench) -> None:
         with self._learning:  # the other threads wait for what the first portion tells
@@ -150,7 +174,10 @@ class EnvelopePass:
                 self.facts = learn(bench, self._source, self.facts)
 
     def _wanted(self, portion: Portion, lines: pa.StringArray, numbers: Numbers) -> Numbers:
-        """The lines to look at: not those of objects given up, nor those that are no UTF-8 or damaged."""
+        """The lines to look at: not those of objects given up, nor those that are no UTF-8 or damaged.
+
+        So all of them are UTF-8.
+        """
         if isinstance(portion, ExactPortion):
             sound = []
             for line in range(len(lines)):
@@ -245,7 +272,8 @@ class EnvelopePass:
             fits = "IS NULL" if self.facts.is_kinesis else "IS NOT NULL"
             position = f"CASE WHEN {sequence} {fits} THEN {timed} END"
         more = self._picks.facts(pointers)
-        rows = Rows(portion.lines(), source="lines AS l", columns="l.idx, l.object_number, l.line", given=at_hand)
+        columns = "l.idx, l.object_number, l.line"
+        rows = Rows(portion.lines(), source="lines AS l", columns=columns, given=at_hand, are_text=True)
         with self._texts.looked(bench, rows, pointers) as looked:
             return self.changes.add(
                 bench,
@@ -274,7 +302,7 @@ def _prefix(value: str, usual: str | None) -> str:
 
 
 def _at_hand(lines: pa.StringArray, numbers: Numbers, wanted: Numbers) -> pa.Table:
-    """Some of the lines, with what goes along with each."""
+    """Some of the lines, in their order, with what goes along with each."""
     idx = pa.array(wanted, pa.int32())
     if len(wanted) < len(lines):
         lines, numbers = lines.take(idx), numbers[wanted]

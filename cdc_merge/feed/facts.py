@@ -11,7 +11,8 @@ from cdc_merge.model import Ordering, Source
 from cdc_merge.render import render
 from cdc_merge.warehouses.dialect import DUCKDB
 
-_SAMPLE = 1_000  # lines from all over a portion, which are enough where they are all alike
+# Lines from all over a portion, which are enough where they are all alike. The other threads wait for what they tell.
+_SAMPLE = 200
 
 # What every record of a stream has and none of Kinesis does; one of them may be damaged.
 _ONLY_IN_STREAMS = (shape.SEQUENCE_NUMBER, shape.VIEW_TYPE, shape.SOURCE_ARN, "/eventVersion")

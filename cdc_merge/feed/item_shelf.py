@@ -154,10 +154,6 @@ class ItemShelf:
         self._key_tags = key_tags
         self._first = group << GROUP_BITS
 
-    @property
-    def keys(self) -> str:
-        return self._tables.keys
-
     def key_texts(self, value: Callable[[str], str]) -> list[Sql]:
         """The texts of partition and sort key; `value` gives the SQL of the text at a pointer."""
         keys = [

@@ -23,6 +23,7 @@ from cdc_merge.feed.notices import Notices
 from cdc_merge.feed.parallel import Crew
 from cdc_merge.feed.portions import BUFFER_SHARE, Portion, Portions
 from cdc_merge.feed.reading import ITEM_BYTES, numbered
+from cdc_merge.feed.row_notices import ItemNotices
 from cdc_merge.feed.rows import RowStage
 from cdc_merge.feed.strangers import stage_or_locate
 from cdc_merge.feed.workbench import Bench, Workbench
@@ -110,7 +111,7 @@ class _ItemPass:
             tables.dialect,
             unusable=None,  # an item has attributes, at least those of its key
             form=form,
-            notices=notices,
+            notices=ItemNotices(notices, source, tables.books, lambda: tables.keys) if notices else None,
         )
 
     def run(self) -> DecodedItems:

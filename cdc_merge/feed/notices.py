@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cdc_merge.feed.typed import attributes_of, single_base64
+from cdc_merge.feed.typed import attributes_of
 from cdc_merge.model import Path
-from cdc_merge.names import spelled
-from cdc_merge.schema.book import SchemaBook
-from cdc_merge.schema.stored import TypedColumn
 
 OTHERS = "(others)"
 _MOST_ENTITIES = 100
-_LONGEST_VALUE = 200  # characters of a sample
-_Key = Callable[[int], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Misfit:
     """A column that did not take the values of some rows; they are in _cdc_rescued.
 
-    `attribute`: its path as the configuration writes it. `key`: the canonical texts of the first such item's key;
-    `value`: the typed value there, as JSON, cut to 200 characters.
+    `attribute`: its path as the configuration writes it. `key`: the canonical texts of one such item's key;
+    `value`: the typed value there, as JSON, cut to 200 characters; None: it was not kept.
     """
 
     target: str
@@ -40,10 +35,9 @@ class Misfit:
 
 
 class Notices:
-    """Collects notices of one batch, or of one export, from any thread. `counts_unmatched`: whether anybody asks."""
+    """Collects notices of one batch, or of one export, from any thread."""
 
-    def __init__(self, *, counts_unmatched: bool = True) -> None:
-        self.counts_unmatched = counts_unmatched
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._unmatched: Counter[str] = Counter()
         self._misfits: dict[tuple[str, str], Misfit] = {}
@@ -54,43 +48,16 @@ class Notices:
             for entity, items in counts:
                 self._unmatched[entity] += items
 
-    def add_misfits(
-        self,
-        rows: pa.Table,
-        book: SchemaBook,
-        columns: Sequence[TypedColumn],
-        key_of: _Key,
-        *,
-        base64_layers: int,
-    ) -> None:
-        """Rows (n, image, misfits: the numbers of columns that have no value though there is one).
+    def knows(self, target: str, column: str) -> bool:
+        """Whether there was a misfit of the column."""
+        return (target, column) in self._misfits
 
-        `key_of` gives the key's texts of a row's `n`.
-        """
-        lists = rows.column("misfits").combine_chunks()
-        numbers, parents = pc.list_flatten(lists), pc.list_parent_indices(lists)
-        for counted in pc.value_counts(numbers).to_pylist():
-            number, count = counted["values"], counted["counts"]
-            column = columns[number]
-            at = book.target.table, column.name
-            with self._lock:
-                if known := self._misfits.get(at):
-                    self._misfits[at] = replace(known, rows=known.rows + count)
-                    continue
-            row = parents[pc.index(numbers, number).as_py()].as_py()
-            value = typed_at(rows.column("image")[row].as_py(), column.path)
-            if value is not None and base64_layers == 2:
-                value = single_base64(value)
-            first = Misfit(
-                *at,
-                attribute=spelled(column.path, of_parent=column.of_parent),
-                rows=count,
-                key=key_of(rows.column("n")[row].as_py()),
-                value=value[:_LONGEST_VALUE] if value is not None else None,
-            )
-            with self._lock:
-                known = self._misfits.get(at, replace(first, rows=0))
-                self._misfits[at] = replace(known, rows=known.rows + count)
+    def add_misfit(self, misfit: Misfit) -> None:
+        """The first one of a column stays, and counts the rows of all."""
+        at = misfit.target, misfit.column
+        with self._lock:
+            known = self._misfits.get(at)
+            self._misfits[at] = replace(known, rows=known.rows + misfit.rows) if known else misfit
 
     @property
     def unmatched(self) -> dict[str, int]:

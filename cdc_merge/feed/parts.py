@@ -24,6 +24,7 @@ class Parts:
         self._noting = threading.Lock()
         self._begun = 0
         self._made: list[str] = []
+        self._referred: list[str] = []
         self._small: dict[str, int] = {}  # of few rows: how many
 
     def add(self, bench: Bench, select: str) -> str:
@@ -51,12 +52,10 @@ class Parts:
             for small in joined:
                 bench.execute(f"DROP TABLE {small}")
 
-    def refer(self, bench: Bench, select: str) -> None:
+    def refer(self, select: str) -> None:
         """A part that is a query over tables which stay: nothing is copied."""
-        part = self.new_name()
-        bench.execute(f"CREATE VIEW {part} AS {select}")
         with self._noting:
-            self._made.append(part)
+            self._referred.append(select)
 
     def _write(self, bench: Bench, select: str) -> tuple[str, int]:
         part = self.new_name()
@@ -70,14 +69,17 @@ class Parts:
             return f"{self._name}__{self._begun - 1}"
 
     def delete(self, condition: str) -> None:
-        """Delete rows of all parts."""
+        """Delete rows of all parts that are tables."""
         for part in self._made:
             self._workbench.execute(f"DELETE FROM {part} WHERE {condition}")
 
-    def show(self, definition: str) -> None:
-        """Make the view, or make it anew. `definition`: its columns; what a part lacks is NULL in its rows."""
+    def show(self, definition: str, *, only: str = "") -> None:
+        """Make the view, or make it anew. `definition`: its columns; what a part lacks is NULL in its rows.
+
+        `only`: a join that leaves rows out.
+        """
         bare = f"{self._name}__bare"
         self._workbench.execute(f"CREATE OR REPLACE TABLE {bare} ({definition})")
         # The first decides the order of columns.
-        whole = " UNION ALL BY NAME ".join(f"FROM {part}" for part in (bare, *self._made))
-        self._workbench.execute(f"CREATE OR REPLACE VIEW {self._name} AS {whole}")
+        whole = " UNION ALL BY NAME ".join([*(f"FROM {part}" for part in (bare, *self._made)), *self._referred])
+        self._workbench.execute(f"CREATE OR REPLACE VIEW {self._name} AS FROM ({whole}) {only}")

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from cdc_merge.feed.typed import MAX_NUMBER_LENGTH, attributes_of, plain_number, plain_value
 from cdc_merge.feed.unwrap import PADDING, unwrap
+from cdc_merge.native.plain import plain as native_plain
 
 # Bytes handled at once: the scratch arrays stay in the processor's cache, their pages with the allocator.
 _SLICE_BYTES = 256 * 1024
@@ -38,6 +39,19 @@ def plain_json(values: pa.Array | pa.ChunkedArray, *, base64_layers: int = 1) ->
     twice. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/kds.html
     """
     array = _one_array(values)
+    plain = native_plain(array, twice=base64_layers == 2) if array.type == pa.string() else None
+    if plain is None:
+        plain = _by_columns(array, base64_layers)
+    unsure = pc.and_(array.is_valid(), plain.is_null())
+    if not pc.any(unsure).as_py():
+        return plain
+    texts = array.filter(unsure).to_pylist()
+    mended = [plain_value(text, base64_layers=base64_layers) for text in texts]
+    return pc.replace_with_mask(plain, unsure, pa.array(mended, array.type))
+
+
+def _by_columns(array: pa.Array, base64_layers: int) -> pa.Array:
+    """The plain texts, NULL where `unwrap` is not sure of one."""
     count = len(array)
     present = array.drop_null()
     ends, data = _text(present)
@@ -57,16 +71,10 @@ def plain_json(values: pa.Array | pa.ChunkedArray, *, base64_layers: int = 1) ->
 
     lengths = np.full(count, -1, np.int64)
     lengths[array.is_valid().to_numpy(zero_copy_only=False)] = sizes
-    unsure = lengths < 0
     offsets = np.zeros(count + 1, ends.dtype)
     np.cumsum(np.maximum(lengths, 0), out=offsets[1:])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(out[:used])]
-    plain = pa.Array.from_buffers(array.type, count, buffers)
-    if not unsure.any():
-        return plain
-    texts = array.filter(pa.array(unsure)).to_pylist()
-    mended = [plain_value(text, base64_layers=base64_layers) for text in texts]
-    return pc.replace_with_mask(plain, pa.array(unsure), pa.array(mended, array.type))
+    validity = pa.py_buffer(np.packbits(lengths >= 0, bitorder="little"))
+    return pa.Array.from_buffers(array.type, count, [validity, pa.py_buffer(offsets), pa.py_buffer(out[:used])])
 
 
 def plain_numbers(values: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -126,7 +127,11 @@ class Portions:
         self._objects = objects
         self._limit = limit
         size = chunk_size(memory=memory, users=users)
-        self._reader = ChunkReader(objects, limit=limit, users=users, size=size, splitter=splitter)
+        # Names begin with times: what the last ones say is rarely outdated by what comes after them here.
+        last_first = objects[::-1]
+        begun = list(itertools.accumulate(max(1, obj.ref.size) for obj in last_first))
+        self._reader = ChunkReader(last_first, limit=limit, users=users, size=size, splitter=splitter)
+        self._begun_with = {obj.number: size / begun[-1] for obj, size in zip(last_first, begun, strict=True)}
         self.plain_bytes = 0  # of the last reading
         self._exact: dict[int, LocalObject] = {}
         self.unreadable: dict[int, UnreadableObject] = {}
@@ -134,6 +139,12 @@ class Portions:
     def must_read_exactly(self, object_number: int) -> None:
         """The guess at an object's records failed: the exact scanner reads it, after the fast portions."""
         self._exact.setdefault(object_number, next(o for o in self._objects if o.number == object_number))
+
+    def share_begun(self, portion: Portion) -> float:
+        """How much of the batch had been begun with, up to a portion: by the sizes of whole objects."""
+        if portion.is_exact:  # after all others
+            return 1.0
+        return self._begun_with[int(portion.object_numbers().min())]
 
     def object_key(self, object_number: int) -> str:
         return next(o.ref.key for o in self._objects if o.number == object_number)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from cdc_merge.errors import SchemaConflict
 from cdc_merge.feed import shape
 from cdc_merge.feed.elements import ElementStage
 from cdc_merge.feed.entities import entity
 from cdc_merge.feed.facts import FeedFacts
-from cdc_merge.feed.notices import Notices, failed_attributes
+from cdc_merge.feed.notices import failed_attributes
 from cdc_merge.feed.picks import PICKED_FROM, Picks
 from cdc_merge.feed.plain import attributes_seen
 from cdc_merge.feed.portions import Portion
 from cdc_merge.feed.rescue import as_six_characters, rescue
-from cdc_merge.feed.shelf import Shelf
+from cdc_merge.feed.row_notices import RowNotices
+from cdc_merge.feed.shelf import BenchShelf, Filled, Shelf
 from cdc_merge.feed.unusable import UNUSABLE
 from cdc_merge.feed.values import Values, part_columns, staged_columns, staged_definition, whole_columns
 from cdc_merge.feed.where import any_could_take, takes
@@ -28,6 +31,48 @@ from cdc_merge.schema.book import SchemaBook
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
 
 _SAMPLE = 2_000  # rows looked at for new attributes before a whole portion is
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What was looked at. `clean`: how many rows of each target fit at once; `odd`: the targets with others, by place.
+
+    `belongs`: SQL, whether some target has a row's item; `has_unmatched`: whether there are items that none has.
+    """
+
+    filled: Filled
+    clean: Sequence[int]
+    odd: Sequence[int]
+    belongs: str
+    has_unmatched: bool
+
+
+@dataclass(frozen=True)
+class _Odd:
+    """Rows of a target that are looked at one by one; `elements`: of a target with `each`."""
+
+    number: int
+    book: SchemaBook
+    found: pa.Table
+    elements: ElementStage | None = None
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a book knows at one moment."""
+
+    columns: Columns
+    held: frozenset[str]
+    touched: frozenset[str]
+
+    @staticmethod
+    def of(book: SchemaBook) -> _Known:
+        return _Known(book.schema.columns, book.held_attributes(), book.touched_attributes())
+
+
+def _copy(book: SchemaBook) -> SchemaBook:
+    """One that may learn alone."""
+    return replace(book, crowded=set(book.crowded))
 
 
 class RowStage:
@@ -43,7 +88,7 @@ class RowStage:
         *,
         unusable: Callable[[Bench, str], None] | None,
         form: shape.Form = shape.CHANGE,
-        notices: Notices | None = None,
+        notices: RowNotices | None = None,
         picks: Picks = Picks(),  # noqa: B008 - frozen
         only: Collection[int] | None = None,
     ) -> None:
@@ -84,15 +129,43 @@ class RowStage:
         return self._shelf.lines
 
     def stage(self, bench: Bench, portion: Portion) -> None:
-        """Stage the lines at hand, which are of this portion."""
+        """Stage the lines at hand, which are of this portion. The books learn what is new in them."""
         with self._staging:
             for number, book in self._books.items():
                 if book.target.each is None and (book.pending or not book.schema.columns):
                     self._get_acquainted(bench, number, book)
-            look = Look(
-                columns={number: book.schema.columns for number, book in self._books.items()},
-                pending={number: tuple(book.pending) for number, book in self._books.items()},
-            )
+            look = self._look()
+        counted = self._fill(bench, portion, look)
+        self._keep(bench, counted)
+        for number in counted.odd:
+            self._stage_odd(bench, number)
+
+    def stage_known(self, bench: Bench, portion: Portion) -> bool:
+        """Stage changes, unless the books would learn from them: then nothing is staged, and it returns False.
+
+        Only while nobody else lets the books learn.
+        """
+        assert isinstance(self._shelf, BenchShelf)  # exported items are written where they stay
+        if any(book.target.each is None and not book.schema.columns for book in self._books.values()):
+            return False
+        counted = self._fill(bench, portion, self._look())
+        found = [self._find_odd(bench, number, _copy(self._books[number])) for number in counted.odd]
+        if any(self._learns(bench, odd) for odd in found):
+            self._shelf.drop(bench, counted.filled)
+            return False
+        self._keep(bench, counted)
+        for odd in found:
+            self._add_odd(bench, odd, _Known.of(odd.book))
+        return True
+
+    def _look(self) -> Look:
+        return Look(
+            columns={number: book.schema.columns for number, book in self._books.items()},
+            pending={number: tuple(book.pending) for number, book in self._books.items()},
+        )
+
+    def _fill(self, bench: Bench, portion: Portion, look: Look) -> _Counted:
+        """Look into the lines; changes without a usable image are taken out."""
         filled = self._shelf.fill(bench, portion, self._wide, look)
         layouts = filled.layouts
         by_target = ", ".join(
@@ -109,17 +182,14 @@ class RowStage:
         doubted, strangers, *counts = bench.rows(f"SELECT {unusable}, {unmatched}, {by_target} FROM wide")[0]
         if doubted and self._unusable:
             self._unusable(bench, filled.table)
-        if strangers and self._notices:
-            self._count_unmatched(bench, self._notices, belongs)
+        odd = [t.number for t, rows in zip(layouts, counts[1::2], strict=True) if rows]
+        return _Counted(filled, clean=counts[::2], odd=odd, belongs=belongs, has_unmatched=strangers > 0)
+
+    def _keep(self, bench: Bench, counted: _Counted) -> None:
+        if counted.has_unmatched and self._notices:
+            self._note_unmatched(bench, self._notices, counted.belongs)
         types = {number: staged_columns(book, self._dialect) for number, book in self._books.items()}
-        self._shelf.keep(bench, filled, types, clean=counts[::2])
-        for layout, odd in zip(layouts, counts[1::2], strict=True):
-            if not odd:
-                continue
-            if self._books[layout.number].target.each is not None:
-                self._stage_elements(bench, layout.number)
-            else:
-                self._stage_odd(bench, layout.number)
+        self._shelf.keep(bench, counted.filled, types, clean=counted.clean)
 
     def _get_acquainted(self, bench: Bench, number: int, book: SchemaBook) -> None:
         """Look at some lines that the target takes, for the attributes they have."""
@@ -152,53 +222,89 @@ class RowStage:
             )
         book.settle_pending(found)
 
-    def _count_unmatched(self, bench: Bench, notices: Notices, belongs: str) -> None:
+    def _note_unmatched(self, bench: Bench, notices: RowNotices, belongs: str) -> None:
         pointers = shape.Pointers(self._form)
         expression = entity(self._source, self._facts.key_tags or (), self._form, pointers.value)
         pointers.value("/")  # never an empty list
         notices.add_unmatched(
-            bench.rows(
-                render(
-                    "feed/sql/unmatched.sql",
-                    DUCKDB,
-                    entity=Sql(expression),
-                    belongs=Sql(belongs),
-                    picked_from=PICKED_FROM,
-                    pointers=Sql(pointers.as_list()),
-                )
-            )
+            bench,
+            render(
+                "feed/sql/unmatched.sql",
+                DUCKDB,
+                entity=Sql(expression),
+                belongs=Sql(belongs),
+                picked_from=PICKED_FROM,
+                pointers=Sql(pointers.as_list()),
+            ),
         )
 
     def _note_misfits(self, bench: Bench, number: int, rows: pa.Table, columns: Columns) -> None:
         """Take note of the rows (n, image, misfits), if anybody asks."""
-
-        def key_of(n: int) -> tuple[str, ...]:
-            key: tuple[str, str] = bench.rows(f"SELECT partition_key, sort_key FROM {self._shelf.keys} WHERE n = {n}")[
-                0
-            ]
-            return key[: len(self._source.key)]
-
         if self._notices:
-            layers = self._facts.base64_layers
-            self._notices.add_misfits(rows, self._books[number], columns, key_of, base64_layers=layers)
+            self._notices.add_misfits(bench, number, rows, columns, base64_layers=self._facts.base64_layers)
 
     def _stage_odd(self, bench: Bench, number: int) -> None:
-        """Rows with something that did not simply fit: new attributes, other types, values to be rescued."""
         book = self._books[number]
-        odd = bench.table(
+        if book.target.each is not None:
+            with self._staging:  # what is asked for may become known meanwhile: then the pointers would not fit
+                odd = self._find_odd(bench, number, book)
+                self._meet(bench, odd)
+                self._add_odd(bench, odd, _Known.of(book))
+            return
+        odd = self._find_odd(bench, number, book)
+        with self._staging:
+            self._meet(bench, odd)
+            known = _Known.of(book)
+        self._add_odd(bench, odd, known)
+
+    def _find_odd(self, bench: Bench, number: int, book: SchemaBook) -> _Odd:
+        """Rows with something that did not simply fit: new attributes, other types, values to be rescued.
+
+        With `each`, all elements of the taken items.
+        """
+        if book.target.each is not None:
+            elements = ElementStage(number, book, self._values, self._form)
+            return _Odd(number, book, elements.find(bench), elements)
+        found = bench.table(
             f"SELECT w.n, json_extract(l.line, '{self._form.image}') AS image "
             "FROM wide AS w JOIN lines AS l ON l.idx = w.idx "
             f"WHERE w.takes_{number} AND w.clean_{number} IS NOT TRUE"
         )
-        with bench.naming(odd=odd):
-            with self._staging:
-                self._settle_pending(bench, book)
-                book.meet(attributes_seen(odd.column("image")))
-                columns, held = book.schema.columns, book.held_attributes()
-            pointers = shape.Pointers()
-            values = [self._values.careful(i, c, pointers) for i, c in enumerate(columns)]
-            pointers.value("/")  # never an empty list
-            whole = whole_columns(columns, book.key)
+        return _Odd(number, book, found)
+
+    def _meet(self, bench: Bench, odd: _Odd) -> None:
+        if odd.elements:
+            with bench.naming(found=odd.found):
+                odd.elements.meet(bench, odd.found)
+            return
+        with bench.naming(odd=odd.found):
+            self._settle_pending(bench, odd.book)
+        odd.book.meet(attributes_seen(odd.found.column("image")))
+
+    def _learns(self, bench: Bench, odd: _Odd) -> bool:
+        """Whether the rows' book, which is a copy, changes by them, or refuses them."""
+        before = _copy(odd.book)
+        try:
+            self._meet(bench, odd)
+        except SchemaConflict:
+            return True
+        learned = odd.book
+        return (learned.schema, learned.pending, learned.crowded) != (before.schema, before.pending, before.crowded)
+
+    def _add_odd(self, bench: Bench, odd: _Odd, known: _Known) -> None:
+        if odd.elements:
+            with bench.naming(found=odd.found):
+                rows, misfits = odd.elements.rows(bench)
+            if len(misfits):
+                self._note_misfits(bench, odd.number, misfits, known.columns)
+            self._add_part(bench, odd.number, rows)
+            return
+        columns = known.columns
+        pointers = shape.Pointers()
+        values = [self._values.careful(i, c, pointers) for i, c in enumerate(columns)]
+        pointers.value("/")  # never an empty list
+        whole = whole_columns(columns, odd.book.key)
+        with bench.naming(odd=odd.found):
             rows = bench.table(
                 render(
                     "feed/sql/odd.sql",
@@ -210,31 +316,18 @@ class RowStage:
             )
         failed = failed_attributes(rows, [str(c.path[0]) if i in whole else None for i, c in enumerate(columns)])
         if failed is not None:
-            self._note_misfits(bench, number, rows, columns)
+            self._note_misfits(bench, odd.number, rows, columns)
         rescued = rescue(
             rows.column("image"),
-            held=held,
-            touched=book.touched_attributes(),
+            held=known.held,
+            touched=known.touched,
             failed=failed,
             base64_layers=self._facts.base64_layers,
         )
         if not self._dialect.rescues_nul:
             rescued = as_six_characters(rescued)
         rows = rows.drop_columns(["image", "misfits"]).append_column("rescued", rescued)
-        self._add_part(bench, number, rows)
-
-    def _stage_elements(self, bench: Bench, number: int) -> None:
-        """Each element of the taken items is a row."""
-        book = self._books[number]
-        stage = ElementStage(number, book, self._values, self._form)
-        with self._staging:  # what is asked for may become known meanwhile: then the pointers would not fit
-            found = stage.find(bench)
-            with bench.naming(found=found):
-                stage.meet(bench, found)
-                rows, misfits = stage.rows(bench)
-                if len(misfits):
-                    self._note_misfits(bench, number, misfits, book.schema.columns)
-            self._add_part(bench, number, rows)
+        self._add_part(bench, odd.number, rows)
 
     def _add_part(self, bench: Bench, number: int, rows: pa.Table) -> None:
         """Rows that were looked at one by one, as their columns' types in staging have them."""

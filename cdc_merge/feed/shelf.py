@@ -37,12 +37,10 @@ class Filled:
 
 
 class Shelf(Protocol):
-    """`lines`: those at hand, as a FROM clause that calls them `l`. `keys`: a table of the keys by `n`."""
+    """`lines`: those at hand, as a FROM clause that calls them `l`."""
 
     @property
     def lines(self) -> str: ...
-    @property
-    def keys(self) -> str: ...
 
     def fill(self, bench: Bench, portion: Portion, wide: WideTable, look: Look) -> Filled:
         """Look into the lines at hand: what they say is in the bench's `wide` then."""
@@ -64,7 +62,6 @@ class BenchShelf:
     """Tables of the workbench: one of what each change is, and one of rows for each target."""
 
     lines = "chosen AS c JOIN lines AS l ON l.idx = c.idx"
-    keys = "latest"
 
     def __init__(
         self, workbench: Workbench, targets: Iterable[int], *, facts: str = "facts", rows: str = "stage_rows"
@@ -73,9 +70,11 @@ class BenchShelf:
         self._facts = Parts(workbench, facts)
         self._rows = {number: Parts(workbench, f"{rows}_{number}") for number in targets}
         self._wide = Parts(workbench, f"{rows}_wide")
-        self._show_facts()
+        self._only = ""
+        self.show_facts()
 
-    def _show_facts(self) -> None:
+    def show_facts(self) -> None:
+        """Let what the changes are be seen; of keys that have newer changes by now, too."""
         flags = "".join(f", takes_{number} BOOLEAN" for number in self._rows)
         self._facts.show(f"n BIGINT, changed_at TIMESTAMP WITH TIME ZONE, removed BOOLEAN{flags}")
 
@@ -87,6 +86,7 @@ class BenchShelf:
             source=self.lines,
             columns=", ".join(f"c.{column}" for column in columns),
             given=chosen,
+            are_text=True,  # the first pass saw to it
         )
         # Few rows are put together with others: each column of a table takes some 4 KB.
         stays = len(chosen) >= FEW_ROWS and lacked(map(len, look.columns.values())) <= MOST_LACKED
@@ -98,10 +98,17 @@ class BenchShelf:
         bench.execute(f"CREATE OR REPLACE TEMP VIEW wide AS FROM {table}")
         return Filled(layouts, table, stays)
 
+    def drop(self, bench: Bench, filled: Filled) -> None:
+        """Let go of what a look filled, instead of keeping it."""
+        bench.execute("DROP VIEW wide")
+        bench.execute(f"DROP TABLE {filled.table}")
+
     def keep(self, bench: Bench, filled: Filled, types: Types, *, clean: Sequence[int]) -> None:
-        add = Parts.refer if filled.stays else Parts.add_unnamed
+        def add(parts: Parts, select: str) -> None:
+            parts.refer(select) if filled.stays else parts.add_unnamed(bench, select)
+
         flags = "".join(f", takes_{t.number}" for t in filled.layouts)
-        add(self._facts, bench, f"SELECT n, changed_at, removed{flags} FROM {filled.table}")
+        add(self._facts, f"SELECT n, changed_at, removed{flags} FROM {filled.table}")
         for layout, rows in zip(filled.layouts, clean, strict=True):
             if not rows:
                 continue
@@ -113,13 +120,17 @@ class BenchShelf:
                 for column, (staged, kind) in zip(layout.columns, types[number], strict=False)
             )
             test = f"takes_{number} AND clean_{number}"
-            add(self._rows[number], bench, f"SELECT n{values} FROM {filled.table} WHERE {test}")
+            add(self._rows[number], f"SELECT n{values} FROM {filled.table} WHERE {test}")
 
     def add(self, bench: Bench, number: int, select: str, columns: Sequence[str]) -> None:
         self._rows[number].add_unnamed(bench, select)
 
     def show(self, number: int, definition: str) -> None:
-        self._rows[number].show(definition)
+        self._rows[number].show(definition, only=self._only)
+
+    def leave_out_outdated(self) -> None:
+        """Show no rows of changes that `latest` does not have (any more)."""
+        self._only = "SEMI JOIN latest USING (n)"
 
     def finish(self) -> None:
-        self._show_facts()
+        self.show_facts()

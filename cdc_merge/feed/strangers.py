@@ -47,8 +47,10 @@ def _find(bench: Bench, lines: str, target: Target, attributes: Sequence[str], f
         tests = [f"{pointers.value(shape.pointer((a,)))} IS NOT NULL" for a in attributes]
     else:  # of an element: that its name is somewhere in the item is near enough
         tests = [f"contains({image}, {shape.literal(json.dumps(a, ensure_ascii=False) + ':')})" for a in attributes]
+    # Set down first: a condition on them would be tried on all lines of the portion, and some may not be JSON.
+    bench.execute(f"CREATE OR REPLACE TEMP TABLE suspected AS SELECT l.idx, l.line FROM {lines}")
     found = bench.rows(
-        f"SELECT idx FROM (SELECT l.idx, json_extract_string(l.line, {pointers.as_list()}) AS v FROM {lines}) "
+        f"SELECT idx FROM (SELECT idx, json_extract_string(line, {pointers.as_list()}) AS v FROM suspected) "
         f"WHERE {is_taken} AND ({' OR '.join(tests)}) LIMIT 1"
     )
     return found[0][0] if found else None

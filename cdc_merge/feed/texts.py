@@ -33,7 +33,7 @@ class Rows:
 
     `lines`: all of the portion. `source`: those to look into as a FROM clause, with the line as `l.line` and its number
     as `l.idx`. `columns`: what goes along, as SQL, the number among them; `given`: the same as an Arrow table.
-    `vector`: how many rows DuckDB is to work on at once.
+    `vector`: how many rows DuckDB is to work on at once. `are_text`: the lines are known to be UTF-8.
     """
 
     lines: pa.StringArray
@@ -41,6 +41,7 @@ class Rows:
     columns: str
     given: pa.Table
     vector: int = FULL_VECTOR
+    are_text: bool = False
 
 
 class Texts:
@@ -64,12 +65,18 @@ class Texts:
             return self._lookers[key]
 
     def find(
-        self, pointers: shape.Pointers, lines: pa.StringArray, picks: Numbers | None, *, counted: str | None = None
+        self,
+        pointers: shape.Pointers,
+        lines: pa.StringArray,
+        picks: Numbers | None,
+        *,
+        counted: str | None = None,
+        are_text: bool = False,
     ) -> Found | None:
         """What the native program finds at these pointers; None where it is not there, or has failed."""
         try:
             looker = self.looker(pointers, counted)
-            return looker.find(lines, picks) if looker else None
+            return looker.find(lines, picks, are_text=are_text) if looker else None
         except NativeFailed as error:
             log.warning("native_failed", error=str(error))
             return None
@@ -84,7 +91,8 @@ class Texts:
         """
         by_duckdb = _by_duckdb(rows, pointers, counted)
         given = rows.given
-        found = self.find(pointers, rows.lines, given.column("idx").to_numpy(), counted=counted)
+        picks = given.column("idx").to_numpy()
+        found = self.find(pointers, rows.lines, picks, counted=counted, are_text=rows.are_text)
         if found is None or 2 * len(found.unsure) > len(given):
             yield Sql(f"({by_duckdb})")
             return

@@ -86,7 +86,8 @@ class Doubts:
         bench.execute(f"DELETE FROM {table} WHERE {UNUSABLE}")
 
     def are_there(self) -> bool:
-        return bool(self._workbench.rows("SELECT count(*) FROM doubted")[0][0])
+        """Whether there are some of `latest`."""
+        return bool(self._workbench.rows("SELECT 1 FROM doubted SEMI JOIN latest USING (n) LIMIT 1"))
 
     def settle(self, *, are_picked: bool) -> None:
         """Doom every unusable change of the doubted keys; the newest of the rest becomes the winner, in `revised`.

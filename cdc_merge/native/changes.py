@@ -5,12 +5,15 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from cdc_merge.native.library import (
+    AddedView,
     ChangesView,
     GivenTexts,
     Integers,
@@ -45,11 +48,26 @@ class _Rows:
                 "chunk": pa.array(integers(view.chunks, view.rows, self)),
                 "idx": pa.array(integers(view.idxs, view.rows, self)),
                 "object_number": pa.array(integers(view.objects, view.rows, self)),
+                "n": pa.array(integers(view.numbers, view.rows, self).view(np.uint32).astype(np.int64)),
                 "partition_key": partition_key,
                 "sort_key": sort_key,
                 "position": position,
             }
         )
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of the rows of a look. `left`: those that are no plain changes, which were left out.
+
+    `rows`: those whose changes are the newest of their keys so far; `numbers`: of these changes, from 1 on.
+    `count`: how many changes were added.
+    """
+
+    left: Integers
+    rows: Integers
+    numbers: npt.NDArray[np.int64]
+    count: int
 
 
 class Changes:
@@ -63,17 +81,21 @@ class Changes:
 
     def add_records(
         self, found: Found, *, has_sort_key: bool, chunk: int, lines: Integers | None, objects: Integers
-    ) -> Integers:
+    ) -> Added:
         """Add what a look found of a stream's records: partition key, sort key (if there is one), sequence number, ARN.
 
         `lines`: the number of each row's line, None: as they come; `objects`: the number of its object.
-        Returns the rows that are no plain changes, which were left out.
         """
         view = _lines_view(chunk, lines, objects)
-        done = self._library.changes_add_records(self._handle, found.handle, has_sort_key, ctypes.byref(view))
-        if not done:
+        added = self._library.changes_add_records(self._handle, found.handle, has_sort_key, ctypes.byref(view))
+        if not added:
             raise NativeFailed
-        return found.unsure
+        newest = AddedView()
+        self._library.added_view(added, ctypes.byref(newest))
+        rows, numbers = (integers(each, newest.count, self).copy() for each in (newest.rows, newest.numbers))
+        self._library.added_free(added)
+        left = found.unsure
+        return Added(left, rows, numbers.view(np.uint32).astype(np.int64), count=len(objects) - len(left))
 
     def add(self, changes: pa.Table, *, chunk: int) -> None:
         """Add changes of a chunk: idx, object_number, partition_key, sort_key, position; none of them is NULL."""
@@ -96,6 +118,16 @@ class Changes:
         """Bytes of memory that they take."""
         return int(self._measures().bytes)
 
+    @property
+    def given(self) -> int:
+        """The last number that a change was given."""
+        return int(self._measures().given)
+
+    @property
+    def keys(self) -> int:
+        """How many keys there ever were: forgetting changes drops none."""
+        return int(self._measures().keys)
+
     def _measures(self) -> Measures:
         measures: Measures = self._library.changes_measure(self._handle)
         if measures.bytes < 0:
@@ -103,25 +135,27 @@ class Changes:
         return measures
 
     def newest(self) -> Iterator[pa.Table]:
-        """The newest change of each key, in slices."""
+        """The newest change of each key, in slices, one at least."""
         count = self._library.changes_settle(self._handle)
         if count < 0:
             raise NativeFailed
         return self._slices(count, only_newest=True)
 
     def all(self) -> Iterator[pa.Table]:
-        """All changes, in slices."""
+        """All changes, in slices, one at least."""
         return self._slices(self._measures().changes, only_newest=False)
 
     def _slices(self, count: int, *, only_newest: bool) -> Iterator[pa.Table]:
         start = 0
-        while start < count:
+        while True:
             handle = self._library.changes_rows(self._handle, only_newest, start, min(count, start + _SLICE))
             if not handle:
                 raise NativeFailed
             rows = _Rows(self._library, handle).table()
-            start += len(rows)  # fewer where keys are long
             yield rows
+            start += len(rows)  # fewer where keys are long
+            if start >= count:
+                return
 
     def counts(self, objects: int) -> dict[int, int]:
         """How many changes came from each of so many objects, of those that have any."""

@@ -21,7 +21,7 @@ log = get_logger("cdc_merge.native")
 SWITCH = "CDC_MERGE_NATIVE"
 """The environment variable that switches it off, where it is `0`."""
 
-_VERSION = 2
+_VERSION = 3
 _LIBRARY = Path(__file__).with_name("_native" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so"))
 
 Integers = npt.NDArray[np.int32]
@@ -86,7 +86,7 @@ class GivenTexts(ctypes.Structure):
 class Measures(ctypes.Structure):
     """How much a store of changes holds."""
 
-    _fields_ = (("changes", ctypes.c_int64), ("bytes", ctypes.c_int64))
+    _fields_ = tuple((name, ctypes.c_int64) for name in ("changes", "given", "keys", "bytes"))
 
 
 class ChangesView(ctypes.Structure):
@@ -97,8 +97,15 @@ class ChangesView(ctypes.Structure):
         ("chunks", ctypes.c_void_p),
         ("idxs", ctypes.c_void_p),
         ("objects", ctypes.c_void_p),
+        ("numbers", ctypes.c_void_p),
         ("rows", ctypes.c_size_t),
     )
+
+
+class AddedView(ctypes.Structure):
+    """Rows of a look whose changes are the newest of their keys so far, and the numbers of these."""
+
+    _fields_ = (("rows", ctypes.c_void_p), ("numbers", ctypes.c_void_p), ("count", ctypes.c_size_t))
 
 
 def is_there() -> bool:
@@ -128,15 +135,20 @@ def _load() -> Any | None:
     for name, result, arguments in (
         ("looker_new", pointer, [ctypes.c_char_p, size]),
         ("looker_free", None, [pointer]),
-        ("looker_find", pointer, [pointer, pointer, size, pointer, size, pointer, size]),
+        ("looker_find", pointer, [pointer, pointer, size, pointer, size, pointer, size, flag]),
         ("found_texts", None, [pointer, size, pointer]),
         ("found_rows", None, [pointer, pointer]),
         ("found_free", None, [pointer]),
         ("ends_find", pointer, [pointer, size, flag, pointer]),
         ("ends_take", None, [pointer, pointer]),
+        ("plain_make", pointer, [pointer, size, pointer, size, flag]),
+        ("plain_texts", None, [pointer, pointer]),
+        ("plain_free", None, [pointer]),
         ("changes_new", pointer, []),
         ("changes_free", None, [pointer]),
-        ("changes_add_records", flag, [pointer, pointer, flag, pointer]),
+        ("changes_add_records", pointer, [pointer, pointer, flag, pointer]),
+        ("added_view", None, [pointer, pointer]),
+        ("added_free", None, [pointer]),
         ("changes_add_texts", flag, [pointer, pointer, pointer]),
         ("changes_forget", flag, [pointer, pointer, size]),
         ("changes_measure", Measures, [pointer]),

@@ -67,8 +67,11 @@ class Looker:
         # What was found keeps what it needs of it; at the end of the process others may be at work with it.
         weakref.finalize(self, library.looker_free, self._handle).atexit = False
 
-    def find(self, lines: pa.StringArray, picks: Integers | None = None) -> Found:
-        """Look into all lines, or into those whose numbers are picked, in their order. Raises NativeFailed."""
+    def find(self, lines: pa.StringArray, picks: Integers | None = None, *, are_text: bool = False) -> Found:
+        """Look into all lines, or into those whose numbers are picked, in their order.
+
+        `are_text`: somebody has made sure that they are UTF-8. Raises NativeFailed.
+        """
         _, offsets, data = lines.buffers()
         if picks is not None:
             picks = np.ascontiguousarray(picks, np.int32)
@@ -82,6 +85,7 @@ class Looker:
             len(lines),
             None if picks is None else picks.ctypes.data,
             0 if picks is None else len(picks),
+            are_text,
         )
         if not handle:
             raise NativeFailed

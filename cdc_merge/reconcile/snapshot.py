@@ -95,7 +95,7 @@ def take_snapshot(
     read, whole = 0, sum(f.size for f in items.files)
     count = 0
     tables = ItemTables(path, books, dialect)
-    notices = Notices(counts_unmatched=False)
+    notices = Notices()
     limit = max(_SMALLEST_GROUP, source.batch.bytes // _INFLATION)
     for number, group in enumerate(_fetched(items.files, folder, limit=limit)):
         check()

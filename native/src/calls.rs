@@ -5,12 +5,13 @@ use std::panic::AssertUnwindSafe;
 use std::slice;
 use std::sync::{Arc, Mutex};
 
-use crate::changes::{check, Changes, Lines, Places, Rows};
+use crate::changes::{check, Added, Changes, Lines, Places, Rows};
 use crate::framing::ends;
 use crate::look::{Found, Look, Texts};
+use crate::plain::put_all;
 
 /// Goes up with each change of what is said here: Python asks for it before it calls anything else.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Memory that was never touched costs more than what is written there, so it is used again: so many at once.
 const MOST_SPARE: usize = 8;
@@ -93,6 +94,7 @@ pub unsafe extern "C" fn looker_free(looker: *const Looker) {
 /// Look into lines; null if that failed.
 ///
 /// Line i are the bytes from offsets[i] to offsets[i + 1]. With `picks`, its lines are looked into alone, in that order.
+/// `are_text`: the lines are known to be UTF-8.
 /// May be called by several threads at once.
 ///
 /// # Safety
@@ -107,6 +109,7 @@ pub unsafe extern "C" fn looker_find(
     lines: usize,
     picks: *const i32,
     picked: usize,
+    are_text: bool,
 ) -> *mut Lent {
     Arc::increment_strong_count(looker);
     let looker = Arc::from_raw(looker);
@@ -116,7 +119,7 @@ pub unsafe extern "C" fn looker_find(
     } else {
         Some(of_raw(picks, picked))
     };
-    let found = catch_unwind(AssertUnwindSafe(|| looker.find(bytes, offsets, picks)));
+    let found = catch_unwind(AssertUnwindSafe(|| looker.find(bytes, offsets, picks, are_text)));
     found.map_or(std::ptr::null_mut(), |found| {
         Box::into_raw(Box::new(Lent { found, looker }))
     })
@@ -129,7 +132,7 @@ pub struct Lent {
 }
 
 impl Looker {
-    fn find(&self, bytes: &[u8], offsets: &[i32], picks: Option<&[i32]>) -> Found {
+    fn find(&self, bytes: &[u8], offsets: &[i32], picks: Option<&[i32]>, are_text: bool) -> Found {
         let spare = self.spare.lock().map(|mut spare| spare.pop());
         let mut found = spare.ok().flatten().unwrap_or_default();
         let line = |number: usize| -> &[u8] {
@@ -140,12 +143,14 @@ impl Looker {
             }
         };
         match picks {
-            None => self.look.read_lines((0..offsets.len() - 1).map(line), &mut found),
+            None => self
+                .look
+                .read_lines((0..offsets.len() - 1).map(line), are_text, &mut found),
             Some(picks) => {
                 let numbers = picks
                     .iter()
                     .map(|&pick| usize::try_from(pick).expect("lines have no sign"));
-                self.look.read_lines(numbers.map(line), &mut found);
+                self.look.read_lines(numbers.map(line), are_text, &mut found);
             }
         }
         found
@@ -220,6 +225,49 @@ pub unsafe extern "C" fn ends_take(found: *mut Vec<i64>, place: *mut i64) {
     std::ptr::copy_nonoverlapping(found.as_ptr(), place, found.len());
 }
 
+/// Make typed values plain; null if that failed. Value i are the bytes from offsets[i] to offsets[i + 1]. `twice`: binary
+/// values are base64 of base64.
+///
+/// # Safety
+/// `bytes` and `offsets` point to as many as the numbers after them say, of offsets one more.
+#[no_mangle]
+pub unsafe extern "C" fn plain_make(
+    bytes: *const u8,
+    length: usize,
+    offsets: *const i32,
+    values: usize,
+    twice: bool,
+) -> *mut Texts {
+    let (bytes, offsets) = (
+        of_raw(bytes, length),
+        of_raw(offsets, if values == 0 { 0 } else { values + 1 }),
+    );
+    let made = catch_unwind(|| {
+        let value = |ends: &[i32]| {
+            let place = |end: i32| usize::try_from(end).expect("values do not begin before their bytes");
+            &bytes[place(ends[0])..place(ends[1])]
+        };
+        let mut made = Texts::default();
+        put_all(offsets.windows(2).map(value), twice, &mut made);
+        made
+    });
+    made.map_or(std::ptr::null_mut(), |made| Box::into_raw(Box::new(made)))
+}
+
+/// # Safety
+/// `made` is of `plain_make`, and `view` points to room for a view.
+#[no_mangle]
+pub unsafe extern "C" fn plain_texts(made: *const Texts, view: *mut TextsView) {
+    *view = TextsView::of(&*made);
+}
+
+/// # Safety
+/// `made` is of `plain_make`, and is used nowhere any more.
+#[no_mangle]
+pub unsafe extern "C" fn plain_free(made: *mut Texts) {
+    drop(Box::from_raw(made));
+}
+
 /// An empty store of changes.
 #[no_mangle]
 pub extern "C" fn changes_new() -> *mut Mutex<Changes> {
@@ -266,7 +314,7 @@ impl LinesView {
 }
 
 /// Add what a look found: its texts are partition key, sort key (if `has_sort_key`), sequence number and the stream's ARN.
-/// Rows that are no plain changes are unsure then. False if it failed.
+/// Rows that are no plain changes are unsure then. Null if it failed.
 ///
 /// # Safety
 /// `changes` is of `changes_new`, `lent` of `looker_find`, and `view` has a line for each of its rows.
@@ -276,7 +324,7 @@ pub unsafe extern "C" fn changes_add_records(
     lent: *mut Lent,
     has_sort_key: bool,
     view: *const LinesView,
-) -> bool {
+) -> *mut Added {
     let (found, lines) = (&mut (*lent).found, (*view).lines());
     let places = Places {
         partition_key: 0,
@@ -286,19 +334,46 @@ pub unsafe extern "C" fn changes_add_records(
     };
     let hasher = match with(changes, |changes| changes.hasher()) {
         Some(hasher) => hasher,
-        None => return false,
+        None => return std::ptr::null_mut(),
     };
     let records = match catch_unwind(AssertUnwindSafe(|| check(found, places, &hasher))) {
         Ok(records) => records,
-        Err(_) => return false,
+        Err(_) => return std::ptr::null_mut(),
     };
     match with(changes, |changes| changes.add_records(found, places, &lines, &records)) {
-        Some(unsure) => {
-            found.unsure.extend(unsure);
-            true
+        Some(mut added) => {
+            found.unsure.append(&mut added.unsure);
+            Box::into_raw(Box::new(added))
         }
-        None => false,
+        None => std::ptr::null_mut(),
     }
+}
+
+/// Rows of a look whose changes are the newest of their keys so far, and the numbers of these.
+#[repr(C)]
+pub struct AddedView {
+    rows: *const i32,
+    numbers: *const u32,
+    count: usize,
+}
+
+/// # Safety
+/// `added` is of `changes_add_records`, and `view` points to room for a view.
+#[no_mangle]
+pub unsafe extern "C" fn added_view(added: *const Added, view: *mut AddedView) {
+    let added = &*added;
+    *view = AddedView {
+        rows: added.rows.as_ptr(),
+        numbers: added.numbers.as_ptr(),
+        count: added.rows.len(),
+    };
+}
+
+/// # Safety
+/// `added` is of `changes_add_records`, and is used nowhere any more.
+#[no_mangle]
+pub unsafe extern "C" fn added_free(added: *mut Added) {
+    drop(Box::from_raw(added));
 }
 
 /// Texts of the caller's, one for each line.
@@ -353,6 +428,8 @@ pub unsafe extern "C" fn changes_forget(changes: *const Mutex<Changes>, objects:
 #[repr(C)]
 pub struct Measures {
     changes: i64,
+    given: i64,
+    keys: i64,
     bytes: i64,
 }
 
@@ -360,9 +437,18 @@ pub struct Measures {
 /// `changes` is of `changes_new`.
 #[no_mangle]
 pub unsafe extern "C" fn changes_measure(changes: *const Mutex<Changes>) -> Measures {
-    let measured = with(changes, |changes| (changes.len() as i64, changes.size() as i64));
-    let (changes, bytes) = measured.unwrap_or((-1, -1));
-    Measures { changes, bytes }
+    let measured = with(changes, |changes| Measures {
+        changes: changes.len() as i64,
+        given: i64::from(changes.given()),
+        keys: changes.keys() as i64,
+        bytes: changes.size() as i64,
+    });
+    measured.unwrap_or(Measures {
+        changes: -1,
+        given: -1,
+        keys: -1,
+        bytes: -1,
+    })
 }
 
 /// Find the newest change of each key; returns how many there are, -1 if it failed.
@@ -414,6 +500,7 @@ pub struct ChangesView {
     chunks: *const i32,
     idxs: *const i32,
     objects: *const i32,
+    numbers: *const u32,
     rows: usize,
 }
 
@@ -427,6 +514,7 @@ pub unsafe extern "C" fn rows_view(rows: *const Rows, view: *mut ChangesView) {
         chunks: rows.chunks.as_ptr(),
         idxs: rows.idxs.as_ptr(),
         objects: rows.objects.as_ptr(),
+        numbers: rows.numbers.as_ptr(),
         rows: rows.chunks.len(),
     };
 }

@@ -29,13 +29,15 @@ const MOST_PREFIXES: usize = 1_000;
 
 const LABEL: &[u8] = b"/stream/";
 
-/// Where the parts of a key, or of a position, lie in the bytes of all of them.
+/// A key: where its parts lie in the bytes of all of them.
 #[derive(Clone, Copy)]
-struct Span {
+struct Key {
     start: usize,
     /// Where the second part begins.
     middle: u32,
     length: u32,
+    /// The place of its newest change.
+    newest: Option<u32>,
 }
 
 /// What a position begins with, of `prefixes`, and whether digits follow that are kept without zeros in front.
@@ -90,20 +92,34 @@ pub struct Rows {
     pub chunks: Vec<i32>,
     pub idxs: Vec<i32>,
     pub objects: Vec<i32>,
+    pub numbers: Vec<u32>,
+}
+
+/// What became of the rows of a look.
+#[derive(Default)]
+pub struct Added {
+    /// Rows that were left out.
+    pub unsure: Vec<i32>,
+    /// Rows of changes that are the newest of their keys so far, and the numbers of these.
+    pub rows: Vec<i32>,
+    pub numbers: Vec<u32>,
 }
 
 #[derive(Default)]
 pub struct Changes {
     changes: Vec<Change>,
+    /// A change keeps the number that it was given, from 1 on, where others are forgotten. None: it is the place.
+    numbers: Option<Vec<u32>>,
+    given: u32,
     positions: Vec<u8>,
     prefixes: Vec<Vec<u8>>,
-    keys: Vec<Span>,
+    keys: Vec<Key>,
     key_bytes: Vec<u8>,
     /// A power of two, at most half of it filled.
     slots: Vec<Slot>,
     hashes: Vec<u64>,
     hasher: RandomState,
-    /// Numbers of changes, as `settle` found them.
+    /// As `settle` found them.
     newest: Vec<u32>,
 }
 
@@ -184,10 +200,11 @@ impl Changes {
     }
 
     /// Add what `check` made of a look.
-    pub fn add_records(&mut self, found: &Found, places: Places, lines: &Lines, records: &[Record]) -> Vec<i32> {
+    pub fn add_records(&mut self, found: &Found, places: Places, lines: &Lines, records: &[Record]) -> Added {
+        let first = self.changes.len();
         reserve(&mut self.changes, records.len());
         reserve(&mut self.positions, records.len() * USUAL_DIGITS);
-        let mut unsure = Vec::new();
+        let mut added = Added::default();
         let (mut last_arn, mut last_prefix): (Option<&[u8]>, _) = (None, None);
         for (number, record) in records.iter().enumerate() {
             if number % TOUCHED == 0 {
@@ -202,7 +219,7 @@ impl Changes {
             let (prefix, number) = match (last_prefix, text(places.sequence_number)) {
                 (Some(prefix), Some(number)) => (prefix, number),
                 _ => {
-                    unsure.push(row as i32);
+                    added.unsure.push(row as i32);
                     continue;
                 }
             };
@@ -213,29 +230,57 @@ impl Changes {
             let zeros = number.iter().take_while(|&&digit| digit == b'0').count();
             self.positions.extend_from_slice(&number[zeros..]);
             self.put(lines, row, key, Prefix::of_digits(prefix), start);
+            added.rows.push(row as i32);
         }
-        unsure
+        self.keep_newest(first, &mut added);
+        added
     }
 
-    /// Read what the keys of some records will be compared with, all at once: it lies all over memory, and one by one each
-    /// would be waited for.
+    /// Of the rows that were added from a change on, those that are the newest of their keys.
+    fn keep_newest(&self, first: usize, added: &mut Added) {
+        let mut change = first;
+        let numbers = &mut added.numbers;
+        added.rows.retain(|_| {
+            let is_newest = self.keys[self.changes[change].key as usize].newest == Some(change as u32);
+            if is_newest {
+                numbers.push(self.number(change));
+            }
+            change += 1;
+            is_newest
+        });
+    }
+
+    fn number(&self, change: usize) -> u32 {
+        self.numbers
+            .as_ref()
+            .map_or(change as u32 + 1, |numbers| numbers[change])
+    }
+
+    /// Read what some records will be compared with, all at once: it lies all over memory, and one by one each would be
+    /// waited for.
     fn touch(&self, records: &[Record]) {
         let mask = self.slots.len().wrapping_sub(1);
-        let slot = |record: &Record| {
-            self.slots
-                .get(record.hash as usize & mask)
-                .map_or(0, |slot| slot.number)
-        };
-        let numbers = records.iter().map(slot).filter(|&number| number != 0);
-        let mut starts = [0; TOUCHED];
+        let mut found = [(0, 0); TOUCHED];
         let mut count = 0;
-        for (start, number) in starts.iter_mut().zip(numbers) {
-            *start = self.keys[number as usize - 1].start;
-            count += 1;
+        for record in records {
+            let slot = self.slots.get(record.hash as usize & mask);
+            if let Some(number) = slot.map(|slot| slot.number).filter(|&number| number != 0) {
+                found[count].0 = number as usize - 1;
+                count += 1;
+            }
         }
-        let bytes = starts[..count]
+        let found = &mut found[..count];
+        for (key, newest) in &mut *found {
+            let known = &self.keys[*key];
+            (*key, *newest) = (known.start, known.newest.map_or(0, |change| change as usize));
+        }
+        for (_, newest) in &mut *found {
+            *newest = self.changes.get(*newest).map_or(0, |change| change.start);
+        }
+        let byte = |bytes: &[u8], at: usize| u64::from(bytes.get(at).copied().unwrap_or(0));
+        let bytes = found
             .iter()
-            .map(|&start| u64::from(self.key_bytes.get(start).copied().unwrap_or(0)));
+            .map(|&(key, position)| byte(&self.key_bytes, key) + byte(&self.positions, position));
         black_box(bytes.sum::<u64>());
     }
 
@@ -249,6 +294,21 @@ impl Changes {
             chunk: lines.chunk,
             idx: lines.rows.map_or(row as i32, |rows| rows[row]),
         });
+        self.given += 1;
+        if let Some(numbers) = &mut self.numbers {
+            numbers.push(self.given);
+        }
+        self.note_newest(self.changes.len() - 1);
+    }
+
+    /// Let a change be its key's newest, if it is. Not if it comes a second time: what was staged of the first stays so.
+    fn note_newest(&mut self, number: usize) {
+        let change = &self.changes[number];
+        let is_newer = |best: u32| self.order(change, &self.changes[best as usize]) == Ordering::Greater;
+        let key = change.key as usize;
+        if self.keys[key].newest.map_or(true, is_newer) {
+            self.keys[key].newest = Some(number as u32);
+        }
     }
 
     /// The stream's label and a slash. None for a label of which it is not plain how it would be compared, and once there
@@ -303,10 +363,11 @@ impl Changes {
         reserve(&mut self.keys, 1);
         reserve(&mut self.hashes, 1);
         reserve(&mut self.key_bytes, partition_key.len() + sort_key.len());
-        self.keys.push(Span {
+        self.keys.push(Key {
             start: self.key_bytes.len(),
             middle: partition_key.len() as u32,
             length: (partition_key.len() + sort_key.len()) as u32,
+            newest: None,
         });
         self.key_bytes.extend_from_slice(partition_key);
         self.key_bytes.extend_from_slice(sort_key);
@@ -350,50 +411,56 @@ impl Changes {
         [&self.prefixes[change.prefix.number()], zeros, rest]
     }
 
-    /// The order of two changes of a key: by position, and of the same one by where they lie.
+    /// The order of two changes of a key by position; equal ones are the same change.
     fn order(&self, one: &Change, other: &Change) -> Ordering {
         let ([first, zeros, rest], [other_first, other_zeros, other_rest]) = (self.position(one), self.position(other));
-        let positions = if one.prefix == other.prefix && zeros.len() == other_zeros.len() {
+        if one.prefix == other.prefix && zeros.len() == other_zeros.len() {
             rest.cmp(other_rest)
         } else {
             let others = other_first.iter().chain(other_zeros).chain(other_rest);
             first.iter().chain(zeros).chain(rest).cmp(others)
-        };
-        positions.then((one.chunk, one.idx).cmp(&(other.chunk, other.idx)))
+        }
     }
 
     /// Leave out all that came from some objects.
     pub fn forget(&mut self, objects: &[i32]) {
-        self.changes.retain(|change| !objects.contains(&change.object));
+        let is_kept = |change: &Change| !objects.contains(&change.object);
+        let kept = (0..self.changes.len()).filter(|&change| is_kept(&self.changes[change]));
+        self.numbers = Some(kept.map(|change| self.number(change)).collect());
+        self.changes.retain(is_kept);
+        self.keys.iter_mut().for_each(|key| key.newest = None);
+        (0..self.changes.len()).for_each(|change| self.note_newest(change));
     }
 
-    /// Find the newest change of each key; returns how many there are.
+    /// Take down the newest change of each key; returns how many there are.
     pub fn settle(&mut self) -> usize {
-        let mut newest: Vec<Option<u32>> = vec![None; self.keys.len()];
-        for (number, change) in self.changes.iter().enumerate() {
-            let best = &mut newest[change.key as usize];
-            let is_newer = |best: u32| self.order(change, &self.changes[best as usize]) == Ordering::Greater;
-            if best.map_or(true, is_newer) {
-                *best = Some(number as u32);
-            }
-        }
-        self.newest = newest.into_iter().flatten().collect();
+        self.newest = self.keys.iter().filter_map(|key| key.newest).collect();
         self.newest.len()
     }
 
     /// Some of the newest changes, as of the last `settle`.
     pub fn newest(&self, range: Range<usize>) -> Rows {
-        self.rows(self.newest[range].iter().map(|&number| &self.changes[number as usize]))
+        self.rows(self.newest[range].iter().map(|&change| change as usize))
     }
 
     /// Some of all changes.
     pub fn all(&self, range: Range<usize>) -> Rows {
-        self.rows(self.changes[range].iter())
+        self.rows(range)
     }
 
     /// How many changes there are.
     pub fn len(&self) -> usize {
         self.changes.len()
+    }
+
+    /// How many changes there ever were: the last number.
+    pub fn given(&self) -> u32 {
+        self.given
+    }
+
+    /// How many keys there ever were.
+    pub fn keys(&self) -> usize {
+        self.keys.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -403,22 +470,24 @@ impl Changes {
     /// Bytes of memory that they take.
     pub fn size(&self) -> usize {
         self.changes.capacity() * size_of::<Change>()
+            + self.numbers.as_ref().map_or(0, Vec::capacity) * size_of::<u32>()
             + self.positions.capacity()
             + self.key_bytes.capacity()
-            + self.keys.capacity() * (size_of::<Span>() + size_of::<u64>())
+            + self.keys.capacity() * (size_of::<Key>() + size_of::<u64>())
             + self.slots.capacity() * size_of::<Slot>()
     }
 
-    fn rows<'a>(&self, changes: impl Iterator<Item = &'a Change>) -> Rows {
+    fn rows(&self, changes: impl Iterator<Item = usize>) -> Rows {
         let mut rows = Rows::default();
         for texts in [&mut rows.partition_keys, &mut rows.sort_keys, &mut rows.positions] {
             texts.clear();
         }
-        for change in changes {
+        for number in changes {
             let size = rows.partition_keys.bytes.len() + rows.sort_keys.bytes.len() + rows.positions.bytes.len();
             if size >= MOST_BYTES {
                 break;
             }
+            let change = &self.changes[number];
             let (partition_key, sort_key) = self.parts(change.key as usize);
             rows.partition_keys.put(&[partition_key]);
             rows.sort_keys.put(&[sort_key]);
@@ -426,6 +495,7 @@ impl Changes {
             rows.chunks.push(change.chunk);
             rows.idxs.push(change.idx);
             rows.objects.push(change.object);
+            rows.numbers.push(self.number(number));
         }
         rows
     }

@@ -36,9 +36,12 @@ impl Texts {
         self.nulls = 0;
     }
 
-    /// End the text of a line: all bytes that came since the last one.
-    fn end_line(&mut self, is_valid: bool) {
+    /// End the text of a line: all bytes that came since the last one, or none of them.
+    pub fn end_line(&mut self, is_valid: bool) {
         let line = self.offsets.len() - 1;
+        if !is_valid {
+            self.bytes.truncate(self.offsets[line] as usize);
+        }
         if line % 8 == 0 {
             self.validity.push(0);
         }
@@ -200,14 +203,15 @@ impl Look {
         at
     }
 
-    /// Look into lines, which are given one after the other.
-    pub fn read_lines<'a>(&self, lines: impl Iterator<Item = &'a [u8]>, found: &mut Found) {
+    /// Look into lines, which are given one after the other. `are_text`: they are known to be UTF-8.
+    pub fn read_lines<'a>(&self, lines: impl Iterator<Item = &'a [u8]>, are_text: bool, found: &mut Found) {
         found.texts.resize_with(self.texts, Texts::default);
         found.texts.iter_mut().for_each(Texts::clear);
         found.widths.clear();
         found.unsure.clear();
         let mut line_look = LineLook {
             nodes: &self.nodes,
+            are_text,
             seen: vec![0; self.nodes.len()],
             has_text: vec![false; self.texts],
             texts: &mut found.texts,
@@ -229,6 +233,7 @@ impl Look {
 
 struct LineLook<'look> {
     nodes: &'look [Node],
+    are_text: bool,
     /// In which line each node was met last: a second time in one line is a name that an object has twice.
     seen: Vec<usize>,
     has_text: Vec<bool>,
@@ -241,7 +246,9 @@ struct LineLook<'look> {
 impl LineLook<'_> {
     fn read_line(&mut self, line: &[u8]) -> Sure<()> {
         self.line += 1;
-        std::str::from_utf8(line).map_err(|_| Unsure)?;
+        if !self.are_text {
+            std::str::from_utf8(line).map_err(|_| Unsure)?;
+        }
         let mut walker = Walker::new(line);
         self.read_value(&mut walker, 0)?;
         walker.end()
@@ -251,11 +258,6 @@ impl LineLook<'_> {
         for (texts, has_text) in self.texts.iter_mut().zip(&mut self.has_text) {
             let is_valid = is_sure && std::mem::take(has_text);
             *has_text = false;
-            if !is_valid {
-                texts
-                    .bytes
-                    .truncate(*texts.offsets.last().expect("it begins with 0") as usize);
-            }
             texts.end_line(is_valid);
         }
         let width = std::mem::replace(&mut self.width, -1);

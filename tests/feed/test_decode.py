@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cdc_merge.errors import MixedFeed, Refused, SchemaConflict, SourceStopped, UnusableFeed
+from cdc_merge.errors import MixedFeed, Refused, SchemaConflict, SourceStopped, UnknownAttributes, UnusableFeed
 from cdc_merge.feed import shape
 from cdc_merge.feed.chunks import ChunkReader, LocalObject
 from cdc_merge.feed.decode import Decoded, decode
@@ -328,6 +328,29 @@ def test_beside_a_masked_column_one_in_the_clear_takes_values_of_every_type_it_c
     assert {row["rescued"] for row in rows.values()} == {None}
 
 
+def test_lines_that_are_left_to_duckdb_for_several_reasons_keep_their_keys(staged: Decode) -> None:
+    records = [put(key, 1, v=f"image of {key}") for key in "bac"]
+    for record in (records[0], records[2]):
+        record["eventSourceARN"] = TABLE_ARN + "/stream/2026/x"
+    deep: Any = {"d": []}
+    for _ in range(300):
+        deep = [deep]
+    records[1]["deep"] = deep
+
+    batch = staged(records)
+
+    assert {key: row["v"] for key, row in batch.rows().items()} == {key: f"image of {key}" for key in "abc"}
+    assert (batch.decoded.latest, batch.decoded.quarantined) == (3, 0)
+
+
+def test_an_attribute_that_stops_the_source_is_told_beside_a_line_that_is_no_json(staged: Decode) -> None:
+    columns = (Column("v", ("v",), ColumnType(Kind.TEXT)),)
+    source = replace(ALL, targets=(Target("items", columns=columns, evolve=Evolve.FAIL),))
+
+    with pytest.raises(UnknownAttributes, match="record 1 of object1"):
+        staged(frame([put("a", 1, v="x")]) + b"garbage\n", [put("b", 1, Unknown="x")], source=source)
+
+
 # --- stopping ---------------------------------------------------------------------------------------------
 
 
@@ -336,7 +359,10 @@ class Enough(Exception):
 
 
 @pytest.mark.parametrize("calls", [0, 1])
-def test_decoding_stops_in_either_pass_when_it_is_told_to(staged: Decode, calls: int) -> None:
+def test_decoding_stops_in_either_pass_when_it_is_told_to(
+    staged: Decode, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdc_merge.feed.effort.MOST_IN_VAIN", -1)  # so that there is a second pass
     left = calls
 
     def check() -> None:

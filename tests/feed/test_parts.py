@@ -28,6 +28,24 @@ def test_the_view_has_the_rows_of_all_parts_under_the_columns_of_the_whole(workb
     assert sorted(workbench.rows("FROM rows")) == [(1, "one", None, None), (2, None, "two", None)]
 
 
+def test_a_part_may_be_a_query_over_tables_that_stay(workbench: Workbench) -> None:
+    parts = Parts(workbench, "rows")
+    workbench.execute("CREATE TABLE others AS SELECT range AS n, 'other' AS a, 0 AS rest FROM range(3)")
+    parts.add(workbench, "SELECT 7 AS n, 'mine' AS a")
+    parts.refer("SELECT n, a FROM others WHERE n > 0")
+    parts.show("n BIGINT, a VARCHAR")
+    assert sorted(workbench.rows("FROM rows")) == [(1, "other"), (2, "other"), (7, "mine")]
+
+
+def test_a_join_may_leave_rows_out_of_the_view(workbench: Workbench) -> None:
+    parts = Parts(workbench, "rows")
+    parts.add(workbench, "SELECT range AS n FROM range(3)")
+    parts.refer("SELECT 9 AS n")
+    workbench.execute("CREATE TABLE wanted AS SELECT unnest([1, 9]) AS n")
+    parts.show("n BIGINT", only="SEMI JOIN wanted USING (n)")
+    assert sorted(workbench.rows("FROM rows")) == [(1,), (9,)]
+
+
 def test_a_part_that_failed_is_none(workbench: Workbench) -> None:
     parts = Parts(workbench, "rows")
     with pytest.raises(duckdb.InvalidInputException):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,15 @@ from hypothesis import strategies as st
 from cdc_merge.feed import plain
 from cdc_merge.feed.plain import plain_json, plain_numbers
 from cdc_merge.feed.typed import plain_value
+from tests.support.decoding import READERS, choose
+
+
+@pytest.fixture(autouse=True, scope="module", params=READERS)
+def reader(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Who makes the values plain that are usual."""
+    with pytest.MonkeyPatch.context() as patch:
+        choose(patch, request.param)
+        yield
 
 
 def one(text: str, *, base64_layers: int = 1) -> str | None:
@@ -345,11 +355,18 @@ def test_only_what_is_unusual_takes_the_slow_road(monkeypatch: pytest.MonkeyPatc
             }
         }
     )
-    unusual = ['{"S":"}', "1", '{"S":"x"', '{"SS":["a"]}', '{"N":".5"}', "{\\", "{\\}"]
+    unusual = ['{"S":"}', "1", '{"S":"x"', '{"NS":["1"]}', '{"N":".5"}', "{\\", "{\\}"]
     mixed = [text for each in unusual for text in (usual, each, usual)]
 
     assert plain_json(pa.array(mixed)).null_count == len(unusual)
     assert slow == unusual
+
+
+def test_what_lies_under_a_null_is_no_value() -> None:
+    text = pa.array(['{"S":"a"}', '{"S":"b"}'])
+    second = pa.StringArray.from_buffers(2, *text.buffers()[1:], pa.py_buffer(b"\x02"))
+
+    assert plain_json(second).to_pylist() == [None, '"b"']
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])

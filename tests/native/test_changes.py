@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_merge.native.changes import Changes, changes
+from cdc_merge.native.changes import Added, Changes, changes
 from cdc_merge.native.looker import looker
 from tests.support.decoding import NEEDS_NATIVE
 
@@ -58,12 +58,17 @@ def store() -> Changes:
     return made
 
 
-def add_records(target: Changes, records: Sequence[Record], *, chunk: int, number: int = 0) -> list[int]:
+def add(target: Changes, records: Sequence[Record], *, chunk: int, number: int = 0) -> Added:
     reader = looker(["/dynamodb/Keys/p/S", "/dynamodb/Keys/s/S", "/dynamodb/SequenceNumber", "/eventSourceARN"])
     assert reader
     found = reader.find(pa.array([r.line for r in records], pa.string()))
     objects = np.full(len(records), number, np.int32)
-    return target.add_records(found, has_sort_key=True, chunk=chunk, lines=None, objects=objects).tolist()
+    return target.add_records(found, has_sort_key=True, chunk=chunk, lines=None, objects=objects)
+
+
+def add_records(target: Changes, records: Sequence[Record], *, chunk: int, number: int = 0) -> list[int]:
+    """Returns the rows that were left out."""
+    return add(target, records, chunk=chunk, number=number).left.tolist()
 
 
 def add_texts(target: Changes, rows: Sequence[tuple[int, str, str, str]], *, chunk: int, number: int = 0) -> None:
@@ -109,12 +114,45 @@ def test_the_newest_change_of_each_key_wins_by_the_text_of_its_position(
 
     newest: dict[tuple[str, str], tuple[bytes, int, int]] = {}
     for p, s, position, chunk, line in expected:
-        at = (position or "").encode(), chunk, line
+        at = (position or "").encode(), -chunk, -line  # of equal positions the first that came
         newest[p, s] = max(newest.get((p, s), at), at)
     assert rows_of(list(target.all())) == set(expected)
-    assert rows_of(list(target.newest())) == {(*k, at.decode(), c, i) for k, (at, c, i) in newest.items()}
+    assert rows_of(list(target.newest())) == {(*k, at.decode(), -c, -i) for k, (at, c, i) in newest.items()}
     counted = target.counts(len(chunks))
     assert counted == {n: count for n in range(len(chunks)) if (count := sum(row[3] == n for row in expected))}
+
+
+@given(st.lists(st.tuples(st.booleans(), st.lists(RECORDS, max_size=6)), max_size=6), st.sets(st.integers(0, 5)))
+def test_it_says_which_of_the_records_are_the_newest_of_their_keys_so_far_by_numbers_that_stay(
+    chunks: list[tuple[bool, list[Record]]], forgotten: set[int]
+) -> None:
+    target = store()
+    found: dict[tuple[int, int], tuple[str, str, str]] = {}
+    said: dict[int, tuple[int, int]] = {}
+    for chunk, (forgets, records) in enumerate(chunks):
+        if forgets:
+            target.forget(sorted(forgotten))
+            found = {place: change for place, change in found.items() if place[0] not in forgotten}
+        added = add(target, records, chunk=chunk, number=chunk)
+        plain = {(chunk, i): (r.partition_key, r.sort_key, r.position) for i, r in enumerate(records) if r.position}
+        found |= plain
+        in_order = sorted(found.items(), key=lambda f: f[1][2].encode(), reverse=True)
+        newest: dict[tuple[str, str], tuple[int, int]] = {}
+        for place, (p, s, _) in in_order:
+            newest.setdefault((p, s), place)
+        assert [(chunk, row) for row in added.rows.tolist()] == [p for p in plain if p in newest.values()]
+        assert added.count == len(plain)
+        numbers = added.numbers.tolist()
+        assert not set(numbers) & set(said)
+        said |= dict(zip(numbers, ((chunk, row) for row in added.rows.tolist()), strict=True))
+
+    for tables, complete in ((target.all(), False), (target.newest(), True)):
+        for row in (row for table in tables for row in table.to_pylist()):
+            place = row["chunk"], row["idx"]
+            assert said.get(row["n"], place) == place
+            assert not complete or row["n"] in said or any(forgets for forgets, _ in chunks)
+    assert target.keys >= len({change[:2] for change in found.values()})
+    assert target.given >= max(said, default=0)
 
 
 def test_a_stream_that_was_switched_on_later_has_the_newer_changes_whatever_their_numbers() -> None:
@@ -179,4 +217,6 @@ def test_several_threads_may_add_at_once() -> None:
         thread.join()
 
     assert sum(len(table) for table in target.all()) == 20_000
-    assert {(row[2], row[3]) for row in rows_of(list(target.newest()))} == {("x/" + "9".rjust(40, "0"), 39)}
+    newest = rows_of(list(target.newest()))
+    assert len(newest) == 500
+    assert {(row[2], row[3] % 10) for row in newest} == {("x/" + "9".rjust(40, "0"), 9)}

@@ -9,6 +9,7 @@ from cdc_merge import native
 
 NATIVE, BY_DUCKDB = "native", "by DuckDB"
 NEEDS_NATIVE = pytest.mark.skipif(not native.is_there(), reason="the native program was not built: no Rust compiler")
+SMALL_PORTION = 2_000  # bytes: some few records
 READERS = [pytest.param(NATIVE, marks=NEEDS_NATIVE), BY_DUCKDB]
 
 
@@ -18,7 +19,13 @@ def choose(patch: pytest.MonkeyPatch, reader: str) -> None:
 
 
 def vary(patch: pytest.MonkeyPatch, data: st.DataObject) -> None:
-    """By either reader; changes kept outside of DuckDB, or in tables after the first; rows copied, or left there."""
+    """By either reader; changes kept outside of DuckDB, or in tables after the first; rows copied, or left there.
+
+    Lines in one portion, or in many; rows staged in the first pass: none, until some are in vain, or all.
+    """
     choose(patch, data.draw(st.sampled_from([NATIVE, BY_DUCKDB])))
     patch.setattr("cdc_merge.feed.envelopes.STORE_SHARE", data.draw(st.sampled_from([0, 0.2])))
     patch.setattr("cdc_merge.feed.shelf.FEW_ROWS", data.draw(st.sampled_from([1, 512])))
+    patch.setattr("cdc_merge.feed.effort.MOST_IN_VAIN", data.draw(st.sampled_from([-1, 0.2, 1])))
+    if data.draw(st.booleans()):
+        patch.setattr("cdc_merge.feed.portions.chunk_size", lambda **_share: SMALL_PORTION)

@@ -1,8 +1,8 @@
--- The newest change of each key, numbered. Only where it lies is kept: its image is read in the second pass. The largest
--- of whole places costs less than the place of the largest position.
+-- The newest change of each key, numbered; one of the native store keeps the number under which rows of it may be staged.
+-- Only where it lies is kept. The largest of whole places costs less than the place of the largest position.
 CREATE OR REPLACE TABLE latest AS
 SELECT
-    CAST(row_number() OVER () AS BIGINT) AS n,
+    coalesce(newest.n, {{ given }} + row_number() OVER ()) AS n,
     partition_key,
     sort_key,
     newest.position AS position,
@@ -12,7 +12,7 @@ FROM (
     SELECT
         partition_key,
         sort_key,
-        max(struct_pack(position, chunk, idx)) AS newest
+        max(struct_pack(position, chunk, idx, n)) AS newest
     FROM changes
     GROUP BY partition_key, sort_key
 )

@@ -1,0 +1,50 @@
+"""Typed DynamoDB values made plain, many at once."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cdc_merge.native.library import NativeFailed, TextsView, library, log, texts
+
+
+class _Made:
+    """The library's memory, as long as an array looks into it."""
+
+    def __init__(self, library: Any, handle: int) -> None:
+        self._library = library
+        self._handle = handle
+
+    def __del__(self) -> None:
+        self._library.plain_free(self._handle)
+
+    def texts(self, rows: int) -> pa.StringArray:
+        view = TextsView()
+        self._library.plain_texts(self._handle, ctypes.byref(view))
+        return texts(view, rows, self)
+
+
+def plain(values: pa.StringArray, *, twice: bool) -> pa.StringArray | None:
+    """The plain JSON of typed values; NULL where it is not sure of it, or there is none.
+
+    `twice`: B is base64 of base64. None where the native program is not there, or has failed.
+    """
+    loaded = library()
+    if loaded is None:
+        return None
+    _, offsets, data = values.buffers()
+    handle = loaded.plain_make(
+        data.address if data else None,
+        data.size if data else 0,
+        offsets.address + values.offset * 4 if len(values) else None,
+        len(values),
+        twice,
+    )
+    if not handle:
+        log.warning("native_failed", error=str(NativeFailed()))
+        return None
+    found = _Made(loaded, handle).texts(len(values))
+    return pc.if_else(values.is_valid(), found, None) if values.null_count else found
