@@ -118,7 +118,8 @@ class ImagePass:
             return "latest"
         self._shelf.show_facts()
         self._workbench.execute(render("feed/sql/left_over.sql", DUCKDB))
-        if self._workbench.rows("SELECT 1 FROM facts ANTI JOIN latest USING (n) LIMIT 1"):
+        ((has_outdated,),) = self._workbench.rows(render("feed/sql/has_outdated.sql", DUCKDB))
+        if has_outdated:
             self._shelf.leave_out_outdated()
         return "left_over"
 

@@ -25,7 +25,7 @@ from cdc_merge.feed.chunks import (
 )
 from cdc_merge.feed.framing import split
 
-BUFFER_SHARE = 0.15
+BUFFER_SHARE = 0.12
 """Of the memory that decoding may use with all that is beside it: lines on their way into DuckDB.
 
 With the workbench's share, and a warehouse in the process that merges meanwhile, the worker stays below 1 GiB.

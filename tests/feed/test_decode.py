@@ -36,7 +36,7 @@ from cdc_merge.model import (
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.opening import open_book
 from cdc_merge.warehouses.dialect import DUCKDB, Dialect
-from tests.support.decoding import READERS, choose
+from tests.support.decoding import READERS, choose, local_objects
 from tests.support.records import Record, compress, encode, frame, kinesis_record, stream_record
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -97,17 +97,21 @@ def staged(tmp_path: Path) -> Iterator[Decode]:
         dialect: Dialect = DUCKDB,
         check: Callable[[], None] = lambda: None,
     ) -> Staged:
-        objects = []
-        for number, body in enumerate(bodies):
-            data = body if isinstance(body, bytes) else frame(body)
-            path = tmp_path / str(number)
-            path.write_bytes(data)
-            objects.append(LocalObject(number, ObjectRef(f"object{number}", "v", len(data), T0), path))
         books = [open_book(t, source.key, dialect, None) for t in source.targets]
         bench = Workbench(memory=200_000_000)
         benches.append(bench)
         return Staged(
-            decode(bench, objects, source=source, facts=facts, books=books, dialect=dialect, check=check), books, bench
+            decode(
+                bench,
+                local_objects(tmp_path, bodies),
+                source=source,
+                facts=facts,
+                books=books,
+                dialect=dialect,
+                check=check,
+            ),
+            books,
+            bench,
         )
 
     yield run

@@ -12,15 +12,14 @@ import pytest
 
 from cdc_merge.errors import UnknownAttributes
 from cdc_merge.feed import portions
-from cdc_merge.feed.chunks import LocalObject
 from cdc_merge.feed.decode import Decoded, decode
 from cdc_merge.feed.facts import FeedFacts
 from cdc_merge.feed.workbench import Workbench
-from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, ObjectRef, Source, Target
+from cdc_merge.model import Column, ColumnType, Condition, Evolve, Kind, Source, Target
 from cdc_merge.schema.book import SchemaBook
 from cdc_merge.schema.opening import open_book
 from cdc_merge.warehouses.dialect import DUCKDB
-from tests.support.decoding import NATIVE, READERS, choose
+from tests.support.decoding import NATIVE, READERS, choose, local_objects
 from tests.support.records import Record, compress, frame, stream_record
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -74,14 +73,12 @@ def bench() -> Iterator[Workbench]:
 
 def run(bench: Workbench, folder: Path, *bodies: Sequence[Record] | bytes, source: Source = ALL) -> Batch:
     """Decode objects, of which the last one is read first."""
-    objects = []
-    for number, body in enumerate(bodies):
-        data = body if isinstance(body, bytes) else frame(body)
-        path = folder / str(number)
-        path.write_bytes(data)
-        objects.append(LocalObject(number, ObjectRef(f"object{number}", "v", len(data), T0), path))
     books = [open_book(t, source.key, DUCKDB, None) for t in source.targets]
-    return Batch(decode(bench, objects, source=source, facts=FeedFacts(), books=books, dialect=DUCKDB), bench, books)
+    return Batch(
+        decode(bench, local_objects(folder, bodies), source=source, facts=FeedFacts(), books=books, dialect=DUCKDB),
+        bench,
+        books,
+    )
 
 
 def put(key: str, sequence: int, **attributes: Any) -> Record:

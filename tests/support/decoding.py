@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
 import pytest
 from hypothesis import strategies as st
 
 from cdc_merge import native
+from cdc_merge.feed.chunks import LocalObject
+from cdc_merge.model import ObjectRef
+from tests.support.records import Record, frame
 
 NATIVE, BY_DUCKDB = "native", "by DuckDB"
 NEEDS_NATIVE = pytest.mark.skipif(not native.is_there(), reason="the native program was not built: no Rust compiler")
 SMALL_PORTION = 2_000  # bytes: some few records
 READERS = [pytest.param(NATIVE, marks=NEEDS_NATIVE), BY_DUCKDB]
+
+
+def local_objects(folder: Path, bodies: Sequence[Sequence[Record] | bytes]) -> list[LocalObject]:
+    """The objects of a batch: records, one a line, or bytes as they are."""
+    objects = []
+    for number, body in enumerate(bodies):
+        data = body if isinstance(body, bytes) else frame(body)
+        path = folder / str(number)
+        path.write_bytes(data)
+        ref = ObjectRef(f"object{number}", "v", len(data), datetime(2026, 1, 1, tzinfo=UTC))
+        objects.append(LocalObject(number, ref, path))
+    return objects
 
 
 def choose(patch: pytest.MonkeyPatch, reader: str) -> None:
