@@ -203,7 +203,7 @@ class RowStage:
             f"len(json_keys(line, '{self._form.image}')) AS width, "
             f"json_extract_string(line, {pointers.as_list()}) AS v "
             f"FROM (SELECT l.line FROM {self.lines}{mine} LIMIT {_SAMPLE})) "
-            f"WHERE image IS NOT NULL AND {event} <> 'REMOVE' AND {taken}"
+            f"WHERE image IS NOT NULL AND {event} IN ('INSERT', 'MODIFY') AND {taken}"
         )
         with bench.naming(odd=images):
             self._settle_pending(bench, book)

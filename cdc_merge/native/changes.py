@@ -17,6 +17,7 @@ from cdc_merge.native.library import (
     ChangesView,
     GivenTexts,
     Integers,
+    Lent,
     LinesView,
     Measures,
     NativeFailed,
@@ -29,31 +30,21 @@ from cdc_merge.native.looker import Found
 _SLICE = 200_000  # rows that are handed over at once: each is in memory twice then
 
 
-class _Rows:
-    """The library's memory, as long as an array looks into it."""
-
-    def __init__(self, library: Any, handle: int) -> None:
-        self._library = library
-        self._handle = handle
-
-    def __del__(self) -> None:
-        self._library.rows_free(self._handle)
-
-    def table(self) -> pa.Table:
-        view = ChangesView()
-        self._library.rows_view(self._handle, ctypes.byref(view))
-        partition_key, sort_key, position = (texts(each, view.rows, self) for each in view.texts)
-        return pa.table(
-            {
-                "chunk": pa.array(integers(view.chunks, view.rows, self)),
-                "idx": pa.array(integers(view.idxs, view.rows, self)),
-                "object_number": pa.array(integers(view.objects, view.rows, self)),
-                "n": pa.array(integers(view.numbers, view.rows, self).view(np.uint32).astype(np.int64)),
-                "partition_key": partition_key,
-                "sort_key": sort_key,
-                "position": position,
-            }
-        )
+def _table(rows: Lent) -> pa.Table:
+    view = ChangesView()
+    rows.library.rows_view(rows.handle, ctypes.byref(view))
+    partition_key, sort_key, position = (texts(each, view.rows, rows) for each in view.texts)
+    return pa.table(
+        {
+            "chunk": pa.array(integers(view.chunks, view.rows, rows)),
+            "idx": pa.array(integers(view.idxs, view.rows, rows)),
+            "object_number": pa.array(integers(view.objects, view.rows, rows)),
+            "n": pa.array(integers(view.numbers, view.rows, rows).view(np.uint32).astype(np.int64)),
+            "partition_key": partition_key,
+            "sort_key": sort_key,
+            "position": position,
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -151,7 +142,7 @@ class Changes:
             handle = self._library.changes_rows(self._handle, only_newest, start, min(count, start + _SLICE))
             if not handle:
                 raise NativeFailed
-            rows = _Rows(self._library, handle).table()
+            rows = _table(Lent(self._library, handle, "rows_free"))
             yield rows
             start += len(rows)  # fewer where keys are long
             if start >= count:

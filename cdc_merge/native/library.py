@@ -43,6 +43,18 @@ class NativeFailed(Transient):
 _has_failed = False
 
 
+class Lent:
+    """Something of the library's, which is there as long as an array looks into it. `free`: gives it back."""
+
+    def __init__(self, library: Any, handle: int, free: str) -> None:
+        self.library = library
+        self.handle = handle
+        self._free = getattr(library, free)
+
+    def __del__(self) -> None:
+        self._free(self.handle)
+
+
 class TextsView(ctypes.Structure):
     """Texts of some rows, as Arrow lays them out."""
 

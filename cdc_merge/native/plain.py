@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cdc_merge.native.library import NativeFailed, TextsView, library, log, texts
-
-
-class _Made:
-    """The library's memory, as long as an array looks into it."""
-
-    def __init__(self, library: Any, handle: int) -> None:
-        self._library = library
-        self._handle = handle
-
-    def __del__(self) -> None:
-        self._library.plain_free(self._handle)
-
-    def texts(self, rows: int) -> pa.StringArray:
-        view = TextsView()
-        self._library.plain_texts(self._handle, ctypes.byref(view))
-        return texts(view, rows, self)
+from cdc_merge.native.library import Lent, NativeFailed, TextsView, library, log, texts
 
 
 def plain(values: pa.StringArray, *, twice: bool) -> pa.StringArray | None:
@@ -46,5 +29,7 @@ def plain(values: pa.StringArray, *, twice: bool) -> pa.StringArray | None:
     if not handle:
         log.warning("native_failed", error=str(NativeFailed()))
         return None
-    found = _Made(loaded, handle).texts(len(values))
+    view = TextsView()
+    loaded.plain_texts(handle, ctypes.byref(view))
+    found = texts(view, len(values), Lent(loaded, handle, "plain_free"))
     return pc.if_else(values.is_valid(), found, None) if values.null_count else found

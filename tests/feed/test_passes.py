@@ -204,6 +204,16 @@ def test_what_is_not_merged_teaches_no_column(
     assert {row["rescued"] for row in batch.rows()} == {None}
 
 
+def test_a_change_of_an_unknown_event_teaches_no_column(bench: Workbench, tmp_path: Path) -> None:
+    strange = {**put("b", 1, Strange="x"), "eventName": "WHAT"}
+    source = Source("shop", "", ("PK",), (Target("items"),))
+
+    batch = run(bench, tmp_path, [strange], [put("a", 1, v="a")], [strange], source=source)
+
+    assert batch.columns() == ["v"]
+    assert batch.decoded.quarantined == 2
+
+
 def test_what_is_merged_may_stop_the_source(bench: Workbench, tmp_path: Path) -> None:
     source = Source("shop", "", ("PK",), (Target("items", columns=(V, W), evolve=Evolve.FAIL),))
 
